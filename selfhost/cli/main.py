@@ -1,0 +1,93 @@
+"""The `selfhost` command: groups, and the single error boundary.
+
+A command's body imports what it needs when it runs, so that `--help` and completion stay fast.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from selfhost.cli import output
+from selfhost.errors import ExitCode, SelfhostError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+app = typer.Typer(
+    name="selfhost",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Plan, download, verify and serve open-weight models on your own hardware.",
+)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001
+    if value:
+        from selfhost import __version__
+
+        output.write(f"selfhost {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, raised in the main thread so that `finally` blocks run."""
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _TerminatedError
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit; every failure leaves through here with its code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        app(arguments, prog_name="selfhost", standalone_mode=True)
+        code = ExitCode.OK
+    except SelfhostError as error:
+        code = error.code
+        _report(error, as_json="--json" in arguments)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+        output.note("interrupted")
+    except _TerminatedError:
+        code = ExitCode.TERMINATED
+        output.note("terminated")
+    except BrokenPipeError:
+        # The reader went away (`selfhost ls | head`): nothing to report, and nothing to flush at exit.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        code = ExitCode.FAILURE
+    except Exception as error:
+        if os.environ.get("SELFHOST_TRACEBACK"):
+            raise
+        code = ExitCode.FAILURE
+        wrapped = SelfhostError("cli.unexpected", kind=type(error).__name__, detail=error)
+        _report(wrapped, as_json="--json" in arguments)
+    sys.exit(code)
+
+
+def _report(error: SelfhostError, *, as_json: bool) -> None:
+    output.print_error(error)
+    if as_json:
+        output.error_json(error)
+
+
+def _add_commands() -> None:
+    """Each module registers its own commands on import; the order is the order of the help page."""
+
+
+_add_commands()

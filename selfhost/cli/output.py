@@ -1,0 +1,68 @@
+"""The one place that prints: data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selfhost.errors import SelfhostError
+
+
+def write(text: str) -> None:
+    """One piece of data on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def write_json(value: object) -> None:
+    """One JSON object on stdout and nothing else."""
+    write(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """A line for people on stderr: progress, phases, warnings, hints."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def is_terminal() -> bool:
+    """Whether stderr is a terminal that bars can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _styled(text: str, code: str) -> str:
+    if os.environ.get("NO_COLOR") or not is_terminal():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def _indented(text: str, prefix: str) -> str:
+    return "\n".join(prefix + line for line in text.splitlines())
+
+
+def warn(text: str) -> None:
+    """A warning on stderr."""
+    note(f"{_styled('warning:', '33')} {text}")
+
+
+def print_error(error: SelfhostError) -> None:
+    """What, why, what next; the same three parts for every error."""
+    message = error.message
+    note(f"{_styled('error:', '31')} {message.what}")
+    if why := message.why:
+        note(_indented(why, "  "))
+    if hint := message.hint:
+        first, *rest = hint.splitlines()
+        note(f"{_styled('hint:', '36')} {first}")
+        for line in rest:
+            note(f"      {line}")
+
+
+def error_json(error: SelfhostError) -> None:
+    """The same as one JSON object on stdout, for commands that were asked for `--json`."""
+    message = error.message
+    body = {"id": message.id, "code": int(error.code), "what": message.what, "why": message.why, "hint": message.hint}
+    write_json({"schema_version": 1, "error": body})

@@ -1,0 +1,1 @@
+"""Engines: plan -> argv and env, and the environments they run in."""

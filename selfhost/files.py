@@ -1,0 +1,119 @@
+"""Files written so that a final name means complete: temporary name, fsync, rename; locks that die with their owner."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from selfhost.errors import MissingError, NoSpaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn `PermissionError`, a read-only or a full file system into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise MissingError("cli.not_writable", path=where, detail=error.strerror, user=_user()) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError("cli.no_space", path=where, detail=error.strerror) from error
+        raise
+
+
+def _user() -> str:
+    # A container may run under a uid without a passwd entry.
+    try:
+        return f"{getpass.getuser()} (uid {os.getuid()})"
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def make_directory(path: Path, mode: int = 0o755) -> Path:
+    """Create `path` and its parents; raises MissingError when it cannot be written."""
+    with explain_os_errors(path):
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; on success it is synced and takes the name, else it is removed."""
+    with explain_os_errors(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object, mode: int = 0o644) -> None:
+    """Write one JSON object atomically, sorted and indented."""
+    with atomic_write(path, mode) as stream:
+        stream.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None when the file is absent or is not a JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, *, blocking: bool = True) -> Iterator[bool]:
+    """Hold an exclusive `flock` on `path` (created when absent); yields whether it was got.
+
+    The kernel releases it when the owner dies, so there is no stale lock to clean up.
+    """
+    make_directory(path.parent)
+    with explain_os_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+            got = True
+        except BlockingIOError:
+            got = False
+        yield got
+    finally:
+        os.close(descriptor)
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes for this user on the file system that holds `path` or its nearest existing parent."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    info = os.statvfs(path)
+    return info.f_bavail * info.f_frsize

@@ -1,0 +1,1 @@
+"""What is there, or supposed: devices, hosts, and how they are named."""

@@ -1,0 +1,161 @@
+"""Devices of the catalogue, accelerators that were found, hosts, and the hardware a plan is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Platform(StrEnum):
+    """What kind of engine drives a device."""
+
+    CUDA = "cuda"
+    ASCEND = "ascend"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """One kind of accelerator, as the catalogue knows it. Facts that are not known are None, never guessed."""
+
+    id: str
+    """As in `--on`: `H20-96G`, `910B3`, `cpu`."""
+    name: str
+    """The vendor's full name, as its tools print it."""
+    vendor: str
+    """`nvidia`, `huawei`, `cambricon`, ...; `cpu` for a host without accelerator."""
+    platform: Platform | None
+    """Which engine platform drives it; None when no engine here does."""
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    """Architecture or chip family: `Hopper`, `Ascend 910B (A2)`."""
+    visible_memory_bytes: int | None = None
+    """Memory the engine sees per device (cudaMemGetInfo total, not the label); None only for `cpu`."""
+    visible_memory_low_bytes: int | None = None
+    """The lowest figure seen for this device in public logs; equal to the above when only one is known."""
+    compute_capability: tuple[int, int] | None = None
+    """CUDA compute capability (major, minor)."""
+    native_fp8: bool = False
+    native_fp4: bool = False
+    memory_bandwidth_bytes_per_s: int | None = None
+    bf16_flops: int | None = None
+    """Dense, per second."""
+    fp8_flops: int | None = None
+    supported: bool = True
+    reason: str = ""
+    """Why it is not supported."""
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware:
+    """What a plan is for: `nodes` equal machines with `devices_per_node` equal devices."""
+
+    device: Device
+    nodes: int = 1
+    devices_per_node: int = 1
+    visible_memory_bytes: int
+    """Per device, what the engine can see."""
+    assumed: bool = True
+    """True for `--on`, False for what was detected here."""
+
+    @property
+    def device_count(self) -> int:
+        """All devices of all nodes."""
+        return self.nodes * self.devices_per_node
+
+    @property
+    def text(self) -> str:
+        """As one would write it after `--on`."""
+        count = f"{self.nodes}x{self.devices_per_node}x" if self.nodes > 1 else f"{self.devices_per_node}x"
+        return self.device.id if self.device_count == 1 else count + self.device.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accelerator:
+    """One accelerator found on this machine."""
+
+    vendor: str
+    """`nvidia` or `huawei`."""
+    name: str
+    index: int
+    memory_bytes: int | None
+    """As the vendor's tool reports it."""
+    visible_memory_bytes: int | None
+    """What the engine will see (the catalogue's figure when the tool cannot tell)."""
+    used_bytes: int | None
+    supported: bool
+    reason: str = ""
+    device_id: str | None = None
+    """Id in the catalogue; None when it is not listed there."""
+    uuid: str | None = None
+    compute_capability: tuple[int, int] | None = None
+    mig: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "vendor": self.vendor,
+            "name": self.name,
+            "index": self.index,
+            "memory_bytes": self.memory_bytes,
+            "visible_memory_bytes": self.visible_memory_bytes,
+            "used_bytes": self.used_bytes,
+            "supported": self.supported,
+            "reason": self.reason,
+            "device_id": self.device_id,
+            "uuid": self.uuid,
+            "mig": self.mig,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """A file system that matters: where selfhost keeps models and engines."""
+
+    path: str
+    file_system: str | None
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """The machine itself; what a bundle's target profile needs."""
+
+    hostname: str
+    os: str
+    kernel: str
+    glibc: str | None
+    architecture: str
+    python: str
+    cpu_name: str | None
+    cpu_count: int
+    """Usable by this process: affinity and cgroup quota."""
+    cpu_flags: tuple[str, ...] = ()
+    """Of those that matter to the CPU engine: avx2, avx512f, avx512_bf16, amx_bf16, ..."""
+    numa_nodes: int = 1
+    memory_bytes: int
+    """Total, or the cgroup's limit when that is lower."""
+    available_memory_bytes: int
+    cgroup_memory_limit_bytes: int | None = None
+    nvidia_driver: str | None = None
+    cuda_ceiling: str | None = None
+    """Highest CUDA version the driver runs."""
+    cann: str | None = None
+    soc_family: str | None = None
+    container_engines: tuple[str, ...] = ()
+    disks: tuple[Disk, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HardwareSnapshot:
+    """Everything `detect` found, once."""
+
+    captured_at: str
+    """ISO 8601, UTC."""
+    accelerators: tuple[Accelerator, ...]
+    host: Host
+    notes: tuple[str, ...] = field(default=())
+    """What could not be told, and why: a tool that hung, a driver that does not match its library."""
+    schema_version: int = 1

@@ -1,0 +1,53 @@
+"""Where selfhost keeps things on this machine: `$SELFHOST_HOME`, else the XDG data directory.
+
+    engines/   environments, one folder per engine, version and lock
+    models/    directories an engine can open by path
+    servers/   one folder per started server: record, log, keys in force
+    keys/      API keys
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The directories under one root; nothing here creates them."""
+
+    root: Path
+
+    @property
+    def engines(self) -> Path:
+        """Engine environments."""
+        return self.root / "engines"
+
+    @property
+    def models(self) -> Path:
+        """Models as plain directories."""
+        return self.root / "models"
+
+    @property
+    def servers(self) -> Path:
+        """State of servers, one folder per name."""
+        return self.root / "servers"
+
+    @property
+    def keys(self) -> Path:
+        """API keys."""
+        return self.root / "keys"
+
+    @property
+    def recipes(self) -> Path:
+        """The user's own recipes."""
+        return self.root / "recipes"
+
+
+def find_home() -> Home:
+    """The home in force: `SELFHOST_HOME`, else `$XDG_DATA_HOME/selfhost`, else `~/.local/share/selfhost`."""
+    if root := os.environ.get("SELFHOST_HOME"):
+        return Home(Path(root).expanduser().absolute())
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Home(Path(base).expanduser().absolute() / "selfhost")

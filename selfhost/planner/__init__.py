@@ -1,0 +1,1 @@
+"""Arithmetic of the fit: layouts, memory per rank, verdict, remedies. Opens nothing."""

@@ -1,0 +1,1 @@
+"""Quantization schemes: bits, groups, and who can run them."""

@@ -1,0 +1,1 @@
+"""Recipes: one model as users name it. Data only; code decides."""

@@ -1,0 +1,1 @@
+"""A started plan: processes, readiness, records on disk, keys."""
