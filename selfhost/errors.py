@@ -3,7 +3,7 @@
     SelfhostError                  1  unexpected failure
     +-- UsageError                 2  the request itself is wrong: name, value, contradiction
     +-- NoError                    3  the answer is no: does not fit, unsupported, not running
-    +-- MissingError               4  something needed is missing or does not match: driver, engine, tool, port, permission
+    +-- MissingError               4  needed and missing, or not matching: driver, engine, tool, port, permission
     +-- IntegrityError             5  digest, size, structure of files
     +-- TrustError                 6  signature, key, unreviewed code, licence
     +-- IncompleteError            7  file missing, interrupted but resumable, source unreachable

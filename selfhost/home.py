@@ -1,9 +1,9 @@
 """Where selfhost keeps things on this machine: `$SELFHOST_HOME`, else the XDG data directory.
 
-    engines/   environments, one folder per engine, version and lock
-    models/    directories an engine can open by path
-    servers/   one folder per started server: record, log, keys in force
-    keys/      API keys
+engines/   environments, one folder per engine, version and lock
+models/    directories an engine can open by path
+servers/   one folder per started server: record, log, keys in force
+keys/      API keys
 """
 
 from __future__ import annotations

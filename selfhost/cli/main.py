@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 
-def _version(value: bool) -> None:  # noqa: FBT001
+def _version(value: bool) -> None:
     if value:
         from selfhost import __version__
 
@@ -47,7 +47,7 @@ class _TerminatedError(BaseException):
     """SIGTERM, raised in the main thread so that `finally` blocks run."""
 
 
-def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
+def _on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise _TerminatedError
 
 

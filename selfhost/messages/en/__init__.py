@@ -1,0 +1,1 @@
+"""English: the reference text of every message, one module per area."""

