@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from selfhost.cli import output
+from selfhost.cli import detect, engine, key, output, plan, recipe, serve, servers
 from selfhost.errors import ExitCode, SelfhostError
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ def _report(error: SelfhostError, *, as_json: bool) -> None:
         output.error_json(error)
 
 
-def _add_commands() -> None:
-    """Each module registers its own commands on import; the order is the order of the help page."""
-
-
-_add_commands()
+# The order is the order of the help page.
+for _group in (detect, recipe, plan, serve, servers, engine, key):
+    _group.register(app)

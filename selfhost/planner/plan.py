@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
 
 SCHEMA_VERSION = 1
 
@@ -62,6 +63,58 @@ class Settings:
     max_num_batched_tokens: int
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerCheck:
+    """A question whose answer is known: a server is ready when it gave it."""
+
+    prompt: str
+    expect: str
+    """Must occur in the answer; an empty string asks only for an answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelToPlan:
+    """What the planner needs to know of a model; made from a recipe's variant or from a directory."""
+
+    name: str
+    """The recipe's name, or the directory's."""
+    variant: str
+    """`bf16`, `awq-int4`, ...; `directory` for a plain directory."""
+    arch: ModelArch
+    model_path: str
+    served_model_name: str
+    max_model_len: int
+    """The recipe's context; the config's `max_position_embeddings` for a directory."""
+    weight_bytes_total: int | None = None
+    """Bytes on disk when known from files or a lock; None: computed from the architecture."""
+    engine_args: tuple[str, ...] = ()
+    """Serving settings of the recipe that are plain flags: parsers, chat template, ..."""
+    check: AnswerCheck | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanRequest:
+    """What the user asked for; None leaves the choice to the planner."""
+
+    tensor_parallel_size: int | None = None
+    pipeline_parallel_size: int | None = None
+    data_parallel_size: int | None = None
+    enable_expert_parallel: bool | None = None
+    max_model_len: int | None = None
+    auto_max_model_len: bool = False
+    """`--max-model-len auto`: the longest that fits."""
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    gpu_memory_utilization: float | None = None
+    kv_cache_dtype: str | None = None
+    enforce_eager: bool | None = None
+    served_model_name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    engine_args: tuple[str, ...] = ()
+    """After `--`: handed to the engine as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +193,9 @@ class Plan:
     argv: tuple[str, ...] = ()
     """The stock engine's own command line: `vllm serve ...`."""
     env: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    check: AnswerCheck | None = None
 
     @property
     def fits(self) -> bool:

@@ -1,0 +1,1 @@
+"""Options that several commands share; the names are the engine's own."""
