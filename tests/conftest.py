@@ -1,0 +1,70 @@
+"""Fixtures every test may use. Each test has its own home directory; nothing here opens a network connection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """A fresh `$SELFHOST_HOME`; and no setting of the developer's leaks in."""
+    for name in list(os.environ):
+        if name.startswith(("SELFHOST_", "HF_", "VLLM_")) and not name.startswith("SELFHOST_TEST_"):
+            monkeypatch.delenv(name)
+    root = tmp_path / "selfhost-home"
+    monkeypatch.setenv("SELFHOST_HOME", str(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def engine_python() -> Path:
+    """Python of the CPU engine environment; `make test` installs it and names it in SELFHOST_TEST_ENGINE_PYTHON."""
+    python = os.environ.get("SELFHOST_TEST_ENGINE_PYTHON")
+    if not python:
+        missing("the CPU engine environment", "run `make test`, or set SELFHOST_TEST_ENGINE_PYTHON")
+    assert Path(python).exists(), f"SELFHOST_TEST_ENGINE_PYTHON names nothing: {python}"
+    return Path(python)
+
+
+@pytest.fixture
+def engine_home(home, engine_python) -> Path:
+    """A fresh home that has the CPU engine installed (a link to the one `make test` made)."""
+    engine = engine_python.parent.parent
+    target = home / "engines" / engine.parent.name
+    target.mkdir(parents=True)
+    (target / engine.name).symlink_to(engine)
+    return home
+
+
+@pytest.fixture(scope="session")
+def debian_tool():
+    """`debian_tool("ip", "iproute2")`: the path of a tool, installed from Debian's packages when we are root."""
+
+    def find(tool: str, package: str) -> str:
+        if path := shutil.which(tool):
+            return path
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
+            subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], check=False, **quiet)
+        if path := shutil.which(tool):
+            return path
+        missing(f"`{tool}`", f"install the Debian package {package}")
+        return ""
+
+    return find
+
+
+def missing(what: str, how: str) -> None:
+    """Skip, naming what is missing; in continuous integration a skip for that reason is a failure."""
+    reason = f"{what} is missing: {how}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

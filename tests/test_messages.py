@@ -1,0 +1,88 @@
+"""Every message id that is used exists, gets the values its sentences name, and keeps to the rules of the catalogue."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import string
+from pathlib import Path
+
+import pytest
+
+import selfhost.messages.en as english
+from selfhost.messages import Text
+
+PACKAGE = Path(english.__file__).resolve().parents[2]
+RAISERS = {"text", "Message", "EngineFailedError"} | {
+    f"{name}Error" for name in ("Selfhost", "Usage", "No", "Missing", "Integrity", "Trust", "Incomplete", "NoSpace")
+}
+GIVEN_BY_ERROR = {"EngineFailedError": {"returncode"}}
+
+
+def catalogue() -> dict[str, Text]:
+    """All messages of all areas."""
+    found: dict[str, Text] = {}
+    for module in pkgutil.iter_modules(english.__path__):
+        messages = importlib.import_module(f"selfhost.messages.en.{module.name}").MESSAGES
+        assert all(key.startswith(f"{module.name}.") for key in messages), module.name
+        found |= messages
+    return found
+
+
+def uses() -> list[tuple[str, str, set[str] | None, str]]:
+    """(where, id, keyword names or None when they are built elsewhere, callable) of each literal use in the package."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if name not in RAISERS or not isinstance(first, ast.Constant) or "." not in str(first.value):
+                continue
+            names: set[str] | None = {keyword.arg for keyword in node.keywords if keyword.arg}
+            if any(keyword.arg is None for keyword in node.keywords):
+                names = None
+            if name == "Message":
+                given = node.args[1] if len(node.args) > 1 else None
+                if isinstance(given, ast.Dict) and all(isinstance(key, ast.Constant) for key in given.keys):
+                    names = {key.value for key in given.keys if isinstance(key, ast.Constant)}
+                else:
+                    names = set() if given is None else None
+            found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", str(first.value), names, name))
+    return found
+
+
+def fields(text: Text) -> set[str]:
+    """Names of the placeholders in the three templates."""
+    return {
+        name.split(".")[0].split("[")[0]
+        for template in text
+        for _, name, _, _ in string.Formatter().parse(template)
+        if name is not None
+    }
+
+
+@pytest.mark.parametrize(("where", "message_id", "given", "callee"), uses(), ids=lambda value: str(value)[:60])
+def test_each_message_that_is_used_exists_and_gets_its_values(where, message_id, given, callee):
+    text = catalogue().get(message_id)
+    assert text is not None, f"{where}: no message {message_id}"
+    if given is not None:
+        lacking = fields(text) - given - GIVEN_BY_ERROR.get(callee, set())
+        assert not lacking, f"{where}: {message_id} needs {sorted(lacking)}"
+
+
+def test_no_message_is_unused():
+    sources = "\n".join(p.read_text() for p in PACKAGE.rglob("*.py") if "messages" not in p.parts)
+    unused = [key for key in catalogue() if f'"{key}"' not in sources]
+    assert unused == []
+
+
+@pytest.mark.parametrize(("key", "text"), sorted(catalogue().items()), ids=lambda value: str(value)[:40])
+def test_sentences_keep_to_the_rules(key, text):
+    assert text.what, f"{key}: what happened must be said"
+    assert "\n" not in text.what, f"{key}: `what` is one line"
+    for template in text:
+        assert not template.endswith("."), f"{key}: no trailing period"
+        assert "simply" not in template.lower(), key
