@@ -14,6 +14,7 @@ import typer
 
 from selfhost.cli import detect, engine, key, output, plan, recipe, serve, servers
 from selfhost.errors import ExitCode, SelfhostError
+from selfhost.messages import text
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -63,10 +64,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _report(error, as_json="--json" in arguments)
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
-        output.note("interrupted")
+        output.note(text("cli.interrupted"))
     except _TerminatedError:
         code = ExitCode.TERMINATED
-        output.note("terminated")
+        output.note(text("cli.terminated"))
     except BrokenPipeError:
         # The reader went away (`selfhost ls | head`): nothing to report, and nothing to flush at exit.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123

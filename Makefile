@@ -1,0 +1,66 @@
+# Two commands that do all their own set-up: `make try` and `make test`.
+# Everything they make lies in this checkout: .venv (the tool), .selfhost (engine, model, servers). `make clean` removes both.
+
+PYTHON ?= python3
+SELFHOST_HOME ?= $(CURDIR)/.selfhost
+MODEL ?= smollm2-135m
+QUESTION ?= What is the capital of France?
+PYTEST ?=
+export SELFHOST_HOME
+
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
+	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
+	@echo 'make unit   the quick part of `make test`: no engine'
+	@echo 'make clean  remove what these commands made'
+
+# `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.
+.venv/pip.done:
+	rm -rf .venv
+	$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; }
+	touch $@
+
+.venv/tool.done: .venv/pip.done pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/dev.done: .venv/pip.done pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+.PHONY: try
+try: .venv/tool.done
+	$(BIN)/selfhost engine install cpu
+	@set -e; trap '$(BIN)/selfhost stop try >/dev/null 2>&1 || true' EXIT INT TERM; \
+	$(BIN)/selfhost serve $(MODEL) --detach --name try --port 0; \
+	echo; echo 'Q: $(QUESTION)'; printf 'A: '; \
+	$(BIN)/selfhost chat try '$(QUESTION)'; \
+	trap - EXIT INT TERM; \
+	$(BIN)/selfhost stop try
+
+.PHONY: test
+test: lint unit e2e
+
+.PHONY: lint
+lint: .venv/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: .venv/dev.done
+	$(BIN)/python -m pytest -m 'not e2e' $(PYTEST)
+
+.PHONY: e2e
+e2e: .venv/dev.done
+	$(BIN)/selfhost engine install cpu
+	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e $(PYTEST)
+
+.PHONY: clean
+clean:
+	rm -rf .venv .selfhost
