@@ -7,11 +7,15 @@ import importlib
 import pkgutil
 import string
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import selfhost.messages.en as english
-from selfhost.messages import Text
+
+if TYPE_CHECKING:
+    from selfhost.messages import Text
+
 
 PACKAGE = Path(english.__file__).resolve().parents[2]
 RAISERS = {"text", "Message", "EngineFailedError"} | {

@@ -1,7 +1,7 @@
 """Time from nothing to the first answer: `selfhost serve -d` + `selfhost chat` against the bare engine and one request.
 
-Run as `python -m tests.bench.bench_time_to_answer [ROUNDS]` with SELFHOST_TEST_ENGINE_PYTHON naming the CPU engine's
-Python. Both sides start the same tiny model with the same engine flags, in turns; prints the medians and their difference.
+Run as `python -m tests.bench.bench_time_to_answer [ROUNDS]`; SELFHOST_TEST_ENGINE_PYTHON names the CPU engine's
+Python. Both sides start the same tiny model with the same engine flags, in turns; prints medians and their difference.
 The bare side polls as fast as selfhost does not have to: every 50 ms.
 """
 
@@ -37,8 +37,8 @@ def free_port() -> int:
 
 def post(url: str, body: dict[str, object]) -> dict[str, object]:
     """One JSON request."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
