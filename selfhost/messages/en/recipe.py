@@ -1,0 +1,59 @@
+"""Messages about recipes. The ids used for one key of a recipe are phrases, put after the key's path."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    "recipe.invalid": Text(
+        "recipe `{path}` is not valid: {count} to correct",
+        "{problems}",
+        "correct the keys above; `selfhost recipe show smollm2-135m --json` shows one that is valid",
+    ),
+    "recipe.newer_schema": Text(
+        "recipe `{path}` is of a newer kind than this selfhost reads",
+        "schema_version: found {found}, known up to {known}",
+        "upgrade selfhost, or take the recipe from the release you run",
+    ),
+    "recipe.not_toml": Text(
+        "recipe `{path}` is not valid TOML",
+        "{detail}",
+        "correct that line; numbers stand without quotes, strings with them",
+    ),
+    "recipe.not_readable": Text(
+        "recipe `{path}` cannot be read",
+        "{detail}",
+        "make it readable: `chmod a+r {path}`",
+    ),
+    "recipe.no_path": Text(
+        "`--recipe-path {path}` is neither a directory nor a .toml file",
+        hint="name a directory with recipes (`NAME.toml` or `FAMILY/NAME.toml`), or one such file",
+    ),
+    "recipe.unknown": Text(
+        "no recipe named `{name}`",
+        "{count} recipes are known",
+        "`selfhost recipe ls` lists them",
+    ),
+    "recipe.unknown_near": Text(
+        "no recipe named `{name}`",
+        "nearest of {count}: {nearest}",
+        "try `selfhost recipe show {suggestion}`; `selfhost recipe ls` lists all",
+    ),
+    "recipe.unknown_variant": Text(
+        "recipe `{recipe}` has no variant `{variant}`",
+        "variants: {names}",
+        "try `--variant {suggestion}`; `selfhost recipe show {recipe}` tells more",
+    ),
+    "recipe.skipped": Text("left out `{path}`: {problem}; `selfhost recipe show {name}` tells all"),
+    # Phrases after `path.of.key: `
+    "recipe.missing_key": Text("missing, {wanted} is wanted"),
+    "recipe.unknown_key": Text("not a known key; known here: {known}"),
+    "recipe.unknown_key_near": Text("not a known key, did you mean {known}?"),
+    "recipe.type": Text("{found}, {wanted} is wanted"),
+    "recipe.empty": Text("is empty"),
+    "recipe.not_positive": Text("{value}, a number above 0 is wanted"),
+    "recipe.negative": Text("{value}, 0 or more is wanted"),
+    "recipe.form": Text("`{value}` does not have the form {pattern}"),
+    "recipe.choice": Text("`{value}` is not one of {known}"),
+    "recipe.duplicate": Text("`{value}` is there twice"),
+    "recipe.outside": Text("`{value}` leads out of the source"),
+    "recipe.name_differs": Text("`{found}`, but the file is named `{wanted}.toml`"),
+}

@@ -1,0 +1,162 @@
+"""Recipes: every mistake is named with the path of its key, all at once."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from pathlib import PurePath
+
+import pytest
+
+from selfhost.errors import UsageError
+from selfhost.recipe.schema import SourceKind, SupportState, recipe_from_dict
+
+GOOD = {
+    "schema_version": 1,
+    "name": "tiny",
+    "title": "Tiny",
+    "family": "Tiny",
+    "summary": "for tests",
+    "context": 4096,
+    "licence": {"id": "MIT", "url": "https://example.org/mit", "conditions": ["be kind"]},
+    "config": {"model_type": "llama", "hidden_size": 256},
+    "variant": [
+        {"name": "bf16", "scheme": "bf16"},
+        {
+            "name": "fp8",
+            "scheme": "fp8",
+            "bytes_on_disk": 1000,
+            "quantization_config": {"quant_method": "fp8"},
+            "source": [{"kind": "huggingface", "id": "a/b", "revision": "0" * 40}],
+        },
+    ],
+    "serving": {"tool_call_parser": "hermes", "sampling": {"temperature": 1, "top_k": 20}, "engine_args": ["--x", "y"]},
+    "check": {"prompt": "?", "expect": "!"},
+    "support": [
+        {
+            "state": "unsupported",
+            "engine": "vllm",
+            "versions": "0.32.0",
+            "where": "H20",
+            "date": dt.date(2026, 11, 22),
+        }
+    ],
+    "source": [{"fact": "config", "url": "https://example.org"}],
+}
+
+
+def changed(**changes) -> dict:
+    return {key: value for key, value in {**copy.deepcopy(GOOD), **changes}.items() if value is not None}
+
+
+def problems(data, path="recipes/tiny/tiny.toml") -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        recipe_from_dict(data, PurePath(path))
+    assert caught.value.message.id == "recipe.invalid"
+    return caught.value.message.why.splitlines()
+
+
+def test_a_good_recipe_is_read_whole():
+    recipe = recipe_from_dict(GOOD, PurePath("tiny.toml"))
+    assert (recipe.name, recipe.context, recipe.licence.conditions) == ("tiny", 4096, ("be kind",))
+    assert recipe.serving.sampling.as_dict() == {"temperature": 1, "top_k": 20}
+    assert recipe.serving.engine_args == ("--x", "y")
+    assert recipe.support[0].state is SupportState.UNSUPPORTED
+    assert recipe.support[0].date == "2026-11-22"
+    (source,) = recipe.variants[1].sources
+    assert (source.kind, source.id, source.revision) == (SourceKind.HUGGINGFACE, "a/b", "0" * 40)
+    assert recipe.check is not None
+    assert recipe.check.expect == "!"
+
+
+def test_the_first_variant_is_the_default_and_others_go_by_name():
+    recipe = recipe_from_dict(GOOD, PurePath("tiny.toml"))
+    assert recipe.variant(None).name == "bf16"
+    assert recipe.config_of(recipe.variant("bf16")) == {"model_type": "llama", "hidden_size": 256}
+    assert recipe.config_of(recipe.variant("fp8"))["quantization_config"] == {"quant_method": "fp8"}
+    with pytest.raises(UsageError) as caught:
+        recipe.variant("fp9")
+    assert caught.value.message.what == "recipe `tiny` has no variant `fp9`"
+    assert caught.value.message.why == "variants: bf16, fp8"
+    assert caught.value.message.hint == "try `--variant fp8`; `selfhost recipe show tiny` tells more"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({"title": None}, "title: missing, a string is wanted", id="missing"),
+        pytest.param({"context": "8192"}, "context: a string, an integer is wanted", id="number in quotes"),
+        pytest.param({"context": True}, "context: a boolean, an integer is wanted", id="boolean is no number"),
+        pytest.param({"context": 0}, "context: 0, a number above 0 is wanted", id="zero"),
+        pytest.param({"summary": "  "}, "summary: is empty", id="blank"),
+        pytest.param({"contxt": 1}, "contxt: not a known key, did you mean `context`?", id="typing error"),
+        pytest.param({"name": "other"}, "name: `other`, but the file is named `tiny.toml`", id="file name differs"),
+        pytest.param({"name": "../x"}, "name: `../x` does not have the form [a-z0-9][a-z0-9._-]*", id="name is a path"),
+        pytest.param({"variant": []}, "variant: is empty", id="no variant"),
+        pytest.param({"variant": [1]}, "variant[0]: an integer, a table is wanted", id="variant is no table"),
+        pytest.param({"licence": {"id": "MIT"}}, "licence.url: missing, a string is wanted", id="nested"),
+        pytest.param({"licence": []}, "licence: a list, a table is wanted", id="list for a table"),
+        pytest.param({"config": {}}, "config: is empty", id="empty config"),
+        pytest.param(
+            {"serving": {"sampling": {"temperature": -1}}},
+            "serving.sampling.temperature: -1, 0 or more is wanted",
+            id="negative",
+        ),
+        pytest.param(
+            {"serving": {"engine_args": [1]}}, "serving.engine_args[0]: an integer, a string is wanted", id="arg"
+        ),
+        pytest.param(
+            {"variant": [{"name": "a", "scheme": "bf16"}, {"name": "a", "scheme": "bf16"}]},
+            "variant[1].name: `a` is there twice",
+            id="variant twice",
+        ),
+        pytest.param(
+            {"variant": [{"name": "a", "scheme": "bf16", "source": [{"kind": "ftp", "id": "x"}]}]},
+            "variant[0].source[0].kind: `ftp` is not one of huggingface, modelscope, mirror, bundle, wheel, directory",
+            id="source kind",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_the_path_of_its_key(change, expected):
+    assert expected in problems(changed(**change))
+
+
+def test_all_mistakes_are_told_at_once():
+    data = changed(title=None, context="x", licence={"id": 1, "url": "u"}, check={"promt": "?"})
+    with pytest.raises(UsageError) as caught:
+        recipe_from_dict(data, PurePath("recipes/tiny.toml"))
+    message = caught.value.message
+    assert int(caught.value.code) == 2
+    assert message.what == "recipe `recipes/tiny.toml` is not valid: 6 to correct"
+    assert message.why.splitlines() == [
+        "title: missing, a string is wanted",
+        "context: a string, an integer is wanted",
+        "licence.id: an integer, a string is wanted",
+        "check.prompt: missing, a string is wanted",
+        "check.expect: missing, a string is wanted",
+        "check.promt: not a known key, did you mean `prompt`?",
+    ]
+
+
+def test_a_wheel_source_must_say_exactly_which_wheel():
+    data = changed(variant=[{"name": "a", "scheme": "bf16", "source": [{"kind": "wheel", "id": "x"}]}])
+    assert problems(data) == [
+        "variant[0].source[0].revision: missing, a string is wanted",
+        "variant[0].source[0].size_bytes: missing, an integer is wanted",
+        "variant[0].source[0].sha256: missing, a string is wanted",
+        "variant[0].source[0].file: missing, a list is wanted",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "a/../../b"])
+def test_a_file_may_not_lead_out_of_its_source(path):
+    source = {"kind": "huggingface", "id": "x/y", "file": [{"path": path}]}
+    data = changed(variant=[{"name": "a", "scheme": "bf16", "source": [source]}])
+    assert problems(data) == [f"variant[0].source[0].file[0].path: `{path}` leads out of the source"]
+
+
+def test_a_newer_schema_says_only_that():
+    with pytest.raises(UsageError) as caught:
+        recipe_from_dict(changed(schema_version=2, brand_new=1), PurePath("tiny.toml"))
+    assert caught.value.message.id == "recipe.newer_schema"
+    assert caught.value.message.why == "schema_version: found 2, known up to 1"
