@@ -4,9 +4,94 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
+from selfhost.cli import output
+
 if TYPE_CHECKING:
-    import typer
+    from selfhost.engines.environment import EngineEnvironment
+    from selfhost.hardware.types import Accelerator, HardwareSnapshot
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    app.command("detect")(_detect)
+
+
+def _detect(as_json: bool = typer.Option(False, "--json", help="One JSON object.")) -> None:
+    """Show the accelerators, the host and the engines that are here; nothing is changed.
+
+    Example: selfhost detect --json
+    """
+    from selfhost.app import detect
+    from selfhost.home import find_home
+
+    home = find_home()
+    snapshot, engines = detect.detect(home), detect.engines_here(home)
+    if as_json:
+        output.write_json(detect.as_dict(snapshot, engines))
+        return
+    for line in (*_accelerators(snapshot.accelerators), *_host(snapshot), *_engines(engines)):
+        output.write(line)
+    for note in snapshot.notes:
+        output.warn(note)
+
+
+def _accelerators(found: tuple[Accelerator, ...]) -> list[str]:
+    """One row per kind: equal devices share it."""
+    from selfhost.hardware.sharing import ranges
+    from selfhost.units import format_bytes
+
+    kinds: dict[tuple[object, ...], list[Accelerator]] = {}
+    for a in found:
+        kinds.setdefault((a.vendor, a.name, a.memory_bytes, a.visible_memory_bytes, a.reason, a.hidden), []).append(a)
+    rows: list[tuple[str, ...]] = [("ACCELERATORS", "INDEX", "MEMORY", "ENGINE SEES", "IN USE", "")]
+    for same in kinds.values():
+        first = same[0]
+        sizes = [first.memory_bytes, first.visible_memory_bytes, max((a.used_bytes or 0 for a in same), default=0)]
+        remark = first.reason or ("hidden by the environment" if first.hidden else "")
+        rows.append((
+            f"{len(same)}x {first.name}",
+            ranges([a.index for a in same]),
+            *("?" if size is None else format_bytes(size) for size in sizes),
+            remark,
+        ))  # fmt: skip
+    return _table(rows if found else [("ACCELERATORS",), ("none",)])
+
+
+def _host(snapshot: HardwareSnapshot) -> list[str]:
+    from selfhost.units import format_bytes
+
+    host = snapshot.host
+    memory = f"{format_bytes(host.memory_bytes)}, {format_bytes(host.available_memory_bytes)} available"
+    if host.cgroup_memory_limit_bytes is not None:
+        memory += f" (limited to {format_bytes(host.cgroup_memory_limit_bytes)} by a control group)"
+    numa = f", {host.numa_nodes} NUMA nodes" if host.numa_nodes > 1 else ""
+    flags = f" ({' '.join(host.cpu_flags)})" if host.cpu_flags else ""
+    drivers = {"NVIDIA": host.nvidia_driver, "CUDA up to": host.cuda_ceiling, "Ascend": host.ascend_driver}
+    drivers |= {"CANN": host.cann, "SoC": host.soc_family}
+    rows: list[tuple[str, ...]] = [
+        ("", ""),
+        ("HOST", host.hostname),
+        ("system", f"{host.os}, kernel {host.kernel}, glibc {host.glibc or '?'}, {host.architecture}"),
+        ("python", host.python),
+        ("cpu", f"{host.cpu_count} usable, {host.cpu_name or 'unknown'}{flags}{numa}"),
+        ("memory", memory),
+        ("drivers", ", ".join(f"{name} {version}" for name, version in drivers.items() if version) or "none"),
+        ("containers", ", ".join(host.container_engines) or "none"),
+    ]
+    for disk in host.disks:
+        free = f"{format_bytes(disk.free_bytes)} free of {format_bytes(disk.total_bytes)}"
+        rows.append(("disk", f"{disk.path}: {free}, {disk.file_system or 'unknown'}"))
+    return _table(rows)
+
+
+def _engines(engines: tuple[EngineEnvironment, ...]) -> list[str]:
+    rows: list[tuple[str, ...]] = [("", "", ""), ("ENGINES", "", "")]
+    rows += [(engine.name, engine.version, str(engine.path)) for engine in engines]
+    return _table(rows if engines else [*rows, ("none", "", "")])
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+
+from selfhost.units import GIB
 
 
 class Platform(StrEnum):
@@ -29,8 +31,11 @@ class Device:
     aliases: tuple[str, ...] = ()
     family: str = ""
     """Architecture or chip family: `Hopper`, `Ascend 910B (A2)`."""
+    memory_bytes: int | None = None
+    """As the vendor's tool reports it (NVML, npu-smi); tells boards of one name apart."""
     visible_memory_bytes: int | None = None
-    """Memory the engine sees per device (cudaMemGetInfo total, not the label); None only for `cpu`."""
+    """Memory the engine sees per device (cudaMemGetInfo total, not the label); None for `cpu` and for devices
+    that are not in the catalogue."""
     visible_memory_low_bytes: int | None = None
     """The lowest figure seen for this device in public logs; equal to the above when only one is known."""
     compute_capability: tuple[int, int] | None = None
@@ -41,6 +46,8 @@ class Device:
     bf16_flops: int | None = None
     """Dense, per second."""
     fp8_flops: int | None = None
+    interconnect: str = ""
+    """How devices of one node reach each other: `NVLink4 SXM`, `PCIe 4.0 x16`."""
     supported: bool = True
     reason: str = ""
     """Why it is not supported."""
@@ -66,9 +73,11 @@ class Hardware:
 
     @property
     def text(self) -> str:
-        """As one would write it after `--on`."""
+        """As one would write it after `--on`; with `@GIB` when the memory is not the catalogue's."""
         count = f"{self.nodes}x{self.devices_per_node}x" if self.nodes > 1 else f"{self.devices_per_node}x"
-        return self.device.id if self.device_count == 1 else count + self.device.id
+        known = self.visible_memory_bytes == self.device.visible_memory_bytes
+        memory = "" if known else f"@{self.visible_memory_bytes / GIB:.6g}"
+        return ("" if self.device_count == 1 else count) + self.device.id + memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +100,11 @@ class Accelerator:
     uuid: str | None = None
     compute_capability: tuple[int, int] | None = None
     mig: bool = False
+    """A slice of a GPU; `index` is then the GPU's, and the uuid tells slices apart."""
+    visible_memory_assumed: bool = False
+    """Whether `visible_memory_bytes` is a fraction of the reported total, the device or its size not being listed."""
+    hidden: bool = False
+    """Left out by CUDA_VISIBLE_DEVICES or ASCEND_RT_VISIBLE_DEVICES: an engine started from here would not see it."""
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
@@ -105,7 +119,10 @@ class Accelerator:
             "reason": self.reason,
             "device_id": self.device_id,
             "uuid": self.uuid,
+            "compute_capability": self.compute_capability and list(self.compute_capability),
             "mig": self.mig,
+            "visible_memory_assumed": self.visible_memory_assumed,
+            "hidden": self.hidden,
         }
 
 
@@ -142,10 +159,15 @@ class Host:
     nvidia_driver: str | None = None
     cuda_ceiling: str | None = None
     """Highest CUDA version the driver runs."""
+    ascend_driver: str | None = None
     cann: str | None = None
     soc_family: str | None = None
     container_engines: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,115 @@
+"""`detect`, and the hardware a plan is for: what `--on` supposes, else what is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.hardware import catalog, spec
+from selfhost.hardware.types import Device, Hardware, Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from selfhost.engines.environment import EngineEnvironment
+    from selfhost.hardware.types import Accelerator, HardwareSnapshot
+    from selfhost.home import Home
+
+_FIRST_FP8 = (8, 9)
+_FIRST_FP4 = (10, 0)
+
+
+def detect(home: Home) -> HardwareSnapshot:
+    """What this machine has. Runs vendors' tools for 10 s at most, changes nothing, never fails."""
+    from selfhost.hardware.probe import probe
+
+    return probe(home.root)
+
+
+def engines_here(home: Home) -> tuple[EngineEnvironment, ...]:
+    """The engine environments of this home that are whole."""
+    if not home.engines.is_dir():
+        return ()
+    from selfhost.engines.environment import find_all
+
+    return tuple(environment for environment in find_all(home) if environment.complete)
+
+
+def as_dict(snapshot: HardwareSnapshot, engines: Iterable[EngineEnvironment]) -> dict[str, object]:
+    """The contract of `selfhost detect --json`."""
+    return {
+        "schema_version": snapshot.schema_version,
+        "captured_at": snapshot.captured_at,
+        "accelerators": [accelerator.as_dict() for accelerator in snapshot.accelerators],
+        "host": snapshot.host.as_dict(),
+        "engines": [engine.as_dict() for engine in engines],
+        "notes": list(snapshot.notes),
+    }
+
+
+def hardware_for(on: str | None, home: Home) -> Hardware:
+    """The hardware a plan is for; asks this machine only when `--on` leaves something open.
+
+    Raises UsageError for a malformed `--on` or an unknown device.
+    """
+    if on is None:
+        return choose_hardware(detect(home), None)
+    if on.strip().lower() != catalog.CPU.id:
+        return spec.parse(on)
+    from selfhost.hardware.probe_host import probe_host
+    from selfhost.hardware.system import System
+
+    return spec.parse(on, host_memory_bytes=probe_host(home.root, System()).available_memory_bytes)
+
+
+def choose_hardware(snapshot: HardwareSnapshot, on: str | None) -> Hardware:
+    """What `on` supposes, else the largest group of equal accelerators here, else the CPU with the memory that is free.
+
+    Raises UsageError for a malformed `--on` or an unknown device.
+    """
+    if on is not None:
+        return spec.parse(on, host_memory_bytes=snapshot.host.available_memory_bytes)
+    return hardware_here(snapshot)[0]
+
+
+def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:
+    """Groups of equal supported accelerators, most memory first, then the CPU.
+
+    Left out are devices that the environment hides. A MIG slice is a group of its own: a process sees one, and slices
+    cannot reach each other.
+    """
+    groups: dict[tuple[str, int], list[Accelerator]] = {}
+    for accelerator in snapshot.accelerators:
+        visible = accelerator.visible_memory_bytes
+        if accelerator.supported and not accelerator.hidden and visible:
+            groups.setdefault((accelerator.device_id or accelerator.name, visible), []).append(accelerator)
+    found = [_group(members) for members in groups.values()]
+    found.sort(key=lambda h: (-h.device_count * h.visible_memory_bytes, h.device.id))
+    memory = snapshot.host.available_memory_bytes
+    return [*found, Hardware(device=catalog.CPU, visible_memory_bytes=memory, assumed=False)]
+
+
+def _group(members: Iterable[Accelerator]) -> Hardware:
+    first, *others = members
+    device = (first.device_id and catalog.lookup(first.device_id)) or _unlisted(first)
+    return Hardware(
+        device=device,
+        devices_per_node=1 if first.mig else 1 + len(others),
+        visible_memory_bytes=first.visible_memory_bytes or 0,
+        assumed=False,
+    )
+
+
+def _unlisted(accelerator: Accelerator) -> Device:
+    """A device that is here but not in the catalogue: what its driver says, and what follows from that."""
+    capability = accelerator.compute_capability or (0, 0)
+    return Device(
+        id=accelerator.name,
+        name=accelerator.name,
+        vendor=accelerator.vendor,
+        platform=Platform.CUDA if accelerator.vendor == "nvidia" else Platform.ASCEND,
+        memory_bytes=accelerator.memory_bytes,
+        compute_capability=accelerator.compute_capability,
+        native_fp8=capability >= _FIRST_FP8,
+        native_fp4=capability >= _FIRST_FP4,
+        source="detected here, not in the catalogue",
+    )

@@ -1,0 +1,106 @@
+"""Reads what the kernel and the distribution say about this machine. Runs nothing, changes nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from selfhost.hardware import ascend, host
+from selfhost.hardware.types import Disk, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from selfhost.hardware.system import System
+
+_CONTAINER_ENGINES = ("docker", "podman", "nerdctl", "buildah")
+_CANN_FOLDERS = ("/usr/local/Ascend/cann", "/usr/local/Ascend/ascend-toolkit/latest")
+
+
+def probe_host(home: Path, system: System) -> Host:
+    """The machine itself; `home` names the disk that models and engines will fill."""
+    uname = os.uname()
+    mounts = host.mounts(system.read("/proc/self/mountinfo"))
+    groups = host.cgroups(system.read("/proc/self/cgroup"), mounts)
+    cpu_name, cpu_flags = host.cpu(system.read("/proc/cpuinfo"))
+    total, available, limit = host.usable_memory(
+        *host.memory(system.read("/proc/meminfo")), _memory_limits(system, groups)
+    )
+    return Host(
+        hostname=uname.nodename,
+        os=host.os_name(system.read("/etc/os-release")) or uname.sysname,
+        kernel=uname.release,
+        glibc=_glibc(),
+        architecture=uname.machine,
+        python=".".join(map(str, sys.version_info[:3])),
+        cpu_name=cpu_name,
+        cpu_count=host.usable_cpus(len(os.sched_getaffinity(0)), _cpu_quotas(system, groups)),
+        cpu_flags=cpu_flags,
+        numa_nodes=host.count_list(system.read("/sys/devices/system/node/online")) or 1,
+        memory_bytes=total,
+        available_memory_bytes=available,
+        cgroup_memory_limit_bytes=limit,
+        ascend_driver=ascend.parse_install_info(system.read("/usr/local/Ascend/driver/version.info")),
+        cann=_cann(system),
+        container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
+        disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
+    )
+
+
+def _glibc() -> str | None:
+    """`2.36`; None on another C library."""
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ") or None
+    except (ValueError, OSError):
+        return None
+
+
+def _memory_limits(system: System, groups: list[host.Cgroup]) -> Iterator[host.MemoryLimit]:
+    for group in groups:
+        v2 = ("memory.max", "memory.current", "memory.stat")
+        v1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
+        for directory in group.directories:
+            files = (system.read(f"{directory}/{name}") for name in (v2 if group.version == 2 else v1))  # noqa: PLR2004
+            if level := host.memory_limit(*files):
+                yield level
+
+
+def _cpu_quotas(system: System, groups: list[host.Cgroup]) -> Iterator[float]:
+    for group in groups:
+        for directory in group.directories:
+            if group.version == 2:  # noqa: PLR2004 - cgroup version
+                quota = system.read(f"{directory}/cpu.max")
+            else:
+                quota = " ".join(system.read(f"{directory}/cpu.cfs_{part}_us").strip() for part in ("quota", "period"))
+            if (cpus := host.cpu_quota(quota)) is not None:
+                yield cpus
+
+
+def _cann(system: System) -> str | None:
+    """Version of the CANN toolkit, by its environment variable or where its installer puts it."""
+    named = [
+        path for path in (system.environ.get("ASCEND_TOOLKIT_HOME"), system.environ.get("ASCEND_HOME_PATH")) if path
+    ]
+    for folder in (*named, *_CANN_FOLDERS):
+        for info in sorted(system.at(folder).glob("*-linux/ascend_toolkit_install.info")):
+            if version := ascend.parse_install_info(system.read(info)):
+                return version
+    return None
+
+
+def _disks(paths: Iterable[Path], mounts: list[host.Mount]) -> Iterator[Disk]:
+    """The file system of each path, or of its nearest parent that exists; none for one that cannot be asked."""
+    for path in paths:
+        try:
+            existing = next(p for p in (path, *path.parents) if p.exists()).resolve()
+            space = os.statvfs(existing)
+        except OSError:
+            continue
+        yield Disk(
+            path=str(path),
+            file_system=host.file_system_of(str(existing), mounts),
+            total_bytes=space.f_blocks * space.f_frsize,
+            free_bytes=space.f_bavail * space.f_frsize,
+        )
