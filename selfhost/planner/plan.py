@@ -169,6 +169,15 @@ class EngineRef:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineFacts:
+    """What the planner must know of the pinned engine."""
+
+    ref: EngineRef
+    architectures: frozenset[str]
+    """Names of its model registry, as in `config.json`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Recipe or directory + variant + hardware + layout + settings + estimate + reasons -> argv and env."""
 

