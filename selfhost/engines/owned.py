@@ -199,6 +199,8 @@ def absorb(request: PlanRequest, known: Known) -> PlanRequest:
 
 def _with_setting(request: PlanRequest, option: Option, kind: type) -> PlanRequest:
     name = option.flag.name.removeprefix("--").replace("-", "_")
+    if len(option.values) > 1:
+        raise UsageError("owned.one_value", flag=option.flag.name, values=" ".join(option.values))
     value: object
     if kind is bool:
         value = not option.given.startswith("--no-")

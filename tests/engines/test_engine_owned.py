@@ -77,6 +77,7 @@ def test_unknown_and_abbreviated_options_are_refused_with_the_nearest(word, near
         (("--enforce-eager.x", "1"), "owned.unknown"),
         (("--dtype", "int3"), "owned.choice"),
         (("--max-num-seqs", "many"), "owned.not_a_number"),
+        (("--served-model-name", "a", "b"), "owned.one_value"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
@@ -106,22 +107,19 @@ def test_everything_else_goes_to_the_engine_as_it_is(words):
 
 
 def test_settings_become_settings():
-    assert absorb(
-        "-tp", "4", "--max_num_seqs=8", "--enforce-eager", "--seed", "1", "--gpu-memory-utilization", ".9"
-    ) == (
-        PlanRequest(
-            tensor_parallel_size=4,
-            max_num_seqs=8,
-            enforce_eager=True,
-            gpu_memory_utilization=0.9,
-            engine_args=("--seed", "1"),
-        )
+    words = ("-tp", "4", "--max_num_seqs=8", "--enforce-eager", "--seed", "1", "--gpu-memory-utilization", ".9")
+    assert absorb(*words) == PlanRequest(
+        tensor_parallel_size=4,
+        max_num_seqs=8,
+        enforce_eager=True,
+        gpu_memory_utilization=0.9,
+        engine_args=("--seed", "1"),
     )
 
 
 @pytest.mark.parametrize(
     ("given", "length", "auto"),
-    [("32768", 32768, False), ("32k", 32000, False), ("32K", 32768, False), ("-1", None, True)],
+    [("32768", 32768, False), ("32k", 32000, False), ("32K", 32768, False), ("-1", None, True), ("auto", None, True)],
 )
 def test_a_context_length_is_read_as_the_engine_reads_it(given, length, auto):
     request = absorb("--max-model-len", given)

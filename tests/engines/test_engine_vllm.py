@@ -1,4 +1,4 @@
-"""Plan -> argv and env of vLLM 0.32; every flag is one of the pinned engine's, and its own parser takes the whole line."""
+"""Plan -> argv and env of vLLM 0.32; every flag is the pinned engine's, whose own parser takes the line."""
 
 from __future__ import annotations
 

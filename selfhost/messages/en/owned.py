@@ -45,6 +45,9 @@ MESSAGES = {
         "selfhost plan MODEL --on HW -- --seed 1",
     ),
     "owned.value_missing": Text("`{flag}` needs a value", hint="write `{flag} VALUE` or `{flag}=VALUE`"),
+    "owned.one_value": Text(
+        "`{flag}` takes one value here, not `{values}`", hint="a server has one name; give one value"
+    ),
     "owned.choice": Text("`{flag}` cannot be `{value}`", "choices: {choices}", "use one of the choices"),
     "owned.not_a_number": Text("`{flag}` needs a number, not `{value}`", hint="for example `{flag} 1`"),
     "owned.given_twice": Text("`{flag}` is given twice: {first} and {second}", hint="give it once, before the `--`"),
