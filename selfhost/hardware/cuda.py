@@ -33,6 +33,7 @@ _LOWEST_CAPABILITY = (7, 0)
 
 _PROBLEMS = (
     ("driver/library version mismatch", "hardware.nvidia_mismatch"),
+    ("nvml/rm version mismatch", "hardware.nvidia_mismatch"),  # the same, in the words of nvidia-ml-py
     ("driver not loaded", "hardware.nvidia_not_loaded"),
     ("communicate with the nvidia driver", "hardware.nvidia_not_loaded"),
     ("shared library not found", "hardware.nvidia_no_library"),
@@ -213,6 +214,8 @@ def _unreadable(index: int, said: str) -> Accelerator:
 
 
 def _report(found: list[Accelerator], *, driver: str | None, ceiling: str | None) -> CudaReport:
+    if not found:
+        return CudaReport(problem=Message("hardware.nvidia_no_devices"))
     lost = [gpu for gpu in found if "is lost" in gpu.reason.lower()]
     notes = (Message("hardware.nvidia_lost"),) if lost else ()
     return CudaReport(accelerators=tuple(found), driver=driver, cuda_ceiling=ceiling, notes=notes)

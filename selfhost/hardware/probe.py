@@ -83,6 +83,8 @@ class _Asking:
         report = self._failed(answer) or cuda.parse_nvml(answer.output)
         if report.problem and tool and answer.returncode is not None:
             second = self._nvidia_smi(tool)
+            if second.problem and second.problem.id in ("hardware.nvidia_hangs", "hardware.nvidia_crashed"):
+                self.notes.append(second.problem)
             report = report if second.problem else second
         self.notes += [report.problem] if report.problem else report.notes
         return report

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from selfhost.hardware import sharing
+from selfhost.hardware.types import Accelerator
+from selfhost.units import GIB
+
+
+def gpu(index: int, used_gib: float = 0, vendor: str = "nvidia", **changes) -> Accelerator:
+    values = {
+        "vendor": vendor,
+        "name": "NVIDIA H20",
+        "index": index,
+        "memory_bytes": 96 * GIB,
+        "visible_memory_bytes": 95 * GIB,
+        "used_bytes": int(used_gib * GIB),
+        "supported": True,
+        "uuid": f"GPU-{index}abc",
+    }
+    return Accelerator(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ("1,3", [1, 3]),
+        ("GPU-2", [2]),
+        ("0,9,1", [0]),
+        ("-1", []),
+        ("", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_what_the_environment_hides_is_marked_and_noted(value, left):
+    found, notes = sharing.hide([gpu(i) for i in range(4)], {"CUDA_VISIBLE_DEVICES": value})
+    assert [a.index for a in found if not a.hidden] == left
+    expected = f"CUDA_VISIBLE_DEVICES is set to `{value}`: an engine started from here sees {len(left)} of 4"
+    assert [note.what for note in notes] == [expected]
+
+
+def test_each_vendor_has_its_own_variable():
+    npu = gpu(0, vendor="huawei", uuid=None)
+    environ = {"ASCEND_RT_VISIBLE_DEVICES": "5"}
+    found, notes = sharing.hide([gpu(0), npu], environ)
+    assert [a.hidden for a in found] == [False, True]
+    assert len(notes) == 1
+    assert sharing.hide([gpu(0)], environ) == ((gpu(0),), ())
+
+
+def test_memory_in_use_is_noted_beyond_a_tenth():
+    notes = sharing.busy_notes([gpu(0, 9), gpu(1, 48), gpu(2, 48, supported=False)])
+    assert [note.what for note in notes] == ["accelerator 1 (NVIDIA H20) is in use: 48.0 GiB of 96.0 GiB"]
+
+
+def test_assumed_memory_is_noted_once_per_kind():
+    notes = sharing.assumed_notes([gpu(0, visible_memory_assumed=True), gpu(1, visible_memory_assumed=True), gpu(2)])
+    assert [note.what for note in notes] == ["what an engine can see of `NVIDIA H20` is not known: 95.0 GiB is assumed"]
+
+
+@pytest.mark.parametrize(("numbers", "text"), [([], ""), ([3], "3"), ([2, 0, 1, 5, 5], "0-2,5")])
+def test_ranges(numbers, text):
+    assert sharing.ranges(numbers) == text
