@@ -47,7 +47,9 @@ def test_an_unknown_name_tells_the_nearest():
     assert int(caught.value.code) == 2
     assert message.what == "no recipe named `smolm2-135`"
     assert message.why == f"nearest of {len(BUILTIN)}: smollm2-135m"
-    assert message.hint == "try `selfhost recipe show smollm2-135m`; `selfhost recipe ls` lists all"
+    assert message.hint == (
+        "did you mean `smollm2-135m`? `selfhost recipe ls` lists all; a directory is written `./smolm2-135`"
+    )
 
 
 def test_an_unknown_name_like_no_other():

@@ -29,13 +29,13 @@ MESSAGES = {
     ),
     "recipe.unknown": Text(
         "no recipe named `{name}`",
-        "{count} recipes are known",
-        "`selfhost recipe ls` lists them",
+        "none of the {count} known ones is like it",
+        "`selfhost recipe ls` lists them; a directory is written `./{name}`",
     ),
     "recipe.unknown_near": Text(
         "no recipe named `{name}`",
         "nearest of {count}: {nearest}",
-        "try `selfhost recipe show {suggestion}`; `selfhost recipe ls` lists all",
+        "did you mean `{suggestion}`? `selfhost recipe ls` lists all; a directory is written `./{name}`",
     ),
     "recipe.unknown_variant": Text(
         "recipe `{recipe}` has no variant `{variant}`",
