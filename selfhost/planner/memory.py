@@ -1,0 +1,220 @@
+"""Memory of one rank, term by term, as the engine accounts for it; bytes throughout.
+
+vLLM 0.32 (v1/worker/gpu_worker.py `determine_available_memory`, worker/utils.py `request_memory`):
+
+    budget  = ceil(visible memory * gpu_memory_utilization)
+    KV      = budget - weights - persistent buffers - activation peak - non-torch growth - CUDA graph estimate
+    blocks  = floor(KV / bytes per block), the smallest over all ranks
+
+What the CUDA context and NCCL hold before the model is built is not taken from KV: it has to fit into what
+`gpu_memory_utilization` leaves out.
+
+Weights, the KV layout and the buffers follow from the engine's source. Non-torch memory and graphs do not: they have a
+range, and the low and high bounds of KV carry it together with the error of the other terms.
+Not covered: LoRA, multimodal encoders, speculative drafts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from selfhost.hardware.types import Platform
+from selfhost.models.kv import default_block_size, kv_cache, max_concurrency, tokens
+from selfhost.models.tensors import rank_weights
+from selfhost.planner import terms
+from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
+from selfhost.planner.settings import kv_dtype_bytes
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
+    from selfhost.models.kv import KVRank
+    from selfhost.planner.plan import Layout, Settings
+    from selfhost.planner.terms import Setup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankSize:
+    """What does not depend on lengths and batch sizes: weights and KV layout of one pipeline stage."""
+
+    pp_rank: int
+    weight_bytes: int
+    kv: KVRank
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """All stages of a layout. Computed once: a search over lengths asks for the same ones again and again."""
+
+    ranks: tuple[RankSize, ...]
+    block_size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a layout with its settings comes to on the rank with the fewest KV blocks."""
+
+    memory: MemoryPerRank
+    kv_cache: KVCache
+    blocks: int
+    blocks_low: int
+    blocks_per_request: int
+    """For one request of `max_model_len`."""
+    bytes_per_block: int
+    usable_bytes: int
+    """What the rank may use; the budget, except on a CPU, where only what is needed is taken."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether one request of full length fits; the engine keeps one block back (v1/core/block_pool.py)."""
+        if self.blocks_low - 1 >= self.blocks_per_request:
+            return Verdict.FITS
+        return Verdict.TIGHT if self.blocks - 1 >= self.blocks_per_request else Verdict.DOES_NOT_FIT
+
+    @property
+    def request_bytes(self) -> int:
+        """KV cache that one request of full length takes on this rank, with the engine's spare block."""
+        return (self.blocks_per_request + 1) * self.bytes_per_block
+
+
+class _Rest(NamedTuple):
+    """Bytes left for KV."""
+
+    low: int
+    likely: int
+    high: int
+
+
+def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
+    """Weights and KV layout of every stage of a layout."""
+    device = hardware.device
+    block_size = default_block_size(arch, device.platform, device.compute_capability)
+    tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
+    ranks = []
+    for pp_rank in range(pp):
+        weights = rank_weights(
+            arch, tp=tp, pp=pp, dp=layout.data_parallel_size, ep=layout.enable_expert_parallel, pp_rank=pp_rank
+        )
+        kv = kv_cache(
+            arch,
+            tp=tp,
+            pp=pp,
+            pp_rank=pp_rank,
+            kv_dtype_bytes=kv_dtype_bytes(kv_cache_dtype, arch),
+            block_size=block_size,
+        )
+        # A CPU has no caching allocator that rounds.
+        rounding = 0 if device.platform is Platform.CPU else weights.rounding_bytes
+        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
+    return Sizes(ranks=tuple(ranks), block_size=block_size)
+
+
+def estimate(setup: Setup, sizes: Sizes) -> Estimate:
+    """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
+    one = _cpu_rank if setup.hardware.device.platform is Platform.CPU else _gpu_rank
+    stages = [one(setup, rank, sizes.block_size) for rank in sizes.ranks]
+    return min(stages, key=lambda stage: stage.blocks)
+
+
+def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+    hardware, settings = setup.hardware, setup.settings
+    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
+    buffers = terms.buffers(setup, last_stage=last)
+    activation = terms.activation(setup, last_stage=last, block_size=block_size)
+    non_torch = terms.non_torch(setup.arch, setup.layout)
+    graphs = terms.cuda_graphs(setup.arch, settings)
+    budget = math.ceil(hardware.visible_memory_bytes * settings.gpu_memory_utilization)
+    budget_low = math.ceil(_visible_low(hardware) * settings.gpu_memory_utilization)
+    fixed = rank.weight_bytes + buffers + activation
+    slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, buffers + activation)
+    rest = _Rest(
+        low=budget_low - fixed - slack - non_torch.high - graphs.high,
+        likely=budget - fixed - non_torch.likely - graphs.likely,
+        high=budget - fixed + slack - non_torch.low - graphs.low,
+    )
+    memory = MemoryPerRank(
+        budget_bytes=budget,
+        weight_bytes=rank.weight_bytes,
+        buffer_bytes=buffers,
+        activation_bytes=activation,
+        non_torch_bytes=non_torch.likely,
+        cudagraph_bytes=graphs.likely,
+        kv_cache_bytes=rest.likely,
+        kv_cache_bytes_low=rest.low,
+        kv_cache_bytes_high=rest.high,
+    )
+    return _with_blocks(memory, rank, settings, block_size, usable=budget)
+
+
+def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+    """The KV cache is given to the engine in bytes and takes its memory at once: as much as `max_num_seqs` requests of
+    full length need, at most half of what is left beside the rest, and never less than one request if that is there.
+
+    All ranks share the host. With an explicit size the engine does not check `gpu_memory_utilization` at the start
+    (vLLM 0.32 v1/worker/cpu_worker.py); here it is the part of the host's available memory that may be used.
+    """
+    layout, settings = setup.layout, setup.settings
+    last = rank.pp_rank == layout.pipeline_parallel_size - 1
+    buffers = terms.sampler_state(setup.arch, settings) if last else 0
+    activation = terms.activation(setup, last_stage=last, block_size=block_size)
+    processes = terms.cpu_processes(layout)
+    usable = int(setup.hardware.visible_memory_bytes * settings.gpu_memory_utilization) // layout.world_size
+    fixed = rank.weight_bytes + buffers + activation
+
+    per_request = _blocks_per_request(rank.kv, settings.max_model_len, block_size)
+    one = (per_request + 1) * rank.kv.bytes_per_block
+    wanted = (settings.max_num_seqs * per_request + 1) * rank.kv.bytes_per_block
+    free = usable - fixed - processes.likely
+    size = min(wanted, free, max(one, free // 2))
+    # Whole blocks: the flag then says what the engine makes of it.
+    size -= size % rank.kv.bytes_per_block if size > 0 else 0
+    slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, activation)
+    memory = MemoryPerRank(
+        budget_bytes=fixed + processes.likely + size,
+        weight_bytes=rank.weight_bytes,
+        buffer_bytes=buffers,
+        activation_bytes=activation,
+        non_torch_bytes=processes.likely,
+        cudagraph_bytes=0,
+        kv_cache_bytes=size,
+        kv_cache_bytes_low=min(size, usable - fixed - slack - processes.high),
+        kv_cache_bytes_high=size,
+    )
+    return _with_blocks(memory, rank, settings, block_size, usable=usable)
+
+
+def _with_blocks(
+    memory: MemoryPerRank, rank: RankSize, settings: Settings, block_size: int, *, usable: int
+) -> Estimate:
+    kv, length = rank.kv, settings.max_model_len
+    blocks = max(0, memory.kv_cache_bytes // kv.bytes_per_block)
+    return Estimate(
+        memory=memory,
+        kv_cache=KVCache(
+            bytes_per_token=kv.bytes_per_token,
+            bytes_per_request_fixed=kv.bytes_per_request_fixed,
+            block_size=block_size,
+            tokens=tokens(blocks, block_size, length),
+            max_concurrency=round(max_concurrency(blocks, block_size, length), 2),
+        ),
+        blocks=blocks,
+        blocks_low=max(0, memory.kv_cache_bytes_low // kv.bytes_per_block),
+        blocks_per_request=_blocks_per_request(kv, length, block_size),
+        bytes_per_block=kv.bytes_per_block,
+        usable_bytes=usable,
+    )
+
+
+def _blocks_per_request(kv: KVRank, max_model_len: int, block_size: int) -> int:
+    return math.ceil(max_model_len / block_size) + math.ceil(kv.bytes_per_request_fixed / kv.bytes_per_block)
+
+
+def _visible_low(hardware: Hardware) -> int:
+    """The lowest figure seen for a device that is only supposed; what was measured or given with `@` stands."""
+    device = hardware.device
+    supposed = hardware.assumed and hardware.visible_memory_bytes == device.visible_memory_bytes
+    return (
+        device.visible_memory_low_bytes or hardware.visible_memory_bytes if supposed else hardware.visible_memory_bytes
+    )

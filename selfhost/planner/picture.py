@@ -1,0 +1,121 @@
+"""A plan as plain text: verdict, memory per rank as bars, reasons, remedies, command line. Readable without colour."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from typing import TYPE_CHECKING
+
+from selfhost.messages import text
+from selfhost.planner.plan import Verdict
+from selfhost.planner.reasons import unit
+from selfhost.units import GIB, format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.planner.plan import Plan
+
+_NARROW = 40
+_LABEL = 12
+_FIGURE = 9
+
+
+def draw(plan: Plan, *, width: int) -> str:
+    """The whole picture, in lines of at most `width` characters but for the command line, which can be pasted."""
+    width = max(width, _NARROW)
+    parts = [_verdict(plan)]
+    if plan.memory.budget_bytes:
+        parts += [_memory(plan, width), _kv_cache(plan)]
+    parts.append(_listed(text("plan.title_reasons"), plan.reasons, width))
+    if plan.remedies:
+        offered = [text("plan.remedy", change=r.change, length=r.max_model_len) for r in plan.remedies]
+        parts.append(_listed(text("plan.title_remedies"), offered, width))
+    if plan.argv:
+        parts.append(_command(plan))
+    return "\n\n".join(parts)
+
+
+def _verdict(plan: Plan) -> str:
+    line = {
+        Verdict.FITS: text("plan.verdict_fits", **_names(plan)),
+        Verdict.TIGHT: text("plan.verdict_tight", **_names(plan)),
+        Verdict.DOES_NOT_FIT: text("plan.verdict_does_not_fit", **_names(plan)),
+        Verdict.UNSUPPORTED: text("plan.verdict_unsupported", **_names(plan)),
+    }[plan.verdict]
+    return f"{plan.verdict.value}: {line}\n" + text(
+        "plan.basis", confidence=plan.confidence.value, engine=plan.engine.name, version=plan.engine.version
+    )
+
+
+def _names(plan: Plan) -> dict[str, str]:
+    return {"model": plan.model, "variant": plan.variant, "hardware": plan.hardware.text}
+
+
+def _memory(plan: Plan, width: int) -> str:
+    """One bar per term, all to one scale: the whole bar is the budget, or what would be needed when that is more."""
+    memory = plan.memory
+    terms = [
+        ("weights", memory.weight_bytes),
+        ("buffers", memory.buffer_bytes),
+        ("activation", memory.activation_bytes),
+        ("non-torch", memory.non_torch_bytes),
+        ("CUDA graphs", memory.cudagraph_bytes),
+        ("KV cache", memory.kv_cache_bytes),
+    ]
+    room = max(0, width - _LABEL - _FIGURE - 6)
+    scale = max(memory.budget_bytes, sum(size for _, size in terms if size > 0))
+    lines = [text("plan.title_memory", per=unit(plan.hardware))]
+    for label, size in terms:
+        bar = "#" * round(room * max(0, size) / scale)
+        lines.append(f"  {label:<{_LABEL}} {size / GIB:>{_FIGURE},.2f}  {bar}".rstrip())
+    lines.append(f"  {'budget':<{_LABEL}} {memory.budget_bytes / GIB:>{_FIGURE},.2f}")
+    return "\n".join(lines)
+
+
+def _kv_cache(plan: Plan) -> str:
+    memory, kv = plan.memory, plan.kv_cache
+    return "\n".join(
+        [
+            text(
+                "plan.kv_range",
+                low=format_bytes(memory.kv_cache_bytes_low),
+                high=format_bytes(memory.kv_cache_bytes_high),
+                per=unit(plan.hardware),
+            ),
+            text("plan.kv_tokens", tokens=kv.tokens, per_token=kv.bytes_per_token, block=kv.block_size),
+            text("plan.kv_requests", requests=kv.max_concurrency, length=plan.settings.max_model_len),
+        ]
+    )
+
+
+def _listed(title: str, sentences: tuple[str, ...] | list[str], width: int) -> str:
+    lines = [title]
+    for sentence in sentences:
+        lines += textwrap.wrap(
+            sentence,
+            width,
+            initial_indent="  - ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
+def _command(plan: Plan) -> str:
+    """Variables and command, one option per line, as a shell takes it."""
+    lines = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
+    lines += [shlex.join(group) for group in _grouped(plan.argv)]
+    return text("plan.title_command") + "\n  " + " \\\n  ".join(lines)
+
+
+def _grouped(argv: tuple[str, ...]) -> Iterator[list[str]]:
+    """The words up to the first option, then each option with its values."""
+    group: list[str] = []
+    for word in argv:
+        if word.startswith("--"):
+            yield group
+            group = []
+        group.append(word)
+    yield group

@@ -1,0 +1,90 @@
+"""Why the verdict is what it is, as sentences with their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.messages import text
+from selfhost.planner import layouts
+from selfhost.planner.plan import Verdict
+from selfhost.units import format_bytes
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Hardware
+    from selfhost.planner.memory import Estimate
+    from selfhost.planner.plan import ModelToPlan, PlanRequest
+    from selfhost.planner.terms import Setup
+
+
+def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate) -> list[str]:
+    """Layout, weights against what is usable, KV cache against what one request needs."""
+    found = [_layout(request, setup), _weights(setup, estimate)]
+    if request.auto_max_model_len:
+        found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
+    found.append(_kv(setup, estimate))
+    if setup.hardware.device.platform is Platform.CPU:
+        found.append(text("plan.cpu_wheel"))
+    return found
+
+
+def _layout(request: PlanRequest, setup: Setup) -> str:
+    hardware, layout = setup.hardware, setup.layout
+    name, used, count = layouts.describe(layout), layout.world_size, hardware.device_count
+    if hardware.device.platform is Platform.CPU:
+        return text("plan.layout_cpu", layout=name)
+    if layouts.asked(request):
+        return text("plan.layout_asked", layout=name, used=used, count=count)
+    if used == count:
+        return text("plan.layout_all", layout=name, hardware=hardware.text)
+    if not hardware.assumed:
+        return text("plan.layout_fewest", layout=name, used=used, count=count)
+    return text("plan.layout_some", layout=name, used=used, count=count, why=_why_not_all(setup))
+
+
+def _why_not_all(setup: Setup) -> str:
+    """What stands against tensor parallel over all devices of a node."""
+    hardware = setup.hardware
+    whole = replace(setup.layout, tensor_parallel_size=hardware.devices_per_node, pipeline_parallel_size=hardware.nodes)
+    found = layouts.problems(setup.arch, hardware, whole)
+    return found[0].what if found else text("plan.more_do_not_help")
+
+
+def _weights(setup: Setup, estimate: Estimate) -> str:
+    hardware = setup.hardware
+    return text(
+        "plan.weights",
+        need=format_bytes(estimate.memory.weight_bytes),
+        per=unit(hardware),
+        layout=layouts.describe(setup.layout),
+        usable=format_bytes(estimate.usable_bytes),
+        fraction=f"{setup.settings.gpu_memory_utilization:g}",
+        visible=format_bytes(hardware.visible_memory_bytes),
+    )
+
+
+def _kv(setup: Setup, estimate: Estimate) -> str:
+    memory, kv, length = estimate.memory, estimate.kv_cache, setup.settings.max_model_len
+    needs, per = format_bytes(estimate.request_bytes), unit(setup.hardware)
+    if memory.kv_cache_bytes <= 0:
+        return text("plan.kv_nothing", per=per, over=format_bytes(-memory.kv_cache_bytes), needs=needs)
+    left = format_bytes(memory.kv_cache_bytes)
+    if estimate.verdict is Verdict.DOES_NOT_FIT:
+        return text("plan.kv_short", per=per, left=left, needs=needs, length=length)
+    if estimate.verdict is Verdict.TIGHT:
+        low = format_bytes(memory.kv_cache_bytes_low)
+        return text("plan.kv_tight", per=per, left=left, low=low, needs=needs, length=length)
+    return text(
+        "plan.kv_fits",
+        per=per,
+        left=left,
+        tokens=kv.tokens,
+        requests=kv.max_concurrency,
+        length=length,
+    )
+
+
+def unit(hardware: Hardware) -> str:
+    """What a rank runs on, for people."""
+    return "worker" if hardware.device.platform is Platform.CPU else "GPU"

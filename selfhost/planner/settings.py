@@ -1,0 +1,105 @@
+"""Settings that decide memory, always chosen here and written out as flags.
+
+The engine's own defaults depend on the device's name and on the kind of start (vLLM 0.32
+`EngineArgs.get_batch_defaults`), so a plan that relied on them would change with the card; these do not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.errors import UsageError
+from selfhost.hardware.types import Platform
+from selfhost.planner.plan import Settings
+from selfhost.units import GIB
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import Layout, PlanRequest
+
+GPU_MEMORY_UTILIZATION = 0.92
+"""Of a GPU's visible memory; the rest holds the CUDA context, NCCL and what graph capture took beyond its estimate."""
+MAX_GPU_MEMORY_UTILIZATION = 0.95
+"""Highest value a remedy offers: context and communication buffers must fit into what is left."""
+CPU_MEMORY_UTILIZATION = 0.90
+"""Of the host memory that is available; the engine shares it with everything else on the host."""
+
+LARGE_DEVICE_BYTES = 70 * GIB
+LARGE_DEVICE_BATCH = (8192, 1024)
+SMALL_DEVICE_BATCH = (2048, 256)
+CPU_BATCH = (2048, 16)
+"""Sixteen, where the engine would take 128: on a CPU each request at a time slows the others down, and the KV cache is
+made for that many requests of full length, in memory that the host needs for other things too."""
+
+_KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
+
+
+def kv_dtype_bytes(kv_cache_dtype: str, arch: ModelArch) -> float:
+    """Bytes of one element of the KV cache; `auto` is the model's own dtype.
+
+    Raises UsageError for a dtype whose cache layout is not modelled (block-scaled 4 and 8 bit formats).
+    """
+    if kv_cache_dtype == "auto":
+        return float(arch.dtype_bytes)
+    if kv_cache_dtype not in _KV_BYTES:
+        raise UsageError("plan.kv_cache_dtype", dtype=kv_cache_dtype, known=", ".join(("auto", *_KV_BYTES)))
+    return _KV_BYTES[kv_cache_dtype]
+
+
+def choose_settings(
+    arch: ModelArch, hardware: Hardware, layout: Layout, request: PlanRequest, *, max_model_len: int
+) -> Settings:
+    """The settings of a plan: what was asked for, else the defaults above.
+
+    Two rules of the engine are applied beforehand, so that the flags say what it will do: a step never holds more
+    tokens than `max_num_seqs * max_model_len`, and never more requests than tokens.
+    """
+    cpu = hardware.device.platform is Platform.CPU
+    batched, seqs = _batch(hardware)
+    seqs = request.max_num_seqs or min(seqs, request.max_num_batched_tokens or seqs)
+    if request.max_num_batched_tokens:
+        batched = request.max_num_batched_tokens
+    elif cpu and arch.is_mla:
+        # The CPU's MLA kernel has no chunked prefill: a prompt is one step (vLLM 0.32 platforms/cpu.py).
+        batched = max(max_model_len, batched)
+    else:
+        batched = max(seqs, min(batched, seqs * max_model_len))
+    return Settings(
+        gpu_memory_utilization=request.gpu_memory_utilization
+        or (CPU_MEMORY_UTILIZATION if cpu else GPU_MEMORY_UTILIZATION),
+        max_model_len=max_model_len,
+        max_num_seqs=seqs,
+        max_num_batched_tokens=batched,
+        kv_cache_dtype=request.kv_cache_dtype or "auto",
+        # Compiled bfloat16 gives wrong text in the CPU build of vLLM 0.32: eager there, but for pipeline stages, which
+        # fail without the warm-up that eager skips (engines/vllm.py has the compilation that neither breaks).
+        enforce_eager=layout.pipeline_parallel_size == 1 if cpu else bool(request.enforce_eager),
+    )
+
+
+def _batch(hardware: Hardware) -> tuple[int, int]:
+    if hardware.device.platform is Platform.CPU:
+        return CPU_BATCH
+    return LARGE_DEVICE_BATCH if hardware.visible_memory_bytes >= LARGE_DEVICE_BYTES else SMALL_DEVICE_BATCH
+
+
+def check_request(request: PlanRequest) -> None:
+    """Raises UsageError for values no engine takes."""
+    utilization = request.gpu_memory_utilization
+    if utilization is not None and not 0 < utilization <= 1:
+        raise UsageError("plan.utilization", value=utilization)
+    for name in (
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "data_parallel_size",
+        "max_model_len",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+    ):
+        value = getattr(request, name)
+        if value is not None and value < 1:
+            raise UsageError("plan.not_positive", flag="--" + name.replace("_", "-"), value=value)
+    seqs, batched = request.max_num_seqs, request.max_num_batched_tokens
+    if seqs and batched and seqs > batched:
+        raise UsageError("plan.more_seqs_than_tokens", max_num_seqs=seqs, max_num_batched_tokens=batched)

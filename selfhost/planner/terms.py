@@ -1,0 +1,172 @@
+"""The terms beside weights and KV cache, each from the engine's source or from public logs; bytes on one rank.
+
+Sources are files of vLLM 0.32 unless a log is named. Where a term cannot be derived it is a `Range`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from selfhost.quant.schemes import Format
+from selfhost.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import Layout, Settings
+
+WEIGHT_ERROR = 0.003
+"""Sums over the engine's own module tree against what it logs as loaded."""
+SCRATCH_ERROR_BYTES = int(0.3 * GIB)
+"""Of buffers and activation together."""
+
+_FP8_IN_HARDWARE = (8, 9)
+_BF16 = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What an estimate is of: a model on hardware, with a layout and settings."""
+
+    arch: ModelArch
+    hardware: Hardware
+    layout: Layout
+    settings: Settings
+
+
+class Range(NamedTuple):
+    """Bytes of a term that was measured, not derived."""
+
+    low: int
+    likely: int
+    high: int
+
+
+def buffers(setup: Setup, *, last_stage: bool) -> int:
+    """Tensors that stay beside the weights: sampler state, expert workspace, buffers of sparse attention."""
+    arch, settings = setup.arch, setup.settings
+    total = sampler_state(arch, settings) if last_stage else 0
+    workspace = 0
+    if arch.is_moe:
+        workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
+    if arch.index_topk:
+        total += settings.max_num_batched_tokens * arch.index_topk * 4
+        # All users are views of one buffer that only grows: the largest decides (v1/worker/workspace.py).
+        workspace = max(workspace, _sparse_attention_workspace(arch, settings))
+    return total + workspace
+
+
+def sampler_state(arch: ModelArch, settings: Settings) -> int:
+    """Token counts, prompt mask and grammar mask per request, on the last pipeline stage.
+
+    Source: v1/worker/gpu/sample/penalties.py.
+    Check: 1024 requests, vocabulary 152064 -> 661_782_528 bytes (594 + 18.6 + 18.6 MiB).
+    """
+    return settings.max_num_seqs * (arch.vocab_size * 4 + 2 * math.ceil(arch.vocab_size / 32) * 4)
+
+
+def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin: bool) -> int:
+    """The two buffers of the fused experts, grown while profiling and kept (fused_moe/modular_kernel.py).
+
+    Check: DeepSeek-V3, TP8, 8192 tokens -> 1_879_048_192 bytes (2 * 8192 * 8 * 7168 * 2).
+    """
+    dp = layout.data_parallel_size
+    rows = settings.max_num_batched_tokens * dp * arch.num_experts_per_tok
+    shards = 1 if layout.enable_expert_parallel else layout.tensor_parallel_size * dp
+    width, hidden = 2 * arch.moe_intermediate_size // shards, arch.hidden_size
+    if marlin:
+        return rows * (max(width, hidden) + max(2 * width, hidden)) * _BF16
+    return rows * (max(width // 2, hidden) + max(width, hidden)) * _BF16
+
+
+def _uses_marlin(arch: ModelArch, hardware: Hardware) -> bool:
+    """Whether the experts run as weight-only kernels: integer groups, and FP8 where the GPU has no such arithmetic."""
+    if arch.quantization is None:
+        return False
+    capability = hardware.device.compute_capability
+    old = capability is not None and capability < _FP8_IN_HARDWARE
+    return arch.quantization.format is Format.INT_GROUP or (arch.quantization.is_fp8 and old)
+
+
+def _sparse_attention_workspace(arch: ModelArch, settings: Settings) -> int:
+    """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144."""
+    factor = 5 if settings.max_model_len <= 262_144 else 2  # noqa: PLR2004
+    return 8 * factor * settings.max_model_len * (arch.index_head_dim + 4)
+
+
+def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
+    """Peak of the profiling run: one forward with `max_num_batched_tokens`, then the logits of its requests.
+
+    Attention is skipped in that run, but MLA makes its up-projection for as many tokens as a chunked prefill may take.
+    Check: Qwen2.5-72B, TP4, 8192 tokens -> 765_984_768 bytes (8192 * (14784 + 7392 + 3 * 8192) * 2).
+    """
+    arch, settings = setup.arch, setup.settings
+    tp, dtype = setup.layout.tensor_parallel_size, arch.dtype_bytes
+    attention = _attention_width(arch, tp)
+    mlp = 3 * arch.intermediate_size // tp
+    forward = settings.max_num_batched_tokens * (max(mlp, attention) + 3 * arch.hidden_size) * dtype
+    rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
+    logits = rows * (arch.vocab_size + arch.vocab_size // tp) * dtype if last_stage else 0
+    extra = 0
+    if arch.is_mla:
+        length = min(65_536, max(8 * settings.max_model_len, 4 * settings.max_num_seqs * block_size))
+        extra = length * (arch.num_attention_heads // tp) * (arch.qk_nope_head_dim + arch.v_head_dim) * dtype
+    if arch.index_topk:
+        extra += 512 * MIB  # VLLM_SPARSE_INDEXER_MAX_LOGITS_MB
+    return max(forward + extra, logits)
+
+
+def _attention_width(arch: ModelArch, tp: int) -> int:
+    """Queries, keys and values of one token on a rank, in elements."""
+    heads = arch.num_attention_heads // tp
+    if arch.is_mla:
+        return heads * (2 * arch.qk_nope_head_dim + arch.qk_rope_head_dim + arch.v_head_dim)
+    return (heads + 2 * max(1, arch.num_key_value_heads // tp)) * arch.head_dim
+
+
+def non_torch(arch: ModelArch, layout: Layout) -> Range:
+    """Growth outside the allocator: loaded kernels, cuBLAS and communication workspaces.
+
+    Public logs: 0.13-0.14 GiB on one GPU, 0.54 GiB on two, 0.95 GiB on four with experts.
+    """
+    if layout.world_size == 1:
+        return Range(int(0.1 * GIB), int(0.14 * GIB), int(0.5 * GIB))
+    likely = 0.6 if arch.is_moe and layout.world_size > 2 else 0.3  # noqa: PLR2004
+    return Range(int(0.14 * GIB), int(likely * GIB), int((likely + 0.4) * GIB))
+
+
+_ALL_GRAPHS = 51
+"""Capture sizes up to 512: 1, 2, 4, every 8 up to 248, every 16 from 256."""
+_HUGE_HIDDEN = 7168
+"""Hidden size of DeepSeek-V3 and Kimi-K2, whose graphs are the larger class."""
+
+
+def cuda_graphs(arch: ModelArch, settings: Settings) -> Range:
+    """The engine's estimate of what graph capture will take; it is subtracted from KV whether or not it comes true.
+
+    Public logs of actual against estimated GiB run from 0.03/0.05 over 0.19/0.64 to 4.13/4.99. The estimate multiplies
+    the second sample by the number of full graphs, which is how `max_num_seqs` enters (gpu/cudagraph_utils.py).
+    """
+    if settings.enforce_eager:
+        return Range(0, 0, 0)
+    low, likely, high = (0.5, 1.5, 4.0) if arch.is_moe and arch.hidden_size >= _HUGE_HIDDEN else (0.3, 1.0, 2.0)
+    share = _captured(settings.max_num_seqs) / _ALL_GRAPHS
+    # However few graphs there are, one extra segment in a sample has been seen to cost this much.
+    return Range(int(low * share * GIB), int(likely * share * GIB), int(max(high * share, 0.5) * GIB))
+
+
+def _captured(max_num_seqs: int) -> int:
+    """Full graphs: the default capture sizes that are not larger than `max_num_seqs`."""
+    largest = min(max_num_seqs, 512)
+    return sum(size <= largest for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)))
+
+
+def cpu_processes(layout: Layout) -> Range:
+    """Interpreters with their libraries: API server and engine core, shared by the ranks, and one worker per rank.
+
+    Measured on the CPU build of 0.32.0 with a model of 3 MB: 886 MiB for the first two, 553 MiB for a worker (PSS).
+    """
+    likely = 900 * MIB // layout.world_size + 560 * MIB
+    return Range(likely, likely, int(1.4 * likely))
