@@ -48,7 +48,7 @@ def parse_bytes(text: str) -> int:
     if not match or unit is None:
         msg = f"not a size: {text!r}"
         raise ValueError(msg)
-    return int(float(match[1]) * _UNITS[unit])
+    return round(float(match[1]) * _UNITS[unit])
 
 
 def format_duration(seconds: float) -> str:

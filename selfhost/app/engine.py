@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from selfhost.engines import environment
+from selfhost.engines import environment, specs
 from selfhost.engines import install as installation
 from selfhost.engines.pip_output import Phase
-from selfhost.engines.specs import SPECS, find_spec
 from selfhost.errors import IncompleteError, MissingError, NoError
 from selfhost.messages import text
 from selfhost.units import format_bytes
@@ -39,7 +38,7 @@ def install(
 
     Raises what `engines.install.install` does, and IncompleteError when selfhost is offline and no wheelhouse is named.
     """
-    spec = find_spec(name)
+    spec = specs.find_spec(name)
     if options.wheelhouse is None and os.environ.get("SELFHOST_OFFLINE", "0") not in {"", "0"}:
         raise IncompleteError("engine.offline", name=spec.name)
     return installation.install(home, spec, options, report=report, driver=driver)
@@ -66,7 +65,7 @@ def listing(home: Home) -> dict[str, object]:
                 "purpose": text(spec.purpose),
                 "disk_bytes": spec.disk_bytes,
             }
-            for spec in SPECS
+            for spec in specs.SPECS
         ],
     }
 
@@ -92,7 +91,7 @@ def removable(
 
     `in_use` names the servers that run from an environment. Raises NoError while one does, or when nothing is there.
     """
-    spec = find_spec(name)
+    spec = specs.find_spec(name)
     found = tuple(one for one in environment.find_all(home) if one.install == spec.name)
     if not found:
         raise NoError("engine.nothing_to_remove", name=spec.name, directory=home.engines / spec.name)
@@ -112,7 +111,9 @@ def told(name: str, progress: Progress) -> str:
     if progress.phase is Phase.INSTALL:
         return text("engine.installing", **counts)
     if progress.item_bytes:
-        got, size = format_bytes(progress.item_done_bytes or 0), format_bytes(progress.item_bytes)
+        # pip rounds the size that it tells: what is there may be a little more.
+        done_bytes = min(progress.item_done_bytes or 0, progress.item_bytes)
+        got, size = format_bytes(done_bytes), format_bytes(progress.item_bytes)
         return text("engine.collect_bytes", item=progress.item, got=got, size=size, **counts)
     return text("engine.collect", item=progress.item, **counts) if progress.item else text("engine.collect_first")
 
@@ -135,7 +136,7 @@ def offers(home: Home) -> list[str]:
     """Lines for people: what is not installed and can be."""
     here = {one.install for one in environment.find_all(home) if one.complete and one.current}
     lines = [] if here else [text("engine.nothing_installed", directory=home.engines)]
-    for spec in SPECS:
+    for spec in specs.SPECS:
         if spec.name not in here:
             about = {"purpose": text(spec.purpose), "size": format_bytes(spec.disk_bytes)}
             lines.append(text("engine.installable", name=spec.name, engine=spec.engine, version=spec.version, **about))

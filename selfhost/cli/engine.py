@@ -29,7 +29,7 @@ def install(
         None, help="Install from this folder of wheels; no index is asked.", metavar="DIR", show_default=False
     ),
     ca_bundle: Path = typer.Option(
-        None, help="Certificates (PEM) of a corporate proxy.", metavar="FILE", show_default=False
+        None, help="Trust these certificates (PEM): of a corporate proxy.", metavar="FILE", show_default=False
     ),
     no_driver_check: bool = typer.Option(
         False, "--no-driver-check", help="Install although no suitable NVIDIA driver is here: to build an image."

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.engines.specs import SPECS, EngineSpec, find_spec
+from selfhost.engines import specs
 from selfhost.errors import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from selfhost.engines.specs import EngineSpec
     from selfhost.home import Home
 
 MARKER = "selfhost-engine.json"
@@ -72,7 +73,7 @@ class EngineEnvironment:
 
 def lock_file(spec: EngineSpec) -> Path:
     """The lock as it ships with selfhost."""
-    return Path(str(resources.files("selfhost.engines"))) / "locks" / f"{spec.name}.lock"
+    return Path(str(resources.files("selfhost.engines"))) / "locks" / spec.lock
 
 
 def lock_sha256(spec: EngineSpec) -> str:
@@ -91,7 +92,7 @@ def find(home: Home, name: str) -> EngineEnvironment | None:
     `name` is the install name or the engine's. Raises UsageError for an unknown name, MissingError when the environment
     is there and its Python is not.
     """
-    spec = find_spec(name)
+    spec = specs.find_spec(name)
     for environment in _of(home, spec):
         if environment.complete and environment.current:
             if not os.access(environment.python, os.X_OK):
@@ -106,7 +107,7 @@ def require(home: Home, name: str) -> EngineEnvironment:
     """As `find`; raises MissingError with the command that installs it."""
     if environment := find(home, name):
         return environment
-    spec = find_spec(name)
+    spec = specs.find_spec(name)
     others = [environment.path.name for environment in _of(home, spec)]
     raise MissingError(
         "engine.not_installed",
@@ -120,7 +121,9 @@ def require(home: Home, name: str) -> EngineEnvironment:
 
 def find_all(home: Home) -> tuple[EngineEnvironment, ...]:
     """Every environment below the home, unfinished ones and those of other locks included; sorted by name and path."""
-    return tuple(environment for spec in sorted(SPECS, key=lambda spec: spec.name) for environment in _of(home, spec))
+    return tuple(
+        environment for spec in sorted(specs.SPECS, key=lambda spec: spec.name) for environment in _of(home, spec)
+    )
 
 
 def _of(home: Home, spec: EngineSpec) -> Iterator[EngineEnvironment]:

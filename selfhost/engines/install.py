@@ -23,12 +23,12 @@ from selfhost.engines.lock import absent_wheels, parse_lock
 from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
-from selfhost.engines.pip_run import PipRun
+from selfhost.engines.pip_run import PipRun, child
 from selfhost.errors import MissingError, NoSpaceError, UsageError
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from selfhost.engines.environment import EngineEnvironment
     from selfhost.engines.specs import EngineSpec
@@ -44,7 +44,7 @@ class InstallOptions:
     wheelhouse: Path | None = None
     """A folder with all wheels of the lock; no index is asked then."""
     ca_bundle: Path | None = None
-    """Certificates of a corporate proxy, besides what pip is configured with."""
+    """Certificates (PEM) to trust, instead of what pip is configured with."""
     driver_check: bool = True
 
 
@@ -157,16 +157,7 @@ def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Call
     shutil.copyfile(lock, target / "engine.lock")
     # On the same file system as the environment: /tmp is often too small for torch, and goes with an interrupted half.
     (target / "tmp").mkdir()
-    argv = [*pip, "install", "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--no-user"]
-    argv += ["--disable-pip-version-check", "--progress-bar", "off", "--requirement", str(lock)]
-    argv += ["--cert", str(options.ca_bundle.absolute())] if options.ca_bundle else []
-    env = dict(os.environ)
-    if options.wheelhouse:
-        # Not a find-links or an index of pip's own configuration either: nothing but this folder.
-        env = {name: value for name, value in env.items() if not name.startswith("PIP_")} | {
-            "PIP_CONFIG_FILE": os.devnull
-        }
-        argv += ["--no-index", "--find-links", str(options.wheelhouse.absolute())]
+    argv, env = pip_command([*pip, "install", "--no-user"], lock, options, os.environ)
     env["TMPDIR"] = str(target / "tmp")
     run = PipRun(target=target, log=log, env=env, report=report, packages=len(parse_lock(lock.read_text())))
     status, output = run(argv)
@@ -179,20 +170,39 @@ def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Call
     shutil.rmtree(target / "tmp")
 
 
+def pip_command(
+    pip: Sequence[str], lock: Path, options: InstallOptions, environ: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Argv and environment of pip for a lock: its own configuration is left alone, unless a wheelhouse is named."""
+    argv = [*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
+    argv += ["--progress-bar", "off", "--requirement", str(lock)]
+    env = dict(environ)
+    if options.wheelhouse:
+        # Not a find-links or an index of pip's own configuration either: nothing but this folder.
+        env = {name: value for name, value in env.items() if not name.startswith("PIP_")} | {
+            "PIP_CONFIG_FILE": os.devnull
+        }
+        argv += ["--no-index", "--find-links", str(options.wheelhouse.absolute())]
+    if options.ca_bundle:
+        # Both: pip's requests asks REQUESTS_CA_BUNDLE, where it is set, before it asks `--cert`.
+        argv += ["--cert", str(options.ca_bundle.absolute())]
+        env["REQUESTS_CA_BUNDLE"] = str(options.ca_bundle.absolute())
+    return argv, env
+
+
 def _make_venv(target: Path, log: Path) -> list[str]:
     """Make an empty environment; returns the argv of a pip that installs into it."""
+    version = ".".join(map(str, sys.version_info[:2]))
     own_pip = importlib.util.find_spec("pip") is not None
     with_pip = importlib.util.find_spec("ensurepip") is not None
     if importlib.util.find_spec("venv") is None or not (with_pip or own_pip):
-        raise MissingError("engine.no_venv", python=sys.executable, version=".".join(map(str, sys.version_info[:2])))
+        raise MissingError("engine.no_venv", python=sys.executable, version=version)
     argv = [sys.executable, "-I", "-m", "venv", *([] if with_pip else ["--without-pip"]), str(target)]
-    with log.open("ab") as stream:
-        done = subprocess.run(argv, check=False, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
-    if done.returncode:
+    with log.open("ab") as stream, child(argv, stdout=stream, env=os.environ) as process:
+        status = process.wait()
+    if status:
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise MissingError(
-            "engine.venv_failed", path=target, cause="".join(last), version=".".join(map(str, sys.version_info[:2]))
-        )
+        raise MissingError("engine.venv_failed", path=target, cause="".join(last), version=version)
     python = str(target / "bin" / "python")
     return [python, "-I", "-m", "pip"] if with_pip else [sys.executable, "-I", "-m", "pip", "--python", python]
 

