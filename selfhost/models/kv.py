@@ -1,0 +1,88 @@
+"""The KV cache of one rank: bytes per token and block, and the engine's own arithmetic of blocks.
+
+Source: vLLM 0.32 v1/kv_cache_interface.py (page sizes) and v1/core/kv_cache_utils.py (capacity).
+Not covered: sliding windows, linear-attention state, decode context parallelism.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.models.tensors import stage_layers
+
+if TYPE_CHECKING:
+    from selfhost.models.arch import ModelArch
+
+_INDEXER_SCALE_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KVRank:
+    """What the KV cache of one rank is made of."""
+
+    bytes_per_token: int
+    """All layers of the rank together."""
+    bytes_per_block: int
+    bytes_per_request_fixed: int
+    """State that does not grow with the length; none of the architectures known here has any."""
+    layers: int
+
+
+def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
+    arch: ModelArch, *, tp: int = 1, pp: int = 1, pp_rank: int = 0, kv_dtype_bytes: float = 2, block_size: int
+) -> KVRank:
+    """KV cache of one rank of a pipeline stage.
+
+    Grouped attention: layers * max(1, KV heads / tp) * head_dim * 2 (keys and values) * itemsize.
+    MLA: layers * (kv_lora_rank + qk_rope_head_dim) * itemsize, the same on every tensor-parallel rank; sparse attention
+    adds index_head_dim bytes and one float32 scale per token and layer.
+    Checks: DeepSeek-V3 bf16 -> 70_272 (61 * 576 * 2); Qwen2.5-72B TP4 -> 81_920; DeepSeek-V3.2 -> 78_324 (61 * 1284).
+    """
+    layers = len(stage_layers(arch.num_hidden_layers, pp, pp_rank))
+    if arch.is_mla:
+        per_layer = int((arch.kv_lora_rank + arch.qk_rope_head_dim) * kv_dtype_bytes)
+        if arch.index_topk:
+            per_layer += arch.index_head_dim + _INDEXER_SCALE_BYTES
+    else:
+        heads = max(1, arch.num_key_value_heads // tp)
+        per_layer = int(heads * arch.head_dim * 2 * kv_dtype_bytes)
+    return KVRank(
+        bytes_per_token=layers * per_layer,
+        bytes_per_block=layers * per_layer * block_size,
+        bytes_per_request_fixed=0,
+        layers=layers,
+    )
+
+
+def default_block_size(
+    arch: ModelArch, platform: Platform | None, compute_capability: tuple[int, int] | None = None
+) -> int:
+    """Tokens in a block when `--block-size` is not given: 16 unless the attention backend needs more.
+
+    CPU attention takes 128, CPU MLA 16; sparse attention and its indexer 64; MLA on compute capability 10 takes
+    FlashInfer's 32. Sources: vLLM 0.32 platforms/cpu.py, v1/attention/backends/.
+    """
+    if platform is Platform.CPU:
+        return 16 if arch.is_mla else 128
+    if platform is Platform.ASCEND:
+        return 128
+    if arch.index_topk:
+        return 64
+    if arch.is_mla and compute_capability is not None and compute_capability[0] == 10:  # noqa: PLR2004
+        return 32
+    return 16
+
+
+def tokens(blocks: int, block_size: int, max_model_len: int) -> int:
+    """Tokens the engine logs as its capacity: whole requests of `max_model_len`, scaled back.
+
+    Check: 8192 blocks of 128 with max_model_len 1000 -> 1_024_000.
+    """
+    return int(blocks / -(-max_model_len // block_size) * max_model_len)
+
+
+def max_concurrency(blocks: int, block_size: int, max_model_len: int) -> float:
+    """Requests of `max_model_len` that the blocks hold at once, as the engine logs it."""
+    return blocks / -(-max_model_len // block_size)

@@ -1,0 +1,292 @@
+"""From an architecture and a layout to the bytes of one rank, as vLLM 0.32 builds its modules.
+
+A model is a handful of kinds of layers, each a list of parts; a rank holds some layers of each kind. So the sum over
+hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
+layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
+
+Not covered here: speculative decoding (MTP layers stay on disk), LoRA, vision towers, kernel-specific repacking.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from selfhost.models.parts import Cut, Linear, Vector, attention_parts, expert_parts, mlp_parts, norm_parts
+from selfhost.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.models.arch import ModelArch
+    from selfhost.models.parts import Part
+
+_VOCAB_PADDING = 64
+_LARGE_BYTES = 20 * MIB
+_SEGMENT_BYTES = 2 * MIB
+
+
+class LayerKind(StrEnum):
+    """What follows the attention of a layer."""
+
+    DENSE = "dense"
+    MOE = "moe"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorGroup:
+    """Equal tensors of a rank."""
+
+    name: str
+    count: int
+    shape: tuple[int, ...]
+    """Of the weight itself, in elements; scales are counted in the bytes."""
+    bytes_each: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all of them."""
+        return self.count * self.bytes_each
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankWeights:
+    """What one rank loads."""
+
+    groups: tuple[TensorGroup, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors, without the allocator's rounding."""
+        return sum(group.total_bytes for group in self.groups)
+
+    @property
+    def rounding_bytes(self) -> int:
+        """What the CUDA allocator adds: tensors from 20 MiB take whole segments of 2 MiB.
+
+        Source: vLLM 0.32 v1/worker/gpu_worker.py `_scoped_allocator_max_split`.
+        Check: Qwen2.5-72B at TP4: 80 * (1 MiB for gate_up 231 MiB + 0.5 MiB for down 115.5 MiB) = 120 MiB.
+        """
+        return sum(
+            group.count * (-group.bytes_each % _SEGMENT_BYTES)
+            for group in self.groups
+            if group.bytes_each >= _LARGE_BYTES
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranks:
+    """How a model is cut: sizes of the groups, as in the engine's flags."""
+
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    ep: bool = False
+    pp_rank: int = 0
+
+    @property
+    def expert_ranks(self) -> int:
+        """Ranks that share the experts of a layer: data and tensor parallel flattened."""
+        return self.tp * self.dp
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first pipeline stage."""
+        return self.pp_rank == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is the last pipeline stage."""
+        return self.pp_rank == self.pp - 1
+
+
+def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a stage)
+    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, pp_rank: int = 0
+) -> RankWeights:
+    """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
+
+    Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
+    """
+    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
+    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+
+
+def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
+    """Indices of the layers of a pipeline stage; a remainder goes to the stages before the last.
+
+    Source: vLLM 0.32 distributed/utils.py `get_pp_indices`. Check: 61 layers, 2 stages -> 31 and 30.
+    """
+    sizes = [layers // pp] * pp
+    for back in range(2, layers % pp + 2):
+        sizes[-back] += 1
+    start = sum(sizes[:pp_rank])
+    return range(start, start + sizes[pp_rank])
+
+
+def _layer_counts(arch: ModelArch, ranks: Ranks) -> dict[LayerKind, int]:
+    held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
+    moe = sum(layer in held for layer in arch.moe_layers)
+    return {LayerKind.DENSE: len(held) - moe, LayerKind.MOE: moe}
+
+
+def layer_parts(arch: ModelArch, kind: LayerKind) -> list[Part]:
+    """Everything a decoder layer holds, uncut."""
+    parts = [*norm_parts(arch), *attention_parts(arch)]
+    return parts + (expert_parts(arch) if kind is LayerKind.MOE else mlp_parts(arch, "mlp", arch.intermediate_size))
+
+
+def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+    yield from _embeddings(arch, ranks)
+    for kind, count in _layer_counts(arch, ranks).items():
+        for part in layer_parts(arch, kind) if count else ():
+            yield from _cut(arch, part, ranks, count)
+    yield _rotary(arch)
+
+
+def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+    rows, dtype = padded_vocab(arch) // ranks.tp, arch.dtype_bytes
+    shape = (rows, arch.hidden_size)
+    everywhere = arch.family.embeddings_on_all_stages
+    tied = arch.tie_word_embeddings
+    if ranks.is_first or everywhere or (tied and ranks.is_last):
+        yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
+    if (ranks.is_last or everywhere) and not tied:
+        yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
+    if ranks.is_last:
+        yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
+
+
+def _rotary(arch: ModelArch) -> TensorGroup:
+    """The table of cosines and sines, shared by all layers; YaRN lays it out for the extended length.
+
+    Check: DeepSeek-V3 -> 163840 * 64 * 2 = 20 MiB.
+    """
+    if arch.family.transformers_backend:
+        # Two vectors of frequencies in float32 instead of a table.
+        return TensorGroup(name="rotary_emb", count=2, shape=(arch.rotary_dim // 2,), bytes_each=arch.rotary_dim * 2)
+    rows = arch.max_position_embeddings
+    if arch.rope_type in ("yarn", "deepseek_yarn") and arch.original_max_position_embeddings:
+        rows = int(arch.original_max_position_embeddings * arch.rope_factor)
+    shape = (rows, arch.rotary_dim)
+    return TensorGroup(name="rotary_emb", count=1, shape=shape, bytes_each=rows * arch.rotary_dim * arch.dtype_bytes)
+
+
+def _cut(arch: ModelArch, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
+    if isinstance(part, Vector):
+        size = part.size // ranks.tp if part.cut is Cut.COLUMN else part.size
+        yield TensorGroup(name=part.name, count=count, shape=(size,), bytes_each=size * _itemsize(arch, part))
+        return
+    rows, columns = cut_linear(part, ranks)
+    copies = part.copies
+    if part.copies > 1 and ranks.ep:
+        copies = math.ceil(part.copies / ranks.expert_ranks)
+    shape = (copies, rows, columns) if part.copies > 1 else (rows, columns)
+    for tensor, size in _linear_tensors(arch, part, rows, columns).items():
+        yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
+    if part.bias:
+        # A row-parallel bias is whole on every rank; so are its rows.
+        yield TensorGroup(name=f"{part.name}.bias", count=count, shape=(rows,), bytes_each=rows * arch.dtype_bytes)
+    if part.name == "self_attn.kv_b_proj" and is_quantized(arch, part):
+        # After loading, W_UK and W_UV are kept once more, de-quantized (layers/attention/mla_attention.py).
+        yield TensorGroup(name="self_attn.W_UK_W_UV", count=count, shape=(rows, columns), bytes_each=rows * columns * 2)
+
+
+def _itemsize(arch: ModelArch, part: Part) -> int:
+    return part.itemsize or arch.dtype_bytes
+
+
+def _stored_itemsize(arch: ModelArch, part: Part) -> int:
+    return arch.dtype_bytes if part.stored_itemsize is None else part.stored_itemsize
+
+
+def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
+    """Outputs and inputs of a linear layer on a rank."""
+    rows, columns = sum(part.outputs), part.inputs
+    if part.cut is Cut.QKV:
+        q, k, v = part.outputs
+        shared = max(1, min(ranks.tp, part.kv_heads))
+        return q // ranks.tp + (k + v) // shared, columns
+    tp = ranks.tp
+    if part.copies > 1:
+        tp = 1 if ranks.ep else ranks.expert_ranks
+    elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1:
+        tp = 1  # sequence-parallel experts replicate the shared one (config/parallel.py use_sequence_parallel_moe)
+    if part.cut is Cut.COLUMN:
+        return rows // tp, columns
+    if part.cut is Cut.ROW:
+        return rows, columns // tp
+    return rows, columns
+
+
+def is_quantized(arch: ModelArch, part: Linear) -> bool:
+    """Whether a linear layer is stored in the checkpoint's quantized format."""
+    if arch.quantization is None or not part.quantizable:
+        return False
+    return all(arch.quantization.applies_to(f"model.layers.0.{name}") for name in part.checkpoint_names)
+
+
+def _linear_tensors(arch: ModelArch, part: Linear, rows: int, columns: int) -> dict[str, int]:
+    if arch.quantization is not None and is_quantized(arch, part):
+        return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs))
+    return {"weight": rows * columns * _itemsize(arch, part)}
+
+
+def padded_vocab(arch: ModelArch) -> int:
+    """Rows of the embedding: the vocabulary rounded up to 64 (layers/vocab_parallel_embedding.py)."""
+    return -(-arch.vocab_size // _VOCAB_PADDING) * _VOCAB_PADDING
+
+
+def _layer_elements(arch: ModelArch, kind: LayerKind) -> int:
+    total = 0
+    for part in layer_parts(arch, kind):
+        if isinstance(part, Vector):
+            total += part.size if part.trained else 0
+        else:
+            total += part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
+    return total
+
+
+def parameter_count(arch: ModelArch) -> int:
+    """Parameters of the model without its layers of multi-token prediction; tied embeddings count once.
+
+    Check: Qwen2.5-0.5B -> 494_032_768.
+    """
+    whole = Ranks()
+    counts = _layer_counts(arch, whole)
+    embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
+    layers = sum(count * _layer_elements(arch, kind) for kind, count in counts.items() if count)
+    return embeddings + arch.hidden_size + layers
+
+
+def checkpoint_bytes(arch: ModelArch) -> int:
+    """Bytes of the tensors on disk, layers of multi-token prediction included.
+
+    A multi-token layer holds a decoder layer with experts, its own copies of embedding and head, a projection of
+    2 * hidden to hidden and three norms. Check: DeepSeek-V3 -> 688.6 GB.
+    """
+    whole, dtype = Ranks(), arch.dtype_bytes
+    layers = dict(_layer_counts(arch, whole))
+    embeddings = arch.vocab_size * arch.hidden_size * dtype
+    total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
+    if extra := arch.num_nextn_predict_layers:
+        kind = LayerKind.MOE if arch.is_moe else LayerKind.DENSE
+        layers[kind] += extra
+        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
+    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items() if count)
+
+
+def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
+    total = 0
+    for part in layer_parts(arch, kind):
+        if isinstance(part, Vector):
+            total += part.size * _stored_itemsize(arch, part)
+            continue
+        rows, columns = sum(part.outputs), part.inputs
+        if arch.quantization is not None and is_quantized(arch, part):
+            matrix = sum(sum(arch.quantization.linear_tensors(out, columns).values()) for out in part.outputs)
+        else:
+            matrix = rows * columns * _stored_itemsize(arch, part)
+        total += part.copies * matrix + (rows * arch.dtype_bytes if part.bias else 0)
+    return total

@@ -1,0 +1,235 @@
+"""Quantization: what a checkpoint declares, how many bytes a linear layer takes, and which devices run it.
+
+Byte formulas and minimum capabilities: vLLM 0.32, model_executor/layers/quantization/ and kernels/linear/.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from selfhost.errors import NoError, UsageError
+from selfhost.hardware.types import Platform
+from selfhost.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selfhost.hardware.types import Device
+
+
+class Format(StrEnum):
+    """How the weights of a linear layer are stored."""
+
+    FP8_BLOCK = "fp8-block"
+    FP8_CHANNEL = "fp8-channel"
+    FP8_TENSOR = "fp8-tensor"
+    INT8_CHANNEL = "w8a8-int8"
+    INT_GROUP = "int-group"
+    """4 or 8 bit integers with a scale per group: AWQ, GPTQ, compressed-tensors W4A16."""
+    NF4 = "nf4"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantization:
+    """The quantization of a checkpoint, from its `quantization_config`."""
+
+    method: str
+    """As the checkpoint spells it: `fp8`, `awq`, `gptq`, `compressed-tensors`, `bitsandbytes`."""
+    format: Format
+    bits: int
+    group_size: int | None = None
+    """Inputs that share one scale; None: a whole channel."""
+    block: tuple[int, int] | None = None
+    """Rows and columns that share one scale (FP8 block)."""
+    zero_points: bool = False
+    ignored: tuple[str, ...] = ()
+    """Modules that stay in the model's dtype, as the checkpoint names them."""
+
+    @property
+    def is_fp8(self) -> bool:
+        """Whether the weights are FP8."""
+        return self.format in (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
+
+    def applies_to(self, module: str) -> bool:
+        """Whether a module, by its name in the checkpoint, is quantized.
+
+        `lm_head`, embeddings, norms and router gates never are.
+        """
+        return not any(_ignores(pattern, module) for pattern in self.ignored)
+
+    def linear_tensors(self, rows: int, columns: int, *, parts: int = 1) -> dict[str, int]:
+        """Bytes of the tensors of one linear layer on a rank: `rows` outputs, `columns` inputs; by kind of tensor.
+
+        parts: matrices that were merged into one (gate and up: 2); each has a scale of its own with FP8 per tensor.
+        Check: DeepSeek-V3 o_proj at TP8, FP8 block, 7168 x 2048 -> 14_680_064 and 4 * 56 * 16 = 3_584 of scales.
+        """
+        weights = rows * columns * self.bits // 8
+        if self.format is Format.FP8_BLOCK:
+            height, width = self.block or (128, 128)
+            return {"weight": weights, "weight_scale": 4 * math.ceil(rows / height) * math.ceil(columns / width)}
+        if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
+            return {"weight": weights, "weight_scale": 4 * rows}
+        if self.format is Format.FP8_TENSOR:
+            return {"weight": weights, "weight_scale": 4 * parts}
+        if self.format is Format.NF4:
+            # Double quantization is expanded to one float32 per 64 weights on loading (vllm-bnb-plugin).
+            return {"weight": weights, "absmax": 4 * math.ceil(rows * columns / 64)}
+        groups = columns // (self.group_size or columns)
+        zeros = {"qzeros": groups * rows * self.bits // 8} if self.zero_points else {}
+        return {"qweight": weights, "scales": 2 * groups * rows, **zeros}
+
+
+def _ignores(pattern: str, module: str) -> bool:
+    if pattern.startswith("re:"):
+        return re.match(pattern.removeprefix("re:"), module) is not None
+    if "*" in pattern:
+        return fnmatch.fnmatchcase(module, pattern)
+    return pattern == module or pattern in module.split(".") or module.endswith("." + pattern)
+
+
+_METHODS = ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes")
+
+
+def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
+    """The `quantization_config` (or `compression_config`) of a model's config; None when there is none.
+
+    Raises NoError for a method that is not known, UsageError for a malformed section.
+    """
+    section = config.get("quantization_config") or config.get("compression_config")
+    if not section:
+        return None
+    if not isinstance(section, dict) or not isinstance(section.get("quant_method"), str):
+        raise UsageError("arch.bad_quantization", detail="`quantization_config` has no `quant_method`")
+    method: str = section["quant_method"].lower()
+    try:
+        return _READERS[method](section)
+    except KeyError as missing:
+        if missing.args[0] == method and method not in _READERS:
+            nearest = difflib.get_close_matches(method, _METHODS, 1) or list(_METHODS)
+            raise NoError("arch.quantization_unknown", method=method, nearest=", ".join(nearest)) from None
+        raise UsageError("arch.bad_quantization", detail=f"`{method}` lacks `{missing.args[0]}`") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError("arch.bad_quantization", detail=str(error)) from error
+
+
+def _ignored(section: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(section.get("modules_to_not_convert") or section.get("ignore") or ())
+
+
+def _fp8(section: Mapping[str, Any]) -> Quantization:
+    block = section.get("weight_block_size")
+    return Quantization(
+        method="fp8",
+        format=Format.FP8_BLOCK if block else Format.FP8_TENSOR,
+        bits=8,
+        block=(int(block[0]), int(block[1])) if block else None,
+        ignored=_ignored(section),
+    )
+
+
+def _awq(section: Mapping[str, Any]) -> Quantization:
+    return Quantization(
+        method="awq",
+        format=Format.INT_GROUP,
+        bits=int(section["bits"]),
+        group_size=_group(section["group_size"]),
+        zero_points=bool(section.get("zero_point", True)),
+        ignored=_ignored(section),
+    )
+
+
+def _gptq(section: Mapping[str, Any]) -> Quantization:
+    # g_idx and the zero points of symmetric GPTQ are dropped after loading (auto_gptq.py, Marlin).
+    return Quantization(
+        method="gptq",
+        format=Format.INT_GROUP,
+        bits=int(section["bits"]),
+        group_size=_group(section["group_size"]),
+        zero_points=not section.get("sym", True),
+        ignored=_ignored(section),
+    )
+
+
+def _group(value: object) -> int | None:
+    size = int(str(value))
+    return size if size > 0 else None
+
+
+def _compressed_tensors(section: Mapping[str, Any]) -> Quantization:
+    group = next(iter(section["config_groups"].values()))
+    weights = group["weights"]
+    strategy = weights.get("strategy", "tensor")
+    blocks = weights.get("block_structure") if strategy == "block" else None
+    if weights["type"] == "float":
+        kind = {"block": Format.FP8_BLOCK, "channel": Format.FP8_CHANNEL}.get(strategy, Format.FP8_TENSOR)
+    elif strategy in ("channel", "tensor") and group.get("input_activations"):
+        kind = Format.INT8_CHANNEL
+    else:
+        kind = Format.INT_GROUP
+    return Quantization(
+        method="compressed-tensors",
+        format=kind,
+        bits=int(weights["num_bits"]),
+        group_size=_group(weights.get("group_size") or -1) if kind is Format.INT_GROUP else None,
+        block=(int(blocks[0]), int(blocks[1])) if blocks else None,
+        zero_points=kind is Format.INT_GROUP and not weights.get("symmetric", True),
+        ignored=_ignored(section),
+    )
+
+
+def _bitsandbytes(section: Mapping[str, Any]) -> Quantization:
+    four = bool(section.get("load_in_4bit") or section.get("_load_in_4bit"))
+    return Quantization(
+        method="bitsandbytes",
+        format=Format.NF4 if four else Format.INT8_CHANNEL,
+        bits=4 if four else 8,
+        ignored=_ignored({**section, "ignore": section.get("llm_int8_skip_modules")}),
+    )
+
+
+_READERS = {
+    "fp8": _fp8,
+    "awq": _awq,
+    "gptq": _gptq,
+    "compressed-tensors": _compressed_tensors,
+    "bitsandbytes": _bitsandbytes,
+}
+
+_MINIMUM: dict[Format, tuple[int, int]] = {
+    # FP8 weights run as w8a16 by Marlin below 8.9; integer groups by Marlin; INT8 activations by CUTLASS.
+    Format.FP8_BLOCK: (8, 0),
+    Format.FP8_CHANNEL: (8, 0),
+    Format.FP8_TENSOR: (8, 0),
+    Format.INT8_CHANNEL: (7, 5),
+    Format.INT_GROUP: (7, 5),
+    Format.NF4: (7, 0),
+}
+
+
+def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Message | None]:
+    """Whether the engine has kernels for a format on a device; if not, the reason.
+
+    An unknown compute capability counts as able: the device was assumed by the user.
+    """
+    reason = None if quantization is None else _refusal(quantization, device)
+    return reason is None, reason
+
+
+def _refusal(quantization: Quantization, device: Device) -> Message | None:
+    name = quantization.format.value
+    if device.platform is Platform.CPU:
+        return Message("arch.format_cpu", {"format": name}) if quantization.is_fp8 else None
+    if device.platform is Platform.ASCEND:
+        foreign = quantization.is_fp8 or quantization.method in ("awq", "gptq", "bitsandbytes")
+        return Message("arch.format_ascend", {"format": name, "device": device.name}) if foreign else None
+    found, wanted = device.compute_capability, _MINIMUM[quantization.format]
+    if found is None or found >= wanted:
+        return None
+    versions = {"found": "{}.{}".format(*found), "wanted": "{}.{}".format(*wanted)}
+    return Message("arch.format_capability", {"format": name, "device": device.name, **versions})
