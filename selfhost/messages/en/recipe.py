@@ -29,7 +29,7 @@ MESSAGES = {
     ),
     "recipe.unknown": Text(
         "no recipe named `{name}`",
-        "none of the {count} known ones is like it",
+        "known recipes: {count}, none with a name like it",
         "`selfhost recipe ls` lists them; a directory is written `./{name}`",
     ),
     "recipe.unknown_near": Text(
