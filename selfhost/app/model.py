@@ -14,8 +14,6 @@ from selfhost.home import find_home
 from selfhost.messages import text as message
 from selfhost.models.arch import ModelArch
 from selfhost.planner.plan import AnswerCheck, ModelToPlan
-from selfhost.recipe import load
-from selfhost.recipe.schema import SourceKind
 from selfhost.units import format_bytes
 from selfhost.weights import check, store
 
@@ -73,6 +71,9 @@ def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Pat
     home, path = find_home(), Path(text).expanduser()
     if text.startswith((".", "/", "~")) or ("/" in text and path.is_dir()):
         return _from_directory(path, variant)
+    # A directory needs no recipes, and `selfhost plan ./dir` is measured in milliseconds.
+    from selfhost.recipe import load
+
     found = load.find_recipes(home, recipe_paths)
     if recipe_path := found.get(text.lower()):
         return _from_recipe(load.read_recipe(recipe_path), recipe_path, variant, home)
@@ -116,6 +117,8 @@ def directory_name(directory: Path) -> str:
 
 
 def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Path]) -> ResolvedModel:
+    from selfhost.recipe import load
+
     for path in found.values():
         try:
             recipe = load.read_recipe(path)
@@ -205,6 +208,8 @@ def ensure_weights(
 
 
 def _wheel_source(recipe: Recipe, variant: Variant) -> Source:
+    from selfhost.recipe.schema import SourceKind
+
     for source in variant.sources:
         if source.kind is SourceKind.WHEEL:
             return source

@@ -6,11 +6,10 @@ Read from `facts/<engine>-<version>.json`, which `inside/selfhost_facts.py` make
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.planner.plan import EngineFacts, EngineRef
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _FACTS = {"vllm": "vllm-0.32.0.json", "vllm-cpu": "vllm-0.32.0.json"}
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One option of the engine's `serve` parser."""
 
     name: str
@@ -32,8 +30,7 @@ class Flag:
     choices: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """The facts of one engine."""
 
     ref: EngineRef

@@ -9,8 +9,8 @@ abbreviations (`--midd`) and files (`--config`) in which an owned one could hide
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.errors import UsageError
 from selfhost.messages import Message
@@ -100,8 +100,7 @@ _OWN_OPTIONS = ("--host", "--port")
 _NEAREST = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option as it was given, with its values."""
 
     flag: Flag

@@ -17,7 +17,6 @@ Not covered: LoRA, multimodal encoders, speculative drafts.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from selfhost.planner.terms import Setup
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RankSize:
+class RankSize(NamedTuple):
     """What does not depend on lengths and batch sizes: weights and KV layout of one pipeline stage."""
 
     pp_rank: int
@@ -44,16 +42,14 @@ class RankSize:
     kv: KVRank
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
+class Sizes(NamedTuple):
     """All stages of a layout. Computed once: a search over lengths asks for the same ones again and again."""
 
     ranks: tuple[RankSize, ...]
     block_size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a layout with its settings comes to on the rank with the fewest KV blocks."""
 
     memory: MemoryPerRank

@@ -6,7 +6,6 @@ Sources are files of vLLM 0.32 unless a log is named. Where a term cannot be der
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.quant.schemes import Format
@@ -26,8 +25,7 @@ _FP8_IN_HARDWARE = (8, 9)
 _BF16 = 2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """What an estimate is of: a model on hardware, with a layout and settings."""
 
     arch: ModelArch
@@ -137,8 +135,6 @@ def non_torch(arch: ModelArch, layout: Layout) -> Range:
     return Range(int(0.14 * GIB), int(likely * GIB), int((likely + 0.4) * GIB))
 
 
-_ALL_GRAPHS = 51
-"""Capture sizes up to 512: 1, 2, 4, every 8 up to 248, every 16 from 256."""
 _HUGE_HIDDEN = 7168
 """Hidden size of DeepSeek-V3 and Kimi-K2, whose graphs are the larger class."""
 
@@ -152,15 +148,15 @@ def cuda_graphs(arch: ModelArch, settings: Settings) -> Range:
     if settings.enforce_eager:
         return Range(0, 0, 0)
     low, likely, high = (0.5, 1.5, 4.0) if arch.is_moe and arch.hidden_size >= _HUGE_HIDDEN else (0.3, 1.0, 2.0)
-    share = _captured(settings.max_num_seqs) / _ALL_GRAPHS
+    # The logs are of 256 requests and more.
+    share = _captured(min(settings.max_num_seqs, 256)) / _captured(256)
     # However few graphs there are, one extra segment in a sample has been seen to cost this much.
     return Range(int(low * share * GIB), int(likely * share * GIB), int(max(high * share, 0.5) * GIB))
 
 
 def _captured(max_num_seqs: int) -> int:
-    """Full graphs: the default capture sizes that are not larger than `max_num_seqs`."""
-    largest = min(max_num_seqs, 512)
-    return sum(size <= largest for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)))
+    """Full graphs: the default capture sizes that are not larger; 35 up to 256."""
+    return sum(size <= max_num_seqs for size in (1, 2, 4, *range(8, 257, 8)))
 
 
 def cpu_processes(layout: Layout) -> Range:

@@ -51,6 +51,35 @@ CONFIGS = {
         "num_attention_heads": 28,
         "num_key_value_heads": 4,
     },
+    # huggingface.co/Qwen/Qwen3-14B
+    "qwen3-14b": {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "head_dim": 128,
+        "hidden_size": 5120,
+        "intermediate_size": 17408,
+        "max_position_embeddings": 40960,
+        "num_attention_heads": 40,
+        "num_hidden_layers": 40,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "vocab_size": 151936,
+    },
+    # huggingface.co/meta-llama/Llama-3.1-8B-Instruct
+    "llama-3.1-8b": {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "max_position_embeddings": 131072,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "vocab_size": 128256,
+    },
     # huggingface.co/deepseek-ai/DeepSeek-V3
     "deepseek-v3": {
         "architectures": ["DeepseekV3ForCausalLM"],

@@ -72,6 +72,31 @@ def test_qwen_72b_on_four_a800_term_by_term(plan):
     assert kv.max_concurrency == pytest.approx(14.5, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("name", "on", "request_", "logged"),
+    [
+        # github.com/samilazrak/vllm-optimization-lab, vLLM 0.29.0: weights 27.52 GiB, defaults of this card.
+        ("qwen3-14b", "L40S", {}, (11.06, 72_496)),
+        # A course's log of vLLM 0.31 on an A100-80GB, defaults of that card (2048 tokens, 256 requests).
+        ("llama-3.1-8b", "A100-80G@79.25", {"max_num_batched_tokens": 2048, "max_num_seqs": 256}, (56.21, 460_496)),
+    ],
+    ids=["Qwen3-14B L40S", "Llama-3.1-8B A100"],
+)
+def test_what_the_engine_logged_lies_in_the_range(plan, name, on, request_, logged):
+    kv, tokens = logged
+    made = plan(name, on, **request_)
+    assert gib(made.memory.kv_cache_bytes_low) < kv < gib(made.memory.kv_cache_bytes_high)
+    assert made.kv_cache.tokens == pytest.approx(tokens, rel=0.09)
+    # The same memory gives the same number of tokens, but for whole blocks.
+    assert kv * GIB / made.kv_cache.bytes_per_token == pytest.approx(tokens, abs=200)
+
+
+def test_deepseek_v3_without_graphs_against_a_log(plan):
+    """Public log of vLLM 0.11 to 0.12, 8 x H200 at 0.90, graphs not subtracted then: 635,648 tokens."""
+    made = plan("deepseek-v3", "8xH200", gpu_memory_utilization=0.9, enforce_eager=True)
+    assert made.kv_cache.tokens == pytest.approx(635_648, rel=0.03)
+
+
 def test_mla_keeps_the_same_cache_on_every_rank(plan):
     made = plan("deepseek-v3", "8xH200")
     assert made.kv_cache.bytes_per_token == 61 * 576 * 2
