@@ -1,0 +1,49 @@
+"""Messages about API keys."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    "key.bad_name": Text(
+        "not a name for a key: `{name}`",
+        "wanted: letters, digits, `.`, `_` and `-`, at most 64, a letter or digit first",
+        "for example `selfhost key new my-laptop`",
+    ),
+    "key.taken": Text(
+        "a key of this name exists: `{name}`",
+        "made {created}; a key cannot be shown again",
+        "take another name, or end that one first: `selfhost key revoke {name}`",
+    ),
+    "key.unknown": Text(
+        "no key of this name: `{name}`",
+        "nearest: {nearest}",
+        "see all of them: `selfhost key ls`",
+    ),
+    "key.exposed": Text(
+        "refusing to listen on `{host}` without an API key",
+        "the address can be reached from other machines, and no key exists: anybody could use the model",
+        "make a key: `selfhost key new NAME`\nor stay on this machine: `--host 127.0.0.1`",
+    ),
+    "key.damaged": Text(
+        "the file of API keys is damaged: `{path}`",
+        "{detail}",
+        "put a backup in its place, or remove it and make new keys: `selfhost key new NAME`",
+    ),
+    "key.newer": Text(
+        "the file of API keys was written by a newer selfhost: `{path}`",
+        "schema_version found: {found}, understood: {understood}",
+        "use the selfhost that wrote it",
+    ),
+    "key.output_exists": Text(
+        "will not overwrite `{path}`",
+        hint="name a file that does not exist yet",
+    ),
+    "key.no_directory": Text(
+        "no such directory: `{path}`",
+        hint="make it first: `mkdir -p {path}`",
+    ),
+    "key.made": Text("key `{name}` made; it is shown only this once and kept nowhere"),
+    "key.written": Text("key `{name}` made; it is in `{path}` (mode 0600) and kept nowhere else"),
+    "key.in_force": Text("it holds now, on running servers too; servers that asked for no key ask for one from now on"),
+    "key.revoked": Text("key `{name}` revoked; running servers refuse it within about a second"),
+    "key.none": Text("no keys; make one with `selfhost key new NAME`"),
+}
