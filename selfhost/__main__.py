@@ -3,7 +3,7 @@
 import gc
 
 # Importing makes many objects that stay until the end; looking through them again and again is 5 % of a short command.
-gc.set_threshold(50_000)
+gc.set_threshold(200_000)
 
 from selfhost.cli.main import main  # noqa: E402
 

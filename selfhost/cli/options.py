@@ -57,7 +57,7 @@ SETTINGS: dict[str, Any] = {
     "host": _option(
         str | None, "--host", "Address to listen on [127.0.0.1]; any other than loopback needs an API key."
     ),
-    "port": _option(int | None, "--port", "Port to listen on [8000].", min=1, max=65535),
+    "port": _option(int | None, "--port", "Port to listen on [8000]; 0: a free one.", min=0, max=65535),
 }
 """Parameter name -> its annotation for Typer."""
 

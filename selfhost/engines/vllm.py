@@ -63,7 +63,7 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--kv-cache-dtype", settings.kv_cache_dtype
     if plan.hardware.device.platform is Platform.CPU:
         # In bytes: the variable VLLM_CPU_KVCACHE_SPACE knows whole GiB only, and would override this.
-        yield "--kv-cache-memory-bytes", str(plan.memory.kv_cache_bytes)
+        yield "--kv-cache-memory-bytes", str(max(plan.memory.kv_cache_bytes, _one_request_bytes(plan)))
         if layout.pipeline_parallel_size > 1:
             # Pipeline stages fail under --enforce-eager (no warm-up, so no intermediate tensors), and the default
             # compiler gives wrong text in bfloat16: trace once, run eagerly.
@@ -74,6 +74,12 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     # The page loads its scripts from a content delivery network, and the gate would not let it through anyway.
     yield ("--disable-fastapi-docs",)
     yield "--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S)
+
+
+def _one_request_bytes(plan: Plan) -> int:
+    """KV cache of one request of full length, and the engine's spare block: what it takes to start at all."""
+    kv = plan.kv_cache
+    return (-(-plan.settings.max_model_len // kv.block_size) + 1) * kv.block_size * kv.bytes_per_token
 
 
 def dtype(plan: Plan, model: ModelToPlan) -> str:

@@ -12,7 +12,7 @@ from selfhost.planner.reasons import unit
 from selfhost.units import GIB, format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from selfhost.planner.plan import Plan
 
@@ -24,14 +24,14 @@ _FIGURE = 9
 def draw(plan: Plan, *, width: int) -> str:
     """The whole picture, in lines of at most `width` characters but for the command line, which can be pasted."""
     width = max(width, _NARROW)
-    parts = [_verdict(plan)]
+    parts = [_wrapped(_verdict(plan), width)]
     if plan.memory.budget_bytes:
-        parts += [_memory(plan, width), _kv_cache(plan)]
+        parts += [_memory(plan, width), _wrapped(_kv_cache(plan), width)]
     parts.append(_listed(text("plan.title_reasons"), plan.reasons, width))
     if plan.remedies:
         offered = [text("plan.remedy", change=r.change, length=r.max_model_len) for r in plan.remedies]
         parts.append(_listed(text("plan.title_remedies"), offered, width))
-    if plan.argv:
+    if plan.argv and plan.fits:
         parts.append(_command(plan))
     return "\n\n".join(parts)
 
@@ -89,18 +89,17 @@ def _kv_cache(plan: Plan) -> str:
     )
 
 
-def _listed(title: str, sentences: tuple[str, ...] | list[str], width: int) -> str:
-    lines = [title]
-    for sentence in sentences:
-        lines += textwrap.wrap(
-            sentence,
-            width,
-            initial_indent="  - ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return "\n".join(lines)
+def _listed(title: str, sentences: Sequence[str], width: int) -> str:
+    return "\n".join(
+        [title, *("  - " + _wrapped(sentence, width - 4).replace("\n", "\n    ") for sentence in sentences)]
+    )
+
+
+def _wrapped(lines: str, width: int) -> str:
+    wrapped = [
+        textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines.splitlines()
+    ]
+    return "\n".join(part for parts in wrapped for part in parts)
 
 
 def _command(plan: Plan) -> str:

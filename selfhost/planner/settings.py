@@ -38,11 +38,12 @@ _KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_
 def kv_dtype_bytes(kv_cache_dtype: str, arch: ModelArch) -> float:
     """Bytes of one element of the KV cache; `auto` is the model's own dtype.
 
-    Raises UsageError for a dtype whose cache layout is not modelled (block-scaled 4 and 8 bit formats).
+    Raises UsageError for a dtype whose cache layout is not modelled: block-scaled formats, which are also what sparse
+    attention makes of `fp8`.
     """
     if kv_cache_dtype == "auto":
         return float(arch.dtype_bytes)
-    if kv_cache_dtype not in _KV_BYTES:
+    if kv_cache_dtype not in _KV_BYTES or (arch.index_topk and kv_cache_dtype.startswith("fp8")):
         raise UsageError("plan.kv_cache_dtype", dtype=kv_cache_dtype, known=", ".join(("auto", *_KV_BYTES)))
     return _KV_BYTES[kv_cache_dtype]
 

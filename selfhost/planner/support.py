@@ -59,8 +59,11 @@ def runs_fp8_kv(model: ModelToPlan, hardware: Hardware) -> bool:
     """Whether the engine has an attention kernel for an FP8 KV cache.
 
     On CUDA from compute capability 8.9 on, where the GPU converts FP8 itself; tried on the CPU build for GQA only.
+    Sparse attention makes a format of its own of it, whose size is not modelled.
     """
     device = hardware.device
+    if model.arch.index_topk:
+        return False
     if device.platform is Platform.CPU:
         return not model.arch.is_mla
     return device.compute_capability is None or device.compute_capability >= (8, 9)

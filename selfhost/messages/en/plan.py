@@ -59,9 +59,9 @@ MESSAGES = {
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
     "plan.kv_cache_dtype": Text(
-        "the size of a KV cache of dtype `{dtype}` is not known here",
-        "known: {known}",
-        "leave out `--kv-cache-dtype`, or use `--kv-cache-dtype fp8`",
+        "the size of this model's KV cache with dtype `{dtype}` is not known here",
+        "known: {known}; with sparse attention none of the `fp8` ones",
+        "leave out `--kv-cache-dtype`",
     ),
     "plan.utilization": Text(
         "`--gpu-memory-utilization` {value:g} is not a fraction of the memory",
