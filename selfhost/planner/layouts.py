@@ -62,9 +62,9 @@ def _sizes(arch: ModelArch, hardware: Hardware, request: PlanRequest, *, inside:
 
 
 def _stages(hardware: Hardware, *, inside: bool) -> list[int]:
-    over_nodes = [hardware.nodes] if hardware.assumed or hardware.nodes == 1 else list(range(1, hardware.nodes + 1))
     if not inside:
-        return over_nodes
+        # One stage as well: data or tensor parallel may have been asked for over the nodes.
+        return sorted({hardware.nodes, 1})
     return [hardware.nodes * factor for factor in (2, 4, 8) if factor <= hardware.devices_per_node]
 
 

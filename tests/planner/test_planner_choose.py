@@ -25,6 +25,9 @@ GIB = 1 << 30
         ("qwen2.5-7b", "8xH20-96G", {"tensor_parallel_size": 2}, (2, 1, 1, False)),
         ("qwen2.5-7b", "8xH20-96G", {"pipeline_parallel_size": 2}, (4, 2, 1, False)),
         ("qwen2.5-72b", "2x8xH20-96G", {"tensor_parallel_size": 8}, (8, 2, 1, False)),
+        ("deepseek-v3", "2x8xH20-96G", {"data_parallel_size": 16, "enable_expert_parallel": True}, (1, 1, 16, True)),
+        ("qwen2.5-72b", "2x8xH20-96G", {"tensor_parallel_size": 16}, (16, 1, 1, False)),
+        ("qwen2.5-72b", "8xH20-96G", {"data_parallel_size": 2}, (4, 1, 2, False)),
         ("smollm2-135m", "cpu@16", {}, (1, 1, 1, False)),
     ],
     ids=[
@@ -37,6 +40,9 @@ GIB = 1 << 30
         "TP as asked",
         "PP as asked",
         "TP as asked, stages over nodes",
+        "data parallel over nodes",
+        "TP as asked over nodes",
+        "DP as asked, TP over the rest",
         "cpu",
     ],
 )
