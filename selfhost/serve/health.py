@@ -1,0 +1,200 @@
+"""Questions to an engine over HTTP on this machine: is it healthy, does it answer, what does it say."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+_OK = 200
+_BAD_REQUEST = 400
+_UNAVAILABLE = 503
+_ANSWER_TOKENS = 256
+"""Room for an answer that thinks first; the check stops reading once it saw what it waits for."""
+
+
+class Health(StrEnum):
+    """What `/health` says."""
+
+    OK = "ok"
+    DEAD = "dead"
+    """503: the engine process behind the API server is gone."""
+    SILENT = "silent"
+    """Refused, timed out, or something else answers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """A server, as reached from this machine."""
+
+    host: str
+    port: int
+    model: str
+    """The served model name."""
+    key: str | None = None
+    chat: bool = True
+    """Whether to speak chat, or plain completions for a model without a chat template."""
+
+
+class RefusedError(Exception):
+    """The server answered with an error, or not to the end; the text says which."""
+
+    def __init__(self, status: int | None, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Piece(NamedTuple):
+    """A part of a streamed answer."""
+
+    text: str
+    reasoning: bool = False
+
+
+class Answer(NamedTuple):
+    """An answer that was checked."""
+
+    right: bool
+    text: str
+    chat: bool
+    """Whether the chat endpoint gave it."""
+
+
+def reachable_host(host: str) -> str:
+    """Where to connect on this machine for an address that was listened on.
+
+    >>> reachable_host("0.0.0.0"), reachable_host("::"), reachable_host("127.0.0.2")
+    ('127.0.0.1', '::1', '127.0.0.2')
+    """
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def base_url(host: str, port: int) -> str:
+    """The URL of a server as a client on this machine uses it."""
+    reach = reachable_host(host)
+    return f"http://[{reach}]:{port}" if ":" in reach else f"http://{reach}:{port}"
+
+
+def _connect(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
+    # http.client knows no proxies: nothing of this leaves the machine.
+    return http.client.HTTPConnection(reachable_host(endpoint.host), endpoint.port, timeout=timeout_s)
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    if endpoint.key:
+        headers["Authorization"] = f"Bearer {endpoint.key}"
+    return headers
+
+
+def ask_health(endpoint: Endpoint, timeout_s: float) -> Health:
+    """What `/health` says; never raises."""
+    connection = _connect(endpoint, timeout_s)
+    try:
+        connection.request("GET", "/health", headers=_headers(endpoint))
+        with connection.getresponse() as response:
+            status = response.status
+    except (OSError, http.client.HTTPException):
+        return Health.SILENT
+    finally:
+        connection.close()
+    return {_OK: Health.OK, _UNAVAILABLE: Health.DEAD}.get(status, Health.SILENT)
+
+
+def stream(
+    endpoint: Endpoint, messages: Sequence[Mapping[str, str]], options: Mapping[str, object], timeout_s: float
+) -> Generator[Piece]:
+    """Pieces of an answer as they come; `timeout_s` is for each wait. Raises RefusedError.
+
+    Plain completions get the messages' texts one under the other.
+    """
+    body: dict[str, object] = {"model": endpoint.model, "stream": True, "stream_options": {"include_usage": True}}
+    if endpoint.chat:
+        path, body["messages"] = "/v1/chat/completions", list(messages)
+    else:
+        path, body["prompt"] = "/v1/completions", "\n".join(message["content"] for message in messages)
+    connection = _connect(endpoint, timeout_s)
+    try:
+        connection.request("POST", path, json.dumps({**body, **options}), _headers(endpoint))
+        with connection.getresponse() as response:
+            if response.status != _OK:
+                raise RefusedError(response.status, _error_text(response.read()))
+            yield from _pieces(response)
+    except (OSError, http.client.HTTPException) as error:
+        raise RefusedError(None, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+    finally:
+        connection.close()
+
+
+def _error_text(body: bytes) -> str:
+    text = body.decode(errors="replace").strip()
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(text)["error"]["message"])
+    return text
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[Piece]:
+    """Server-sent events: `data: {...}` lines, the last one `data: [DONE]`."""
+    for raw in response:
+        line = raw.decode(errors="replace").strip()
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        try:
+            event: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise RefusedError(None, f"not JSON: {data[:200]}") from error
+        if "error" in event:
+            raise RefusedError(None, _error_text(data.encode()))
+        yield from _event_pieces(event)
+    raise RefusedError(None, "the stream was cut off")
+
+
+def _event_pieces(event: Mapping[str, Any]) -> Iterator[Piece]:
+    for choice in event.get("choices") or []:
+        delta = choice.get("delta") or {}
+        # vLLM names it `reasoning`; DeepSeek's API and older releases `reasoning_content`.
+        if thought := delta.get("reasoning") or delta.get("reasoning_content"):
+            yield Piece(thought, reasoning=True)
+        if text := delta.get("content") or choice.get("text"):
+            yield Piece(text)
+    usage = event.get("usage") or {}
+    if usage.get("completion_tokens"):
+        yield Piece("")  # tokens were made, even if they spell nothing
+
+
+def check_answer(endpoint: Endpoint, prompt: str, expect: str, *, max_tokens: int, timeout_s: float) -> Answer:
+    """Ask a question whose answer is known, greedily; reading stops at the first sight of `expect`.
+
+    An empty `expect` asks only for at least one token. A model without a chat template is asked by completion.
+    Raises RefusedError.
+    """
+    try:
+        return _check_once(endpoint, prompt, expect, min(max_tokens, _ANSWER_TOKENS), timeout_s)
+    except RefusedError as error:
+        if error.status != _BAD_REQUEST or "chat template" not in error.detail or not endpoint.chat:
+            raise
+    plain = Endpoint(host=endpoint.host, port=endpoint.port, model=endpoint.model, key=endpoint.key, chat=False)
+    return _check_once(plain, prompt, expect, min(max_tokens, _ANSWER_TOKENS), timeout_s)
+
+
+def _check_once(endpoint: Endpoint, prompt: str, expect: str, max_tokens: int, timeout_s: float) -> Answer:
+    options = {"temperature": 0, "max_tokens": max_tokens if expect else min(max_tokens, 8)}
+    text = ""
+    pieces = 0
+    with contextlib.closing(stream(endpoint, [{"role": "user", "content": prompt}], options, timeout_s)) as answer:
+        for piece in answer:
+            text += piece.text
+            pieces += 1
+            if expect and expect in text:
+                break
+    return Answer(right=expect in text if expect else pieces > 0, text=text, chat=endpoint.chat)

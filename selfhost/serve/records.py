@@ -1,0 +1,205 @@
+"""What is kept about servers: one folder per name under `$SELFHOST_HOME/servers`, mode 0700.
+
+server.json     the record: what was started, by whom, where it is; rewritten at every change of state
+launch.json     what a detached supervisor has to do; removed once it has read it
+engine.log      the engine's output;  supervisor.log: that of a detached supervisor
+gate.json       keys in force, read by the front door inside the engine;  control.key: selfhost's own key (0600)
+boot.json       what the last successful start measured
+
+A record says what was; whether it is still so is asked of the processes (`lifecycle.observe`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from selfhost import files
+from selfhost.errors import MissingError
+from selfhost.serve.lifecycle import Identity, Phase, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from selfhost.home import Home
+
+SCHEMA_VERSION = 1
+PRIVATE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files of one server."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """The record."""
+        return self.path / "server.json"
+
+    @property
+    def launch(self) -> Path:
+        """Orders for a detached supervisor."""
+        return self.path / "launch.json"
+
+    @property
+    def engine_log(self) -> Path:
+        """Everything the engine wrote."""
+        return self.path / "engine.log"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What a detached supervisor wrote; normally empty."""
+        return self.path / "supervisor.log"
+
+    @property
+    def gate(self) -> Path:
+        """Settings of the front door inside the engine."""
+        return self.path / "gate.json"
+
+    @property
+    def control_key(self) -> Path:
+        """The key selfhost itself uses for this server."""
+        return self.path / "control.key"
+
+    @property
+    def boot(self) -> Path:
+        """What the last successful start measured."""
+        return self.path / "boot.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a server failed, to be told again by whoever asks later."""
+
+    message_id: str
+    params: Mapping[str, Any]
+    code: int
+    returncode: int | None = None
+    last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One server. Nothing in it is secret."""
+
+    name: str
+    mark: str
+    """`name:random`: what its processes carry in their environment; also tells one start from the next."""
+    model: str
+    target: str
+    """The model as the user named it: a recipe or a directory."""
+    variant: str
+    served_model_name: str
+    host: str
+    port: int
+    url: str
+    argv: tuple[str, ...]
+    plan: Mapping[str, Any]
+    """As `selfhost plan --json` prints it."""
+    state: State
+    phase: Phase
+    started_at: str
+    """ISO 8601, UTC."""
+    supervisor: Identity | None = None
+    engine: Identity | None = None
+    detached: bool = False
+    forced: bool = False
+    """Started with `--force` although the plan says that it does not fit."""
+    require_key: bool = False
+    ready_at: str | None = None
+    ended_at: str | None = None
+    chat: bool = True
+    """Whether the model has a chat template."""
+    failure: Failure | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the file."""
+        return dataclasses.asdict(self)
+
+
+def _identity(value: Mapping[str, Any] | None) -> Identity | None:
+    return Identity(**value) if value else None
+
+
+def _from_dict(value: Mapping[str, Any]) -> Record:
+    failure = value.get("failure")
+    known = {field.name for field in dataclasses.fields(Record)}
+    given = {key: item for key, item in value.items() if key in known}
+    given |= {
+        "argv": tuple(value["argv"]),
+        "state": State(value["state"]),
+        "phase": Phase(value["phase"]),
+        "supervisor": _identity(value.get("supervisor")),
+        "engine": _identity(value.get("engine")),
+        "failure": Failure(**{**failure, "last_lines": tuple(failure["last_lines"])}) if failure else None,
+    }
+    return Record(**given)
+
+
+def folder(home: Home, name: str) -> Folder:
+    """Where a server's files are; nothing is created."""
+    return Folder(home.servers / name)
+
+
+def make_folder(home: Home, name: str) -> Folder:
+    """The same, created, for this user only."""
+    files.make_directory(home.servers, PRIVATE)
+    made = folder(home, name)
+    files.make_directory(made.path, PRIVATE)
+    return made
+
+
+def write(home: Home, record: Record) -> None:
+    """Put the record under its name; readers see the old one or the new one."""
+    files.write_json(folder(home, record.name).record, record.as_dict(), 0o600)
+
+
+def read(home: Home, name: str) -> Record | None:
+    """The record of a server; None when there is none or it is not a record.
+
+    Raises MissingError for one that a newer selfhost wrote.
+    """
+    path = folder(home, name).record
+    value = files.read_json(path)
+    if value is None:
+        return None
+    version = value.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise MissingError("serve.newer_record", name=name, path=path, found=version, known=SCHEMA_VERSION)
+    try:
+        return _from_dict(value)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def names(home: Home) -> list[str]:
+    """Names that have a record, sorted."""
+    return sorted(path.parent.name for path in home.servers.glob("*/server.json"))
+
+
+@contextlib.contextmanager
+def exclusive(home: Home) -> Iterator[None]:
+    """One `serve` at a time decides about names and ports; held for moments only."""
+    files.make_directory(home.servers, PRIVATE)
+    with files.hold_lock(home.servers / ".lock"):
+        yield
+
+
+def read_control_key(home: Home, name: str) -> str | None:
+    """The key selfhost itself uses for a server; None when there is none."""
+    try:
+        return folder(home, name).control_key.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def write_control_key(home: Home, name: str, key: str) -> None:
+    """Keep the key for this user only."""
+    with files.atomic_write(folder(home, name).control_key, 0o600) as stream:
+        stream.write(key.encode() + b"\n")

@@ -1,0 +1,149 @@
+"""A small real server that behaves, and misbehaves, like vLLM's API server: `python engine.py serve MODEL [flags]`.
+
+What it does is chosen by the environment variable FAKE_ENGINE, a JSON object with any of:
+
+    start_s           seconds until it listens (0)
+    log               file whose lines it prints while it starts
+    crash             file whose lines it prints before it exits with status 1
+    exit              exit status of a crash (1); negative: the signal it sends itself
+    never_healthy     it listens and /health answers 500
+    answer            the text of every answer ("Paris is the capital of France.")
+    no_template       chat answers 400 as vLLM does for a model without a chat template
+    wedged            questions are taken and never answered
+    wedge_later       as `wedged`, but only from the second question on
+    refuse            questions answer 500
+    ignore_term       SIGTERM is ignored
+    children          number of child processes that detach themselves: own session, re-parented
+    deaf_children     these ignore SIGTERM
+    clean_children    these have an empty environment and stay children
+    unhealthy_file    while this file exists, /health answers 503
+    follow_child      it ends when its first child does, as vLLM does
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HOW = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
+ANSWER = HOW.get("answer", "Paris is the capital of France.")
+TEMPLATE = "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template"
+questions = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path != "/health":
+            self.answer(404)
+        elif HOW.get("never_healthy"):
+            self.answer(500)
+        else:
+            gone = HOW.get("unhealthy_file")
+            self.answer(503 if gone and Path(gone).exists() else 200)
+
+    def do_POST(self) -> None:
+        global questions  # noqa: PLW0603 - a server of one file
+        questions += 1
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        chat = self.path == "/v1/chat/completions"
+        if HOW.get("wedged") or (HOW.get("wedge_later") and questions > 1):
+            time.sleep(3600)
+        if HOW.get("refuse"):
+            self.answer(500, {"error": {"message": "EngineCore encountered an issue"}})
+        elif chat and HOW.get("no_template"):
+            self.answer(400, {"error": {"message": TEMPLATE}})
+        elif body["model"] != "fake":
+            self.answer(404, {"error": {"message": f"The model `{body['model']}` does not exist."}})
+        else:
+            self.stream(body, chat=chat)
+
+    def answer(self, status: int, value: object = None) -> None:
+        data = json.dumps(value).encode() if value else b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def stream(self, body: dict, *, chat: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        text = f"{ANSWER} turn {sum(m['role'] == 'user' for m in body['messages'])}" if chat else f"{ANSWER} plain"
+        for word in text.split(" "):
+            piece = {"delta": {"content": word + " "}} if chat else {"text": word + " "}
+            self.event({"choices": [piece]})
+        self.event({"choices": [], "usage": {"completion_tokens": len(text.split())}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def event(self, value: object) -> None:
+        self.wfile.write(f"data: {json.dumps(value)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_args: object) -> None:
+        """Who asked may go before the end of an answer."""
+
+
+def show(name: str) -> None:
+    for line in Path(name).read_text().splitlines():
+        print(line, flush=True)
+
+
+def child(*, deaf: bool) -> None:
+    if deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("fake engine: child is set up", flush=True)
+    time.sleep(3600)
+
+
+def start_children() -> list[subprocess.Popen[bytes]]:
+    for _ in range(HOW.get("children", 0)):
+        kind = "deaf-child" if HOW.get("deaf_children") else "child"
+        # A shell in between ends at once, so that the child loses its parent; setsid takes it out of the session.
+        script = f'setsid "{sys.executable}" "{__file__}" {kind} & '
+        subprocess.run(["/bin/sh", "-c", script], check=True)
+    clean = range(HOW.get("clean_children", 0))
+    return [subprocess.Popen([sys.executable, __file__, "child"], env={}) for _ in clean]
+
+
+def main() -> None:
+    if sys.argv[1] in ("child", "deaf-child"):
+        child(deaf=sys.argv[1] == "deaf-child")
+        return
+    if HOW.get("ignore_term"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    children = start_children()
+    print("fake engine: signals and children are set up", flush=True)
+    if HOW.get("log"):
+        show(HOW["log"])
+    time.sleep(HOW.get("start_s", 0))
+    if HOW.get("crash"):
+        show(HOW["crash"])
+        status = HOW.get("exit", 1)
+        if status < 0:
+            os.kill(os.getpid(), -status)
+        sys.exit(status)
+    host, port = sys.argv[sys.argv.index("--host") + 1], int(sys.argv[sys.argv.index("--port") + 1])
+    server = Server((host, port), Handler)
+    if HOW.get("follow_child") and children:
+        threading.Thread(target=lambda: (children[0].wait(), os._exit(1)), daemon=True).start()
+    server.serve_forever()
+
+
+main()
