@@ -23,12 +23,12 @@ _CHUNK_BYTES = 1 << 20
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn `PermissionError`, a read-only or a full file system into errors that say what to do."""
+    """Turn `PermissionError`, a file in the way, a read-only or a full file system into errors that say what to do."""
     try:
         yield
     except OSError as error:
         where = error.filename or path
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise MissingError("cli.not_writable", path=where, detail=error.strerror, user=_user()) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpaceError("cli.no_space", path=where, detail=error.strerror) from error

@@ -17,6 +17,21 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def write_raw(text: str) -> None:
+    """A piece of data on stdout as it is, without an end of line: logs, answers that stream."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_thought(text: str) -> bool:
+    """What a model thinks before it answers: dimmed on a terminal, nowhere else; whether it was written."""
+    if not is_terminal():
+        return False
+    sys.stderr.write(_styled(text, "2"))
+    sys.stderr.flush()
+    return True
+
+
 def write_json(value: object) -> None:
     """One JSON object on stdout and nothing else."""
     write(json.dumps(value, indent=2, ensure_ascii=False))

@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfhost.cli.options import takes_settings
+from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
-    import typer
+    from selfhost.serve.records import Record
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    app.command("serve")(takes_settings(_serve))
+
+
+def _serve(  # noqa: PLR0917 - Typer reads them by name
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.")],
+    variant: Annotated[str | None, typer.Option("--variant", help="Which checkpoint.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start although the plan says that it does not fit.")] = False,
+    engine_python: Annotated[
+        Path | None, typer.Option("--engine-python", metavar="PYTHON", help="Python of another engine environment.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once it is ready.")] = False,
+    *,
+    request: PlanRequest,
+) -> None:
+    """Start a server: plan, make sure of the weights, start, wait until it answers. Ctrl-C stops it.
+
+    Examples: selfhost serve qwen2.5-7b; selfhost serve ./model -d --max-model-len 8192 --port 0.
+    """
+    import signal
+
+    from selfhost.app import serve, servers, start
+    from selfhost.cli import output
+    from selfhost.cli.progress import StatusLine
+    from selfhost.errors import ExitCode
+    from selfhost.home import find_home
+    from selfhost.messages import text
+
+    home = find_home()
+    wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=detach)
+
+    def tell_ready(record: Record) -> None:
+        server = servers.look(record).as_dict()
+        if as_json:
+            output.write_json(server)
+        else:
+            output.write(record.url)
+        output.note(text("serve.ready", url=record.url, model=record.served_model_name))
+        output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
+
+    with StatusLine() as line:
+        prepared = serve.prepare(home, wanted, serve.real_tools(home, engine_python, line.show))
+        if not prepared.plan.fits:
+            output.warn(text("serve.forced"))
+        record, orders = serve.claim(home, wanted, prepared)
+        report = start.StartReport(line.show)
+        if detach:
+            record = start.run_detached(home, record, orders, report)
+        else:
+            number = start.run_foreground(home, record, orders, report, tell_ready)
+    if detach:
+        tell_ready(record)
+    elif number is not None:
+        raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)

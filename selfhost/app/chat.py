@@ -1,0 +1,52 @@
+"""`chat`: one question or a conversation with a running server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.app import servers
+from selfhost.errors import NoError, SelfhostError
+from selfhost.serve import health, records
+from selfhost.serve.health import Endpoint
+from selfhost.serve.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.home import Home
+    from selfhost.serve.health import Piece
+
+_WAIT_S = 600.0
+"""For each piece of an answer: a long prompt on a slow machine says nothing for a while."""
+
+
+class Conversation:
+    """Turns so far; a question that fails is forgotten, so that the next one starts clean."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._messages: list[dict[str, str]] = []
+
+    def ask(self, question: str) -> Iterator[Piece]:
+        """Pieces of the answer as they come. Raises SelfhostError when the server refuses or breaks off."""
+        asked = [*self._messages, {"role": "user", "content": question}]
+        answer = ""
+        try:
+            for piece in health.stream(self._endpoint, asked, {}, _WAIT_S):
+                answer += "" if piece.reasoning else piece.text
+                yield piece
+        except health.RefusedError as error:
+            raise SelfhostError("serve.chat_refused", name=self._endpoint.model, detail=error.detail) from error
+        self._messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def open_chat(home: Home, name: str | None) -> Conversation:
+    """A conversation with a server, with the only one that runs when none is named. Raises NoError, UsageError."""
+    server = servers.find_server(home, name) if name else servers.only_running(home)
+    record = server.record
+    if server.state not in (State.READY, State.ORPHANED):
+        raise NoError("serve.not_ready", name=record.name, state=server.state.value)
+    key = records.read_control_key(home, record.name)
+    return Conversation(
+        Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key, chat=record.chat)
+    )

@@ -1,0 +1,83 @@
+"""The environment an engine process gets: the caller's, without secrets, with the plan's variables and our marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost.engines.owned import VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selfhost.planner.plan import Plan
+
+INSIDE = Path(__file__).resolve().parent.parent / "inside"
+LAUNCHER = INSIDE / "selfhost_launch.py"
+_QUIET_FLAG = "--disable-access-log-for-endpoints"
+"""Of vLLM 0.32; the release that vllm-ascend is built on may not have it."""
+GATE_CLASS = "selfhost_gate.Gate"
+
+# An engine opens files by path and needs no account anywhere; what it does not know it cannot log.
+_SECRET = re.compile(
+    r"(?:^|_)(?:API_?KEY|TOKEN|SECRET|PASSWORD|SECRET_KEY|ACCESS_KEY|ACCESS_KEY_ID|CREDENTIALS)$", re.IGNORECASE
+)
+_SECRET_NAMES = frozenset({"HUGGING_FACE_HUB_TOKEN", "SSH_AUTH_SOCK", "GIT_ASKPASS"})
+# Another Python's settings; and vLLM's own logging, whose format is read for phases and causes.
+_FOREIGN = frozenset(
+    {
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONINSPECT",
+        "VIRTUAL_ENV",
+        "VLLM_LOGGING_CONFIG_PATH",
+        "VLLM_LOGGING_LEVEL",
+        "VLLM_LOGGING_PREFIX",
+        "VLLM_LOGGING_STREAM",
+        "VLLM_CONFIGURE_LOGGING",
+        "VLLM_PROCESS_NAME_PREFIX",
+    }
+)
+_OURS = ("SELFHOST_GATE", "SELFHOST_SERVER")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable by its name holds something an engine must not see.
+
+    >>> is_secret("HF_TOKEN"), is_secret("OPENAI_API_KEY"), is_secret("TOKENIZERS_PARALLELISM")
+    (True, True, False)
+    """
+    return name in _SECRET_NAMES or bool(_SECRET.search(name))
+
+
+def engine_env(  # noqa: PLR0913 - two environments and four facts
+    parent: Mapping[str, str], planned: Mapping[str, str], *, mark: str, gate: Path, cache: Path, has_home: bool
+) -> dict[str, str]:
+    """Variables for the engine process; the plan's win over the caller's.
+
+    cache: a directory for what the engine caches when the user has no home directory of their own (`has_home`).
+    """
+    dropped = _FOREIGN.union(_OURS, VARIABLES)
+    env = {name: value for name, value in parent.items() if not is_secret(name) and name not in dropped}
+    if not has_home:
+        # A container may run under a uid without a passwd entry and without HOME; torch asks for a user name.
+        env |= {"HOME": str(cache), "USER": "selfhost", "LOGNAME": "selfhost"}
+    return env | {
+        **planned,
+        "PYTHONPATH": str(INSIDE),
+        "PYTHONUNBUFFERED": "1",
+        "SELFHOST_GATE": str(gate),
+        "SELFHOST_SERVER": mark,
+        # setproctitle writes over the environment block, where the mark is read from, unless told not to.
+        # Source: py-setproctitle's README, "Environment variables".
+        "SPT_NOENV": "1",
+    }
+
+
+def engine_command(python: Path, plan: Plan) -> tuple[str, ...]:
+    """The planned `vllm serve ...` as it is executed: through our launcher, with our front door."""
+    # The supervisor asks /health every few seconds: its log line each time would bury everything else.
+    quiet = () if _QUIET_FLAG in plan.argv or plan.engine.name == "vllm-ascend" else (_QUIET_FLAG, "/health")
+    return (str(python), str(LAUNCHER), *plan.argv[1:], *quiet, "--middleware", GATE_CLASS)

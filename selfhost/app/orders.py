@@ -1,0 +1,58 @@
+"""What a supervisor is told to do besides what the record of its server says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from selfhost.serve import process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Times of a supervisor, in seconds."""
+
+    deadline_s: float
+    """For the whole start; see `lifecycle.start_deadline_s`."""
+    answer_s: float = 600.0
+    """For each wait in the checked answer: the first one may compile kernels."""
+    starting_poll_s: float = 0.25
+    ready_poll_s: float = 5.0
+    health_timeout_s: float = 5.0
+    settle_s: float = 5.0
+    """After a process of the tree is lost, the engine gets this long to end by itself, as vLLM does."""
+    grace_s: float = 30.0
+    """For the main process between TERM and KILL."""
+    follow_s: float = process.FOLLOW_S
+    """For the others to follow it by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What a supervisor has to do besides what the record says; handed to a detached one as a file."""
+
+    mark: str
+    env: Mapping[str, str]
+    """The plan's variables."""
+    prompt: str
+    expect: str
+    max_tokens: int
+    limits: Limits
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Orders:
+        """The same, read back."""
+        return cls(**{**value, "limits": Limits(**value["limits"])})
+
+
+def now_text() -> str:
+    """The time as records keep it: ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,241 @@
+"""`ps`, `stop`, `logs`: servers as they are now, from their records and their processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from selfhost.app.orders import now_text
+from selfhost.errors import NoError, SelfhostError, UsageError
+from selfhost.messages import Message
+from selfhost.serve import health, lifecycle, logs, ports, process, records
+from selfhost.serve.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from selfhost.home import Home
+    from selfhost.serve.records import Record
+
+SCHEMA_VERSION = 1
+_POLL_S = 0.1
+_FOLLOW_POLL_S = 0.3
+_SUPERVISOR_S = 15.0
+"""For a supervisor to write its last record once its tree is gone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """A record, and what is true now."""
+
+    record: Record
+    state: State
+    members: tuple[lifecycle.Identity, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The contract of `serve --json` and of each server of `ps --json`."""
+        record = self.record
+        running = self.state.running
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": record.name,
+            "pid": record.engine.pid if record.engine and process.is_alive(record.engine) else None,
+            "url": record.url,
+            "state": self.state.value,
+            "phase": record.phase.value if self.state is State.STARTING else None,
+            "model": record.model,
+            "variant": record.variant,
+            "served_model_name": record.served_model_name,
+            "host": record.host,
+            "port": record.port,
+            "require_key": record.require_key,
+            "detached": record.detached,
+            "forced": record.forced,
+            "supervisor_pid": record.supervisor.pid
+            if record.supervisor and process.is_alive(record.supervisor)
+            else None,
+            "process_count": len(self.members),
+            "started_at": record.started_at,
+            "ready_at": record.ready_at,
+            "ended_at": record.ended_at,
+            "uptime_s": _uptime_s(record) if running else None,
+            "failure": _failure_dict(record),
+        }
+
+
+def _failure_dict(record: Record) -> dict[str, Any] | None:
+    if (failure := record.failure) is None:
+        return None
+    message = Message(failure.message_id, failure.params)
+    return {
+        "id": failure.message_id,
+        "code": failure.code,
+        "what": message.what,
+        "why": message.why,
+        "hint": message.hint,
+        "returncode": failure.returncode,
+    }
+
+
+def _uptime_s(record: Record) -> float:
+    began = datetime.fromisoformat(record.started_at)
+    return round((datetime.now(began.tzinfo) - began).total_seconds(), 1)
+
+
+def look(record: Record) -> Server:
+    """A server as it is now."""
+    members = tuple(process.members(record.mark, record.engine))
+    supervised = process.is_alive(record.supervisor)
+    # A detached supervisor is not one of its own engine's processes, whatever it inherited.
+    members = tuple(identity for identity in members if identity != record.supervisor)
+    return Server(
+        record=record,
+        state=lifecycle.observe(record.state, supervised=supervised, processes=bool(members)),
+        members=members,
+    )
+
+
+def find_server(home: Home, name: str) -> Server:
+    """A server by name. Raises NoError when there is none of that name."""
+    record = records.read(home, name)
+    if record is None:
+        known = [server.record.name for server in list_servers(home)[0]]
+        raise NoError("serve.unknown_server", name=name, known=", ".join(known) or "none")
+    return look(record)
+
+
+def list_servers(home: Home) -> tuple[list[Server], list[Message]]:
+    """Every server that was not stopped, sorted by name; and what could not be read."""
+    found: list[Server] = []
+    problems: list[Message] = []
+    for name in records.names(home):
+        try:
+            record = records.read(home, name)
+        except SelfhostError as error:
+            problems.append(error.message)
+            continue
+        if record is None:
+            problems.append(Message("serve.bad_record", {"path": records.folder(home, name).record}))
+            continue
+        server = look(record)
+        if server.state is not State.STOPPED:
+            found.append(server)
+    return found, problems
+
+
+def only_running(home: Home) -> Server:
+    """The one server that runs. Raises UsageError when there are several, NoError when there is none."""
+    running = [server for server in list_servers(home)[0] if server.state.running]
+    if not running:
+        raise NoError("serve.none_running")
+    if len(running) > 1:
+        raise UsageError("serve.several_running", names=", ".join(server.record.name for server in running))
+    return running[0]
+
+
+# stop
+
+
+def stop(home: Home, name: str, timeout_s: float) -> Message:
+    """End every process of a server and make sure; what was ended.
+
+    Raises NoError when it does not run (a stale record is cleaned), SelfhostError when something could not be ended.
+    """
+    server = find_server(home, name)
+    if not server.state.running:
+        raise _not_running(home, server)
+    record = server.record
+    started = time.monotonic()
+    _stop_supervisor(record, timeout_s)
+    follow_s = min(process.FOLLOW_S, timeout_s)
+    ended = process.end_tree(record.mark, record.engine, grace_s=timeout_s, follow_s=follow_s)
+    count = len(set(server.members)) or ended.ended
+    if ended.survivors:
+        pids = " ".join(str(identity.pid) for identity in ended.survivors)
+        raise SelfhostError("serve.survivors", name=name, pids=pids)
+    _check_port(record)
+    latest = records.read(home, name) or record
+    if latest.mark == record.mark:
+        records.write(home, replace(latest, state=State.STOPPED, ended_at=latest.ended_at or now_text()))
+    seconds = f"{time.monotonic() - started:.1f}"
+    return Message("serve.stopped", {"name": name, "count": count, "seconds": seconds, "port": record.port})
+
+
+def _stop_supervisor(record: Record, timeout_s: float) -> None:
+    """Let the supervisor end its tree; when it does not within the time, it is killed and the caller ends the tree."""
+    supervisor = record.supervisor
+    if supervisor is None or not process.is_alive(supervisor) or supervisor.pid == os.getpid():
+        return
+    process.send(supervisor, signal.SIGTERM)
+    until = time.monotonic() + timeout_s + _SUPERVISOR_S
+    tree_until = time.monotonic() + timeout_s
+    while process.is_alive(supervisor) and time.monotonic() < until:
+        if time.monotonic() >= tree_until:
+            process.send(supervisor, signal.SIGTERM)  # the second one means: no more grace
+            tree_until = until
+        time.sleep(_POLL_S)
+    process.send(supervisor, signal.SIGKILL)
+
+
+def _not_running(home: Home, server: Server) -> NoError:
+    """Clean the record of a server that does not run, and say what it was."""
+    record, was = server.record, server.state
+    if was is State.STOPPED:
+        return NoError("serve.not_running", name=record.name)
+    records.write(home, replace(record, state=State.STOPPED, ended_at=record.ended_at or now_text()))
+    if was is State.DEAD:
+        return NoError("serve.was_dead", name=record.name, state=record.state.value)
+    what = Message(record.failure.message_id, record.failure.params).what if record.failure else ""
+    return NoError("serve.was_failed", name=record.name, failure=what)
+
+
+def _check_port(record: Record) -> None:
+    """Raises SelfhostError when somebody still accepts connections where the server was."""
+    host = health.reachable_host(record.host)
+    until = time.monotonic() + 2
+    while ports.is_open(host, record.port):
+        if time.monotonic() > until:
+            holder = ports.port_holder(record.port)
+            who = f"{holder.name} (pid {holder.pid})" if holder and holder.pid else "?"
+            raise SelfhostError("serve.port_still_open", name=record.name, port=record.port, holder=who)
+        time.sleep(_POLL_S)
+
+
+def running_names(home: Home) -> list[str]:
+    """Names of the servers that run, for `stop --all`."""
+    return [server.record.name for server in list_servers(home)[0] if server.state.running]
+
+
+def stop_all(home: Home, names: Sequence[str], timeout_s: float) -> Iterator[Message | SelfhostError]:
+    """Stop one after the other; a failure does not keep the rest from being stopped."""
+    for name in names:
+        try:
+            yield stop(home, name, timeout_s)
+        except SelfhostError as error:
+            yield error
+
+
+# logs
+
+
+def log_lines(home: Home, name: str, count: int | None, *, follow: bool) -> Iterator[str]:
+    """Pieces of a server's log, ends of lines included; with `follow` until the server ends. Raises NoError."""
+    server = find_server(home, name)
+    path = records.folder(home, name).engine_log
+    offset = 0
+    if count is not None:
+        lines, offset = logs.last_lines(path, count)
+        yield "".join(f"{line}\n" for line in deque(lines, maxlen=count))
+    tail = logs.Tail(path, offset)
+    while True:
+        running = follow and server.state.running
+        yield tail.read(final=not running)
+        if not running:
+            return
+        time.sleep(_FOLLOW_POLL_S)
+        server = find_server(home, name)

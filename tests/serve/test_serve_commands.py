@@ -1,0 +1,276 @@
+"""`ps`, `logs`, `stop`, `chat`, `serve` as a user types them, against the fake engine."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from conftest import FAKE, LOGS, QUICK, free_port, make_plan
+
+from selfhost.app import serve
+from selfhost.cli import main as cli
+from selfhost.serve import records
+
+SELFHOST = [sys.executable, "-m", "selfhost"]
+
+
+@pytest.fixture
+def selfhost(capsys, monkeypatch):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main(list(arguments))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_ps_without_servers(selfhost):
+    assert selfhost("ps") == (0, "", "no servers\n")
+    code, out, _ = selfhost("ps", "--json")
+    assert (code, json.loads(out)) == (0, {"schema_version": 1, "servers": []})
+
+
+def test_ps_shows_what_runs(selfhost, fakes):
+    record = fakes.detached()
+    code, out, _ = selfhost("ps")
+    heading, row = out.splitlines()
+    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME"]
+    assert row.split()[:5] == ["tiny", "tiny", "ready", str(record.engine.pid), record.url]
+    (server,) = json.loads(selfhost("ps", "--json")[1])["servers"]
+    wanted = {
+        "schema_version": 1,
+        "name": "tiny",
+        "pid": record.engine.pid,
+        "url": record.url,
+        "state": "ready",
+        "model": "tiny",
+        "served_model_name": "fake",
+        "process_count": 1,
+        "failure": None,
+    }
+    assert {key: server[key] for key in wanted} == wanted
+
+
+def test_ps_shows_what_failed_until_it_was_looked_after(selfhost, fakes):
+    with pytest.raises(Exception, match="KV cache"):
+        fakes.detached({"crash": str(LOGS / "kv-too-small.log")})
+    _, out, err = selfhost("ps")
+    assert out.splitlines()[1].split()[:4] == ["tiny", "tiny", "failed", "-"]
+    what = "`tiny` failed while warming up: the KV cache cannot hold one request of 1024 tokens"
+    assert err == f"tiny: {what}\n"
+    (server,) = json.loads(selfhost("ps", "--json")[1])["servers"]
+    assert (server["state"], server["pid"], server["failure"]["code"]) == ("failed", None, 3)
+    code, out, err = selfhost("stop", "tiny")
+    assert (code, out) == (3, "")
+    assert err.startswith(
+        f"error: `tiny` is not running\n  {what}; none of its processes is left, the record is cleaned\n"
+    )
+    assert selfhost("ps")[2] == "no servers\n"
+    assert "To serve at least one request" in selfhost("logs", "tiny")[1], "the log is kept"
+
+
+def test_ps_skips_what_is_no_record(selfhost, here):
+    folder = records.make_folder(here, "odd")
+    folder.record.write_text("nonsense")
+    _, _, err = selfhost("ps")
+    assert err == f"warning: not a record of a server: `{folder.record}`\nno servers\n"
+    folder.record.write_text('{"schema_version": 99}')
+    assert selfhost("ps")[2].startswith("warning: the server `odd` was started by a newer selfhost\n")
+    code, _, err = selfhost("stop", "odd")
+    assert code == 4
+
+
+def test_stop_says_what_it_ended(selfhost, fakes):
+    record = fakes.detached({"children": 1})
+    code, out, err = selfhost("stop", "tiny", "--timeout", "2")
+    assert (code, err) == (0, "")
+    pattern = rf"tiny stopped: 2 processes ended in \d+\.\d s, port {record.port} is closed\n"
+    assert re.fullmatch(pattern, out)
+    code, out, err = selfhost("stop", "tiny")
+    assert (code, out) == (3, "")
+    assert err == "error: `tiny` is not running\n  it was stopped before\n"
+
+
+def test_stop_of_several_goes_on_after_a_failure(selfhost, fakes):
+    fakes.detached(name="one")
+    fakes.detached(name="two")
+    code, out, err = selfhost("stop", "one", "none", "two", "--timeout", "1")
+    assert code == 3
+    assert [line.split()[0] for line in out.splitlines()] == ["one", "two"]
+    assert err.startswith("error: no server named `none`\n")
+
+
+def test_stop_all(selfhost, fakes):
+    assert selfhost("stop", "--all")[0] == 0
+    fakes.detached(name="one")
+    fakes.detached(name="two")
+    code, out, _ = selfhost("stop", "--all", "--timeout", "1")
+    assert (code, len(out.splitlines())) == (0, 2)
+
+
+@pytest.mark.parametrize("arguments", [[], ["tiny", "--all"]])
+def test_stop_wants_names_or_all(selfhost, arguments):
+    code, _, err = selfhost("stop", *arguments)
+    assert code == 2
+    assert "selfhost stop --all" in err
+
+
+def test_stop_reports_a_port_that_somebody_else_took(selfhost, fakes, monkeypatch):
+    fakes.detached()
+    monkeypatch.setattr("selfhost.serve.ports.is_open", lambda *_: True)
+    monkeypatch.setattr("selfhost.serve.ports.port_holder", lambda _port: None)
+    code, _, err = selfhost("stop", "tiny", "--timeout", "1")
+    assert code == 1
+    assert err.startswith("error: `tiny` is ended, but somebody listens on port ")
+
+
+def test_logs(selfhost, fakes):
+    fakes.detached({"log": str(LOGS / "started.log")})
+    whole = (LOGS / "started.log").read_text().splitlines()
+    code, out, _ = selfhost("logs", "tiny")
+    assert code == 0
+    assert out.splitlines()[0] == "fake engine: signals and children are set up"
+    assert whole[-1] in out
+    assert selfhost("logs", "tiny", "-n", "1")[1] == whole[-1] + "\n"
+    assert selfhost("logs", "none")[0] == 3
+
+
+def test_logs_follow_until_the_server_ends(fakes):
+    fakes.detached({"log": str(LOGS / "started.log")})
+    follower = subprocess.Popen([*SELFHOST, "logs", "tiny", "-f", "-n", "0"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.4)
+    with records.folder(fakes.home, "tiny").engine_log.open("a") as log:
+        log.write("a new line\n")
+    assert follower.stdout.readline() == "a new line\n"
+    subprocess.run([*SELFHOST, "stop", "tiny"], check=True, capture_output=True)
+    assert follower.wait(5) == 0
+    follower.stdout.close()
+
+
+def test_following_ends_with_130_on_interrupt(fakes):
+    fakes.detached()
+    argv = [*SELFHOST, "logs", "tiny", "-f"]
+    follower = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    follower.communicate(timeout=5)
+    assert follower.returncode == 130
+
+
+def test_chat_one_question(selfhost, fakes):
+    fakes.detached()
+    answer = "Paris is the capital of France. turn 1 \n"
+    assert selfhost("chat", "tiny", "Where?") == (0, answer, "")
+
+
+def test_chat_is_a_conversation_on_piped_lines_and_needs_no_name_for_one_server(selfhost, fakes):
+    fakes.detached({"answer": "Paris"})
+    assert selfhost("chat", stdin="Where?\n\nAnd now?\n") == (0, "Paris turn 1 \nParis turn 2 \n", "")
+
+
+def test_chat_with_a_model_that_has_no_template(selfhost, fakes):
+    fakes.detached({"answer": "Paris", "no_template": True})
+    assert selfhost("chat", "tiny", "Where?")[1] == "Paris plain \n"
+
+
+def test_chat_needs_a_server_and_only_one_without_a_name(selfhost, fakes):
+    assert selfhost("chat")[0] == 3
+    assert selfhost("chat", "none", "Where?")[0] == 3
+    fakes.detached(name="one")
+    fakes.detached(name="two")
+    code, _, err = selfhost("chat")
+    assert code == 2
+    assert err.startswith("error: several servers are running\n  one, two\n")
+
+
+def test_chat_with_a_server_that_is_not_ready(selfhost, fakes):
+    fakes.claim()
+    code, _, err = selfhost("chat", "tiny", "Where?")
+    assert code == 3
+    assert err.startswith("error: `tiny` does not take questions now\n  it is starting\n")
+
+
+def test_chat_tells_what_the_server_says(selfhost, fakes, here):
+    fakes.detached()
+    records.write(here, replace(records.read(here, "tiny"), served_model_name="other"))
+    code, _, err = selfhost("chat", "tiny", "Where?")
+    assert code == 1
+    assert err.startswith("error: `other` did not answer\n  The model `other` does not exist.\n")
+
+
+@pytest.fixture
+def with_fake_tools(monkeypatch):
+    """`selfhost serve` on the fake engine instead of a real one; the rest is as users get it."""
+
+    class Named:
+        name = "tiny"
+        model_path = "/models/tiny"
+
+    def tools(_home, _python, _show):
+        def plan(_model, request):
+            argv = ("vllm", "serve", "/models/tiny", "--host", request.host, "--port", str(request.port))
+            return make_plan(host=request.host, port=request.port, argv=argv)
+
+        found = type("Found", (), {"to_plan": lambda _self: Named()})()
+        return serve.Tools(
+            resolve=lambda _target, _variant: found,
+            make_plan=plan,
+            engine_python=lambda _plan: sys.executable,
+            ensure_weights=lambda _model, _engine: "/models/tiny",
+        )
+
+    monkeypatch.setattr(serve, "real_tools", tools)
+    monkeypatch.setattr(serve, "engine_command", lambda python, plan: (python, str(FAKE), *plan.argv[1:]))
+    monkeypatch.setattr(serve, "Limits", lambda deadline_s: QUICK)
+
+
+def test_serve_detached_prints_the_url_and_says_the_rest_on_stderr(selfhost, fakes, with_fake_tools):
+    port = free_port()
+    code, out, err = selfhost("serve", "./tiny", "-d", "--port", str(port))
+    assert (code, out) == (0, f"http://127.0.0.1:{port}\n")
+    lines = [line.strip() for line in err.splitlines()]
+    assert lines[0].endswith("loading: starting the engine of `tiny`")
+    assert lines[-2:] == [
+        f"ready: http://127.0.0.1:{port} (model `fake`)",
+        "chat: `selfhost chat tiny`, log: `selfhost logs tiny -f`, end: `selfhost stop tiny`",
+    ]
+
+
+def test_serve_detached_as_json(selfhost, fakes, with_fake_tools):
+    code, out, _ = selfhost("serve", "./tiny", "--detach", "--port", "0", "--name", "mine", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert (said["schema_version"], said["name"], said["state"], said["model"]) == (1, "mine", "ready", "tiny")
+    assert said["url"] == f"http://127.0.0.1:{said['port']}"
+    assert said["pid"] == json.loads(selfhost("ps", "--json")[1])["servers"][0]["pid"]
+
+
+def test_serve_that_fails_says_why_and_exits_by_cause(selfhost, fakes, with_fake_tools, monkeypatch):
+    monkeypatch.setenv("FAKE_ENGINE", json.dumps({"crash": str(LOGS / "weights-cut-off.log")}))
+    code, out, err = selfhost("serve", "./tiny", "-d", "--port", "0", "--json")
+    assert code == 5
+    assert json.loads(out)["error"]["id"] == "diagnose.weights_corrupt"
+    assert "error: `tiny` failed while loading: a file of the model is damaged or cut off\n  engine: safetensors" in err
+
+
+def test_serve_on_a_taken_port_exits_4_and_leaves_nothing(selfhost, fakes, here, with_fake_tools):
+    record = fakes.detached(name="first")
+    code, out, err = selfhost("serve", "./tiny", "--port", str(record.port))
+    assert (code, out) == (4, "")
+    assert f"error: port {record.port} on 127.0.0.1 is taken\n  by the server `first`" in err
+    assert records.names(here) == ["first"]
