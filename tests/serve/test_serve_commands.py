@@ -47,7 +47,7 @@ def test_ps_without_servers(selfhost):
 
 def test_ps_shows_what_runs(selfhost, fakes):
     record = fakes.detached()
-    code, out, _ = selfhost("ps")
+    _, out, _ = selfhost("ps")
     heading, row = out.splitlines()
     assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME"]
     assert row.split()[:5] == ["tiny", "tiny", "ready", str(record.engine.pid), record.url]
