@@ -172,6 +172,7 @@ def _stop_supervisor(record: Record, timeout_s: float) -> None:
     if supervisor is None or not process.is_alive(supervisor) or supervisor.pid == os.getpid():
         return
     process.send(supervisor, signal.SIGTERM)
+    process.send(supervisor, signal.SIGCONT)  # one that was suspended with Ctrl-Z would not notice
     until = time.monotonic() + timeout_s + _SUPERVISOR_S
     tree_until = time.monotonic() + timeout_s
     while process.is_alive(supervisor) and time.monotonic() < until:

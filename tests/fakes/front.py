@@ -1,4 +1,7 @@
-"""`serve` in the foreground, from a claimed record on: `python front.py NAME ORDERS`; says `ready` when it is."""
+"""`serve` from a claimed record on, as a process that can be killed: `python front.py NAME ORDERS [--detach]`.
+
+In the foreground it says `ready` when the server is.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from selfhost.home import find_home
 from selfhost.serve import records
 
 home = find_home()
-number = start.run_foreground(
-    home,
-    records.read(home, sys.argv[1]),
-    Orders.from_dict(json.loads(Path(sys.argv[2]).read_text())),
-    start.StartReport(lambda _step, _line: None),
-    lambda _record: print("ready", flush=True),
-)
+record = records.read(home, sys.argv[1])
+orders = Orders.from_dict(json.loads(Path(sys.argv[2]).read_text()))
+report = start.StartReport(lambda _step, _line: None)
+if "--detach" in sys.argv:
+    start.run_detached(home, record, orders, report)
+    sys.exit(0)
+number = start.run_foreground(home, record, orders, report, lambda _record: print("ready", flush=True))
 sys.exit(128 + number if number else 1)

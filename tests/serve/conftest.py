@@ -152,12 +152,12 @@ class Fakes:
         record, orders = self.claim(how, detached=True, **more)
         return start.run_detached(self.home, record, orders, self.report())
 
-    def foreground(self, how=None, **more) -> subprocess.Popen:
-        """`serve` in the foreground as a process of its own, so that it can be killed."""
+    def front(self, how=None, *flags, **more) -> subprocess.Popen:
+        """`serve` as a process of its own, so that it can be killed."""
         record, orders = self.claim(how, **more)
         path = records.folder(self.home, record.name).path / "orders.json"
         path.write_text(json.dumps(orders.as_dict()))
-        argv = [sys.executable, str(FRONT), record.name, str(path)]
+        argv = [sys.executable, str(FRONT), record.name, str(path), *flags]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def state(self, name="tiny"):

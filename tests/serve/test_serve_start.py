@@ -211,7 +211,7 @@ def finish(front: subprocess.Popen) -> int:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_whole_tree(fakes, number, code):
-    front = fakes.foreground({"children": 1})
+    front = fakes.front({"children": 1})
     ready(front)
     front.send_signal(number)
     assert finish(front) == code
@@ -220,7 +220,7 @@ def test_a_signal_ends_the_whole_tree(fakes, number, code):
 
 
 def test_a_second_signal_means_at_once(fakes):
-    front = fakes.foreground({"ignore_term": True})
+    front = fakes.front({"ignore_term": True})
     ready(front)
     began = time.monotonic()
     front.send_signal(signal.SIGINT)
@@ -231,7 +231,7 @@ def test_a_second_signal_means_at_once(fakes):
 
 
 def test_a_killed_supervisor_leaves_an_orphan_that_stop_ends(fakes, here):
-    front = fakes.foreground({"children": 1})
+    front = fakes.front({"children": 1})
     ready(front)
     front.kill()
     finish(front)
@@ -240,6 +240,27 @@ def test_a_killed_supervisor_leaves_an_orphan_that_stop_ends(fakes, here):
     assert server.as_dict()["supervisor_pid"] is None
     assert servers.stop(here, "tiny", 1).params["count"] == 2
     assert servers.list_servers(here)[0] == []
+
+
+def test_a_killed_serve_d_leaves_the_server_to_its_supervisor(fakes, here):
+    front = fakes.front({"start_s": 0.5}, "--detach", detached=True)
+    until = time.monotonic() + 5
+    while records.read(here, "tiny").engine is None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    front.kill()
+    finish(front)
+    assert fakes.wait_for("ready") == "ready"
+
+
+def test_stop_ends_a_server_whose_supervisor_is_suspended(fakes, here):
+    front = fakes.front()
+    ready(front)
+    front.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    servers.stop(here, "tiny", 2)
+    assert time.monotonic() - began < 3
+    assert finish(front) == 143
 
 
 def test_a_killed_engine_ends_the_server_with_a_reason(fakes, here):
