@@ -24,12 +24,15 @@ help:
 	$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; }
 	touch $@
 
+# Byte code is written here: where PYTHONDONTWRITEBYTECODE is set, an editable install would compile itself at each start.
 .venv/tool.done: .venv/pip.done pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q selfhost
 	touch $@
 
 .venv/dev.done: .venv/pip.done pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m compileall -q selfhost
 	touch $@
 
 .PHONY: try
