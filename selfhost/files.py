@@ -45,8 +45,12 @@ def _user() -> str:
 
 def make_directory(path: Path, mode: int = 0o755) -> Path:
     """Create `path` and its parents; raises MissingError when it cannot be written."""
-    with explain_os_errors(path):
-        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    try:
+        with explain_os_errors(path):
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+    except FileNotFoundError as error:
+        # Parents are made too: only a file system that takes no directories (/proc, /sys) says this.
+        raise MissingError("cli.not_writable", path=path, detail=error.strerror, user=_user()) from error
     return path
 
 

@@ -6,6 +6,7 @@ Everything that can be refused is refused before anything is made: a refusal lea
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from selfhost.hardware.types import Hardware
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
@@ -237,7 +239,10 @@ def real_tools(home: Home, engine_python: Path | None, show: Callable[[str, str]
     from selfhost.app.plan import plan_model
     from selfhost.engines import environment
 
-    hardware = detect.hardware_for(None, home)
+    @functools.cache
+    def hardware() -> Hardware:
+        # Vendors' tools may take seconds: asked once, and only when nothing cheaper forbids the start.
+        return detect.hardware_for(None, home)
 
     def python_for(plan: Plan) -> Path:
         if engine_python is not None:
@@ -246,7 +251,7 @@ def real_tools(home: Home, engine_python: Path | None, show: Callable[[str, str]
 
     return Tools(
         resolve=lambda target, variant: model.resolve(target, variant=variant),
-        make_plan=lambda found, request: plan_model(found, hardware, request),
+        make_plan=lambda found, request: plan_model(found, hardware(), request),
         engine_python=python_for,
         ensure_weights=lambda found, python: model.ensure_weights(
             found, home, python, lambda line: show("weights", line)

@@ -16,6 +16,7 @@ from conftest import QUICK, free_port, make_plan
 from selfhost.app import serve
 from selfhost.app.engine_env import LAUNCHER, engine_env, is_secret
 from selfhost.errors import MissingError, NoError, TrustError, UsageError
+from selfhost.home import Home
 from selfhost.planner.plan import PlanRequest, Remedy, Verdict
 from selfhost.serve import keys, ports, records
 
@@ -245,6 +246,10 @@ def test_of_two_claims_at_once_one_wins(fakes, here):
 
 def test_a_home_that_cannot_be_written(fakes, here):
     here.root.write_text("a file where the folder should be")
+    with pytest.raises(MissingError) as caught:
+        fakes.claim()
+    assert caught.value.message.id == "cli.not_writable"
+    fakes.home = Home(Path("/proc/selfhost"))  # takes no directories, not even from root
     with pytest.raises(MissingError) as caught:
         fakes.claim()
     assert caught.value.message.id == "cli.not_writable"
