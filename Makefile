@@ -41,7 +41,7 @@ try: .venv/tool.done
 	@set -e; trap '$(BIN)/selfhost stop try >/dev/null 2>&1 || true' EXIT INT TERM; \
 	$(BIN)/selfhost serve $(MODEL) --detach --name try --port 0; \
 	echo; echo 'Q: $(QUESTION)'; printf 'A: '; \
-	$(BIN)/selfhost chat try '$(QUESTION)'; \
+	$(BIN)/selfhost chat try '$(QUESTION)' --temperature 0 --max-tokens 100; \
 	trap - EXIT INT TERM; \
 	$(BIN)/selfhost stop try
 

@@ -11,7 +11,7 @@ from selfhost.serve.health import Endpoint
 from selfhost.serve.lifecycle import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from selfhost.home import Home
     from selfhost.serve.health import Piece
@@ -23,8 +23,9 @@ _WAIT_S = 600.0
 class Conversation:
     """Turns so far; a question that fails is forgotten, so that the next one starts clean."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, options: Mapping[str, object]) -> None:
         self._endpoint = endpoint
+        self._options = options
         self._messages: list[dict[str, str]] = []
 
     def ask(self, question: str) -> Iterator[Piece]:
@@ -32,7 +33,7 @@ class Conversation:
         asked = [*self._messages, {"role": "user", "content": question}]
         answer = ""
         try:
-            for piece in health.stream(self._endpoint, asked, {}, _WAIT_S):
+            for piece in health.stream(self._endpoint, asked, self._options, _WAIT_S):
                 answer += "" if piece.reasoning else piece.text
                 yield piece
         except health.RefusedError as error:
@@ -40,13 +41,15 @@ class Conversation:
         self._messages = [*asked, {"role": "assistant", "content": answer}]
 
 
-def open_chat(home: Home, name: str | None) -> Conversation:
-    """A conversation with a server, with the only one that runs when none is named. Raises NoError, UsageError."""
+def open_chat(home: Home, name: str | None, options: Mapping[str, object]) -> Conversation:
+    """A conversation with a server, with the only one that runs when none is named. Raises NoError, UsageError.
+
+    options: fields of the request besides model and messages: `max_tokens`, `temperature`.
+    """
     server = servers.find_server(home, name) if name else servers.only_running(home)
     record = server.record
     if server.state not in (State.READY, State.ORPHANED):
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
     key = records.read_control_key(home, record.name)
-    return Conversation(
-        Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key, chat=record.chat)
-    )
+    endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key, chat=record.chat)
+    return Conversation(endpoint, options)

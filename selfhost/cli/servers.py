@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = typer.Argument(help="Name of the server, as `selfhost ps` shows it.", show_default=False)
 _STOP_TIMEOUT_S = 30.0
+_ANSWER_TOKENS = 2048
+"""Small models can go on for ever; long answers of large ones need a larger `--max-tokens`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -123,6 +125,10 @@ def _stop(
 def _chat(
     name: str = typer.Argument(None, help="Name of the server; may be left out when only one runs."),
     prompt: str = typer.Argument(None, help="One question; without it, a conversation: one question per line."),
+    max_tokens: int = typer.Option(_ANSWER_TOKENS, min=1, help="Longest answer.", metavar="TOKENS"),
+    temperature: float = typer.Option(
+        None, min=0, help="0 always takes the likeliest token; otherwise the model's own.", show_default=False
+    ),
 ) -> None:
     """Talk with a running server; the answer goes to stdout as it comes. Ctrl-D ends a conversation.
 
@@ -131,7 +137,10 @@ def _chat(
     from selfhost.app import chat
     from selfhost.home import find_home
 
-    conversation = chat.open_chat(find_home(), name)
+    options: dict[str, object] = {"max_tokens": max_tokens}
+    if temperature is not None:
+        options["temperature"] = temperature
+    conversation = chat.open_chat(find_home(), name, options)
     if prompt is not None:
         _answer(conversation, prompt)
         return
@@ -156,8 +165,11 @@ def _question() -> str | None:
 
 def _answer(conversation: Conversation, question: str) -> None:
     """Print an answer while it comes; what a model thinks first goes to the terminal only, dimmed."""
-    thinking = False
+    from selfhost.messages import text
+
+    thinking = cut = False
     for piece in conversation.ask(question):
+        cut = cut or piece.cut
         if piece.reasoning:
             thinking = output.write_thought(piece.text) or thinking
         else:
@@ -166,3 +178,5 @@ def _answer(conversation: Conversation, question: str) -> None:
                 thinking = False
             output.write_raw(piece.text)
     output.write("")
+    if cut:
+        output.note(text("serve.chat_cut"))

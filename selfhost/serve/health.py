@@ -56,6 +56,8 @@ class Piece(NamedTuple):
 
     text: str
     reasoning: bool = False
+    cut: bool = False
+    """The answer ended here because `max_tokens` was reached, not because it was complete."""
 
 
 class Answer(NamedTuple):
@@ -167,6 +169,8 @@ def _event_pieces(event: Mapping[str, Any]) -> Iterator[Piece]:
             yield Piece(thought, reasoning=True)
         if text := delta.get("content") or choice.get("text"):
             yield Piece(text)
+        if choice.get("finish_reason") == "length":
+            yield Piece("", cut=True)
     usage = event.get("usage") or {}
     if usage.get("completion_tokens"):
         yield Piece("")  # tokens were made, even if they spell nothing

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import FAKE, LOGS, QUICK, free_port, make_plan
+from tests.serve.conftest import FAKE, LOGS, QUICK, free_port, make_plan
 
 from selfhost.app import serve
 from selfhost.cli import main as cli

@@ -7,7 +7,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from conftest import LOGS
+from tests.serve.conftest import LOGS
 
 from selfhost.errors import ExitCode
 from selfhost.messages import Message, lookup

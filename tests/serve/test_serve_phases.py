@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import LOGS
+from tests.serve.conftest import LOGS
 
 from selfhost.serve.phases import Measured, read_line, read_measured, split_lines, strip_prefix
 

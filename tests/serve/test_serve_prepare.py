@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, free_port, make_plan
+from tests.serve.conftest import QUICK, free_port, make_plan
 
 from selfhost.app import serve
 from selfhost.app.engine_env import LAUNCHER, engine_env, is_secret

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import FAKE, free_port
+from tests.serve.conftest import FAKE, free_port
 
 from selfhost.serve import process
 from selfhost.serve.process import end_tree, identify, is_alive, members
@@ -98,6 +98,7 @@ def test_descendants_without_the_mark_belong_to_the_tree(tmp_path):
     wait_for_members(2, main=main)
     ended = end_tree("t:1", main, grace_s=5)
     assert ended.survivors == ()
+    assert ended.ended == 2
     assert members("t:1", main) == []
     finish(child)
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import LOGS, QUICK, free_port, make_plan
+from tests.serve.conftest import LOGS, QUICK, free_port, make_plan
 
 from selfhost.app import servers, start
 from selfhost.errors import EngineFailedError, ExitCode, NoError

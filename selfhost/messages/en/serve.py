@@ -145,6 +145,7 @@ MESSAGES = {
         "now: {holder}",
         "see whether it belongs to you; none of it is a process of `{name}`",
     ),
+    "serve.chat_cut": Text("the answer was cut off at `--max-tokens`"),
     "serve.chat_refused": Text("`{name}` did not answer", "{detail}", "see `selfhost ps` and `selfhost logs`"),
     "serve.newer_record": Text(
         "the server `{name}` was started by a newer selfhost",
