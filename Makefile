@@ -38,6 +38,7 @@ help:
 .PHONY: try
 try: .venv/tool.done
 	$(BIN)/selfhost engine install cpu
+	$(BIN)/selfhost plan $(MODEL)
 	@set -e; trap '$(BIN)/selfhost stop try >/dev/null 2>&1 || true' EXIT INT TERM; \
 	$(BIN)/selfhost serve $(MODEL) --detach --name try --port 0; \
 	echo; echo 'Q: $(QUESTION)'; printf 'A: '; \
