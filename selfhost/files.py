@@ -55,15 +55,19 @@ def make_directory(path: Path, mode: int = 0o755) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; on success it is synced and takes the name, else it is removed."""
+def atomic_write(path: Path, mode: int = 0o644, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; on success it is synced and takes the name, else it is removed.
+
+    Without `sync` it can be empty after a loss of power: for what such a loss makes obsolete anyway.
+    """
     with explain_os_errors(path):
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    os.fsync(stream.fileno())
             Path(temporary).chmod(mode)
             Path(temporary).replace(path)
         except BaseException:
@@ -71,9 +75,9 @@ def atomic_write(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
             raise
 
 
-def write_json(path: Path, value: object, mode: int = 0o644) -> None:
-    """Write one JSON object atomically, sorted and indented."""
-    with atomic_write(path, mode) as stream:
+def write_json(path: Path, value: object, mode: int = 0o644, *, sync: bool = True) -> None:
+    """Write one JSON object atomically, sorted and indented; for `sync` see `atomic_write`."""
+    with atomic_write(path, mode, sync=sync) as stream:
         stream.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n")
 
 

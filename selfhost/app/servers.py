@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from selfhost.serve.records import Record
 
 SCHEMA_VERSION = 1
-_POLL_S = 0.1
+_POLL_S = 0.03
 _FOLLOW_POLL_S = 0.3
 _SUPERVISOR_S = 15.0
 """For a supervisor to write its last record once its tree is gone."""
+_PORT_S = 2.0
+"""For a port to close after its process is gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +155,7 @@ def stop(home: Home, name: str, timeout_s: float) -> Message:
     started = time.monotonic()
     _stop_supervisor(record, timeout_s)
     follow_s = min(process.FOLLOW_S, timeout_s)
-    ended = process.end_tree(record.mark, record.engine, grace_s=timeout_s, follow_s=follow_s)
+    ended = process.end_tree(record.mark, record.engine, grace_s=timeout_s, follow_s=follow_s, known=server.members)
     count = len(set(server.members)) or ended.ended
     if ended.survivors:
         pids = " ".join(str(identity.pid) for identity in ended.survivors)
@@ -198,7 +200,7 @@ def _not_running(home: Home, server: Server) -> NoError:
 def _check_port(record: Record) -> None:
     """Raises SelfhostError when somebody still accepts connections where the server was."""
     host = health.reachable_host(record.host)
-    until = time.monotonic() + 2
+    until = time.monotonic() + _PORT_S
     while ports.is_open(host, record.port):
         if time.monotonic() > until:
             holder = ports.port_holder(record.port)

@@ -111,7 +111,7 @@ def _follow(home: Home, begun: Record, child: subprocess.Popen[bytes], report: S
             process.let_go(child)  # it finds out by itself
             raise NoError("serve.replaced", name=begun.name)
         report.changed(record)
-        if record.state is State.STARTING:
+        if record.state in (State.STARTING, State.READY):
             for line in phases.split_lines(tail.read()):
                 if progress := phases.read_line(line):
                     report.progress(progress)

@@ -266,6 +266,7 @@ class Supervisor:
             self.record.engine,
             grace_s=self._limits.grace_s,
             follow_s=self._limits.follow_s,
+            known=self._tree,
             hurry=lambda: self._hurry,
         )
         self._survivors = ended.survivors

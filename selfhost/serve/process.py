@@ -22,7 +22,7 @@ from selfhost.files import explain_os_errors
 from selfhost.serve.lifecycle import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MARK = "SELFHOST_SERVER"
 _PROC = Path("/proc")
@@ -149,15 +149,17 @@ class Ended:
 class _Tree:
     """The processes of one server, watched while they are ended."""
 
-    def __init__(self, mark: str, main: Identity | None, hurry: Callable[[], bool]) -> None:
+    def __init__(self, mark: str, main: Identity | None, known: Iterable[Identity], hurry: Callable[[], bool]) -> None:
         self._mark, self._main, self._hurry = mark, main, hurry
-        self._seen: set[Identity] = set()
+        self._seen: set[Identity] = {identity for identity in known if is_alive(identity)}
         self._killed: set[Identity] = set()
 
     def left(self) -> list[Identity]:
-        found = members(self._mark, self._main)
+        found = set(members(self._mark, self._main))
+        # A descendant that dropped the mark is found through its parents only: keep to it when they are gone.
+        found.update(identity for identity in self._seen if is_alive(identity))
         self._seen.update(found)
-        return found
+        return sorted(found, key=lambda identity: identity.pid)
 
     def wait(self, seconds: float, done: Callable[[], bool]) -> None:
         """Until `done`, at most `seconds`; not at all when in a hurry."""
@@ -188,22 +190,23 @@ class _Tree:
         return Ended(ended=len(gone), killed=len(gone & self._killed), survivors=tuple(left), seconds=seconds)
 
 
-def end_tree(
+def end_tree(  # noqa: PLR0913 - three times and what is known of the tree
     mark: str,
     main: Identity | None,
     *,
     grace_s: float,
     follow_s: float = FOLLOW_S,
+    known: Iterable[Identity] = (),
     hurry: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """End every process of a server and report what is left; returns when all are gone or cannot be ended.
 
     TERM to the main process alone first, because vLLM's API server then takes its children down in order; whoever does
     not follow, or is left of a main process that was gone before, is asked with TERM, and is killed. `hurry` is asked
-    all the time: once it is true, KILL comes at once.
+    all the time: once it is true, KILL comes at once. `known`: processes of the tree that were seen earlier.
     """
     started = time.monotonic()
-    tree = _Tree(mark, main, hurry)
+    tree = _Tree(mark, main, known, hurry)
     if main and tree.left() and is_alive(main):
         send(main, signal.SIGTERM)
         tree.wait(grace_s, lambda: not is_alive(main))

@@ -156,8 +156,11 @@ def make_folder(home: Home, name: str) -> Folder:
 
 
 def write(home: Home, record: Record) -> None:
-    """Put the record under its name; readers see the old one or the new one."""
-    files.write_json(folder(home, record.name).record, record.as_dict(), 0o600)
+    """Put the record under its name; readers see the old one or the new one.
+
+    Not synced, which can take seconds on a busy disk: a loss of power ends the server too.
+    """
+    files.write_json(folder(home, record.name).record, record.as_dict(), 0o600, sync=False)
 
 
 def read(home: Home, name: str) -> Record | None:

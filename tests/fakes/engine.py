@@ -33,6 +33,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HOW = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
+HOME = os.environ.get("SELFHOST_HOME", "")  # as an argument of who has no environment, so that tests find it
 ANSWER = HOW.get("answer", "Paris is the capital of France.")
 TEMPLATE = "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template"
 questions = 0
@@ -117,7 +118,7 @@ def start_children() -> list[subprocess.Popen[bytes]]:
         script = f'setsid "{sys.executable}" "{__file__}" {kind} & '
         subprocess.run(["/bin/sh", "-c", script], check=True)
     clean = range(HOW.get("clean_children", 0))
-    return [subprocess.Popen([sys.executable, __file__, "child"], env={}) for _ in clean]
+    return [subprocess.Popen([sys.executable, __file__, "child", HOME], env={}) for _ in clean]
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
-from serve_support import Fakes, marked
 
 from selfhost.app import servers
 from selfhost.home import Home
 from selfhost.serve import records
+from tests.serve.serve_support import Fakes, marked
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfhost.app import serve, servers, start
 from selfhost.app.orders import Limits
 from selfhost.hardware.types import Device, Hardware, Platform
-from selfhost.home import Home
 from selfhost.planner.plan import (
     AnswerCheck,
     Confidence,
@@ -28,6 +28,9 @@ from selfhost.planner.plan import (
     Verdict,
 )
 from selfhost.serve import records
+
+if TYPE_CHECKING:
+    from selfhost.home import Home
 
 FAKE = Path(__file__).resolve().parent.parent / "fakes" / "engine.py"
 FRONT = FAKE.with_name("front.py")

@@ -12,11 +12,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.serve.conftest import FAKE, LOGS, QUICK, free_port, make_plan
 
 from selfhost.app import serve
 from selfhost.cli import main as cli
 from selfhost.serve import records
+from tests.serve.serve_support import FAKE, LOGS, QUICK, free_port, make_plan
 
 SELFHOST = [sys.executable, "-m", "selfhost"]
 
@@ -132,6 +132,7 @@ def test_stop_wants_names_or_all(selfhost, arguments):
 
 def test_stop_reports_a_port_that_somebody_else_took(selfhost, fakes, monkeypatch):
     fakes.detached()
+    monkeypatch.setattr("selfhost.app.servers._PORT_S", 0.1)
     monkeypatch.setattr("selfhost.serve.ports.is_open", lambda *_: True)
     monkeypatch.setattr("selfhost.serve.ports.port_holder", lambda _port: None)
     code, _, err = selfhost("stop", "tiny", "--timeout", "1")

@@ -7,11 +7,11 @@ from __future__ import annotations
 import string
 
 import pytest
-from tests.serve.conftest import LOGS
 
 from selfhost.errors import ExitCode
 from selfhost.messages import Message, lookup
 from selfhost.serve.diagnose import RULES, diagnose, find_cause
+from tests.serve.serve_support import LOGS
 
 RECORDED = {
     "weights-cut-off": ("diagnose.weights_corrupt", 5, "safetensors._safetensors_rust.SafetensorError: Error while"),

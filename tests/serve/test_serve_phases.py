@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.serve.conftest import LOGS
 
 from selfhost.serve.phases import Measured, read_line, read_measured, split_lines, strip_prefix
+from tests.serve.serve_support import LOGS
 
 GIB = 1 << 30
 

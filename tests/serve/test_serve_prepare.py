@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.serve.conftest import QUICK, free_port, make_plan
 
 from selfhost.app import serve
 from selfhost.app.engine_env import LAUNCHER, engine_env, is_secret
@@ -19,6 +18,7 @@ from selfhost.errors import MissingError, NoError, TrustError, UsageError
 from selfhost.home import Home
 from selfhost.planner.plan import PlanRequest, Remedy, Verdict
 from selfhost.serve import keys, ports, records
+from tests.serve.serve_support import QUICK, free_port, make_plan
 
 
 class FakeModel:

@@ -10,10 +10,10 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.serve.conftest import FAKE, free_port
 
 from selfhost.serve import process
 from selfhost.serve.process import end_tree, identify, is_alive, members
+from tests.serve.serve_support import FAKE, free_port
 
 
 def start(tmp_path, how: str = "{}", mark: str = "t:1") -> subprocess.Popen:
@@ -96,7 +96,7 @@ def test_descendants_without_the_mark_belong_to_the_tree(tmp_path):
     child = start(tmp_path, '{"clean_children": 1}')
     main = identify(child.pid)
     wait_for_members(2, main=main)
-    ended = end_tree("t:1", main, grace_s=5)
+    ended = end_tree("t:1", main, grace_s=5, follow_s=0.2)
     assert ended.survivors == ()
     assert ended.ended == 2
     assert members("t:1", main) == []

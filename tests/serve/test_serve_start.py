@@ -11,12 +11,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.serve.conftest import LOGS, QUICK, free_port, make_plan
 
 from selfhost.app import servers, start
 from selfhost.errors import EngineFailedError, ExitCode, NoError
 from selfhost.planner.plan import AnswerCheck
 from selfhost.serve import lifecycle, process, records
+from tests.serve.serve_support import LOGS, QUICK, free_port, make_plan
 
 
 def failure(fakes, how, **more) -> EngineFailedError:
