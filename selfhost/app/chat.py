@@ -41,10 +41,10 @@ class Conversation:
         self._messages = [*asked, {"role": "assistant", "content": answer}]
 
 
-def open_chat(home: Home, name: str | None, options: Mapping[str, object]) -> Conversation:
+def open_chat(home: Home, name: str | None, *, max_tokens: int, temperature: float | None = None) -> Conversation:
     """A conversation with a server, with the only one that runs when none is named. Raises NoError, UsageError.
 
-    options: fields of the request besides model and messages: `max_tokens`, `temperature`.
+    max_tokens: longest answer, at most what the server's context has room for. temperature: None is the model's own.
     """
     server = servers.find_server(home, name) if name else servers.only_running(home)
     record = server.record
@@ -52,4 +52,9 @@ def open_chat(home: Home, name: str | None, options: Mapping[str, object]) -> Co
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
     key = records.read_control_key(home, record.name)
     endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key, chat=record.chat)
+    # The engine refuses more than its context (renderers/params.py @ 0.32.0), and counts the prompt off by itself.
+    context = record.plan["settings"]["max_model_len"]
+    options: dict[str, object] = {"max_tokens": min(max_tokens, context)}
+    if temperature is not None:
+        options["temperature"] = temperature
     return Conversation(endpoint, options)

@@ -137,10 +137,7 @@ def _chat(
     from selfhost.app import chat
     from selfhost.home import find_home
 
-    options: dict[str, object] = {"max_tokens": max_tokens}
-    if temperature is not None:
-        options["temperature"] = temperature
-    conversation = chat.open_chat(find_home(), name, options)
+    conversation = chat.open_chat(find_home(), name, max_tokens=max_tokens, temperature=temperature)
     if prompt is not None:
         _answer(conversation, prompt)
         return

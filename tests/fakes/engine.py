@@ -36,6 +36,7 @@ HOW = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
 HOME = os.environ.get("SELFHOST_HOME", "")  # as an argument of who has no environment, so that tests find it
 ANSWER = HOW.get("answer", "Paris is the capital of France.")
 TEMPLATE = "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template"
+CONTEXT = 512
 questions = 0
 
 
@@ -62,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(500, {"error": {"message": "EngineCore encountered an issue"}})
         elif chat and HOW.get("no_template"):
             self.answer(400, {"error": {"message": TEMPLATE}})
+        elif body["max_tokens"] > CONTEXT:
+            self.answer(
+                400, {"error": {"message": f"max_tokens={body['max_tokens']} cannot be greater than {CONTEXT}"}}
+            )
         elif body["model"] != "fake":
             self.answer(404, {"error": {"message": f"The model `{body['model']}` does not exist."}})
         else:

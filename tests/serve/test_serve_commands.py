@@ -184,6 +184,11 @@ def test_chat_is_a_conversation_on_piped_lines_and_needs_no_name_for_one_server(
     assert selfhost("chat", stdin="Where?\n\nAnd now?\n") == (0, "Paris turn 1 \nParis turn 2 \n", "")
 
 
+def test_chat_asks_for_no_more_than_the_context_holds(selfhost, fakes):
+    fakes.detached({"answer": "Paris"})
+    assert selfhost("chat", "tiny", "Where?", "--max-tokens", "100000", "--temperature", "0")[0] == 0
+
+
 def test_chat_with_a_model_that_has_no_template(selfhost, fakes):
     fakes.detached({"answer": "Paris", "no_template": True})
     assert selfhost("chat", "tiny", "Where?")[1] == "Paris plain \n"
