@@ -15,7 +15,7 @@ BIN := .venv/bin
 help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
-	@echo 'make unit   the quick part of `make test`: no engine'
+	@echo 'make unit   the quick part of `make test`: half a minute, no engine'
 	@echo 'make clean  remove what these commands made'
 
 # `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.
@@ -47,7 +47,7 @@ try: .venv/tool.done
 	$(BIN)/selfhost stop try
 
 .PHONY: test
-test: lint unit e2e
+test: lint unit processes e2e
 
 .PHONY: lint
 lint: .venv/dev.done
@@ -58,7 +58,11 @@ lint: .venv/dev.done
 
 .PHONY: unit
 unit: .venv/dev.done
-	$(BIN)/python -m pytest -m 'not e2e' $(PYTEST)
+	$(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+
+.PHONY: processes
+processes: .venv/dev.done
+	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e
 e2e: .venv/dev.done

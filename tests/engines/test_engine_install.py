@@ -27,6 +27,8 @@ from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpa
 from selfhost.home import Home
 from tests.tiny_wheels import make_spec, make_wheel
 
+pytestmark = pytest.mark.slow
+
 # Another process does not see a patched module: this one is told where the tiny lock is.
 DRIVER = """
 import sys

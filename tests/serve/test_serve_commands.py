@@ -18,6 +18,8 @@ from selfhost.cli import main as cli
 from selfhost.serve import records
 from tests.serve.serve_support import FAKE, LOGS, QUICK, free_port, make_plan
 
+pytestmark = pytest.mark.slow
+
 SELFHOST = [sys.executable, "-m", "selfhost"]
 
 

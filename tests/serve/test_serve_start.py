@@ -18,6 +18,8 @@ from selfhost.planner.plan import AnswerCheck
 from selfhost.serve import lifecycle, process, records
 from tests.serve.serve_support import LOGS, QUICK, free_port, make_plan
 
+pytestmark = pytest.mark.slow
+
 
 def failure(fakes, how, **more) -> EngineFailedError:
     """The error of a start that fails; afterwards no process is left and `ps` says that it failed."""
