@@ -9,9 +9,9 @@ import time
 
 import psutil
 import pytest
-from tests.tiny_models import make_tiny_model
 
 from tests.e2e.test_e2e_serve_directory import SELFHOST, processes_of, selfhost
+from tests.tiny_models import make_tiny_model
 
 pytestmark = pytest.mark.e2e
 

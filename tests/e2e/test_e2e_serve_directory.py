@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
 from tests.tiny_models import make_tiny_model
 
 if TYPE_CHECKING:
