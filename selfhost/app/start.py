@@ -90,7 +90,9 @@ def run_detached(home: Home, record: Record, orders: Orders, report: StartReport
     """
     folder = records.folder(home, record.name)
     files.write_json(folder.launch, orders.as_dict(), 0o600)
-    child = process.spawn([sys.executable, "-m", _SUPERVISOR, record.name], os.environ, folder.supervisor_log)
+    # -P: else Python would look for modules in the current directory first, and run what lies there.
+    argv = [sys.executable, "-P", "-m", _SUPERVISOR, record.name]
+    child = process.spawn(argv, os.environ, folder.supervisor_log)
     try:
         ready = _follow(home, record, child, report)
     except BaseException as error:

@@ -50,6 +50,13 @@ def test_a_detached_server_becomes_ready_and_stop_proves_its_end(fakes, here):
     assert caught.value.message.id == "serve.not_running"
 
 
+def test_modules_in_the_current_directory_are_not_run(fakes, tmp_path, monkeypatch):
+    (tmp_path / "shlex.py").write_text("raise SystemExit('ran what lies in the current directory')\n")
+    (tmp_path / "selfhost.py").write_text("raise SystemExit('ran what lies in the current directory')\n")
+    monkeypatch.chdir(tmp_path)
+    assert fakes.detached().state.value == "ready"
+
+
 def test_the_boot_record_keeps_what_was_measured_beside_what_was_planned(fakes, here):
     fakes.detached({"log": str(LOGS / "started.log")})
     boot = json.loads(records.folder(here, "tiny").boot.read_text())
