@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from selfhost.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -46,8 +48,19 @@ class Home:
 
 
 def find_home() -> Home:
-    """The home in force: `SELFHOST_HOME`, else `$XDG_DATA_HOME/selfhost`, else `~/.local/share/selfhost`."""
+    """The home in force: `SELFHOST_HOME`, else `$XDG_DATA_HOME/selfhost`, else `~/.local/share/selfhost`.
+
+    Raises UsageError when that cannot be told.
+    """
     if root := os.environ.get("SELFHOST_HOME"):
-        return Home(Path(root).expanduser().absolute())
+        return Home(user_path(root).absolute())
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Home(Path(base).expanduser().absolute() / "selfhost")
+    return Home(user_path(base).absolute() / "selfhost")
+
+
+def user_path(text: str) -> Path:
+    """A path as a user writes it, with `~` and `~name`. Raises UsageError when there is no such home directory."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # no such user; or a uid without a passwd entry, and HOME is not set
+        raise UsageError("cli.no_home", path=text) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import IncompleteError, NoSpaceError, UsageError
-from selfhost.home import find_home
+from selfhost.home import find_home, user_path
 from selfhost.messages import text as message
 from selfhost.models.arch import ModelArch
 from selfhost.planner.plan import AnswerCheck, ModelToPlan
@@ -68,7 +68,7 @@ def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Pat
     always a path. Raises UsageError when there is no such model or its description lacks something, NoError for an
     architecture no engine here has.
     """
-    home, path = find_home(), Path(text).expanduser()
+    home, path = find_home(), user_path(text)
     if text.startswith((".", "/", "~")) or ("/" in text and path.is_dir()):
         return _from_directory(path, variant)
     # A directory needs no recipes, and `selfhost plan ./dir` is measured in milliseconds.

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost import files
 from selfhost.engines import specs
 from selfhost.errors import MissingError
+from selfhost.home import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +156,7 @@ def from_python(python: Path) -> EngineEnvironment:
     Reads the metadata of its packages, imports nothing. Raises MissingError when it cannot be run or has no engine.
     """
     # Not resolved: a venv's Python is a symbolic link, and only under its own name it sees the venv's packages.
-    python = Path(os.path.abspath(python.expanduser()))  # noqa: PTH100
+    python = Path(os.path.abspath(user_path(str(python))))  # noqa: PTH100
     if not python.is_file() or not os.access(python, os.X_OK):
         raise MissingError("engine.no_python", python=python)
     told = _ask(python, "--metadata", timeout_s=_METADATA_TIMEOUT_S)

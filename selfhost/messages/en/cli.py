@@ -14,6 +14,11 @@ MESSAGES = {
         "{detail}",
         "make it writable for user {user}, or set `SELFHOST_HOME` to a directory that is",
     ),
+    "cli.no_home": Text(
+        "there is no home directory for `{path}`",
+        "no such user; or `HOME` is not set, and this uid has no passwd entry",
+        "name a directory: `export SELFHOST_HOME=/path`; and write paths without `~`",
+    ),
     "cli.no_space": Text(
         "no space left while writing `{path}`",
         "{detail}",
