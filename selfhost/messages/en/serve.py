@@ -57,7 +57,7 @@ MESSAGES = {
     "serve.unsupported": Text(
         "`{name}` cannot be served on {hardware}",
         "{reasons}",
-        "see what could serve it: `selfhost plan {model} --matrix`",
+        "change what the reasons name, or see whether other hardware could: `selfhost plan {model} --on 8xH20`",
     ),
     "serve.forced": Text("starting although the plan says that it does not fit, because of `--force`"),
     "serve.not_runnable": Text(
