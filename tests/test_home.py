@@ -36,7 +36,7 @@ def test_a_uid_without_an_account_and_without_home_is_told_what_to_set(monkeypat
 
 
 @pytest.mark.parametrize(
-    "use", [lambda path: model.resolve(path), lambda path: environment.from_python(Path(path))], ids=["model", "python"]
+    "use", [model.resolve, lambda path: environment.from_python(Path(path))], ids=["model", "python"]
 )
 def test_a_path_in_the_home_of_nobody_known(use):
     with pytest.raises(UsageError) as caught:
