@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
-def _nobody(_environment: EngineEnvironment) -> Sequence[str]:
-    return ()
-
-
 def install(
     home: Home,
     name: str,
@@ -85,7 +81,7 @@ def check(home: Home, name: str) -> dict[str, Any]:
 
 
 def removable(
-    home: Home, name: str, in_use: Callable[[EngineEnvironment], Sequence[str]] = _nobody
+    home: Home, name: str, in_use: Callable[[EngineEnvironment], Sequence[str]]
 ) -> tuple[EngineEnvironment, ...]:
     """What `remove` would delete: all environments of an engine, unfinished ones and those of other locks included.
 

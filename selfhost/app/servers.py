@@ -8,6 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app.orders import now_text
@@ -212,6 +213,17 @@ def _check_port(record: Record) -> None:
 def running_names(home: Home) -> list[str]:
     """Names of the servers that run, for `stop --all`."""
     return [server.record.name for server in list_servers(home)[0] if server.state.running]
+
+
+def running_from(home: Home, directory: Path) -> list[str]:
+    """Names of the servers that run with a Python below `directory`: an engine's environment."""
+    root = directory.resolve()
+    return [
+        server.record.name
+        for server in list_servers(home)[0]
+        # The folder, not the file: a venv's Python is a link to one elsewhere.
+        if server.state.running and Path(server.record.argv[0]).parent.resolve().is_relative_to(root)
+    ]
 
 
 def stop_all(home: Home, names: Sequence[str], timeout_s: float) -> Iterator[Message | SelfhostError]:

@@ -101,14 +101,15 @@ def remove(
     """Remove all environments of an engine, unfinished ones included."""
     import sys
 
-    from selfhost.app import engine
+    from selfhost.app import engine, servers
     from selfhost.cli import output
     from selfhost.engines import environment
     from selfhost.errors import NoError, UsageError
     from selfhost.home import find_home
     from selfhost.messages import text
 
-    found = engine.removable(find_home(), name)
+    home = find_home()
+    found = engine.removable(home, name, lambda one: servers.running_from(home, one.path))
     paths = "\n".join(str(one.path) for one in found)
     if not yes:
         if not (sys.stdin.isatty() and output.is_terminal()):

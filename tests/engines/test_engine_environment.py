@@ -142,12 +142,12 @@ def test_a_removed_environment_is_gone_with_its_log(home):
 def test_removable_is_refused_while_a_server_runs(home):
     make(home)
     make(home, name="0.31.0-00000000-py3.11", lock="0" * 64)
-    assert len(app.removable(Home(home), "cpu")) == 2
+    assert len(app.removable(Home(home), "cpu", lambda _one: [])) == 2
     with pytest.raises(NoError) as caught:
         app.removable(Home(home), "cpu", in_use=lambda one: ["demo", "try"] if one.current else [])
     assert caught.value.message.hint == "stop them first: `selfhost stop demo`"
     with pytest.raises(NoError) as caught:
-        app.removable(Home(home), "cuda")
+        app.removable(Home(home), "cuda", lambda _one: [])
     assert caught.value.message.id == "engine.nothing_to_remove"
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -282,3 +283,26 @@ def test_serve_on_a_taken_port_exits_4_and_leaves_nothing(selfhost, fakes, here,
     assert (code, out) == (4, "")
     assert f"error: port {record.port} on 127.0.0.1 is taken\n  by the server `first`" in err
     assert records.names(here) == ["first"]
+
+
+def test_an_engine_is_not_removed_while_a_server_runs_from_it(selfhost, fakes, home, tmp_path):
+    linked = tmp_path / "elsewhere"
+    linked.mkdir()
+    (home / "engines").mkdir(parents=True)
+    (home / "engines" / "cpu").symlink_to(linked)
+    for name in ("used", "unused"):
+        (linked / name / "bin").mkdir(parents=True)
+        (linked / name / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    fakes.detached(python=str(home / "engines" / "cpu" / "used" / "bin" / "python"))
+    code, out, err = selfhost("engine", "remove", "cpu", "--yes")
+    assert (code, out) == (3, "")
+    assert err.splitlines() == [
+        "error: engine `cpu` is in use",
+        "  servers: tiny",
+        "hint: stop them first: `selfhost stop tiny`",
+    ]
+    assert sorted(path.name for path in linked.iterdir()) == ["unused", "used"]
+
+    selfhost("stop", "tiny")
+    assert selfhost("engine", "remove", "cpu", "--yes")[0] == 0
+    assert [path for path in linked.iterdir() if path.is_dir()] == []
