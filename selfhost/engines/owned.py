@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.errors import UsageError
+from selfhost.errors import TrustError, UsageError
 from selfhost.messages import Message
 from selfhost.planner.plan import PlanRequest
 
@@ -113,7 +113,8 @@ class Option(NamedTuple):
 def parse(arguments: Sequence[str], known: Known) -> list[Option]:
     """The options of an engine command line.
 
-    Raises UsageError for an unknown or owned option, a missing value, or a word that belongs to no option.
+    Raises UsageError for an unknown or owned option, a missing value, or a word that belongs to no option, TrustError
+    for one that runs a model's own code.
     """
     found: list[Option] = []
     rest = list(arguments)
@@ -124,6 +125,8 @@ def parse(arguments: Sequence[str], known: Known) -> list[Option]:
             # The engine takes the level without a space: `-O2`, `-O=2`.
             name, equals, inline = "-O", "=", given[2:].removeprefix("=")
         flag = _flag(name, known)
+        if flag.name == "--trust-remote-code" and not name.startswith("--no"):
+            raise TrustError("owned.remote_code", flag=name)
         values = [inline] if equals else _take(rest, flag)
         if flag.values in (1, "+") and not values:
             raise UsageError("owned.value_missing", flag=given)

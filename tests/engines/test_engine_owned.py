@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfhost.engines import known, owned
-from selfhost.errors import ExitCode, UsageError
+from selfhost.errors import ExitCode, TrustError, UsageError
 from selfhost.planner.plan import PlanRequest
 
 
@@ -45,6 +45,14 @@ def test_owned_options_are_refused_by_name(words, message):
     assert caught.value.message.why
     named = caught.value.message.params["flag"]
     assert str(named) in caught.value.message.what
+
+
+@pytest.mark.parametrize("word", ["--trust-remote-code", "--trust_remote_code"])
+def test_code_of_a_model_is_not_run(word):
+    with pytest.raises(TrustError) as caught:
+        absorb("--seed", "1", word)
+    assert (caught.value.message.id, caught.value.code) == ("owned.remote_code", ExitCode.TRUST)
+    assert absorb("--no-trust-remote-code").engine_args == ("--no-trust-remote-code",)
 
 
 @pytest.mark.parametrize(

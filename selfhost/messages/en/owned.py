@@ -34,6 +34,11 @@ MESSAGES = {
         "the plan decides it",
         "name the model first; use `--max-model-len`, `--max-num-seqs` and `--gpu-memory-utilization` for memory",
     ),
+    "owned.remote_code": Text(
+        "`{flag}` is refused: it runs the Python files of the model's directory",
+        "selfhost lets no code of a model run that nobody has reviewed, and has no way yet to say that somebody has",
+        "leave it out: an architecture that the engine has itself needs no code of the model",
+    ),
     "owned.unknown": Text(
         "{engine} {version} has no option `{flag}`",
         "nearest: {nearest}",
