@@ -27,6 +27,8 @@ class Limits:
     """After a process of the tree is lost, the engine gets this long to end by itself, as vLLM does."""
     grace_s: float = 30.0
     """For the main process between TERM and KILL."""
+    starting_grace_s: float = 5.0
+    """The same before it was ever ready: nobody waits for an answer, and vLLM does not hear TERM while it builds."""
     follow_s: float = process.FOLLOW_S
     """For the others to follow it by themselves."""
 

@@ -261,11 +261,12 @@ class Supervisor:
         self._hurry = True
 
     def _end_tree(self) -> None:
+        limits = self._limits
         ended = process.end_tree(
             self._orders.mark,
             self.record.engine,
-            grace_s=self._limits.grace_s,
-            follow_s=self._limits.follow_s,
+            grace_s=limits.grace_s if self.record.ready_at else limits.starting_grace_s,
+            follow_s=limits.follow_s,
             known=self._tree,
             hurry=lambda: self._hurry,
         )

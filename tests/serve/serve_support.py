@@ -83,6 +83,7 @@ QUICK = Limits(
     health_timeout_s=2,
     settle_s=0.1,
     grace_s=2,
+    starting_grace_s=2,
     follow_s=0.2,
 )
 

@@ -239,6 +239,23 @@ def test_a_second_signal_means_at_once(fakes):
     assert time.monotonic() - began < 1.5, "the grace is 2 s"
 
 
+def test_a_start_is_ended_with_little_grace(fakes, here):
+    front = fakes.front(
+        {"ignore_term": True, "never_healthy": True}, limits=replace(QUICK, grace_s=30, starting_grace_s=0.2)
+    )
+    until = time.monotonic() + 5
+    while not (engine := records.read(here, "tiny").engine):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.3)  # for it to turn deaf
+    assert process.is_alive(engine)
+    began = time.monotonic()
+    front.send_signal(signal.SIGINT)
+    assert finish(front) == 130
+    assert time.monotonic() - began < 9, "0.2 s, and 5 s between TERM to all and KILL; that of a ready server is 30 s"
+    assert not process.is_alive(engine)
+
+
 def test_a_killed_supervisor_leaves_an_orphan_that_stop_ends(fakes, here):
     front = fakes.front({"children": 1})
     ready(front)
