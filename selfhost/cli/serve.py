@@ -41,14 +41,17 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.app import serve, servers, start
     from selfhost.cli import output
     from selfhost.cli.progress import StatusLine
-    from selfhost.errors import ExitCode
+    from selfhost.errors import ExitCode, SelfhostError
     from selfhost.home import find_home
     from selfhost.messages import text
 
     home = find_home()
     wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=detach)
 
+    told: list[Record] = []
+
     def tell_ready(record: Record) -> None:
+        told.append(record)
         server = servers.look(record).as_dict()
         if as_json:
             output.write_json(server)
@@ -66,8 +69,15 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         if detach:
             record = start.run_detached(home, record, orders, report)
         else:
-            number = start.run_foreground(home, record, orders, report, tell_ready)
+            try:
+                number = start.run_foreground(home, record, orders, report, tell_ready)
+            except SelfhostError as error:
+                if not (as_json and told):
+                    raise
+                output.print_error(error)  # stdout has its one object already
+                raise typer.Exit(error.code) from error
     if detach:
         tell_ready(record)
     elif number is not None:
+        output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -275,6 +276,30 @@ def test_serve_that_fails_says_why_and_exits_by_cause(selfhost, fakes, with_fake
     assert code == 5
     assert json.loads(out)["error"]["id"] == "diagnose.weights_corrupt"
     assert "error: `tiny` failed while loading: a file of the model is damaged or cut off\n  engine: safetensors" in err
+
+
+def when_ready(here, act) -> None:
+    until = time.monotonic() + 10
+    while not ((record := records.read(here, "tiny")) and record.ready_at):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    act(record)
+
+
+def test_a_foreground_server_that_dies_prints_one_object(selfhost, fakes, here, with_fake_tools, in_thread):
+    in_thread(lambda: when_ready(here, lambda record: os.kill(record.engine.pid, signal.SIGKILL)))
+    code, out, err = selfhost("serve", "./tiny", "--port", "0", "--json")
+    assert code == 1
+    assert json.loads(out)["state"] == "ready"
+    assert "\nerror: `tiny` " in err
+
+
+def test_a_foreground_server_that_is_ended_says_that_nothing_is_left(selfhost, fakes, here, with_fake_tools, in_thread):
+    in_thread(lambda: when_ready(here, lambda _record: os.kill(os.getpid(), signal.SIGINT)))
+    code, out, err = selfhost("serve", "./tiny", "--port", "0")
+    assert code == 130
+    assert out.startswith("http://127.0.0.1:")
+    assert err.splitlines()[-1] == "tiny stopped: no process of it is left"
 
 
 def test_serve_on_a_taken_port_exits_4_and_leaves_nothing(selfhost, fakes, here, with_fake_tools):

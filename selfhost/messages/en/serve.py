@@ -113,6 +113,7 @@ MESSAGES = {
     "serve.ready": Text("ready: {url} (model `{model}`)"),
     "serve.foreground": Text("Ctrl-C stops it; the log: `selfhost logs {name} -f`"),
     "serve.detached": Text("chat: `selfhost chat {name}`, log: `selfhost logs {name} -f`, end: `selfhost stop {name}`"),
+    "serve.ended": Text("{name} stopped: no process of it is left"),
     "serve.stopped": Text("{name} stopped: {count} processes ended in {seconds} s, port {port} is closed"),
     # Servers that are asked for
     "serve.unknown_server": Text(
