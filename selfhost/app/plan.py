@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import known, owned, vllm
 from selfhost.hardware.types import Platform
+from selfhost.messages import text
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Verdict
 
@@ -27,15 +28,19 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> 
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
     plan = make_plan(model, hardware, request, engine=engine.for_planner)
+    if request.engine_args:
+        # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
+        note = text("plan.not_counted", options=" ".join(request.engine_args))
+        plan = replace(plan, reasons=(*plan.reasons, note))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
 
 
-def plan_for(text: str, *, on: str | None, request: PlanRequest) -> Plan:
+def plan_for(name: str, *, on: str | None, request: PlanRequest) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    return plan_model(resolve(text).to_plan(), hardware_for(on, find_home()), request)
+    return plan_model(resolve(name).to_plan(), hardware_for(on, find_home()), request)

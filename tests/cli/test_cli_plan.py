@@ -62,6 +62,15 @@ def test_json_is_the_contract(model):
     assert plan["env"]["HF_HUB_OFFLINE"] == "1"
 
 
+def test_options_that_the_figures_leave_out_are_named(model):
+    note = "handed to the engine, not counted in these figures: --dtype float32 --enable-lora"
+    plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--dtype", "float32", "--enable-lora").stdout)
+    assert plan["reasons"][-1] == note
+    plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--max-model-len", "1024").stdout)
+    assert plan["settings"]["max_model_len"] == 1024
+    assert not any("not counted" in reason for reason in plan["reasons"])
+
+
 def test_no_is_exit_3_with_the_same_json(model):
     done = run(model, "--on", "RTX4090@12", "--json")
     assert done.returncode == 3

