@@ -21,9 +21,10 @@ GATE_CLASS = "selfhost_gate.Gate"
 
 # An engine opens files by path and needs no account anywhere; what it does not know it cannot log.
 _SECRET = re.compile(
-    r"(?:^|_)(?:API_?KEY|TOKEN|SECRET|PASSWORD|SECRET_KEY|ACCESS_KEY|ACCESS_KEY_ID|CREDENTIALS)$", re.IGNORECASE
+    r"(?:^|_)(?:API_?KEY|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|ACCESS_KEY_ID|CREDENTIALS|PAT)$|PASSW(?:OR)?D$",
+    re.IGNORECASE,
 )
-_SECRET_NAMES = frozenset({"HUGGING_FACE_HUB_TOKEN", "SSH_AUTH_SOCK", "GIT_ASKPASS"})
+_SECRET_NAMES = frozenset({"HUGGING_FACE_HUB_TOKEN", "MYSQL_PWD", "SSH_AUTH_SOCK", "GIT_ASKPASS"})
 # Another Python's settings; and vLLM's own logging, whose format is read for phases and causes.
 _FOREIGN = frozenset(
     {

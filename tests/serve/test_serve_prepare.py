@@ -293,7 +293,22 @@ def test_without_a_home_directory_the_engine_gets_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["GITHUB_TOKEN", "my_password", "AWS_ACCESS_KEY_ID", "HUGGING_FACE_HUB_TOKEN", "X_APIKEY"]
+    "name",
+    [
+        "GITHUB_TOKEN",
+        "my_password",
+        "AWS_ACCESS_KEY_ID",
+        "HUGGING_FACE_HUB_TOKEN",
+        "X_APIKEY",
+        "PGPASSWORD",
+        "DB_PASSWD",
+        "GH_PAT",
+    ],
 )
 def test_secrets_by_name(name):
     assert is_secret(name)
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PATH", "MKL_COMPAT", "TOKENIZERS_PARALLELISM"])
+def test_what_is_no_secret(name):
+    assert not is_secret(name)
