@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,13 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
     for condition in recipe.licence.conditions:
         yield from _row("", condition)
     yield from _row("context", f"{recipe.context:,} tokens")
+    if longer := recipe.long_context:
+        yield from _row("", f"{longer.context:,} with rope_scaling {json.dumps(longer.rope_scaling)}")
+        if longer.note:
+            yield from _row("", longer.note)
+    if recipe.parameters:
+        active = f", {recipe.active_parameters:,} active per token" if recipe.active_parameters else ""
+        yield from _row("parameters", f"{recipe.parameters:,}{active}")
     architectures = recipe.config.get("architectures")
     yield from _row("class", ", ".join(map(str, architectures)) if isinstance(architectures, (list, tuple)) else "-")
     for variant in recipe.variants:
@@ -46,6 +54,7 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("check", f"{recipe.check.prompt} -> {recipe.check.expect}")
     for support in recipe.support:
         yield from _support(support)
+    yield from _remarks(recipe)
     for fact in recipe.facts:
         yield from _row("source", fact.fact)
         yield from _row("", fact.url)
@@ -55,6 +64,13 @@ def _row(label: str, value: str) -> Iterator[str]:
     yield f"  {label:<{_WIDTH}}{value}"
 
 
+def _remarks(of: Recipe | Variant) -> Iterator[str]:
+    for note in of.notes:
+        yield from _row("note", note)
+    for doubt in of.unverified:
+        yield from _row("unverified", doubt)
+
+
 def _variant(variant: Variant) -> Iterator[str]:
     size = f", {format_bytes(variant.bytes_on_disk)}" if variant.bytes_on_disk else ""
     yield from _row("variant", f"{variant.name} ({variant.scheme}{size})")
@@ -62,6 +78,7 @@ def _variant(variant: Variant) -> Iterator[str]:
         yield from _row("", variant.summary)
     for source in variant.sources:
         yield from _row("", f"from {_source(source)}")
+    yield from _remarks(variant)
 
 
 def _source(source: Source) -> str:

@@ -91,9 +91,17 @@ class Variant:
     summary: str = ""
     bytes_on_disk: int | None = None
     """Of the weight files as the engine opens them."""
+    bytes_loaded: int | None = None
+    """Of the tensors in them that the engine keeps: multi-token prediction and copies of a tied head are left out."""
+    config: Mapping[str, object] | None = None
+    """Keys of config.json that differ from the recipe's."""
     quantization_config: Mapping[str, object] | None = None
     """As in config.json."""
     sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a user of this variant should know, one sentence each."""
+    unverified: tuple[str, ...] = ()
+    """Facts here that no source proved."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +159,17 @@ class Support:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LongContext:
+    """How to serve more tokens than `context`; not on by default, since it may cost quality on short prompts."""
+
+    context: int
+    """Tokens it reaches."""
+    rope_scaling: Mapping[str, object]
+    """What config.json is to say instead."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FactSource:
     """Where facts of a recipe were taken from."""
 
@@ -175,10 +194,19 @@ class Recipe:
     config: Mapping[str, object]
     """config.json without its quantization, so that planning needs no files."""
     variants: tuple[Variant, ...]
+    parameters: int | None = None
+    """Of the model as published, without layers of multi-token prediction; a tied embedding counts once."""
+    active_parameters: int | None = None
+    """Those a token passes through, embedding and head included; None for a dense model."""
+    long_context: LongContext | None = None
     serving: ServingSettings = ServingSettings()
     check: Check | None = None
     support: tuple[Support, ...] = ()
     facts: tuple[FactSource, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a user should know, one sentence each."""
+    unverified: tuple[str, ...] = ()
+    """Facts here that no source proved."""
 
     def variant(self, name: str | None) -> Variant:
         """The variant of that name; the first one for None. Raises UsageError with the names there are."""
@@ -197,9 +225,10 @@ class Recipe:
 
     def config_of(self, variant: Variant) -> dict[str, object]:
         """config.json of a variant."""
-        if variant.quantization_config is None:
-            return dict(self.config)
-        return {**self.config, "quantization_config": dict(variant.quantization_config)}
+        config = {**self.config, **(variant.config or {})}
+        if variant.quantization_config is not None:
+            config["quantization_config"] = dict(variant.quantization_config)
+        return config
 
 
 def recipe_from_dict(data: Mapping[str, Any], path: PurePath) -> Recipe:
@@ -235,10 +264,15 @@ def _recipe(root: Table) -> Recipe:
         licence=_licence(root.table("licence")),
         config=root.mapping("config"),
         variants=tuple(_variant(table) for table in root.tables("variant", required=True)),
+        parameters=root.integer("parameters", required=False),
+        active_parameters=root.integer("active_parameters", required=False),
+        long_context=_long_context(root.table("long_context")) if "long_context" in root else None,
         serving=_serving(serving),
         check=Check(prompt=check.string("prompt"), expect=check.string("expect")) if "check" in root else None,
         support=tuple(_support(table) for table in root.tables("support")),
         facts=tuple(FactSource(fact=t.string("fact"), url=t.string("url")) for t in root.tables("source")),
+        notes=root.strings("notes"),
+        unverified=root.strings("unverified"),
     )
     names = [variant.name for variant in recipe.variants]
     for number, variant in enumerate(names):
@@ -251,14 +285,26 @@ def _licence(table: Table) -> Licence:
     return Licence(id=table.string("id"), url=table.string("url"), conditions=table.strings("conditions"))
 
 
+def _long_context(table: Table) -> LongContext:
+    return LongContext(
+        context=table.integer("context") or 0,
+        rope_scaling=table.mapping("rope_scaling"),
+        note=table.optional_string("note") or "",
+    )
+
+
 def _variant(table: Table) -> Variant:
     return Variant(
         name=table.matching("name", _NAME),
         scheme=table.string("scheme"),
         summary=table.optional_string("summary") or "",
         bytes_on_disk=table.integer("bytes_on_disk", required=False),
+        bytes_loaded=table.integer("bytes_loaded", required=False),
+        config=table.mapping("config") if "config" in table else None,
         quantization_config=table.mapping("quantization_config") if "quantization_config" in table else None,
         sources=tuple(_source(source) for source in table.tables("source")),
+        notes=table.strings("notes"),
+        unverified=table.strings("unverified"),
     )
 
 

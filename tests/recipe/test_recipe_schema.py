@@ -160,3 +160,29 @@ def test_a_newer_schema_says_only_that():
         recipe_from_dict(changed(schema_version=2, brand_new=1), PurePath("tiny.toml"))
     assert caught.value.message.id == "recipe.newer_schema"
     assert caught.value.message.why == "schema_version: found 2, known up to 1"
+
+
+def test_what_a_variant_changes_in_config_and_what_is_doubtful_is_read():
+    data = changed(
+        parameters=1000,
+        active_parameters=100,
+        long_context={"context": 131072, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}, "note": "slower"},
+        unverified=["sampling"],
+    )
+    data["variant"][1] |= {"bytes_loaded": 900, "config": {"hidden_size": 512}, "notes": ["padded"]}
+    recipe = recipe_from_dict(data, PurePath("tiny.toml"))
+    assert (recipe.parameters, recipe.active_parameters, recipe.unverified) == (1000, 100, ("sampling",))
+    assert recipe.long_context is not None
+    assert (recipe.long_context.context, recipe.long_context.rope_scaling["factor"]) == (131072, 4.0)
+    padded = recipe.variant("fp8")
+    assert (padded.bytes_loaded, padded.notes) == (900, ("padded",))
+    assert recipe.config_of(recipe.variant("bf16")) == {"model_type": "llama", "hidden_size": 256}
+    assert recipe.config_of(padded) == {
+        "model_type": "llama",
+        "hidden_size": 512,
+        "quantization_config": {"quant_method": "fp8"},
+    }
+
+
+def test_long_context_needs_its_scaling():
+    assert problems(changed(long_context={"context": 131072}))[0].startswith("long_context.rope_scaling: ")
