@@ -30,6 +30,10 @@ class StatusLine:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line off the terminal, before something else is printed there."""
         if self._live and self._last:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -52,6 +52,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
 
     def tell_ready(record: Record) -> None:
         told.append(record)
+        line.clear()
         server = servers.look(record).as_dict()
         if as_json:
             output.write_json(server)
