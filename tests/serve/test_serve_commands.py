@@ -302,9 +302,8 @@ def test_a_foreground_server_that_is_ended_says_that_nothing_is_left(selfhost, f
     assert err.splitlines()[-1] == "tiny stopped: no process of it is left"
 
 
-def test_on_a_terminal_the_url_stands_on_a_line_of_its_own(
-    selfhost, fakes, here, with_fake_tools, in_thread, monkeypatch
-):
+@pytest.mark.usefixtures("fakes", "with_fake_tools")
+def test_on_a_terminal_the_url_stands_on_a_line_of_its_own(selfhost, here, in_thread, monkeypatch):
     monkeypatch.setattr("selfhost.cli.output.is_terminal", lambda: True)
     in_thread(lambda: when_ready(here, lambda _record: os.kill(os.getpid(), signal.SIGINT)))
     _, _, err = selfhost("serve", "./tiny", "--port", "0")
