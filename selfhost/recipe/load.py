@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
+from selfhost.messages import text
 from selfhost.recipe.schema import Recipe, recipe_from_dict
 
 if TYPE_CHECKING:
@@ -51,12 +52,22 @@ def _recipe_files(place: Path) -> Iterator[Path]:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file. Raises UsageError with every mistake in it."""
     try:
-        data = tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("recipe.not_toml", path=path, detail=error) from error
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError("recipe.not_readable", path=path, detail=error.strerror) from error
-    return recipe_from_dict(data, path)
+    return parse_recipe(data, path)
+
+
+def parse_recipe(data: bytes, path: Path) -> Recipe:
+    """The recipe in the bytes of a file. Raises UsageError with every mistake in it."""
+    try:
+        document = tomllib.loads(data.decode())
+    except ValueError as error:
+        # Also UnicodeDecodeError, and integers of more digits than Python reads.
+        raise UsageError("recipe.not_toml", path=path, detail=error) from error
+    except RecursionError as error:
+        raise UsageError("recipe.not_toml", path=path, detail=text("recipe.nested")) from error
+    return recipe_from_dict(document, path)
 
 
 def load_recipe(name: str, home: Home, recipe_paths: Sequence[Path] = ()) -> Recipe:

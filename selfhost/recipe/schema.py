@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import UsageError
 from selfhost.messages import text
-from selfhost.recipe.table import Table
+from selfhost.recipe.table import Table, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +156,8 @@ class Support:
     date: str
     """ISO 8601."""
     note: str = ""
+    hardware: str | None = None
+    """The same as `--on` has it: `8xH20`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,10 +242,10 @@ def recipe_from_dict(data: Mapping[str, Any], path: PurePath) -> Recipe:
     version = root.integer("schema_version")
     if version is not None and version > SCHEMA_VERSION:
         # Another version may mean anything by its keys: say only this.
-        raise UsageError("recipe.newer_schema", path=path, found=version, known=SCHEMA_VERSION)
+        raise UsageError("recipe.newer_schema", path=path, found=shown(version), known=SCHEMA_VERSION)
     recipe = _recipe(root)
     if recipe.name and recipe.name != path.stem:
-        root.problem("name", text("recipe.name_differs", found=recipe.name, wanted=path.stem))
+        root.problem("name", text("recipe.name_differs", found=shown(recipe.name), wanted=path.stem))
     if problems := root.finish():
         what = "\n".join(problems)
         raise UsageError("recipe.invalid", path=path, count=len(problems), problems=what)
@@ -277,7 +279,7 @@ def _recipe(root: Table) -> Recipe:
     names = [variant.name for variant in recipe.variants]
     for number, variant in enumerate(names):
         if variant in names[:number]:
-            root.problem(f"variant[{number}].name", text("recipe.duplicate", value=variant))
+            root.problem(f"variant[{number}].name", text("recipe.duplicate", value=shown(variant)))
     return recipe
 
 
@@ -325,7 +327,7 @@ def _source(table: Table) -> Source:
 def _file(table: Table) -> SourceFile:
     path = table.string("path")
     if path.startswith("/") or ".." in PurePath(path).parts:
-        table.problem("path", text("recipe.outside", value=path))
+        table.problem("path", text("recipe.outside", value=shown(path)))
     return SourceFile(
         path=path,
         size_bytes=table.integer("size_bytes", required=False),
@@ -359,4 +361,5 @@ def _support(table: Table) -> Support:
         where=table.string("where"),
         date=table.date("date"),
         note=table.optional_string("note") or "",
+        hardware=table.optional_string("hardware"),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,24 @@ _NAMES = {
     dt.datetime: "a date with time",
     dt.time: "a time",
 }
+_LARGEST = (1 << 63) - 1
+"""Of TOML's integers; Python's reader takes longer ones, which nothing after it expects."""
+_DEEPEST = 16
+"""Tables in tables; a config.json has three."""
+_SHOWN = 60
+"""Characters of a value that are repeated in a message."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: one line, cut when it is long.
+
+    >>> shown("x" * 100)[-5:], shown(1 << 99)
+    ('xx...', 'a number of 100 bits')
+    """
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return f"a number of {value.bit_length()} bits"
+    line = repr(value)[1:-1] if isinstance(value, str) and not value.isprintable() else str(value)
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}..."
 
 
 class Table:
@@ -52,9 +71,10 @@ class Table:
         """All mistakes of the document, those of unknown keys last."""
         for key in self._data:
             if key not in self._asked:
-                near = difflib.get_close_matches(key, sorted(self._asked), n=1)
+                near = difflib.get_close_matches(key[:_SHOWN].lower(), sorted(self._asked), n=1)
                 known = f"`{near[0]}`" if near else ", ".join(f"`{name}`" for name in sorted(self._asked))
-                self.problem(key, text("recipe.unknown_key_near" if near else "recipe.unknown_key", known=known))
+                name = "recipe.unknown_key_near" if near else "recipe.unknown_key"
+                self.problem(shown(key), text(name, known=known))
         for child in self._children:
             child.finish()
         return self._problems
@@ -74,7 +94,7 @@ class Table:
         """A string that must be there and match."""
         value = self.string(key)
         if value and not pattern.fullmatch(value):
-            self.problem(key, text("recipe.form", value=value, pattern=pattern.pattern))
+            self.problem(key, text("recipe.form", value=shown(value), pattern=pattern.pattern))
         return value
 
     def choice(self, key: str, choices: type[Choice]) -> Choice:
@@ -82,7 +102,9 @@ class Table:
         value = self.string(key)
         known = [choice.value for choice in choices]
         if value and value not in known:
-            self.problem(key, text("recipe.choice", value=value, known=", ".join(known)))
+            near = difflib.get_close_matches(value[:_SHOWN].lower(), known, n=1)
+            message = "recipe.choice_near" if near else "recipe.choice"
+            self.problem(key, text(message, value=shown(value), known=", ".join(near or known)))
         return choices(value) if value in known else next(iter(choices))
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -97,15 +119,19 @@ class Table:
         """A whole number above 0; None when it is absent or wrong."""
         value: int | None = self._get(key, int, required=required)
         if value is not None and value <= 0:
-            self.problem(key, text("recipe.not_positive", value=value))
+            self.problem(key, text("recipe.not_positive", value=shown(value)))
+            return None
+        if value is not None and value > _LARGEST:
+            self.problem(key, text("recipe.too_large", value=shown(value)))
             return None
         return value
 
     def number(self, key: str) -> float | None:
         """A number, whole or not; None when it is absent or wrong."""
         value: float | None = self._get(key, float, required=False)
-        if value is not None and value < 0:
-            self.problem(key, text("recipe.negative", value=value))
+        if value is not None and not 0 <= value <= _LARGEST:
+            self.problem(key, text("recipe.negative" if value < 0 else "recipe.not_finite", value=shown(value)))
+            return None
         return value
 
     def date(self, key: str) -> str:
@@ -118,7 +144,25 @@ class Table:
         value = self._get(key, dict, required=True)
         if value is not None and not value:
             self.problem(key, text("recipe.empty"))
+        self._json_only(key, value or {}, 0)
         return dict(value or {})
+
+    def _json_only(self, key: str, value: object, depth: int) -> None:
+        """What config.json cannot hold or no config.json has, at any depth."""
+        if depth > _DEEPEST:
+            self.problem(key, text("recipe.too_deep", limit=_DEEPEST))
+        elif isinstance(value, Mapping):
+            for name, inner in value.items():
+                self._json_only(f"{key}.{shown(name)}", inner, depth + 1)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                self._json_only(f"{key}[{number}]", inner, depth + 1)
+        elif isinstance(value, (dt.date, dt.time)):
+            self.problem(key, text("recipe.not_json", found=_NAMES.get(type(value), "a date")))
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.problem(key, text("recipe.not_json", found=value))
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            self.problem(key, text("recipe.too_large", value=shown(value)))
 
     def table(self, key: str, *, required: bool = True) -> Table:
         """A table with keys of ours."""
