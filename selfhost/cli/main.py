@@ -48,21 +48,30 @@ class _TerminatedError(BaseException):
     """SIGTERM, raised in the main thread so that `finally` blocks run."""
 
 
+class _InterruptedError(BaseException):
+    """SIGINT. Not KeyboardInterrupt: Typer would take that one and exit without a word."""
+
+
 def _on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise _TerminatedError
+
+
+def _on_sigint(_signum: int, _frame: FrameType | None) -> NoReturn:
+    raise _InterruptedError
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit; every failure leaves through here with its code."""
     arguments = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, _on_sigint)
     try:
         app(arguments, prog_name="selfhost", standalone_mode=True)
         code = ExitCode.OK
     except SelfhostError as error:
         code = error.code
         _report(error, as_json="--json" in arguments)
-    except KeyboardInterrupt:
+    except _InterruptedError:
         code = ExitCode.INTERRUPTED
         output.note(text("cli.interrupted"))
     except _TerminatedError:

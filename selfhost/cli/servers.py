@@ -111,7 +111,7 @@ def _stop(
     if every == bool(names):
         raise UsageError("serve.which_to_stop")
     failed: list[SelfhostError] = []
-    for result in servers.stop_all(home, servers.running_names(home) if every else names, timeout):
+    for result in servers.stop_all(home, servers.running_names(home) if every else list(dict.fromkeys(names)), timeout):
         if isinstance(result, SelfhostError):
             failed.append(result)
             if result is not failed[0]:

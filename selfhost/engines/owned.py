@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
     from selfhost.engines.known import Flag, Known
 
-_LISTENING, _KEYS, _FRONT, _FILE, _ENGINE = (
+_LISTENING, _KEYS, _FRONT, _FILE, _ENGINE, _FORMAT = (
     "owned.listening",
     "owned.keys",
     "owned.front_end",
     "owned.config_file",
     "owned.part_of_plan",
+    "owned.format",
 )
+_PICKLE_FORMATS = ("pt", "npcache")
+"""Values of `--load-format` that read pickle files, which run code when they are opened."""
 
 FLAGS: Mapping[str, str] = {
     "--uds": _LISTENING,
@@ -62,6 +65,8 @@ FLAGS: Mapping[str, str] = {
     "--data-parallel-size-local": _ENGINE,
     "--config": _FILE,
     "--model": _ENGINE,
+    "--dtype": _FORMAT,
+    "--quantization": _FORMAT,
     "--kv-cache-memory-bytes": _ENGINE,
     "--num-gpu-blocks-override": _ENGINE,
     "--enable-offline-docs": _FRONT,
@@ -139,6 +144,8 @@ def parse(arguments: Sequence[str], known: Known) -> list[Option]:
             raise UsageError("owned.value_missing", flag=given)
         if flag.choices and not set(values) <= set(flag.choices):
             raise UsageError("owned.choice", flag=name, value=" ".join(values), choices=", ".join(flag.choices))
+        if flag.name == "--load-format" and set(values) & set(_PICKLE_FORMATS):
+            raise TrustError("owned.pickle", flag=name, value=" ".join(values))
         tokens = (given,) if equals else (given, *values)
         found.append(Option(flag, name, tokens, tuple(values)))
     return found

@@ -101,6 +101,9 @@ def check_request(request: PlanRequest) -> None:
         value = getattr(request, name)
         if value is not None and value < 1:
             raise UsageError("plan.not_positive", flag="--" + name.replace("_", "-"), value=value)
+    served = request.served_model_name
+    if served is not None and (not served or served.startswith("-")):
+        raise UsageError("plan.served_model_name", value=served)
     seqs, batched = request.max_num_seqs, request.max_num_batched_tokens
     if seqs and batched and seqs > batched:
         raise UsageError("plan.more_seqs_than_tokens", max_num_seqs=seqs, max_num_batched_tokens=batched)

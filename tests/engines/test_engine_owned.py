@@ -33,6 +33,8 @@ def absorb(*words: str, **settings) -> PlanRequest:
         (("--no-disable-fastapi-docs",), "owned.front_end"),
         (("--config", "f.yaml"), "owned.config_file"),
         (("--model", "other"), "owned.part_of_plan"),
+        (("--dtype", "float32"), "owned.format"),
+        (("-q", "fp8"), "owned.format"),
         (("--nnodes", "2"), "owned.part_of_plan"),
         (("--master-addr", "10.0.0.1"), "owned.part_of_plan"),
         (("--data-parallel-address", "10.0.0.1"), "owned.part_of_plan"),
@@ -86,7 +88,7 @@ def test_unknown_and_abbreviated_options_are_refused_with_the_nearest(word, near
         (("--seed", "--enable-prefix-caching"), "owned.value_missing"),
         (("--load-format.x",), "owned.value_missing"),
         (("--enforce-eager.x", "1"), "owned.unknown"),
-        (("--dtype", "int3"), "owned.choice"),
+        (("--linear-backend", "abacus"), "owned.choice"),
         (("--max-num-seqs", "many"), "owned.not_a_number"),
         (("--served-model-name", "a", "b"), "owned.one_value"),
     ],
@@ -149,3 +151,10 @@ def test_owned_variables_are_named():
     assert sorted(found) == ["VLLM_API_KEY", "VLLM_CPU_KVCACHE_SPACE"]
     assert "VLLM_API_KEY" in found["VLLM_API_KEY"].what
     assert "x" not in found["VLLM_API_KEY"].params.values()
+
+
+@pytest.mark.parametrize("words", [("--load-format", "pt"), ("--load-format=npcache",), ("--load_format", "pt")])
+def test_pickle_weights_are_a_matter_of_trust(words):
+    with pytest.raises(TrustError) as caught:
+        absorb(*words)
+    assert (caught.value.message.id, caught.value.code) == ("owned.pickle", ExitCode.TRUST)

@@ -34,6 +34,16 @@ MESSAGES = {
         "the plan decides it",
         "name the model first; use `--max-model-len`, `--max-num-seqs` and `--gpu-memory-utilization` for memory",
     ),
+    "owned.format": Text(
+        "`{flag}` belongs to selfhost",
+        "the figures of the plan rest on the format of the checkpoint",
+        "choose the checkpoint instead: `--variant NAME` of a recipe, or another directory",
+    ),
+    "owned.pickle": Text(
+        "`{flag} {value}` is refused: it reads pickle files, which can run any code when they are opened",
+        "wanted: safetensors",
+        "leave it out: safetensors are found by themselves",
+    ),
     "owned.remote_code": Text(
         "`{flag}` is refused: it runs the Python files of the model's directory",
         "selfhost lets no code of a model run that nobody has reviewed, and has no way yet to say that somebody has",
