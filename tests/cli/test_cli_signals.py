@@ -9,6 +9,13 @@ import time
 
 import pytest
 
+FOLLOWING = """
+import time, selfhost.app.servers as servers
+servers.log_lines = lambda *arguments, **options: iter(lambda: time.sleep(0.05) or "x", None)
+from selfhost.cli.main import main
+main(["logs", "any", "-f"])
+"""
+
 
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
@@ -16,14 +23,9 @@ import pytest
 def test_a_signal_is_told_and_has_its_code(number, code, word, home):
     (home / "servers").mkdir(parents=True)
     # A server whose log is followed: a command that waits until somebody ends it.
-    command = [
-        sys.executable,
-        "-c",
-        "import time, selfhost.app.servers as servers\n"
-        "servers.log_lines = lambda *a, **k: iter(lambda: time.sleep(0.05) or 'x', None)\n"
-        "from selfhost.cli.main import main\nmain(['logs', 'any', '-f'])",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLLOWING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.read(1) == "x"
     time.sleep(0.05)
     process.send_signal(number)
