@@ -54,7 +54,10 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("check", f"{recipe.check.prompt} -> {recipe.check.expect}")
     for support in recipe.support:
         yield from _support(support)
-    yield from _remarks(recipe)
+    for note in recipe.notes:
+        yield from _row("note", note)
+    for doubt in recipe.unverified:
+        yield from _row("unverified", doubt)
     for fact in recipe.facts:
         yield from _row("source", fact.fact)
         yield from _row("", fact.url)
@@ -64,13 +67,6 @@ def _row(label: str, value: str) -> Iterator[str]:
     yield f"  {label:<{_WIDTH}}{value}"
 
 
-def _remarks(of: Recipe | Variant) -> Iterator[str]:
-    for note in of.notes:
-        yield from _row("note", note)
-    for doubt in of.unverified:
-        yield from _row("unverified", doubt)
-
-
 def _variant(variant: Variant) -> Iterator[str]:
     size = f", {format_bytes(variant.bytes_on_disk)}" if variant.bytes_on_disk else ""
     yield from _row("variant", f"{variant.name} ({variant.scheme}{size})")
@@ -78,7 +74,10 @@ def _variant(variant: Variant) -> Iterator[str]:
         yield from _row("", variant.summary)
     for source in variant.sources:
         yield from _row("", f"from {_source(source)}")
-    yield from _remarks(variant)
+    for note in variant.notes:
+        yield from _row("", note)
+    for doubt in variant.unverified:
+        yield from _row("", f"unverified: {doubt}")
 
 
 def _source(source: Source) -> str:
