@@ -268,6 +268,22 @@ def test_a_killed_supervisor_leaves_an_orphan_that_stop_ends(fakes, here):
     assert servers.list_servers(here)[0] == []
 
 
+def test_an_orphan_that_was_never_ready_gets_little_grace(fakes, here, monkeypatch):
+    monkeypatch.setattr(servers, "Limits", lambda: replace(QUICK, starting_grace_s=0.2))
+    front = fakes.front({"ignore_term": True, "never_healthy": True})
+    until = time.monotonic() + 5
+    while not (engine := records.read(here, "tiny").engine):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.3)  # for it to turn deaf
+    front.kill()
+    finish(front)
+    began = time.monotonic()
+    servers.stop(here, "tiny", 30)
+    assert time.monotonic() - began < 9, "0.2 s, and 5 s between TERM to all and KILL"
+    assert not process.is_alive(engine)
+
+
 def test_a_killed_serve_d_leaves_the_server_to_its_supervisor(fakes, here):
     front = fakes.front({"start_s": 0.5}, "--detach", detached=True)
     until = time.monotonic() + 5
