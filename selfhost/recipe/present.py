@@ -6,26 +6,48 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from selfhost.units import format_bytes
+from selfhost.errors import SelfhostError
+from selfhost.models.arch import ModelArch
+from selfhost.models.checkpoint import parameter_count
+from selfhost.units import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from selfhost.recipe.schema import Recipe, Source, Support, Variant
 
-COLUMNS = ("NAME", "FAMILY", "CONTEXT", "VARIANTS", "LICENCE", "HUB ID")
+COLUMNS = ("NAME", "PARAMETERS", "CONTEXT", "VARIANTS", "LICENCE")
 _WIDTH = 12
 
 
-def as_row(recipe: Recipe) -> tuple[str, ...]:
-    """For `recipe ls`, in the order of COLUMNS."""
-    variants = ",".join(variant.name for variant in recipe.variants)
-    return (recipe.name, recipe.family, str(recipe.context), variants, recipe.licence.id, recipe.hub_id or "-")
+def as_row(recipe: Recipe, variants: Sequence[str], verdicts: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """For `recipe ls`, in the order of COLUMNS; with verdicts in one more."""
+    row = (recipe.name, parameters_text(recipe), str(recipe.context), ",".join(variants), recipe.licence.id)
+    if verdicts is None:
+        return row
+    return (*row, ", ".join(f"{name} {verdict.replace('_', ' ')}" for name, verdict in verdicts.items()))
 
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
-    """For `--json`; `schema_version` is the recipe's."""
-    return asdict(recipe)
+    """For `--json`; `schema_version` is the recipe's, `parameters` is computed where the recipe does not say."""
+    return {**asdict(recipe), "parameters": parameters(recipe)}
+
+
+def parameters(recipe: Recipe) -> int | None:
+    """As the recipe says, else as its architecture has; None when that is not known."""
+    if recipe.parameters is not None:
+        return recipe.parameters
+    try:
+        return parameter_count(ModelArch.from_config(recipe.config))
+    except SelfhostError:
+        return None
+
+
+def parameters_text(recipe: Recipe) -> str:
+    """`7.62B`; `671B, 37.6B active` for a mixture of experts."""
+    total = parameters(recipe)
+    active = f", {format_count(recipe.active_parameters)} active" if recipe.active_parameters else ""
+    return f"{format_count(total)}{active}" if total else "-"
 
 
 def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
@@ -37,14 +59,7 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
     yield from _row("licence", f"{recipe.licence.id}, {recipe.licence.url}")
     for condition in recipe.licence.conditions:
         yield from _row("", condition)
-    yield from _row("context", f"{recipe.context:,} tokens")
-    if longer := recipe.long_context:
-        yield from _row("", f"{longer.context:,} with rope_scaling {json.dumps(longer.rope_scaling)}")
-        if longer.note:
-            yield from _row("", longer.note)
-    if recipe.parameters:
-        active = f", {recipe.active_parameters:,} active per token" if recipe.active_parameters else ""
-        yield from _row("parameters", f"{recipe.parameters:,}{active}")
+    yield from _dimensions(recipe)
     architectures = recipe.config.get("architectures")
     yield from _row("class", ", ".join(map(str, architectures)) if isinstance(architectures, (list, tuple)) else "-")
     for variant in recipe.variants:
@@ -58,22 +73,46 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("note", note)
     for doubt in recipe.unverified:
         yield from _row("unverified", doubt)
+    for note in recipe.notes:
+        yield from _row("note", note)
+    for doubt in recipe.unverified:
+        yield from _row("unverified", doubt)
     for fact in recipe.facts:
         yield from _row("source", fact.fact)
         yield from _row("", fact.url)
 
 
 def _row(label: str, value: str) -> Iterator[str]:
-    yield f"  {label:<{_WIDTH}}{value}"
+    if value:
+        yield f"  {label:<{_WIDTH}}{value}"
+
+
+def _dimensions(recipe: Recipe) -> Iterator[str]:
+    yield from _row("parameters", parameters_text(recipe))
+    yield from _row("context", f"{recipe.context:,} tokens")
+    if more := recipe.long_context:
+        yield from _row("", f"{more.context:,} tokens with rope scaling {dict(more.rope_scaling)}")
+        yield from _row("", more.note)
+    if longer := recipe.long_context:
+        yield from _row("", f"{longer.context:,} with rope_scaling {json.dumps(longer.rope_scaling)}")
+        if longer.note:
+            yield from _row("", longer.note)
+    if recipe.parameters:
+        active = f", {recipe.active_parameters:,} active per token" if recipe.active_parameters else ""
+        yield from _row("parameters", f"{recipe.parameters:,}{active}")
 
 
 def _variant(variant: Variant) -> Iterator[str]:
     size = f", {format_bytes(variant.bytes_on_disk)}" if variant.bytes_on_disk else ""
-    yield from _row("variant", f"{variant.name} ({variant.scheme}{size})")
-    if variant.summary:
-        yield from _row("", variant.summary)
+    loaded = f", {format_bytes(variant.bytes_loaded)} loaded" if variant.bytes_loaded else ""
+    yield from _row("variant", f"{variant.name} ({variant.scheme}{size}{loaded})")
+    yield from _row("", variant.summary)
     for source in variant.sources:
         yield from _row("", f"from {_source(source)}")
+    for note in variant.notes:
+        yield from _row("", note)
+    for doubt in variant.unverified:
+        yield from _row("", f"unverified: {doubt}")
     for note in variant.notes:
         yield from _row("", note)
     for doubt in variant.unverified:
@@ -81,7 +120,7 @@ def _variant(variant: Variant) -> Iterator[str]:
 
 
 def _source(source: Source) -> str:
-    revision = f" at {source.revision}" if source.revision else ""
+    revision = f" at {source.revision}" if source.revision else ", no fixed revision"
     size = f", {format_bytes(source.size_bytes)}" if source.size_bytes else ""
     return f"{source.kind.value} {source.id}{revision}{size}"
 
@@ -103,6 +142,7 @@ def _serving(recipe: Recipe) -> Iterator[str]:
 
 def _support(support: Support) -> Iterator[str]:
     yield from _row(support.state.value, f"{support.engine} ({support.versions})")
-    yield from _row("", f"on {support.where}, {support.date}")
+    hardware = f" ({support.hardware})" if support.hardware else ""
+    yield from _row("", f"on {support.where}{hardware}, {support.date}")
     if support.note:
         yield from _row("", support.note)
