@@ -1,0 +1,139 @@
+"""The built-in recipes against counts made apart from them, and against what the pinned engine knows."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from selfhost.app.detect import hardware_for
+from selfhost.app.model import resolve
+from selfhost.app.plan import plan_model
+from selfhost.engines import known
+from selfhost.home import find_home
+from selfhost.models.arch import ModelArch
+from selfhost.models.checkpoint import parameter_count
+from selfhost.models.tensors import rank_weights
+from selfhost.planner.plan import PlanRequest, Verdict
+from selfhost.recipe.load import builtin_directory, read_recipe
+
+RECIPES = [read_recipe(path) for path in sorted(builtin_directory().glob("*/*.toml"))]
+VARIANTS = [
+    pytest.param(recipe, variant, id=f"{recipe.name}-{variant.name}")
+    for recipe in RECIPES
+    for variant in recipe.variants
+]
+_DATA = Path(__file__).parent.parent / "data" / "models" / "published.json"
+PUBLISHED = {model["id"]: model for model in json.loads(_DATA.read_bytes())["models"]}
+ENGINE = known.load("vllm")
+
+# SmolLM2 comes in a wheel and is converted: its figures are checked where that is tested.
+COUNTED = [case for case in VARIANTS if any(source.id in PUBLISHED for source in case.values[1].sources)]
+PADDED = 80 * 3 * 8192 * (29696 - 29568)
+"""What the quantized Qwen2.5-72B have more: three matrices in each of 80 layers are wider by 128."""
+TOLERANCE = 0.01
+"""Rotary tables and copies of W_UK and W_UV come on top of a checkpoint, GPTQ's zero points and indices go."""
+
+
+def published(variant):
+    (entry,) = (PUBLISHED[source.id] for source in variant.sources if source.kind.value == "huggingface")
+    return entry
+
+
+def test_every_counted_checkpoint_is_in_one_recipe():
+    ids = [s.id for r in RECIPES for v in r.variants for s in v.sources if s.kind.value == "huggingface"]
+    assert sorted(ids) == sorted(PUBLISHED)
+
+
+@pytest.mark.parametrize(("recipe", "variant"), COUNTED)
+def test_parameters_are_those_of_the_checkpoint(recipe, variant):
+    count = parameter_count(ModelArch.from_config(recipe.config_of(variant)))
+    assert count == published(variant)["total_params"]
+    padded = recipe.name == "qwen2.5-72b" and variant.name != "bf16"
+    assert count - recipe.parameters == (PADDED if padded else 0)
+
+
+@pytest.mark.parametrize(("recipe", "variant"), COUNTED)
+def test_bytes_are_those_of_the_checkpoint(recipe, variant):
+    entry = published(variant)
+    assert (variant.bytes_on_disk, variant.bytes_loaded) == (entry["weights_bytes"], entry["bytes_loaded"])
+    computed = rank_weights(ModelArch.from_config(recipe.config_of(variant))).bytes
+    assert computed == pytest.approx(variant.bytes_loaded, rel=TOLERANCE)
+
+
+def test_what_is_on_disk_but_not_loaded():
+    """Multi-token layers and copies of tied heads, and nothing else but the headers of files."""
+    left = {
+        f"{recipe.name} {variant.name}": round((variant.bytes_on_disk - variant.bytes_loaded) / 1e9, 1)
+        for recipe, variant in (case.values for case in COUNTED)
+        if variant.bytes_on_disk - variant.bytes_loaded > 1_000_000
+    }
+    assert left == {
+        "deepseek-r1 fp8": 15.4,
+        "deepseek-r1-0528 fp8": 15.4,
+        "deepseek-v3 fp8": 15.4,
+        "deepseek-v3-0324 fp8": 15.4,
+        "deepseek-v3.1 fp8": 15.4,
+        "deepseek-v3.2 fp8": 15.4,
+        "glm-4.5 bf16": 11.1,
+        "glm-4.5 fp8": 7.1,
+        "glm-4.5-air bf16": 7.2,
+        "glm-4.5-air fp8": 4.9,
+        "glm-4.6 bf16": 8.0,
+        "glm-4.6 fp8": 4.0,
+        "qwen2.5-0.5b awq-int4": 0.3,
+        "qwen2.5-1.5b awq-int4": 0.5,
+        "qwen2.5-3b awq-int4": 0.6,
+    }
+
+
+@pytest.mark.parametrize(("recipe", "variant"), VARIANTS)
+def test_the_engine_has_the_architecture_and_the_parsers(recipe, variant):
+    arch = ModelArch.from_config(recipe.config_of(variant))
+    assert arch.family.transformers_backend or arch.architecture in ENGINE.architectures
+    assert recipe.serving.tool_call_parser in {None, *ENGINE.tool_call_parsers}
+    assert recipe.serving.reasoning_parser in {None, *ENGINE.reasoning_parsers}
+
+
+@pytest.mark.parametrize(("recipe", "variant"), VARIANTS)
+def test_every_variant_is_planned_on_a_large_server(recipe, variant):
+    model = resolve(recipe.name, variant=variant.name).to_plan()
+    plan = plan_model(model, hardware_for("8xH200", find_home()), PlanRequest())
+    assert plan.verdict in (Verdict.FITS, Verdict.TIGHT)
+    assert model.model_path in plan.argv
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_context_and_sources(recipe):
+    reached = recipe.config["max_position_embeddings"]
+    assert recipe.context <= reached
+    if longer := recipe.long_context:
+        scaling = longer.rope_scaling
+        assert longer.context == scaling["factor"] * scaling["original_max_position_embeddings"] > recipe.context
+    urls = [recipe.licence.url, *(fact.url for fact in recipe.facts)]
+    assert recipe.facts
+    assert all(url.startswith("https://") for url in urls)
+    facts = [fact.fact for fact in recipe.facts]
+    assert all(one != other for one, other in pairwise(sorted(facts)))
+
+
+def test_a_revision_is_pinned_or_the_config_is_called_unverified():
+    for recipe, variant in (case.values for case in COUNTED):
+        (hub,) = (source for source in variant.sources if source.kind.value == "huggingface")
+        assert hub.revision or any(doubt.startswith("config: ") for doubt in variant.unverified), recipe.name
+
+
+def test_the_licences_that_limit_use_say_so():
+    limited = {recipe.name for recipe in RECIPES if recipe.licence.conditions}
+    assert limited == {
+        "deepseek-r1-distill-llama-70b",
+        "deepseek-v2-lite",
+        "deepseek-v3",
+        "glm-4-9b",
+        "qwen2.5-3b",
+        "qwen2.5-72b",
+    }
+    plain = {recipe.licence.id for recipe in RECIPES if recipe.name not in limited}
+    assert plain == {"Apache-2.0", "MIT"}
