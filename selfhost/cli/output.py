@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from selfhost.errors import SelfhostError
+    from selfhost.messages import Message
 
 
 def write(text: str) -> None:
@@ -65,7 +66,11 @@ def warn(text: str) -> None:
 
 def print_error(error: SelfhostError) -> None:
     """What, why, what next; the same three parts for every error."""
-    message = error.message
+    print_message(error.message)
+
+
+def print_message(message: Message) -> None:
+    """An error's message, where the command goes on to the next."""
     note(f"{_styled('error:', '31')} {message.what}")
     if why := message.why:
         note(_indented(why, "  "))

@@ -1,10 +1,15 @@
-"""`selfhost recipe ls|show`."""
+"""`selfhost recipe ls|show|lint`."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from selfhost.app.lint import LintedFile
+    from selfhost.app.recipes import Listed
 
 PATHS = typer.Option(
     [], "--recipe-path", help="Look here first: a directory with recipes, or one .toml file. May be repeated."
@@ -19,25 +24,53 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("ls")
-def list_recipes(
+def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
+    family: str | None = typer.Option(
+        None, "--family", help="Only of this family: `Qwen2.5`, `qwen`.", show_default=False
+    ),
+    engine: str | None = typer.Option(
+        None, "--engine", help="Only what this engine can serve: `vllm`, `vllm-cpu`.", show_default=False
+    ),
+    fits_here: bool = typer.Option(False, "--fits-here", help="Only what fits on this machine, or on --on."),
+    on: str | None = typer.Option(
+        None, "--on", metavar="HW", help="With --fits-here: plan for this hardware, as in `plan`.", show_default=False
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
     recipe_path: list[Path] = PATHS,
 ) -> None:
-    """List the recipes: your own and the built-in ones."""
+    """List the recipes: your own and the built-in ones.
+
+    Example: selfhost recipe ls --family Qwen2.5 --fits-here --on 2xL20.
+    """
     from selfhost.app import recipes
     from selfhost.cli import output
     from selfhost.recipe import present
 
-    found, skipped = recipes.ls(recipe_path)
+    hardware = None
+    if fits_here or on:
+        from selfhost.app.detect import hardware_for
+        from selfhost.home import find_home
+
+        hardware = hardware_for(on, find_home())
+    filters = recipes.Filters(family=family, engine=engine, hardware=hardware)
+    found, skipped = recipes.ls(recipe_path, filters)
     for line in skipped:
         output.warn(line)
     if as_json:
-        output.write_json({"schema_version": 1, "recipes": [present.as_dict(recipe) for recipe in found]})
+        output.write_json({"schema_version": 1, "recipes": [_listed_json(listed) for listed in found]})
         return
-    rows = [present.COLUMNS, *(present.as_row(recipe) for recipe in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(present.COLUMNS))]
+    columns = (*present.COLUMNS, "VERDICT") if hardware else present.COLUMNS
+    rows = [columns, *(present.as_row(one.recipe, one.variants, one.verdicts) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     for row in rows:
         output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _listed_json(listed: Listed) -> dict[str, object]:
+    from selfhost.recipe import present
+
+    body = {**present.as_dict(listed.recipe), "path": str(listed.path), "matching_variants": list(listed.variants)}
+    return body if listed.verdicts is None else {**body, "verdicts": listed.verdicts}
 
 
 @group.command()
@@ -60,3 +93,57 @@ def show(
         return
     for line in present.as_lines(recipe, str(path)):
         output.write(line)
+
+
+@group.command("lint")
+def lint_recipes(
+    what: list[str] = typer.Argument(None, metavar="[NAME|FILE]...", help="Recipes or .toml files [all recipes]."),
+    strict: bool = typer.Option(False, "--strict", help="Warnings count too."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    recipe_path: list[Path] = PATHS,
+) -> None:
+    """Look for mistakes in recipes that are valid as files.
+
+    Exit code 0 when nothing is wrong (warnings allowed, unless --strict), 3 with findings, 2 for a file that cannot be
+    read as a recipe: then with every mistake in it.
+
+    Example: selfhost recipe lint ./my-model.toml --strict.
+    """
+    from selfhost.app.lint import lint_recipes
+    from selfhost.cli import output
+    from selfhost.errors import ExitCode
+    from selfhost.findings import Severity
+    from selfhost.messages import text
+
+    linted = lint_recipes(what or [], recipe_path)
+    errors, warnings = (sum(file.count(bad) for file in linted) for bad in (Severity.ERROR, Severity.WARNING))
+    unreadable = sum(file.unreadable is not None for file in linted)
+    if as_json:
+        body = {"errors": errors, "warnings": warnings, "unreadable": unreadable}
+        output.write_json({"schema_version": 1, **body, "recipes": [file.as_dict() for file in linted]})
+    for file in linted:
+        if file.unreadable is not None:
+            output.print_message(file.unreadable)
+        elif not as_json:
+            _print_findings(file)
+    clean = not (errors or warnings)
+    output.note(
+        text("lint.clean", count=len(linted) - unreadable)
+        if clean
+        else text("lint.count", count=len(linted) - unreadable, errors=errors, warnings=warnings)
+    )
+    if unreadable:
+        raise typer.Exit(ExitCode.USAGE)
+    if errors or (strict and warnings):
+        raise typer.Exit(ExitCode.NO)
+
+
+def _print_findings(file: LintedFile) -> None:
+    from selfhost.cli import output
+    from selfhost.messages import text
+
+    for finding in file.findings:
+        severity, message = finding.severity.value, finding.message
+        output.write(text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what))
+        for line in (*message.why.splitlines(), *(f"hint: {line}" for line in message.hint.splitlines())):
+            output.write(f"  {line}")

@@ -73,10 +73,6 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("note", note)
     for doubt in recipe.unverified:
         yield from _row("unverified", doubt)
-    for note in recipe.notes:
-        yield from _row("note", note)
-    for doubt in recipe.unverified:
-        yield from _row("unverified", doubt)
     for fact in recipe.facts:
         yield from _row("source", fact.fact)
         yield from _row("", fact.url)
@@ -88,18 +84,13 @@ def _row(label: str, value: str) -> Iterator[str]:
 
 
 def _dimensions(recipe: Recipe) -> Iterator[str]:
-    yield from _row("parameters", parameters_text(recipe))
+    total = parameters(recipe)
+    exact = f" ({total:,})" if total else ""
+    yield from _row("parameters", f"{parameters_text(recipe)}{exact}")
     yield from _row("context", f"{recipe.context:,} tokens")
-    if more := recipe.long_context:
-        yield from _row("", f"{more.context:,} tokens with rope scaling {dict(more.rope_scaling)}")
-        yield from _row("", more.note)
     if longer := recipe.long_context:
         yield from _row("", f"{longer.context:,} with rope_scaling {json.dumps(longer.rope_scaling)}")
-        if longer.note:
-            yield from _row("", longer.note)
-    if recipe.parameters:
-        active = f", {recipe.active_parameters:,} active per token" if recipe.active_parameters else ""
-        yield from _row("parameters", f"{recipe.parameters:,}{active}")
+        yield from _row("", longer.note)
 
 
 def _variant(variant: Variant) -> Iterator[str]:
@@ -109,10 +100,6 @@ def _variant(variant: Variant) -> Iterator[str]:
     yield from _row("", variant.summary)
     for source in variant.sources:
         yield from _row("", f"from {_source(source)}")
-    for note in variant.notes:
-        yield from _row("", note)
-    for doubt in variant.unverified:
-        yield from _row("", f"unverified: {doubt}")
     for note in variant.notes:
         yield from _row("", note)
     for doubt in variant.unverified:
@@ -144,5 +131,4 @@ def _support(support: Support) -> Iterator[str]:
     yield from _row(support.state.value, f"{support.engine} ({support.versions})")
     hardware = f" ({support.hardware})" if support.hardware else ""
     yield from _row("", f"on {support.where}{hardware}, {support.date}")
-    if support.note:
-        yield from _row("", support.note)
+    yield from _row("", support.note)

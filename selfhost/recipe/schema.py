@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA_VERSION = 1
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class SourceKind(StrEnum):
@@ -253,7 +253,7 @@ def recipe_from_dict(data: Mapping[str, Any], path: PurePath) -> Recipe:
 
 
 def _recipe(root: Table) -> Recipe:
-    name = root.matching("name", _NAME)
+    name = root.matching("name", NAME)
     serving, check = root.table("serving", required=False), root.table("check", required=False)
     recipe = Recipe(
         schema_version=SCHEMA_VERSION,
@@ -297,7 +297,7 @@ def _long_context(table: Table) -> LongContext:
 
 def _variant(table: Table) -> Variant:
     return Variant(
-        name=table.matching("name", _NAME),
+        name=table.matching("name", NAME),
         scheme=table.string("scheme"),
         summary=table.optional_string("summary") or "",
         bytes_on_disk=table.integer("bytes_on_disk", required=False),
@@ -319,7 +319,7 @@ def _source(table: Table) -> Source:
         id=table.string("id"),
         revision=table.string("revision") if exact else table.optional_string("revision"),
         size_bytes=table.integer("size_bytes", required=exact),
-        sha256=table.matching("sha256", _SHA256) if exact or "sha256" in table else None,
+        sha256=table.matching("sha256", SHA256) if exact or "sha256" in table else None,
         files=tuple(_file(file) for file in table.tables("file", required=exact)),
     )
 
@@ -331,7 +331,7 @@ def _file(table: Table) -> SourceFile:
     return SourceFile(
         path=path,
         size_bytes=table.integer("size_bytes", required=False),
-        sha256=table.matching("sha256", _SHA256) if "sha256" in table else None,
+        sha256=table.matching("sha256", SHA256) if "sha256" in table else None,
     )
 
 

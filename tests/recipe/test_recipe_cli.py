@@ -1,4 +1,4 @@
-"""`selfhost recipe ls|show`."""
+"""`selfhost recipe ls|show|lint`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,10 @@ def test_ls_is_a_table(capsys):
     code, out, err = run(capsys, "ls")
     header, *rows = out.splitlines()
     assert (code, err) == (0, "")
-    assert header.split() == ["NAME", "FAMILY", "CONTEXT", "VARIANTS", "LICENCE", "HUB", "ID"]
+    assert header.split() == ["NAME", "PARAMETERS", "CONTEXT", "VARIANTS", "LICENCE"]
     assert len(rows) == len(list(builtin_directory().glob("*/*.toml")))
     row = next(row for row in rows if row.startswith("smollm2-135m"))
-    assert row.split() == [
-        "smollm2-135m",
-        "SmolLM2",
-        "8192",
-        "bf16",
-        "Apache-2.0",
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
-    ]
+    assert row.split() == ["smollm2-135m", "135M", "8192", "bf16", "Apache-2.0"]
 
 
 def test_ls_as_json(capsys):

@@ -27,6 +27,20 @@ MESSAGES = {
         "`--recipe-path {path}` is neither a directory nor a .toml file",
         hint="name a directory with recipes (`NAME.toml` or `FAMILY/NAME.toml`), or one such file",
     ),
+    "recipe.no_family": Text(
+        "no recipe is of family `{family}`",
+        "families: {known}",
+        "name one of them, or a folder of families: `qwen`",
+    ),
+    "recipe.no_engine": Text(
+        "engine `{engine}` is not one that recipes can be chosen by",
+        "known: {known}",
+        "name one of them; for other accelerators use `selfhost recipe ls --fits-here --on HW`",
+    ),
+    "recipe.no_file": Text(
+        "there is no file `{path}`",
+        hint="name a recipe (`selfhost recipe ls`) or a .toml file",
+    ),
     "recipe.unknown": Text(
         "no recipe named `{name}`",
         "known recipes: {count}, none with a name like it",

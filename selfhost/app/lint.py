@@ -1,0 +1,133 @@
+"""`recipe lint`: findings about recipes, with what the pinned engine has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost.engines import known, owned
+from selfhost.errors import SelfhostError, UsageError
+from selfhost.home import find_home
+from selfhost.messages import Message
+from selfhost.planner.plan import PlanRequest
+from selfhost.recipe import load
+from selfhost.recipe.lint import LintEngine, duplicate_hub_ids, lint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from selfhost.findings import Finding, Severity
+    from selfhost.recipe.schema import Recipe
+
+_ENGINE = "vllm"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LintedFile:
+    """One recipe file: what was found in it, or why it cannot be read."""
+
+    name: str
+    path: Path
+    findings: tuple[Finding, ...] = ()
+    unreadable: Message | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        error = self.unreadable
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "readable": error is None,
+            "error": None if error is None else {"what": error.what, "why": error.why, "hint": error.hint},
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+    def count(self, severity: Severity) -> int:
+        """Findings that bad."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+def lint_recipes(what: Sequence[str], recipe_paths: Sequence[Path] = ()) -> list[LintedFile]:
+    """Findings of the recipes named, or of those in the files named; of all for nothing named.
+
+    Each is compared with all recipes that can be found. Raises UsageError for a name or file that is not there.
+    """
+    found = load.find_recipes(find_home(), recipe_paths)
+    wanted = [_path(text, found) for text in what] or list(found.values())
+    others: dict[Path, Recipe] = {}
+    for path in found.values():
+        try:
+            others[path] = load.read_recipe(path)
+        except UsageError:
+            continue  # told below when it was asked for
+    return [_lint_file(path, others) for path in dict.fromkeys(wanted)]
+
+
+def _path(text: str, found: dict[str, Path]) -> Path:
+    if path := found.get(text.lower()):
+        return path
+    path = Path(text)
+    if path.suffix == ".toml" or "/" in text:
+        if not path.is_file():
+            raise UsageError("recipe.no_file", path=path)
+        return path
+    load.load_recipe(text, find_home())  # raises, with the nearest names
+    raise UsageError("recipe.unknown", name=text, count=len(found))
+
+
+def _lint_file(path: Path, others: dict[Path, Recipe]) -> LintedFile:
+    try:
+        recipe = load.read_recipe(path)
+    except UsageError as error:
+        return LintedFile(name=path.stem, path=path, unreadable=error.message)
+    findings = lint(recipe, pinned_engine(), folder=_folder(path))
+    return LintedFile(name=recipe.name, path=path, findings=(*findings, *duplicate_hub_ids(recipe, others.values())))
+
+
+def _folder(path: Path) -> str | None:
+    """The family's folder; None for a file that lies where files of all families may."""
+    directory = path.absolute().parent
+    root = directory.parent
+    return directory.name if root in (load.builtin_directory(), find_home().recipes) else None
+
+
+@cache
+def pinned_engine() -> LintEngine:
+    """What the rules must know of the engine that selfhost installs."""
+    facts = known.load(_ENGINE)
+    return LintEngine(
+        name=facts.ref.name,
+        version=facts.ref.version,
+        architectures=facts.architectures,
+        tool_call_parsers=facts.tool_call_parsers,
+        reasoning_parsers=facts.reasoning_parsers,
+        flag_problems=_flag_problems,
+    )
+
+
+def _flag_problems(arguments: Sequence[str]) -> list[Message]:
+    """What is wrong with each flag of `engine_args`; one at a time, so that the first does not hide the others."""
+    facts = known.load(_ENGINE)
+    problems: list[Message] = []
+    for option in _options(arguments):
+        try:
+            left = owned.absorb(PlanRequest(engine_args=option), facts).engine_args
+        except SelfhostError as error:
+            problems.append(error.message)
+        else:
+            if not left:
+                problems.append(Message("lint.setting", {"flag": option[0]}))
+    return problems
+
+
+def _options(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """A flag with the words that follow it, one tuple each."""
+    found: list[tuple[str, ...]] = []
+    for word in arguments:
+        if found and not word.startswith("--"):
+            found[-1] += (word,)
+        else:
+            found.append((word,))
+    return found
