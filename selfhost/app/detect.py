@@ -89,13 +89,15 @@ def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:
 
 
 def _group(members: Iterable[Accelerator]) -> Hardware:
-    first, *others = members
+    first, *others = members = sorted(members, key=lambda member: member.index)
+    visible = first.visible_memory_bytes or 0
     device = (first.device_id and catalog.lookup(first.device_id)) or _unlisted(first)
     return Hardware(
         device=device,
         devices_per_node=1 if first.mig else 1 + len(others),
-        visible_memory_bytes=first.visible_memory_bytes or 0,
+        visible_memory_bytes=visible,
         assumed=False,
+        free_memory_bytes=tuple(visible - (member.used_bytes or 0) for member in members),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,23 @@ class ResolvedModel:
     engine_args: tuple[str, ...] = ()
     check: AnswerCheck | None = None
     recipe: Recipe | None = None
+    variants: tuple[ResolvedModel, ...] = ()
+    """All variants of a recipe, the model's own format first."""
+    variant_asked: bool = False
+
+    def of_variant(self, name: str) -> ResolvedModel:
+        """Another variant of the same recipe; itself when it has no such variant."""
+        return next((variant for variant in self.variants if variant.variant == name), self)
 
     def to_plan(self, model_path: Path | None = None) -> ModelToPlan:
-        """What the planner takes."""
+        """What the planner takes; with the other variants, for it to choose among."""
+        return replace(
+            self._alone(model_path),
+            variants=tuple(variant._alone() for variant in self.variants),  # noqa: SLF001
+            variant_asked=self.variant_asked,
+        )
+
+    def _alone(self, model_path: Path | None = None) -> ModelToPlan:
         return ModelToPlan(
             name=self.name,
             variant=self.variant,
@@ -135,7 +149,13 @@ def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Pa
 
 
 def _from_recipe(recipe: Recipe, path: Path, variant_name: str | None, home: Home) -> ResolvedModel:
-    variant = recipe.variant(variant_name)
+    wanted = recipe.variant(variant_name).name
+    variants = tuple(_of_recipe(recipe, path, variant, home) for variant in recipe.variants)
+    (chosen,) = (variant for variant in variants if variant.variant == wanted)
+    return replace(chosen, variants=variants, variant_asked=variant_name is not None)
+
+
+def _of_recipe(recipe: Recipe, path: Path, variant: Variant, home: Home) -> ResolvedModel:
     asked = recipe.check
     return ResolvedModel(
         name=recipe.name,

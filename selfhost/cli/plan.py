@@ -25,6 +25,10 @@ def _plan(
             "--on", metavar="HW", help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`.", show_default=False
         ),
     ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     *,
     request: PlanRequest,
@@ -41,7 +45,7 @@ def _plan(
     from selfhost.cli import output
     from selfhost.errors import ExitCode
 
-    plan = plan_for(model, on=on, request=request)
+    plan = plan_for(model, on=on, request=request, variant=variant)
     if as_json:
         output.write_json(plan.as_dict())
     else:

@@ -11,6 +11,7 @@ from selfhost.cli.options import takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
+    from selfhost.planner.plan import Plan
     from selfhost.serve.records import Record
 
 
@@ -21,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def _serve(  # noqa: PLR0917 - Typer reads them by name
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.")],
-    variant: Annotated[str | None, typer.Option("--variant", help="Which checkpoint.", show_default=False)] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start although the plan says that it does not fit.")] = False,
@@ -62,7 +66,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:
-        prepared = serve.prepare(home, wanted, serve.real_tools(home, engine_python, line.show))
+        tools = serve.real_tools(home, engine_python, line.show)._replace(show_plan=_show)
+        prepared = serve.prepare(home, wanted, tools)
         if not prepared.plan.fits:
             output.warn(text("serve.forced"))
         record, orders = serve.claim(home, wanted, prepared)
@@ -82,3 +87,12 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     elif number is not None:
         output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+
+
+def _show(plan: Plan) -> None:
+    import shutil
+
+    from selfhost.cli import output
+    from selfhost.planner.picture import draw_short
+
+    output.note(draw_short(plan, width=shutil.get_terminal_size((100, 24)).columns))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import owned
 from selfhost.hardware.types import Platform
+from selfhost.planner.layouts import FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,11 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--data-parallel-size", str(layout.data_parallel_size)
     if layout.enable_expert_parallel:
         yield ("--enable-expert-parallel",)
+    if (nodes := nodes_used(plan.hardware, layout)) > 1:
+        yield "--nnodes", str(nodes)
+        yield "--node-rank", "0"
+        yield "--master-addr", FIRST_NODE
+        yield "--master-port", str(MASTER_PORT)
     yield "--dtype", dtype(plan, model)
     yield "--max-model-len", str(settings.max_model_len)
     yield "--max-num-seqs", str(settings.max_num_seqs)
@@ -63,7 +69,7 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--kv-cache-dtype", settings.kv_cache_dtype
     if plan.hardware.device.platform is Platform.CPU:
         # In bytes: the variable VLLM_CPU_KVCACHE_SPACE knows whole GiB only, and would override this.
-        yield "--kv-cache-memory-bytes", str(max(plan.memory.kv_cache_bytes, _one_request_bytes(plan)))
+        yield "--kv-cache-memory-bytes", str(max(plan.memory.kv_cache_bytes, plan.request_bytes))
         if layout.pipeline_parallel_size > 1:
             # Pipeline stages fail under --enforce-eager (no warm-up, so no intermediate tensors), and the default
             # compiler gives wrong text in bfloat16: trace once, run eagerly.
@@ -74,12 +80,6 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     # The page loads its scripts from a content delivery network, and the gate would not let it through anyway.
     yield ("--disable-fastapi-docs",)
     yield "--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S)
-
-
-def _one_request_bytes(plan: Plan) -> int:
-    """KV cache of one request of full length, and the engine's spare block: what it takes to start at all."""
-    kv = plan.kv_cache
-    return (-(-plan.settings.max_model_len // kv.block_size) + 1) * kv.block_size * kv.bytes_per_token
 
 
 def dtype(plan: Plan, model: ModelToPlan) -> str:
@@ -102,7 +102,7 @@ def environment(plan: Plan) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
     }
-    if plan.hardware.nodes == 1:
+    if nodes_used(plan.hardware, plan.layout) == 1:
         # Otherwise the engine finds its own address by a connection to a public name server.
         values["VLLM_HOST_IP"] = "127.0.0.1"
     ranks = plan.layout.tensor_parallel_size * plan.layout.pipeline_parallel_size

@@ -65,6 +65,8 @@ class Hardware:
     """Per device, what the engine can see."""
     assumed: bool = True
     """True for `--on`, False for what was detected here."""
+    free_memory_bytes: tuple[int, ...] = ()
+    """What other processes leave of each device that was found, in the engine's order; empty: not known, or all."""
 
     @property
     def device_count(self) -> int:

@@ -10,7 +10,7 @@ from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import layouts, memory, support
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
-from selfhost.planner.reasons import reasons
+from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import check_request, choose_settings
 from selfhost.planner.terms import Setup
 
@@ -47,12 +47,14 @@ def make_plan(
     choice = _choose(model, hardware, request, possible)
     (setup, estimate), settings = choice, choice.setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
+    busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
+    verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
     plan = Plan(
         model=model.name,
         variant=model.variant,
         model_path=model.model_path,
         served_model_name=request.served_model_name or model.served_model_name,
-        verdict=Verdict.UNSUPPORTED if refused else estimate.verdict,
+        verdict=Verdict.UNSUPPORTED if refused else verdict,
         confidence=_confidence(model, hardware),
         engine=engine.ref,
         hardware=hardware,
@@ -61,11 +63,13 @@ def make_plan(
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*refused, *reasons(model, request, setup, estimate)),
+        reasons=(*refused, *([busy] if busy else ()), *reasons(model, request, setup, estimate)),
         host=request.host,
         port=request.port,
         check=model.check,
     )
+    if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
+        plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
     if with_remedies and plan.verdict is not Verdict.FITS:
         plan = _with_remedies(model, hardware, request, plan, engine)
     return plan

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
 from selfhost.planner.plan import Layout
+
+FIRST_NODE = "NODE0"
+"""Stands for the address of the first node in the command of a plan for several."""
+MASTER_PORT = 29501
+"""Where the ranks of several nodes meet, on the first one; the engine's default, written out."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,13 +108,9 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
                 {"layout": describe(layout), "needs": layout.world_size, "has": hardware.device_count},
             )
         ]
-    found = layout_problems(
-        arch,
-        tp=layout.tensor_parallel_size,
-        pp=layout.pipeline_parallel_size,
-        dp=layout.data_parallel_size,
-        ep=layout.enable_expert_parallel,
-    )
+    if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
+        return [problem]
+    found = [*_engine_problems(arch, layout)]
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
@@ -116,6 +118,41 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
         if layout.data_parallel_size > 1:
             found = [*found, Message("plan.cpu_data_parallel_experts")]
     return found
+
+
+@lru_cache(maxsize=512)
+def _engine_problems(arch: ModelArch, layout: Layout) -> tuple[Message, ...]:
+    """Remembered: a search over layouts and devices asks for the same ones again and again."""
+    return tuple(
+        layout_problems(
+            arch,
+            tp=layout.tensor_parallel_size,
+            pp=layout.pipeline_parallel_size,
+            dp=layout.data_parallel_size,
+            ep=layout.enable_expert_parallel,
+        )
+    )
+
+
+def nodes_used(hardware: Hardware, layout: Layout) -> int:
+    """Nodes a layout takes: one when its devices are all in a node, else all of them."""
+    if hardware.device.platform is Platform.CPU or layout.world_size <= hardware.devices_per_node:
+        return 1
+    return hardware.nodes
+
+
+def _over_nodes(hardware: Hardware, layout: Layout) -> Message | None:
+    """Why the engine would not start a layout over the nodes.
+
+    It gives every node the same number of ranks, in order (vLLM 0.32 engine/arg_utils.py, `--nnodes`); data parallel
+    over nodes is started with other options, which this version does not plan.
+    """
+    values = {"layout": describe(layout), "needs": layout.world_size, "nodes": hardware.nodes}
+    if layout.data_parallel_size > 1:
+        return Message("plan.data_parallel_over_nodes", values)
+    if layout.world_size % hardware.nodes:
+        return Message("plan.uneven_over_nodes", values)
+    return None
 
 
 def describe(layout: Layout) -> str:

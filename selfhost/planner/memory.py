@@ -17,6 +17,8 @@ Not covered: LoRA, multimodal encoders, speculative drafts.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
@@ -25,6 +27,7 @@ from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
+from selfhost.quant.schemes import as_loaded
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -86,23 +89,26 @@ class _Rest(NamedTuple):
 def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
     """Weights and KV layout of every stage of a layout."""
     device = hardware.device
+    loaded = as_loaded(arch.quantization, device)
+    if loaded != arch.quantization:
+        arch = replace(arch, quantization=loaded)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
+    # A CPU has no caching allocator that rounds.
+    rounds = device.platform is not Platform.CPU
+    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, rounds)
+
+
+@lru_cache(maxsize=512)
+def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, rounds: bool) -> Sizes:  # noqa: FBT001
+    """Remembered: most devices of the catalogue ask for the same."""
     tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
     ranks = []
     for pp_rank in range(pp):
         weights = rank_weights(
             arch, tp=tp, pp=pp, dp=layout.data_parallel_size, ep=layout.enable_expert_parallel, pp_rank=pp_rank
         )
-        kv = kv_cache(
-            arch,
-            tp=tp,
-            pp=pp,
-            pp_rank=pp_rank,
-            kv_dtype_bytes=kv_dtype_bytes(kv_cache_dtype, arch),
-            block_size=block_size,
-        )
-        # A CPU has no caching allocator that rounds.
-        rounding = 0 if device.platform is Platform.CPU else weights.rounding_bytes
+        kv = kv_cache(arch, tp=tp, pp=pp, pp_rank=pp_rank, kv_dtype_bytes=itemsize, block_size=block_size)
+        rounding = weights.rounding_bytes if rounds else 0
         ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
     return Sizes(ranks=tuple(ranks), block_size=block_size)
 

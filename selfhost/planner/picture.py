@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from selfhost.messages import text
+from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import unit
 from selfhost.units import GIB, format_bytes
@@ -34,6 +35,16 @@ def draw(plan: Plan, *, width: int) -> str:
     if plan.argv and plan.fits:
         parts.append(_command(plan))
     return "\n\n".join(parts)
+
+
+def draw_short(plan: Plan, *, width: int) -> str:
+    """Verdict, layout, memory and KV cache: what is shown before a start."""
+    width = max(width, _NARROW)
+    layout = text("plan.short_layout", layout=describe(plan.layout), hardware=plan.hardware.text)
+    parts = [_wrapped(_verdict(plan) + "\n" + layout, width)]
+    if plan.memory.budget_bytes:
+        parts += [_memory(plan, width), _wrapped(_kv_cache(plan), width)]
+    return "\n".join(parts)
 
 
 def _verdict(plan: Plan) -> str:
@@ -79,8 +90,8 @@ def _kv_cache(plan: Plan) -> str:
         [
             text(
                 "plan.kv_range",
-                low=format_bytes(memory.kv_cache_bytes_low),
-                high=format_bytes(memory.kv_cache_bytes_high),
+                low=format_bytes(max(0, memory.kv_cache_bytes_low)),
+                high=format_bytes(max(0, memory.kv_cache_bytes_high)),
                 per=unit(plan.hardware),
             ),
             text("plan.kv_tokens", tokens=kv.tokens, per_token=kv.bytes_per_token, block=kv.block_size),

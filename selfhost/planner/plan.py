@@ -92,6 +92,10 @@ class ModelToPlan:
     engine_args: tuple[str, ...] = ()
     """Serving settings of the recipe that are plain flags: parsers, chat template, ..."""
     check: AnswerCheck | None = None
+    variants: tuple[ModelToPlan, ...] = ()
+    """All variants of the recipe, this one included, the model's own format first; empty for a directory."""
+    variant_asked: bool = False
+    """Whether this variant was named; otherwise the planner chooses among all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +214,19 @@ class Plan:
     def fits(self) -> bool:
         """Whether the engine starts with these settings at the likely values."""
         return self.verdict in (Verdict.FITS, Verdict.TIGHT)
+
+    @property
+    def request_bytes(self) -> int:
+        """KV cache that one request of `max_model_len` takes on a rank, with the spare block the engine keeps."""
+        kv = self.kv_cache
+        block = kv.block_size * kv.bytes_per_token
+        fixed = -(-kv.bytes_per_request_fixed // block) if block else 0
+        return (-(-self.settings.max_model_len // kv.block_size) + fixed + 1) * block if block else 0
+
+    @property
+    def missing_bytes(self) -> int:
+        """What a rank lacks to start with one request of `max_model_len`; negative: what is there beyond that."""
+        return self.request_bytes - self.memory.kv_cache_bytes
 
     def as_dict(self) -> dict[str, object]:
         """The contract of `selfhost plan --json`."""

@@ -9,24 +9,29 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner import layouts
 from selfhost.planner.plan import Verdict
+from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
     from selfhost.planner.memory import Estimate
-    from selfhost.planner.plan import ModelToPlan, PlanRequest
+    from selfhost.planner.plan import Layout, ModelToPlan, Plan, PlanRequest
     from selfhost.planner.terms import Setup
 
 
 def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate) -> list[str]:
     """Layout, weights against what is usable, KV cache against what one request needs."""
     found = [_layout(request, setup), _weights(setup, estimate)]
+    if is_weight_only(setup.arch.quantization, setup.hardware.device):
+        found.append(text("plan.weight_only", device=setup.hardware.device.name))
     if request.auto_max_model_len:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
     if setup.hardware.device.platform is Platform.CPU:
+        if not setup.hardware.assumed:
+            found.insert(0, text("plan.no_accelerator"))
         found.append(text("plan.cpu_wheel"))
-    return found
+    return [*found, *nodes(setup.hardware, setup.layout)]
 
 
 def _layout(request: PlanRequest, setup: Setup) -> str:
@@ -68,7 +73,7 @@ def _kv(setup: Setup, estimate: Estimate) -> str:
     memory, kv, length = estimate.memory, estimate.kv_cache, setup.settings.max_model_len
     needs, per = format_bytes(estimate.request_bytes), unit(setup.hardware)
     if memory.kv_cache_bytes <= 0:
-        return text("plan.kv_nothing", per=per, over=format_bytes(-memory.kv_cache_bytes), needs=needs)
+        return text("plan.kv_nothing", per=per, over=format_bytes(-memory.kv_cache_bytes), needs=needs, length=length)
     left = format_bytes(memory.kv_cache_bytes)
     if estimate.verdict is Verdict.DOES_NOT_FIT:
         return text("plan.kv_short", per=per, left=left, needs=needs, length=length)
@@ -83,6 +88,55 @@ def _kv(setup: Setup, estimate: Estimate) -> str:
         requests=kv.max_concurrency,
         length=length,
     )
+
+
+def short_of(plan: Plan) -> str:
+    """What a rank needs, has and lacks, for a plan that does not fit."""
+    usable = plan.memory.budget_bytes
+    if plan.hardware.device.platform is Platform.CPU:
+        # The budget of a CPU is what is needed, not what there is.
+        usable = int(plan.hardware.visible_memory_bytes * plan.settings.gpu_memory_utilization)
+        usable //= plan.layout.world_size
+    need = plan.memory.budget_bytes + plan.missing_bytes
+    return text(
+        "plan.missing",
+        need=format_bytes(need),
+        length=plan.settings.max_model_len,
+        per=unit(plan.hardware),
+        usable=format_bytes(usable),
+        lacks=format_bytes(need - usable),
+    )
+
+
+def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
+    """Why a plan cannot start now: other processes leave less of a GPU than its budget; None when they do not.
+
+    The engine refuses to start then (vLLM 0.32 v1/worker/utils.py `request_memory`), whatever the model needs.
+    """
+    free = hardware.free_memory_bytes[: layout.world_size]
+    short = [number for number, left in enumerate(free) if left < budget_bytes]
+    if not short:
+        return None
+    left = min(free)
+    return text(
+        "plan.in_use",
+        devices=", ".join(str(number) for number in short),
+        used=format_bytes(hardware.visible_memory_bytes - left),
+        left=format_bytes(left),
+        budget=format_bytes(budget_bytes),
+    )
+
+
+def nodes(hardware: Hardware, layout: Layout) -> list[str]:
+    """What the command of a plan for several nodes leaves open."""
+    count = layouts.nodes_used(hardware, layout)
+    if count == 1:
+        return []
+    ranks = "1" if count == 2 else f"1 to {count - 1}"  # noqa: PLR2004
+    return [
+        text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
+        text("plan.other_nodes", ranks=ranks, count=count),
+    ]
 
 
 def unit(hardware: Hardware) -> str:

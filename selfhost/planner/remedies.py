@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.hardware.types import Platform
+from selfhost.hardware import catalog
+from selfhost.hardware.types import Hardware, Platform
 from selfhost.planner import layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
@@ -15,7 +17,6 @@ from selfhost.planner.support import runs_fp8_kv
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from selfhost.hardware.types import Hardware
     from selfhost.planner.plan import EngineFacts, ModelToPlan, Plan, PlanRequest
 
 LIMIT = 5
@@ -24,6 +25,8 @@ _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
 _DEVICES_PER_NODE = 8
 _NODES = (2, 4)
+_INSTEAD_OF_CPU = {"RTX4090-24G": (1,), "A800-80G": (1, 2, 4, 8), "H200-141G": (8,)}
+"""Common GPUs, the smallest first."""
 
 
 def find_remedies(
@@ -41,16 +44,21 @@ def find_remedies(
         return Remedy(change=change, fits=True, max_model_len=tried.settings.max_model_len) if good else None
 
     found: list[Remedy] = []
+    more = (attempt(f"--on {on.text}", request, on) for on in _more_devices(hardware))
     if not plan.memory.budget_bytes:
-        # Nothing legal was asked for: only another layout helps.
-        return tuple(_other_layout(model, hardware, request, engine))
+        # Nothing legal was asked for: only another layout helps, or the devices it takes.
+        found += _other_layout(model, hardware, request, engine)
+        return (*found, *[remedy for remedy in more if remedy][:1]) if _too_few(plan) else tuple(found)
     if not tight and (shorter := _shorter(model, hardware, request, plan, engine)):
         found.append(shorter)
     found += _first_that_fits(attempt(*change) for change in _settings_changes(model, hardware, request, plan))
     if not layouts.asked(request):
-        more = (attempt(f"--on {on.text}", request, on) for on in _more_devices(hardware))
         found += [remedy for remedy in more if remedy][:1]
     return tuple(found[:LIMIT])
+
+
+def _too_few(plan: Plan) -> bool:
+    return plan.layout.world_size > plan.hardware.device_count
 
 
 def _other_layout(
@@ -106,6 +114,10 @@ def _settings_changes(
     settings = plan.settings
     if hardware.device.platform is not Platform.CPU and request.gpu_memory_utilization is None:
         value = MAX_GPU_MEMORY_UTILIZATION
+        if hardware.free_memory_bytes:
+            # What other processes leave; a hundredth for the context and the communication of this one.
+            free = min(hardware.free_memory_bytes[: plan.layout.world_size]) / hardware.visible_memory_bytes
+            value = min(value, max(0.01, math.floor(free * 100 - 1) / 100))
         single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
     smaller = {
         name: value
@@ -125,9 +137,14 @@ def _settings_changes(
 
 
 def _more_devices(hardware: Hardware) -> Iterator[Hardware]:
-    """The same devices, twice as many each time: first in the node, then more nodes."""
+    """The same devices, twice as many each time: first in the node, then more nodes. For a CPU: GPUs."""
     if hardware.device.platform is Platform.CPU:
+        for name, counts in _INSTEAD_OF_CPU.items():
+            if device := catalog.lookup(name):
+                visible = device.visible_memory_bytes or 0
+                yield from (Hardware(device=device, devices_per_node=n, visible_memory_bytes=visible) for n in counts)
         return
+    hardware = replace(hardware, free_memory_bytes=())
     count = hardware.devices_per_node * 2
     while count <= _DEVICES_PER_NODE and hardware.nodes == 1:
         yield replace(hardware, devices_per_node=count, assumed=True)

@@ -6,9 +6,10 @@ Sources are files of vLLM 0.32 unless a log is named. Where a term cannot be der
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.quant.schemes import Format
+from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ WEIGHT_ERROR = 0.003
 SCRATCH_ERROR_BYTES = int(0.3 * GIB)
 """Of buffers and activation together."""
 
-_FP8_IN_HARDWARE = (8, 9)
 _BF16 = 2
 
 
@@ -83,9 +83,7 @@ def _uses_marlin(arch: ModelArch, hardware: Hardware) -> bool:
     """Whether the experts run as weight-only kernels: integer groups, and FP8 where the GPU has no such arithmetic."""
     if arch.quantization is None:
         return False
-    capability = hardware.device.compute_capability
-    old = capability is not None and capability < _FP8_IN_HARDWARE
-    return arch.quantization.format is Format.INT_GROUP or (arch.quantization.is_fp8 and old)
+    return arch.quantization.format is Format.INT_GROUP or is_weight_only(arch.quantization, hardware.device)
 
 
 def _sparse_attention_workspace(arch: ModelArch, settings: Settings) -> int:
@@ -154,6 +152,7 @@ def cuda_graphs(arch: ModelArch, settings: Settings) -> Range:
     return Range(int(low * share * GIB), int(likely * share * GIB), int(max(high * share, 0.5) * GIB))
 
 
+@cache
 def _captured(max_num_seqs: int) -> int:
     """Full graphs: the default capture sizes that are not larger; 35 up to 256."""
     return sum(size <= max_num_seqs for size in (1, 2, 4, *range(8, 257, 8)))

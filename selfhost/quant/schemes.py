@@ -9,7 +9,7 @@ import difflib
 import fnmatch
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Quantization:
     zero_points: bool = False
     ignored: tuple[str, ...] = ()
     """Modules that stay in the model's dtype, as the checkpoint names them."""
+    expanded_scales: bool = False
+    """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `as_loaded`."""
 
     @property
     def is_fp8(self) -> bool:
@@ -63,16 +65,25 @@ class Quantization:
         """
         return not any(_ignores(pattern, module) for pattern in self.ignored)
 
-    def linear_tensors(self, rows: int, columns: int, *, parts: int = 1) -> dict[str, int]:
+    def linear_tensors(
+        self, rows: int, columns: int, *, parts: int = 1, expert: bool = False, block: tuple[int, int] | None = None
+    ) -> dict[str, int]:
         """Bytes of the tensors of one linear layer on a rank: `rows` outputs, `columns` inputs; by kind of tensor.
 
         parts: matrices that were merged into one (gate and up: 2); each has a scale of its own with FP8 per tensor.
+        block: of the scales, when the engine refined it. Symmetric GPTQ loses its zero points after loading, but
+        experts keep them (layers/quantization/auto_gptq.py, kernels/linear/mixed_precision/marlin.py).
         Check: DeepSeek-V3 o_proj at TP8, FP8 block, 7168 x 2048 -> 14_680_064 and 4 * 56 * 16 = 3_584 of scales.
         """
         weights = rows * columns * self.bits // 8
         if self.format is Format.FP8_BLOCK:
-            height, width = self.block or (128, 128)
-            return {"weight": weights, "weight_scale": 4 * math.ceil(rows / height) * math.ceil(columns / width)}
+            height, width = block or self.block or (128, 128)
+            scales = 4 * math.ceil(rows / height) * math.ceil(columns / width)
+            if self.expanded_scales:
+                scales = 2 * rows * math.ceil(columns / width)
+            return {"weight": weights, "weight_scale": scales}
+        if self.is_fp8 and self.expanded_scales:
+            return {"weight": weights, "weight_scale": 2 * rows}
         if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
             return {"weight": weights, "weight_scale": 4 * rows}
         if self.format is Format.FP8_TENSOR:
@@ -81,8 +92,22 @@ class Quantization:
             # Double quantization is expanded to one float32 per 64 weights on loading (vllm-bnb-plugin).
             return {"weight": weights, "absmax": 4 * math.ceil(rows * columns / 64)}
         groups = columns // (self.group_size or columns)
-        zeros = {"qzeros": groups * rows * self.bits // 8} if self.zero_points else {}
+        kept = self.zero_points or (expert and self.method == "gptq")
+        zeros = {"qzeros": groups * rows * self.bits // 8} if kept else {}
         return {"qweight": weights, "scales": 2 * groups * rows, **zeros}
+
+    def stored_bytes(self, rows: int, columns: int, dtype_bytes: int) -> int:
+        """Bytes of one linear layer in the checkpoint, where nothing is merged, dropped or widened.
+
+        Scales of channels are in the model's dtype there; GPTQ has zero points and a group index per input.
+        """
+        total = sum(self.linear_tensors(rows, columns).values())
+        if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
+            return total + rows * (dtype_bytes - 4)
+        if self.method == "gptq":
+            zeros = 0 if self.zero_points else columns // (self.group_size or columns) * rows * self.bits // 8
+            return total + zeros + 4 * columns
+        return total
 
 
 def _ignores(pattern: str, module: str) -> bool:
@@ -210,6 +235,27 @@ _MINIMUM: dict[Format, tuple[int, int]] = {
     Format.INT_GROUP: (7, 5),
     Format.NF4: (7, 0),
 }
+
+
+_FP8_IN_HARDWARE = (8, 9)
+
+
+def is_weight_only(quantization: Quantization | None, device: Device) -> bool:
+    """Whether FP8 weights run as w8a16 by Marlin, since the GPU has no FP8 arithmetic."""
+    old = device.compute_capability is not None and device.compute_capability < _FP8_IN_HARDWARE
+    return quantization is not None and quantization.is_fp8 and old
+
+
+def as_loaded(quantization: Quantization | None, device: Device) -> Quantization | None:
+    """The format as it lies in the memory of a device.
+
+    Marlin takes one 16-bit scale per output and block of inputs where the checkpoint has one of 32 bits per square
+    block: +1.6 % (vLLM 0.32 layers/quantization/utils/marlin_utils_fp8.py `prepare_fp8_layer_for_marlin`).
+    Check: 7168 x 2048 -> 2 * 7168 * 16 = 229_376 bytes of scales instead of 3_584.
+    """
+    if quantization is None or not is_weight_only(quantization, device):
+        return quantization
+    return replace(quantization, expanded_scales=True)
 
 
 def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Message | None]:

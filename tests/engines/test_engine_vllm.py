@@ -139,10 +139,10 @@ def test_dtype_is_the_checkpoints_where_the_device_has_it(capability, stored, ex
 
 def test_options_after_the_dashes_replace_those_of_the_recipe_and_defaults():
     model = a_model(engine_args=("--tool-call-parser", "hermes", "--enable-auto-tool-choice"))
-    line = argv(a_plan(), model, "--tool-call-parser=qwen3_xml", "--dtype", "float16")
+    line = argv(a_plan(), model, "--tool-call-parser=qwen3_xml", "--shutdown-timeout", "3")
     assert "hermes" not in line
-    assert line[-4:] == ("--enable-auto-tool-choice", "--tool-call-parser=qwen3_xml", "--dtype", "float16")
-    assert line.count("--dtype") == 1
+    assert line[-4:] == ("--enable-auto-tool-choice", "--tool-call-parser=qwen3_xml", "--shutdown-timeout", "3")
+    assert line.count("--shutdown-timeout") == 1
 
 
 def test_the_engine_is_kept_off_the_network():
@@ -158,7 +158,20 @@ def test_the_engine_is_kept_off_the_network():
 
 def test_an_address_is_not_made_up_for_several_nodes():
     hardware = replace(a_plan().hardware, nodes=2, devices_per_node=8)
-    assert "VLLM_HOST_IP" not in vllm.environment(a_plan(hardware=hardware))
+    both = Layout(tensor_parallel_size=8, pipeline_parallel_size=2)
+    assert "VLLM_HOST_IP" not in vllm.environment(a_plan(hardware=hardware, layout=both))
+    assert "VLLM_HOST_IP" in vllm.environment(a_plan(hardware=hardware)), "one device is on one node"
+
+
+def test_two_nodes_get_the_engines_own_options_for_nodes():
+    hardware = replace(a_plan().hardware, nodes=2, devices_per_node=8)
+    line = argv(a_plan(hardware=hardware, layout=Layout(tensor_parallel_size=8, pipeline_parallel_size=2)))
+    at = line.index("--nnodes")
+    assert line[at : at + 8] == (
+        *("--nnodes", "2", "--node-rank", "0"),
+        *("--master-addr", "NODE0", "--master-port", "29501"),
+    )
+    assert "--nnodes" not in argv(a_plan(hardware=hardware))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_more_devices_than_there_are_do_not_fit(plan):
     made = plan("qwen2.5-7b", "2xH20-96G", remedies=True, tensor_parallel_size=4)
     assert made.verdict is Verdict.DOES_NOT_FIT
     assert made.reasons == ("TP=4 needs 4 devices, there are 2",)
-    assert [r.change for r in made.remedies] == ["--tensor-parallel-size 2"]
+    assert [r.change for r in made.remedies] == ["--tensor-parallel-size 2", "--on 4xH20-96G"]
 
 
 # -- settings

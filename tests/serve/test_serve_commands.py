@@ -254,7 +254,9 @@ def test_serve_detached_prints_the_url_and_says_the_rest_on_stderr(selfhost, fak
     code, out, err = selfhost("serve", "./tiny", "-d", "--port", str(port))
     assert (code, out) == (0, f"http://127.0.0.1:{port}\n")
     lines = [line.strip() for line in err.splitlines()]
-    assert lines[0].endswith("loading: starting the engine of `tiny`")
+    assert lines[0] == "fits: tiny (directory) fits on cpu@8"
+    assert "memory per worker, GiB" in lines
+    assert any(line.endswith("loading: starting the engine of `tiny`") for line in lines)
     assert lines[-2:] == [
         f"ready: http://127.0.0.1:{port} (model `fake`)",
         "chat: `selfhost chat tiny`, log: `selfhost logs tiny -f`, end: `selfhost stop tiny`",

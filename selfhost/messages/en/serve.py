@@ -54,6 +54,12 @@ MESSAGES = {
         "{reasons}",
         "try `{command}`\nto start it nevertheless: `--force`",
     ),
+    "serve.several_nodes": Text(
+        "`{name}` on {hardware} is served by {nodes} nodes",
+        "`serve` starts the processes of this machine only",
+        "run on the first node, with its address for `NODE0`: `{command}`\n"
+        "on each other node the same with its number as `--node-rank` and with `--headless`",
+    ),
     "serve.unsupported": Text(
         "`{name}` cannot be served on {hardware}",
         "{reasons}",
