@@ -123,10 +123,10 @@ def _fitting(listed: Listed, hardware: Hardware) -> Listed:
 
 def _models(listed: Listed) -> dict[str, ModelToPlan]:
     """What the planner takes, by variant; nothing for a recipe whose config is not understood (`recipe lint` tells)."""
-    from selfhost.app.model import resolve
+    from selfhost.app.model import from_recipe
 
     try:
-        resolved = resolve(listed.recipe.name, recipe_paths=[listed.path])
+        resolved = from_recipe(listed.recipe, listed.path, None, find_home())
     except SelfhostError:
         return {}
     return {variant.variant: variant.to_plan() for variant in resolved.variants}

@@ -19,6 +19,7 @@ from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
 from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.table import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ _HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 _ENGINES = ("vllm", "vllm-ascend", "vllm-cpu")
 _TOLERANCE = 0.02
 _NEAREST = 3
+_RECIPES_OWN = ("variant", "scheme", "id", "url", "fact", "expect", "family", "name", "other")
+"""Values that a recipe may make as long as it likes; numbers among them are formatted by the message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +66,16 @@ def lint(recipe: Recipe, engine: LintEngine, *, folder: str | None = None) -> li
 
 
 def _error(where: str, message_id: str, /, **params: object) -> Finding:
-    return Finding(severity=Severity.ERROR, where=where, message=Message(message_id, params))
+    return Finding(severity=Severity.ERROR, where=where, message=_message(message_id, params))
 
 
 def _warning(where: str, message_id: str, /, **params: object) -> Finding:
-    return Finding(severity=Severity.WARNING, where=where, message=Message(message_id, params))
+    return Finding(severity=Severity.WARNING, where=where, message=_message(message_id, params))
+
+
+def _message(message_id: str, params: Mapping[str, object]) -> Message:
+    cut = {name: shown(value) if name in _RECIPES_OWN else value for name, value in params.items()}
+    return Message(message_id, cut)
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
@@ -84,7 +92,7 @@ def _sources(recipe: Recipe) -> Iterator[Finding]:
                     variant=variant.name,
                     kind=source.kind.value,
                     id=source.id,
-                    found=source.revision or "none",
+                    found=shown(source.revision or "none"),
                 )
 
 
@@ -147,10 +155,10 @@ def _architectures(recipe: Recipe, engine: LintEngine) -> Iterator[Finding]:
         yield _error(
             "config.architectures",
             "lint.architecture",
-            found=", ".join(names),
+            found=shown(", ".join(names)),
             engine=engine.name,
             version=engine.version,
-            nearest=_nearest(names[0], engine.architectures),
+            nearest=_nearest(names[0][:80], engine.architectures),
         )
 
 
@@ -162,7 +170,7 @@ def _serving(recipe: Recipe, engine: LintEngine) -> Iterator[Finding]:
     )
     for key, what, found, known in parsers:
         if found and found not in known:
-            values = {"what": what, "found": found, "nearest": _nearest(found, known)}
+            values = {"what": what, "found": shown(found), "nearest": _nearest(found[:80], known)}
             yield _error(f"serving.{key}", "lint.parser", engine=engine.name, version=engine.version, **values)
     for message in engine.flag_problems(serving.engine_args):
         yield Finding(severity=Severity.ERROR, where="serving.engine_args", message=message)
@@ -189,15 +197,18 @@ def _support(recipe: Recipe) -> Iterator[Finding]:
     for number, support in enumerate(recipe.support):
         if support.engine not in _ENGINES:
             yield _error(
-                f"support[{number}].engine", "lint.engine_unknown", found=support.engine, known=", ".join(_ENGINES)
+                f"support[{number}].engine",
+                "lint.engine_unknown",
+                found=shown(support.engine),
+                known=", ".join(_ENGINES),
             )
         if support.hardware and not _is_hardware(support.hardware):
             device = re.sub(r"^[\dx]*x", "", support.hardware.partition("@")[0])
             yield _error(
                 f"support[{number}].hardware",
                 "lint.hardware",
-                found=support.hardware,
-                nearest=", ".join(catalog.nearest(device)) or "none",
+                found=shown(support.hardware),
+                nearest=", ".join(catalog.nearest(device[:80])) or "none",
                 recipe=recipe.name,
             )
 
@@ -212,12 +223,12 @@ def _is_hardware(text: str) -> bool:
 
 def _references(recipe: Recipe) -> Iterator[Finding]:
     if not _ADDRESS.fullmatch(recipe.licence.url):
-        yield _error("licence.url", "lint.licence_reference", id=recipe.licence.id, found=recipe.licence.url)
+        yield _error("licence.url", "lint.licence_reference", id=recipe.licence.id, found=shown(recipe.licence.url))
     if not recipe.facts:
         yield _warning("source", "lint.no_facts")
     for number, fact in enumerate(recipe.facts):
         if not _ADDRESS.match(fact.url):
-            yield _warning(f"source[{number}].url", "lint.fact_source", fact=fact.fact, found=fact.url)
+            yield _warning(f"source[{number}].url", "lint.fact_source", fact=fact.fact, found=shown(fact.url))
 
 
 def _folder(recipe: Recipe, folder: str | None) -> Iterator[Finding]:

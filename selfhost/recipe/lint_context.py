@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
+from selfhost.recipe.table import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ def context_findings(where: str, recipe: Recipe, variant: Variant, arch: ModelAr
     key = "serving.max_model_len" if recipe.serving.max_model_len else "context"
     longest = max(_reach(arch), _overridden(recipe.serving.engine_args) or 0)
     if served > longest:
-        params = {"variant": variant.name, "found": served, "longest": longest, "key": key}
+        params = {"variant": shown(variant.name), "found": served, "longest": longest, "key": key}
         yield Finding(severity=Severity.ERROR, where=key, message=Message("lint.context", params))
     if recipe.long_context is None or where != "variant[0]":
         return

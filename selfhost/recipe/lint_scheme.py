@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
 from selfhost.quant.schemes import Format
+from selfhost.recipe.table import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +44,9 @@ SCHEMES = (*_PLAIN, *_SCHEMES)
 
 def scheme_findings(where: str, variant: Variant, arch: ModelArch) -> Iterator[Finding]:
     """One finding when name and config disagree."""
-    names = {"variant": variant.name, "scheme": variant.scheme}
+    names = {"variant": shown(variant.name), "scheme": variant.scheme}
     if variant.scheme not in SCHEMES:
-        params = {"variant": variant.name, "found": variant.scheme, "known": ", ".join(SCHEMES)}
+        params = {"variant": shown(variant.name), "found": shown(variant.scheme), "known": ", ".join(SCHEMES)}
         yield Finding(severity=Severity.ERROR, where=f"{where}.scheme", message=Message("lint.scheme_unknown", params))
     elif not _agrees(variant.scheme, arch):
         params = {**names, "wanted": _wanted(variant.scheme), "found": _found(arch)}
