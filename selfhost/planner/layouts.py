@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from selfhost.hardware.types import Platform
+from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
-from selfhost.planner.plan import Layout
+from selfhost.planner.plan import Layout, PlanRequest
 
 FIRST_NODE = "NODE0"
 """Stands for the address of the first node in the command of a plan for several."""
@@ -18,9 +18,7 @@ MASTER_PORT = 29501
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
-    from selfhost.planner.plan import PlanRequest
 
 
 def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
@@ -41,6 +39,29 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     if len(asked(request)) == 3:  # noqa: PLR2004
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+    # What decides nothing here is left out, so that devices of one number ask for the same.
+    shape = Hardware(
+        device=_ANY_GPU,
+        nodes=hardware.nodes,
+        devices_per_node=hardware.devices_per_node,
+        visible_memory_bytes=0,
+        assumed=hardware.assumed,
+    )
+    sizes = PlanRequest(
+        tensor_parallel_size=request.tensor_parallel_size,
+        pipeline_parallel_size=request.pipeline_parallel_size,
+        data_parallel_size=request.data_parallel_size,
+        enable_expert_parallel=request.enable_expert_parallel,
+    )
+    return _gpu_candidates(arch, shape, sizes)
+
+
+_ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
+
+
+@lru_cache(maxsize=512)
+def _gpu_candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+    """Remembered; the list is not to be changed."""
     found: list[Layout] = []
     for inside in (False, True):
         sized = [x for x in _sizes(arch, hardware, request, inside=inside) if not problems(arch, hardware, x)]

@@ -27,7 +27,7 @@ from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
-from selfhost.quant.schemes import as_loaded
+from selfhost.quant.schemes import expanded, is_weight_only
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -89,13 +89,19 @@ class _Rest(NamedTuple):
 def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
     """Weights and KV layout of every stage of a layout."""
     device = hardware.device
-    loaded = as_loaded(arch.quantization, device)
-    if loaded != arch.quantization:
-        arch = replace(arch, quantization=loaded)
+    if is_weight_only(arch.quantization, device):
+        arch = _weight_only(arch)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
     # A CPU has no caching allocator that rounds.
     rounds = device.platform is not Platform.CPU
     return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, rounds)
+
+
+@lru_cache(maxsize=64)
+def _weight_only(arch: ModelArch) -> ModelArch:
+    """With its FP8 weights as they lie in the memory of a device without FP8 arithmetic."""
+    assert arch.quantization is not None
+    return replace(arch, quantization=expanded(arch.quantization))
 
 
 @lru_cache(maxsize=512)

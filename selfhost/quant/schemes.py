@@ -51,7 +51,7 @@ class Quantization:
     ignored: tuple[str, ...] = ()
     """Modules that stay in the model's dtype, as the checkpoint names them."""
     expanded_scales: bool = False
-    """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `as_loaded`."""
+    """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `expanded`."""
 
     @property
     def is_fp8(self) -> bool:
@@ -118,6 +118,7 @@ def _ignores(pattern: str, module: str) -> bool:
     return pattern == module or pattern in module.split(".") or module.endswith("." + pattern)
 
 
+_MOST_BITS = 16
 _METHODS = ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes")
 
 
@@ -131,16 +132,29 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
         return None
     if not isinstance(section, dict) or not isinstance(section.get("quant_method"), str):
         raise UsageError("arch.bad_quantization", detail="`quantization_config` has no `quant_method`")
-    method: str = section["quant_method"].lower()
+    method: str = section["quant_method"].lower()[:80]
     try:
-        return _READERS[method](section)
+        return _checked(_READERS[method](section))
     except KeyError as missing:
         if missing.args[0] == method and method not in _READERS:
             nearest = difflib.get_close_matches(method, _METHODS, 1) or list(_METHODS)
             raise NoError("arch.quantization_unknown", method=method, nearest=", ".join(nearest)) from None
         raise UsageError("arch.bad_quantization", detail=f"`{method}` lacks `{missing.args[0]}`") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError("arch.bad_quantization", detail=str(error)) from error
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError, StopIteration, re.error) as error:
+        raise UsageError("arch.bad_quantization", detail=str(error)[:200] or "a part is empty") from error
+
+
+def _checked(quantization: Quantization) -> Quantization:
+    """The same; raises ValueError for what the byte formulas cannot take, re.error for a pattern that is none."""
+    if not 1 <= quantization.bits <= _MOST_BITS:
+        message = f"{quantization.bits} bits: 1 to {_MOST_BITS} are wanted"
+        raise ValueError(message)
+    if quantization.block is not None and min(quantization.block) < 1:
+        message = f"block {list(quantization.block)}: two sizes above 0 are wanted"
+        raise ValueError(message)
+    for pattern in quantization.ignored:
+        re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else "")
+    return quantization
 
 
 def _ignored(section: Mapping[str, Any]) -> tuple[str, ...]:
@@ -246,15 +260,13 @@ def is_weight_only(quantization: Quantization | None, device: Device) -> bool:
     return quantization is not None and quantization.is_fp8 and old
 
 
-def as_loaded(quantization: Quantization | None, device: Device) -> Quantization | None:
-    """The format as it lies in the memory of a device.
+def expanded(quantization: Quantization) -> Quantization:
+    """The format as it lies in the memory of a device without FP8 arithmetic.
 
     Marlin takes one 16-bit scale per output and block of inputs where the checkpoint has one of 32 bits per square
     block: +1.6 % (vLLM 0.32 layers/quantization/utils/marlin_utils_fp8.py `prepare_fp8_layer_for_marlin`).
     Check: 7168 x 2048 -> 2 * 7168 * 16 = 229_376 bytes of scales instead of 3_584.
     """
-    if quantization is None or not is_weight_only(quantization, device):
-        return quantization
     return replace(quantization, expanded_scales=True)
 
 

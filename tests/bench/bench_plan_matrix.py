@@ -1,0 +1,98 @@
+"""Every recipe on every device of the catalogue with 1, 2, 4, 8 and 16 of them, in one process.
+
+    python -m tests.bench.bench_plan_matrix
+
+Prints how many plans there are, the time, and for each recipe the ratio of its whole matrix to one `selfhost plan`
+without the process around it (find the recipe, read it, plan it). The aim is at most 20.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from selfhost.app.model import resolve
+from selfhost.app.plan import plan_for, plan_model
+from selfhost.hardware import catalog
+from selfhost.hardware.types import Hardware
+from selfhost.home import find_home
+from selfhost.planner import layouts, memory
+from selfhost.planner.plan import PlanRequest
+from selfhost.recipe.load import find_recipes
+from selfhost.units import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.planner.plan import Plan
+
+AIM = 20.0
+COUNTS = (1, 2, 4, 8, 16)
+CPU_GIB = (16, 64, 512)
+PER_NODE = 8
+ONE = "8xH20"
+
+
+def hardware() -> list[Hardware]:
+    """All of it: sixteen devices are two nodes of eight; CPUs of three sizes."""
+    found = [
+        Hardware(
+            device=device,
+            nodes=max(1, count // PER_NODE),
+            devices_per_node=min(count, PER_NODE),
+            visible_memory_bytes=device.visible_memory_bytes or 0,
+        )
+        for device in catalog.DEVICES
+        if device is not catalog.CPU and device.visible_memory_bytes
+        for count in COUNTS
+    ]
+    return found + [Hardware(device=catalog.CPU, visible_memory_bytes=size * GIB) for size in CPU_GIB]
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that ship with selfhost, and of those in the home directory."""
+    return list(find_recipes(find_home()))
+
+
+def plans(recipe: str) -> Iterator[Plan]:
+    """One recipe on everything."""
+    model = resolve(recipe).to_plan()
+    for one in hardware():
+        yield plan_model(model, one, PlanRequest(), with_remedies=False)
+
+
+def forget() -> None:
+    """Empty what the planner remembers."""
+    for remembered in (memory._measure, memory._weight_only, layouts._engine_problems, layouts._gpu_candidates):
+        remembered.cache_clear()
+
+
+def ratio(recipe: str) -> tuple[float, float, Counter[str]]:
+    """Seconds of one plan and of the matrix, both with nothing remembered, and the verdicts."""
+    forget()
+    start = time.perf_counter()
+    plan_for(recipe, on=ONE, request=PlanRequest())
+    one = time.perf_counter() - start
+    forget()
+    start = time.perf_counter()
+    verdicts = Counter(plan.verdict.value for plan in plans(recipe))
+    return one, time.perf_counter() - start, verdicts
+
+
+def main() -> None:
+    """Print a line per recipe and the total; exit 1 when a recipe is above the aim."""
+    ratio(recipes()[0])  # imports
+    total, count, worst, verdicts = 0.0, 0, 0.0, Counter[str]()
+    for recipe in recipes():
+        one, whole, found = ratio(recipe)
+        total, count, worst, verdicts = total + whole, count + found.total(), max(worst, whole / one), verdicts + found
+        print(f"{recipe:32} one {one * 1e3:6.1f} ms, {found.total()} {whole * 1e3:6.1f} ms, ratio {whole / one:5.1f}")
+    print(f"{count} plans in {total:.2f} s, {total / count * 1e6:.0f} us each; worst ratio {worst:.1f} (aim {AIM:g})")
+    print(", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common()))
+    sys.exit(worst > AIM)
+
+
+if __name__ == "__main__":
+    main()
