@@ -79,7 +79,7 @@ def _message(message_id: str, params: Mapping[str, object]) -> Message:
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
-    return ", ".join(difflib.get_close_matches(text, sorted(known), n=_NEAREST, cutoff=0.4)) or "none"
+    return ", ".join(difflib.get_close_matches(text, sorted(known), n=_NEAREST, cutoff=0.6)) or "none"
 
 
 def _sources(recipe: Recipe) -> Iterator[Finding]:

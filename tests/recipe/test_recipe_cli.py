@@ -81,3 +81,80 @@ def test_show_of_a_broken_recipe_tells_each_mistake(capsys, tmp_path):
         "  name: an integer, a string is wanted",
         "  title: missing, a string is wanted",
     ]
+
+
+def names(out: str) -> set[str]:
+    return {line.split()[0] for line in out.splitlines()[1:]}
+
+
+def test_ls_of_a_family_or_of_a_folder_of_families(capsys):
+    code, out, _ = run(capsys, "ls", "--family", "qwen2.5-coder")
+    assert (code, names(out)) == (0, {"qwen2.5-coder-7b", "qwen2.5-coder-32b"})
+    assert names(run(capsys, "ls", "--family", "GLM")[1]) == {p.stem for p in builtin_directory().glob("glm/*.toml")}
+    code, out, err = run(capsys, "ls", "--family", "qwen9")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no recipe is of family `qwen9`\n  families: ")
+
+
+def test_ls_of_an_engine_shows_the_variants_it_can_serve(capsys):
+    code, out, _ = run(capsys, "ls", "--engine", "cpu", "--family", "deepseek", "--json")
+    found = {recipe["name"]: recipe["matching_variants"] for recipe in json.loads(out)["recipes"]}
+    # FP8 needs kernels that the CPU engine lacks; sparse attention runs on some GPUs only.
+    assert found["deepseek-v3"] == ["awq-int4"]
+    assert "deepseek-v3.1" not in found
+    assert "deepseek-v3.2" not in found
+    code, out, _ = run(capsys, "ls", "--engine", "vllm", "--family", "deepseek", "--json")
+    assert {"deepseek-v3.1", "deepseek-v3.2"} <= {recipe["name"] for recipe in json.loads(out)["recipes"]}
+    code, out, err = run(capsys, "ls", "--engine", "llama.cpp")
+    assert (code, out) == (2, "")
+    assert "known: vllm, vllm-cpu, cuda, cpu" in err
+
+
+def test_ls_of_what_fits_plans_each_variant(capsys):
+    code, out, err = run(capsys, "ls", "--family", "Qwen2.5", "--fits-here", "--on", "2xL20")
+    header, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert header.split() == ["NAME", "PARAMETERS", "CONTEXT", "VARIANTS", "LICENCE", "VERDICT"]
+    row = next(row for row in rows if row.startswith("qwen2.5-72b "))
+    assert "awq-int4,gptq-int4 " in row
+    assert row.endswith("bf16 does not fit, awq-int4 fits, gptq-int4 fits, gptq-int8 does not fit")
+
+
+def test_ls_of_what_fits_as_json_has_the_same(capsys):
+    code, out, _ = run(capsys, "ls", "--on", "1xRTX4090", "--json")
+    found = {recipe["name"]: recipe for recipe in json.loads(out)["recipes"]}
+    assert code == 0
+    assert "deepseek-v3" not in found
+    assert found["qwen2.5-7b"]["verdicts"]["awq-int4"] == "fits"
+    assert "bf16" not in found["qwen2.5-32b"]["matching_variants"]
+    assert found["qwen2.5-32b"]["verdicts"]["bf16"] == "does_not_fit"
+
+
+def test_ls_on_hardware_that_is_not_known(capsys):
+    code, out, err = run(capsys, "ls", "--on", "8xH2O")
+    assert (code, out) == (2, "")
+    assert "H20" in err
+
+
+def test_ls_goes_on_past_a_config_that_is_not_understood(capsys, home):
+    text = (builtin_directory() / "smollm" / "smollm2-135m.toml").read_text()
+    (home / "recipes").mkdir(parents=True)
+    (home / "recipes" / "odd.toml").write_text(
+        text.replace('name = "smollm2-135m"', 'name = "odd"').replace("LlamaForCausalLM", "OddForCausalLM")
+    )
+    code, out, _ = run(capsys, "ls")
+    assert code == 0
+    assert next(line for line in out.splitlines() if line.startswith("odd ")).split()[:2] == ["odd", "-"]
+    code, out, _ = run(capsys, "ls", "--on", "cpu@16")
+    assert code == 0
+    assert "odd" not in names(out)
+
+
+def test_show_tells_what_is_not_verified_and_what_is_not_pinned(capsys):
+    _, out, _ = run(capsys, "show", "deepseek-v3")
+    lines = [line.strip() for line in out.splitlines()]
+    assert "parameters  671B, 37.6B active (671,026,404,352)" in lines
+    assert "from modelscope deepseek-ai/DeepSeek-V3, no fixed revision" in lines
+    assert any(line.startswith("unverified  sampling:") for line in lines)
+    assert any(line.startswith("unverified: licence:") for line in lines)
+    assert len(lines) == len([*dict.fromkeys(lines)]), "nothing is said twice"
