@@ -90,7 +90,7 @@ def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Pat
 
     found = load.find_recipes(home, recipe_paths)
     if recipe_path := found.get(text.lower()):
-        return _from_recipe(load.read_recipe(recipe_path), recipe_path, variant, home)
+        return from_recipe(load.read_recipe(recipe_path), recipe_path, variant, home)
     if path.exists():
         return _from_directory(path, variant)
     if "/" not in text:
@@ -140,7 +140,7 @@ def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Pa
             # Another recipe's mistake is no reason not to find this one; `selfhost recipe ls` tells it.
             continue
         if (recipe.hub_id or "").lower() == text.lower():
-            return _from_recipe(recipe, path, variant, home)
+            return from_recipe(recipe, path, variant, home)
     if near := load.nearest_names(text, found):
         raise UsageError(
             "model.unknown_hub_id_near", name=text, count=len(found), nearest=", ".join(near), suggestion=near[0]
@@ -148,7 +148,12 @@ def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Pa
     raise UsageError("model.unknown_hub_id", name=text, count=len(found))
 
 
-def _from_recipe(recipe: Recipe, path: Path, variant_name: str | None, home: Home) -> ResolvedModel:
+def from_recipe(recipe: Recipe, path: Path, variant_name: str | None, home: Home) -> ResolvedModel:
+    """The model of a recipe, with all its variants; `path` is the recipe's file, for what lies beside it.
+
+    Raises UsageError for a variant it does not have or a config that cannot be understood, NoError for an architecture
+    or quantization that is not known.
+    """
     wanted = recipe.variant(variant_name).name
     variants = tuple(_of_recipe(recipe, path, variant, home) for variant in recipe.variants)
     (chosen,) = (variant for variant in variants if variant.variant == wanted)

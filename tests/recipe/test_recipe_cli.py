@@ -126,8 +126,8 @@ def test_ls_of_what_fits_as_json_has_the_same(capsys):
     assert code == 0
     assert "deepseek-v3" not in found
     assert found["qwen2.5-7b"]["verdicts"]["awq-int4"] == "fits"
-    assert "bf16" not in found["qwen2.5-32b"]["matching_variants"]
-    assert found["qwen2.5-32b"]["verdicts"]["bf16"] == "does_not_fit"
+    assert "bf16" not in found["qwen2.5-14b"]["matching_variants"]
+    assert found["qwen2.5-14b"]["verdicts"]["bf16"] == "does_not_fit"
 
 
 def test_ls_on_hardware_that_is_not_known(capsys):
