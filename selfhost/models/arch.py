@@ -8,51 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.messages import Message
+from selfhost.models.families import FAMILIES
 from selfhost.quant.schemes import quantization_from_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from selfhost.models.families import Family
     from selfhost.quant.schemes import Quantization
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Family:
-    """What an architecture class does beyond the common decoder; one row for each class."""
-
-    qkv_bias: bool | None = None
-    """None: the config's `attention_bias` decides."""
-    qk_norm: str | None = None
-    """`head`: a weight per head dimension for q and k; `full`: over all heads; `config`: `use_qk_norm` decides."""
-    norms_per_layer: int = 2
-    """Norms of the hidden size in a layer."""
-    mla: bool = False
-    moe: bool = False
-    router_dtype_bytes: int | None = None
-    """Of the router gate in the engine; None: the model's."""
-    partial_rotary_factor: float = 1.0
-    embeddings_on_all_stages: bool = False
-    """Qwen3-MoE builds embedding and head on every pipeline stage (vLLM 0.32 models/qwen3_moe.py)."""
-    transformers_backend: bool = False
-    """Not among the engine's own models: runs through its Transformers backend (models/transformers/)."""
-
-
-FAMILIES: dict[str, Family] = {
-    "LlamaForCausalLM": Family(qkv_bias=None),
-    "Qwen2ForCausalLM": Family(qkv_bias=True),
-    "Qwen3ForCausalLM": Family(qk_norm="head"),
-    "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, embeddings_on_all_stages=True),
-    "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV32ForCausalLM": Family(mla=True, moe=True),
-    "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
-    "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
-    "Glm4MoeForCausalLM": Family(qk_norm="config", moe=True, router_dtype_bytes=4, partial_rotary_factor=0.5),
-    "MiniMaxM2ForCausalLM": Family(qk_norm="full", moe=True, router_dtype_bytes=4),
-}
-"""Architectures whose tensors selfhost knows. Source of each row: the class in vLLM 0.32 model_executor/models/."""
+_LARGEST = 1 << 32
+_MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,22 +112,31 @@ class _Reader:
 
     def integer(self, key: str, *aliases: str, default: int | None = None, minimum: int = 1) -> int:
         """A whole number of at least `minimum`; `default` when absent or null, a problem when there is none."""
-        value = next((self._config[k] for k in (key, *aliases) if self._config.get(k) is not None), None)
+        name = next((k for k in (key, *aliases) if self._config.get(k) is not None), key)
+        value = self._config.get(name)
         if value is None:
             if default is None:
                 self.problems.append(Message("arch.key_missing", {"key": key}))
             return minimum if default is None else default
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < 1 << 40:
-            self.bad(key, value, f"a whole number from {minimum}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= _LARGEST:
+            self.bad(name, value, f"a whole number from {minimum} to {_LARGEST}")
             return minimum
         return value
 
-    def flag(self, key: str, *, default: bool) -> bool:
-        """A boolean."""
+    def number(self, key: str, default: float, *sections: Mapping[str, Any]) -> float:
+        """A positive number from the first section that has it, the config itself being the last."""
+        value = next((part[key] for part in (*sections, self._config) if part.get(key) is not None), default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
+            self.bad(key, value, "a positive number")
+            return default
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        """A boolean; absent means false."""
         value = self._config.get(key)
         if value is not None and not isinstance(value, bool):
             self.bad(key, value, "true or false")
-        return default if value is None else bool(value)
+        return value is True
 
     def section(self, key: str) -> Mapping[str, Any]:
         """A nested object; empty when absent."""
@@ -169,9 +145,17 @@ class _Reader:
             self.bad(key, value, "an object")
         return value if isinstance(value, dict) else {}
 
+    def numbers(self, key: str) -> frozenset[int]:
+        """A list of whole numbers; empty when absent."""
+        value = self._config.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(x, int) for x in value)):
+            self.bad(key, value, "a list of whole numbers")
+            return frozenset()
+        return frozenset(value or ())
+
     def bad(self, key: str, found: object, expected: str) -> None:
         """Note a value that cannot be."""
-        self.problems.append(Message("arch.bad_value", {"key": key, "found": repr(found), "expected": expected}))
+        self.problems.append(Message("arch.bad_value", {"key": key, "found": repr(found)[:80], "expected": expected}))
 
     def check(self, key: str, value: int, expected: str, *, good: bool) -> None:
         """A relation between values that are well-formed by themselves."""
@@ -188,11 +172,12 @@ def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
     """As `ModelArch.from_config`."""
     names = config.get("architectures")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise UsageError("arch.no_architecture", found=repr(names))
+        raise UsageError("arch.no_architecture", found=repr(names)[:80])
     architecture = next((name for name in names if name in FAMILIES), None)
     if architecture is None:
-        nearest = difflib.get_close_matches(names[0], FAMILIES, 3) or sorted(FAMILIES)
-        raise NoError("arch.unsupported", architecture=names[0], nearest=", ".join(nearest))
+        first = names[0][:80]
+        nearest = difflib.get_close_matches(first, FAMILIES, 3) or sorted(FAMILIES)
+        raise NoError("arch.unsupported", architecture=first, nearest=", ".join(nearest))
     text = _text_config(config)
     reader = _Reader(text)
     arch = _read(reader, text, architecture, tuple(names))
@@ -204,114 +189,120 @@ def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
 
 def _read(reader: _Reader, config: Mapping[str, Any], architecture: str, names: tuple[str, ...]) -> ModelArch:
     family = FAMILIES[architecture]
-    hidden, heads = reader.integer("hidden_size"), reader.integer("num_attention_heads")
-    layers = reader.integer("num_hidden_layers")
-    mla = _mla(reader) if family.mla else {}
-    head_dim = reader.integer("head_dim", default=0 if mla else max(1, hidden // heads), minimum=0 if mla else 1)
-    if not mla and config.get("head_dim") is None:
-        reader.check("hidden_size", hidden, f"a multiple of the {heads} heads", good=hidden % heads == 0)
-    kv_heads = reader.integer("num_key_value_heads", default=heads)
-    reader.check("num_key_value_heads", kv_heads, f"a divisor of the {heads} heads", good=heads % kv_heads == 0)
+    hidden, layers = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
+    reader.check("num_hidden_layers", layers, f"at most {_MOST_LAYERS}", good=layers <= _MOST_LAYERS)
+    attention = _latent(reader) if family.mla else _grouped(reader, family, hidden)
+    moe = _moe(reader, config, family, min(layers, _MOST_LAYERS)) if family.moe else {}
+    all_sparse = len(moe.get("moe_layers", ())) == layers
+    dense_width = 0 if family.moe_only else reader.integer("intermediate_size", default=0 if all_sparse else None)
     # `rope_parameters` since transformers 5, `rope_scaling` before.
     rope = {**reader.section("rope_scaling"), **reader.section("rope_parameters")}
-    max_position = reader.integer("max_position_embeddings")
-    bias = reader.flag("attention_bias", default=False)
-    qkv_bias = bias if family.qkv_bias is None else family.qkv_bias
+    if "rotary_dim" not in attention:
+        attention["rotary_dim"] = _rotary_dim(reader, family, rope, attention["head_dim"])
+    kind = rope.get("rope_type") or rope.get("type") or "default"
     return ModelArch(
         architecture=architecture,
         architectures=names,
         model_type=str(config.get("model_type", "")),
         hidden_size=hidden,
         num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        head_dim=mla["qk_nope_head_dim"] + mla["qk_rope_head_dim"] if mla else head_dim,
-        intermediate_size=_dense_width(reader, family),
+        intermediate_size=dense_width,
         vocab_size=reader.integer("vocab_size"),
-        tie_word_embeddings=reader.flag("tie_word_embeddings", default=False),
-        max_position_embeddings=max_position,
+        tie_word_embeddings=reader.flag("tie_word_embeddings"),
+        max_position_embeddings=reader.integer("max_position_embeddings"),
         torch_dtype=_dtype(reader, config),
-        qkv_bias=qkv_bias,
-        o_bias=bias and architecture == "LlamaForCausalLM",
-        mlp_bias=reader.flag("mlp_bias", default=False),
-        qk_norm=_qk_norm(reader, family),
-        rotary_dim=mla["qk_rope_head_dim"] if mla else _rotary_dim(config, family, rope, head_dim),
-        rope_type=str(rope.get("rope_type") or rope.get("type") or "default"),
-        rope_factor=float(rope.get("factor") or 1.0),
-        original_max_position_embeddings=rope.get("original_max_position_embeddings"),
-        **mla,
-        **(_moe(reader, config, architecture, layers) if family.moe else {}),
+        mlp_bias=reader.flag("mlp_bias"),
+        rope_type=str(kind),
+        rope_factor=reader.number("factor", 1.0, rope),
+        original_max_position_embeddings=int(reader.number("original_max_position_embeddings", 0.5, rope)) or None,
+        **attention,
+        **moe,
         num_nextn_predict_layers=reader.integer("num_nextn_predict_layers", default=0, minimum=0),
         quantization=quantization_from_config(config),
     )
 
 
-def _dense_width(reader: _Reader, family: Family) -> int:
-    return reader.integer("intermediate_size", default=0 if family.moe else None, minimum=0 if family.moe else 1)
-
-
 def _dtype(reader: _Reader, config: Mapping[str, Any]) -> str:
     dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
-    if dtype not in DTYPE_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         reader.bad("torch_dtype", dtype, " or ".join(DTYPE_BYTES))
         return "bfloat16"
-    return str(dtype)
+    return dtype
 
 
-def _qk_norm(reader: _Reader, family: Family) -> str | None:
-    if family.qk_norm != "config":
-        return family.qk_norm
-    return "head" if reader.flag("use_qk_norm", default=False) else None
+def _rotary_dim(reader: _Reader, family: Family, rope: Mapping[str, Any], head_dim: int) -> int:
+    share = reader.number("partial_rotary_factor", family.partial_rotary_factor, rope)
+    return reader.integer("rotary_dim", default=int(head_dim * share))
 
 
-def _rotary_dim(config: Mapping[str, Any], family: Family, rope: Mapping[str, Any], head_dim: int) -> int:
-    if config.get("rotary_dim") is not None:
-        return int(config["rotary_dim"])
-    factor = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or family.partial_rotary_factor
-    return int(head_dim * float(factor))
-
-
-def _mla(reader: _Reader) -> dict[str, Any]:
+def _grouped(reader: _Reader, family: Family, hidden: int) -> dict[str, Any]:
+    heads = reader.integer("num_attention_heads")
+    head_dim = reader.integer("head_dim", default=0)
+    if not head_dim:
+        reader.check("hidden_size", hidden, f"a multiple of the {heads} heads", good=hidden % heads == 0)
+        head_dim = max(1, hidden // heads)
+    kv_heads = reader.integer("num_key_value_heads", default=heads)
+    reader.check("num_key_value_heads", kv_heads, f"a divisor of the {heads} heads", good=heads % kv_heads == 0)
+    bias = reader.flag("attention_bias")
+    qk_norm = family.qk_norm
+    if qk_norm == "config":
+        qk_norm = "head" if reader.flag("use_qk_norm") else None
     return {
-        "q_lora_rank": reader.integer("q_lora_rank", default=0, minimum=0),
-        "kv_lora_rank": reader.integer("kv_lora_rank"),
-        "qk_nope_head_dim": reader.integer("qk_nope_head_dim"),
-        "qk_rope_head_dim": reader.integer("qk_rope_head_dim"),
-        "v_head_dim": reader.integer("v_head_dim"),
-        "index_topk": reader.integer("index_topk", default=0, minimum=0),
-        "index_n_heads": reader.integer("index_n_heads", default=0, minimum=0),
-        "index_head_dim": reader.integer("index_head_dim", default=0, minimum=0),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "qkv_bias": bias if family.qkv_bias is None else family.qkv_bias,
+        "o_bias": bias and family.o_bias,
+        "qk_norm": qk_norm,
     }
 
 
-def _moe(reader: _Reader, config: Mapping[str, Any], architecture: str, layers: int) -> dict[str, Any]:
+def _latent(reader: _Reader) -> dict[str, Any]:
+    heads = reader.integer("num_attention_heads")
+    nope, rope = reader.integer("qk_nope_head_dim"), reader.integer("qk_rope_head_dim")
+    topk = reader.integer("index_topk", default=0, minimum=0)
+    indexer = None if topk else 0
+    return {
+        "num_attention_heads": heads,
+        "num_key_value_heads": reader.integer("num_key_value_heads", default=heads),
+        "head_dim": nope + rope,
+        "rotary_dim": rope,
+        # Sparse attention indexes the compressed queries.
+        "q_lora_rank": reader.integer("q_lora_rank", default=indexer),
+        "kv_lora_rank": reader.integer("kv_lora_rank"),
+        "qk_nope_head_dim": nope,
+        "qk_rope_head_dim": rope,
+        "v_head_dim": reader.integer("v_head_dim"),
+        "index_topk": topk,
+        "index_n_heads": reader.integer("index_n_heads", default=indexer),
+        "index_head_dim": reader.integer("index_head_dim", default=indexer),
+    }
+
+
+def _moe(reader: _Reader, config: Mapping[str, Any], family: Family, layers: int) -> dict[str, Any]:
     experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts")
-    width = reader.integer(
-        "moe_intermediate_size", *(("intermediate_size",) if architecture == "MiniMaxM2ForCausalLM" else ())
-    )
-    shared = reader.integer("n_shared_experts", default=0, minimum=0)
-    correction = architecture in ("Glm4MoeForCausalLM", "MiniMaxM2ForCausalLM") or (
-        config.get("topk_method") == "noaux_tc"
-    )
+    width = reader.integer("intermediate_size" if family.moe_only else "moe_intermediate_size")
+    shared = reader.integer("n_shared_experts", default=0, minimum=0) * width
+    chosen = reader.integer("num_experts_per_tok")
+    reader.check("num_experts_per_tok", chosen, f"at most the {experts} experts", good=chosen <= experts)
     return {
         "num_experts": experts,
-        "num_experts_per_tok": reader.integer("num_experts_per_tok"),
+        "num_experts_per_tok": chosen,
         "moe_intermediate_size": width,
-        "shared_expert_intermediate_size": shared * width,
-        "moe_layers": _moe_layers(reader, config, layers),
-        "expert_bias": correction,
+        "shared_expert_intermediate_size": shared,
+        "moe_layers": _moe_layers(reader, layers),
+        "expert_bias": family.expert_correction or config.get("topk_method") == "noaux_tc",
     }
 
 
-def _moe_layers(reader: _Reader, config: Mapping[str, Any], layers: int) -> tuple[int, ...]:
+def _moe_layers(reader: _Reader, layers: int) -> tuple[int, ...]:
     """Layers with experts, by `first_k_dense_replace` and `moe_layer_freq` or `decoder_sparse_step`."""
     first = reader.integer("first_k_dense_replace", default=0, minimum=0)
-    every = config.get("moe_layer_freq")
-    every = every if isinstance(every, int) and every > 0 else 1
+    every = reader.integer("moe_layer_freq", default=1)
     step = reader.integer("decoder_sparse_step", default=1)
-    dense = config.get("mlp_only_layers") or ()
+    dense = reader.numbers("mlp_only_layers")
     return tuple(
         layer
-        for layer in range(min(layers, 100_000))
+        for layer in range(layers)
         if layer >= first and layer % every == 0 and (layer + 1) % step == 0 and layer not in dense
     )

@@ -6,19 +6,15 @@ Sources: config/parallel.py and config/model.py (heads), layers/linear.py and la
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
-from selfhost.models.parts import Cut, Linear
-from selfhost.models.tensors import LayerKind, Ranks, cut_linear, is_quantized, layer_parts, padded_vocab
+from selfhost.models.parts import Cut, LayerKind, Linear, is_quantized, layer_parts
+from selfhost.models.tensors import Ranks, padded_vocab, refined_block
 from selfhost.quant.schemes import Format
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
-
-_SMALLEST_EXPERT_BLOCK = 32
-"""Scales of experts are refined down to blocks of this size; below, no kernel serves them."""
 
 
 def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False) -> list[Message]:
@@ -65,32 +61,42 @@ def _experts(arch: ModelArch, ranks: Ranks) -> list[Message]:
 
 def _width(arch: ModelArch, part: Linear, ranks: Ranks) -> list[Message]:
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
-    if part.cut in (Cut.WHOLE, Cut.QKV):
-        return []
-    expert = part.copies > 1
-    if expert and ranks.ep:
-        return []
-    divisor = ranks.expert_ranks if expert else ranks.tp
+    divisor = _divisor(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
     if width % divisor:
-        return [Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})]
-    if divisor == 1 or not is_quantized(arch, part):
+        # Heads that cannot be divided are told as heads.
+        problem = Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})
+        return [] if part.cut is Cut.QKV else [problem]
+    if arch.quantization is None or not is_quantized(arch, part):
         return []
-    rows, columns = cut_linear(part, ranks)
-    return _scales(arch, part, columns if part.cut is Cut.ROW else rows // len(part.outputs))
-
-
-def _scales(arch: ModelArch, part: Linear, per_rank: int) -> list[Message]:
-    """Whether blocks and groups that share a scale stay whole when a layer is cut to `per_rank`."""
-    quantization = arch.quantization
-    if quantization is None:
-        return []
-    if quantization.format is Format.FP8_BLOCK and quantization.block is not None:
-        block = quantization.block[1 if part.cut is Cut.ROW else 0]
-        refined = part.copies > 1 and math.gcd(block, per_rank, arch.hidden_size) >= _SMALLEST_EXPERT_BLOCK
-        if per_rank % block and not refined:
-            return [Message("arch.layout_block", {"part": part.name, "width": per_rank, "block": block})]
-    group = quantization.group_size
-    if group and part.cut is Cut.ROW and per_rank % group:
-        return [Message("arch.layout_group", {"part": part.name, "width": per_rank, "group": group})]
+    if arch.quantization.format is Format.FP8_BLOCK and arch.quantization.block is not None:
+        return _blocks(arch, part, ranks, arch.quantization.block)
+    group = arch.quantization.group_size
+    if group and part.cut is Cut.ROW and width // divisor % group:
+        return [Message("arch.layout_group", {"part": part.name, "width": width // divisor, "group": group})]
     return []
+
+
+def _divisor(part: Linear, ranks: Ranks) -> int:
+    if part.is_expert:
+        return 1 if ranks.ep else ranks.expert_ranks
+    return 1 if part.cut is Cut.WHOLE else ranks.tp
+
+
+def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, block: tuple[int, int]) -> list[Message]:
+    """Blocks that share a scale must not straddle ranks or merged matrices; those of experts may be refined.
+
+    Source: layers/quantization/utils/fp8_utils.py `validate_fp8_block_shape`, which lets the last of several merged
+    matrices that are not cut have any height.
+    """
+    divisor = _divisor(part, ranks)
+    if part.cut is Cut.ROW:
+        widths, size = ([part.inputs // divisor] if divisor > 1 or part.is_expert else []), block[1]
+    else:
+        shared = min(divisor, part.kv_heads) if part.cut is Cut.QKV else divisor
+        widths = [part.outputs[0] // divisor, *(out // shared for out in part.outputs[1:])]
+        widths, size = (widths if divisor > 1 else widths[:-1]), block[0]
+    if part.is_expert and widths:
+        size = (refined_block(arch, widths[0]) or block)[0]
+    found = [width for width in widths if width % size][:1]
+    return [Message("arch.layout_block", {"part": part.name, "width": width, "block": size}) for width in found]

@@ -23,6 +23,13 @@ class Cut(StrEnum):
     """Query heads are divided; KV heads too, or replicated when there are fewer of them than ranks."""
 
 
+class LayerKind(StrEnum):
+    """What follows the attention of a layer."""
+
+    DENSE = "dense"
+    MOE = "moe"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Linear:
     """A matrix, or several of equal shape (`copies`: experts)."""
@@ -36,13 +43,16 @@ class Linear:
     quantizable: bool = True
     itemsize: int | None = None
     """Bytes of an element in the engine when it is not the model's dtype."""
-    stored_itemsize: int | None = None
-    """The same in the checkpoint."""
     copies: int = 1
     kv_heads: int = 0
     shared_expert: bool = False
     parts: tuple[str, ...] = ()
     """Names in the checkpoint of what is merged here, when they differ from `name`."""
+
+    @property
+    def is_expert(self) -> bool:
+        """Whether this is the matrices of the routed experts."""
+        return self.copies > 1
 
     @property
     def checkpoint_names(self) -> tuple[str, ...]:
@@ -58,6 +68,8 @@ class Vector:
     name: str
     size: int
     cut: Cut = Cut.WHOLE
+    at_most: int | None = None
+    """Pieces it can be cut into; with more ranks, some hold the same piece."""
     itemsize: int | None = None
     stored_itemsize: int | None = None
     trained: bool = True
@@ -101,7 +113,7 @@ def _grouped_attention(arch: ModelArch) -> list[Part]:
     if arch.qk_norm == "full":
         parts += [
             Vector(name="self_attn.q_norm", size=width, cut=Cut.COLUMN),
-            Vector(name="self_attn.k_norm", size=kv_width, cut=Cut.COLUMN),
+            Vector(name="self_attn.k_norm", size=kv_width, cut=Cut.COLUMN, at_most=arch.num_key_value_heads),
         ]
     return parts
 
@@ -188,6 +200,11 @@ def mlp_parts(arch: ModelArch, prefix: str, width: int, *, shared_expert: bool =
     ]
 
 
+def _leaves_out_routers(arch: ModelArch) -> bool:
+    """GPTQ and AWQ leave the router out without saying so; the engine sees it from the files (auto_gptq.py)."""
+    return arch.quantization is not None and arch.quantization.method in ("gptq", "awq")
+
+
 def expert_parts(arch: ModelArch) -> list[Part]:
     """Router, routed experts and shared experts of one layer."""
     hidden, width = arch.hidden_size, arch.moe_intermediate_size
@@ -197,7 +214,7 @@ def expert_parts(arch: ModelArch) -> list[Part]:
             outputs=(arch.num_experts,),
             inputs=hidden,
             cut=Cut.WHOLE,
-            quantizable=False,
+            quantizable=arch.family.router_quantizable and not _leaves_out_routers(arch),
             itemsize=arch.family.router_dtype_bytes,
         ),
         Linear(
@@ -225,3 +242,16 @@ def expert_parts(arch: ModelArch) -> list[Part]:
     if arch.shared_expert_intermediate_size:
         parts += mlp_parts(arch, "mlp.shared_experts", arch.shared_expert_intermediate_size, shared_expert=True)
     return parts
+
+
+def layer_parts(arch: ModelArch, kind: LayerKind) -> list[Part]:
+    """Everything a decoder layer holds, uncut."""
+    parts = [*norm_parts(arch), *attention_parts(arch)]
+    return parts + (expert_parts(arch) if kind is LayerKind.MOE else mlp_parts(arch, "mlp", arch.intermediate_size))
+
+
+def is_quantized(arch: ModelArch, part: Linear) -> bool:
+    """Whether a linear layer is stored in the checkpoint's quantized format."""
+    if arch.quantization is None or not part.quantizable:
+        return False
+    return all(arch.quantization.applies_to(f"model.layers.0.{name}") for name in part.checkpoint_names)

@@ -4,17 +4,18 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: speculative decoding (MTP layers stay on disk), LoRA, vision towers, kernel-specific repacking.
+Not covered here: speculative decoding (MTP layers stay on disk), LoRA, vision towers, and what single kernels change:
+padding of narrow layers and wider scales of FP8 under Marlin, the zero points of symmetric GPTQ that Machete keeps.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from selfhost.models.parts import Cut, Linear, Vector, attention_parts, expert_parts, mlp_parts, norm_parts
+from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
+from selfhost.models.parts import Cut, LayerKind, Linear, Vector, is_quantized, layer_parts
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
@@ -23,16 +24,12 @@ if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.parts import Part
 
+__all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
+
 _VOCAB_PADDING = 64
 _LARGE_BYTES = 20 * MIB
 _SEGMENT_BYTES = 2 * MIB
-
-
-class LayerKind(StrEnum):
-    """What follows the attention of a layer."""
-
-    DENSE = "dense"
-    MOE = "moe"
+_FINEST_BLOCK = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,12 +128,6 @@ def _layer_counts(arch: ModelArch, ranks: Ranks) -> dict[LayerKind, int]:
     return {LayerKind.DENSE: len(held) - moe, LayerKind.MOE: moe}
 
 
-def layer_parts(arch: ModelArch, kind: LayerKind) -> list[Part]:
-    """Everything a decoder layer holds, uncut."""
-    parts = [*norm_parts(arch), *attention_parts(arch)]
-    return parts + (expert_parts(arch) if kind is LayerKind.MOE else mlp_parts(arch, "mlp", arch.intermediate_size))
-
-
 def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
     for kind, count in _layer_counts(arch, ranks).items():
@@ -148,13 +139,13 @@ def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     rows, dtype = padded_vocab(arch) // ranks.tp, arch.dtype_bytes
     shape = (rows, arch.hidden_size)
-    everywhere = arch.family.embeddings_on_all_stages
+    everywhere = arch.family.ends_on_all_stages
     tied = arch.tie_word_embeddings
     if ranks.is_first or everywhere or (tied and ranks.is_last):
         yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
     if (ranks.is_last or everywhere) and not tied:
         yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
-    if ranks.is_last:
+    if ranks.is_last or everywhere:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
@@ -169,20 +160,23 @@ def _rotary(arch: ModelArch) -> TensorGroup:
     rows = arch.max_position_embeddings
     if arch.rope_type in ("yarn", "deepseek_yarn") and arch.original_max_position_embeddings:
         rows = int(arch.original_max_position_embeddings * arch.rope_factor)
-    shape = (rows, arch.rotary_dim)
-    return TensorGroup(name="rotary_emb", count=1, shape=shape, bytes_each=rows * arch.rotary_dim * arch.dtype_bytes)
+    elif arch.rope_type in ("linear", "dynamic"):
+        rows = int(rows * arch.rope_factor)
+    # The indexer of sparse attention has its own, which pairs the dimensions another way.
+    count = 2 if arch.index_topk else 1
+    size = rows * arch.rotary_dim * arch.dtype_bytes
+    return TensorGroup(name="rotary_emb", count=count, shape=(rows, arch.rotary_dim), bytes_each=size)
 
 
 def _cut(arch: ModelArch, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
     if isinstance(part, Vector):
-        size = part.size // ranks.tp if part.cut is Cut.COLUMN else part.size
+        pieces = min(ranks.tp, part.at_most or ranks.tp) if part.cut is Cut.COLUMN else 1
+        size = part.size // pieces
         yield TensorGroup(name=part.name, count=count, shape=(size,), bytes_each=size * _itemsize(arch, part))
         return
     rows, columns = cut_linear(part, ranks)
-    copies = part.copies
-    if part.copies > 1 and ranks.ep:
-        copies = math.ceil(part.copies / ranks.expert_ranks)
-    shape = (copies, rows, columns) if part.copies > 1 else (rows, columns)
+    copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
+    shape = (copies, rows, columns) if part.is_expert else (rows, columns)
     for tensor, size in _linear_tensors(arch, part, rows, columns).items():
         yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
     if part.bias:
@@ -191,14 +185,13 @@ def _cut(arch: ModelArch, part: Part, ranks: Ranks, count: int) -> Iterator[Tens
     if part.name == "self_attn.kv_b_proj" and is_quantized(arch, part):
         # After loading, W_UK and W_UV are kept once more, de-quantized (layers/attention/mla_attention.py).
         yield TensorGroup(name="self_attn.W_UK_W_UV", count=count, shape=(rows, columns), bytes_each=rows * columns * 2)
+    if part.name == "mlp.experts.w13" and ranks.ep and ranks.expert_ranks > 1:
+        # Which expert is where (layers/fused_moe/expert_map_manager.py).
+        yield TensorGroup(name="mlp.experts.expert_map", count=count, shape=(part.copies,), bytes_each=4 * part.copies)
 
 
 def _itemsize(arch: ModelArch, part: Part) -> int:
     return part.itemsize or arch.dtype_bytes
-
-
-def _stored_itemsize(arch: ModelArch, part: Part) -> int:
-    return arch.dtype_bytes if part.stored_itemsize is None else part.stored_itemsize
 
 
 def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
@@ -209,7 +202,7 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
         shared = max(1, min(ranks.tp, part.kv_heads))
         return q // ranks.tp + (k + v) // shared, columns
     tp = ranks.tp
-    if part.copies > 1:
+    if part.is_expert:
         tp = 1 if ranks.ep else ranks.expert_ranks
     elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1:
         tp = 1  # sequence-parallel experts replicate the shared one (config/parallel.py use_sequence_parallel_moe)
@@ -220,73 +213,28 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
     return rows, columns
 
 
-def is_quantized(arch: ModelArch, part: Linear) -> bool:
-    """Whether a linear layer is stored in the checkpoint's quantized format."""
-    if arch.quantization is None or not part.quantizable:
-        return False
-    return all(arch.quantization.applies_to(f"model.layers.0.{name}") for name in part.checkpoint_names)
-
-
 def _linear_tensors(arch: ModelArch, part: Linear, rows: int, columns: int) -> dict[str, int]:
-    if arch.quantization is not None and is_quantized(arch, part):
-        return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs))
-    return {"weight": rows * columns * _itemsize(arch, part)}
+    if arch.quantization is None or not is_quantized(arch, part):
+        return {"weight": rows * columns * _itemsize(arch, part)}
+    block = None
+    if part.is_expert:
+        block = refined_block(arch, columns if part.cut is Cut.ROW else rows // len(part.outputs))
+    return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+
+
+def refined_block(arch: ModelArch, width: int) -> tuple[int, int] | None:
+    """Block of the scales of experts of `width` per rank when the checkpoint's block does not divide it.
+
+    The checkpoint's own when there is none that is fine enough: at least 32 (layers/fused_moe/oracle/fp8.py).
+    Check: blocks of 128, width 192 -> (64, 64).
+    """
+    block = arch.quantization.block if arch.quantization else None
+    if block is None or not any(width % size for size in block):
+        return block
+    finer = math.gcd(*block, width, arch.hidden_size)
+    return (finer, finer) if finer >= _FINEST_BLOCK else block
 
 
 def padded_vocab(arch: ModelArch) -> int:
     """Rows of the embedding: the vocabulary rounded up to 64 (layers/vocab_parallel_embedding.py)."""
     return -(-arch.vocab_size // _VOCAB_PADDING) * _VOCAB_PADDING
-
-
-def _layer_elements(arch: ModelArch, kind: LayerKind) -> int:
-    total = 0
-    for part in layer_parts(arch, kind):
-        if isinstance(part, Vector):
-            total += part.size if part.trained else 0
-        else:
-            total += part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
-    return total
-
-
-def parameter_count(arch: ModelArch) -> int:
-    """Parameters of the model without its layers of multi-token prediction; tied embeddings count once.
-
-    Check: Qwen2.5-0.5B -> 494_032_768.
-    """
-    whole = Ranks()
-    counts = _layer_counts(arch, whole)
-    embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    layers = sum(count * _layer_elements(arch, kind) for kind, count in counts.items() if count)
-    return embeddings + arch.hidden_size + layers
-
-
-def checkpoint_bytes(arch: ModelArch) -> int:
-    """Bytes of the tensors on disk, layers of multi-token prediction included.
-
-    A multi-token layer holds a decoder layer with experts, its own copies of embedding and head, a projection of
-    2 * hidden to hidden and three norms. Check: DeepSeek-V3 -> 688.6 GB.
-    """
-    whole, dtype = Ranks(), arch.dtype_bytes
-    layers = dict(_layer_counts(arch, whole))
-    embeddings = arch.vocab_size * arch.hidden_size * dtype
-    total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
-    if extra := arch.num_nextn_predict_layers:
-        kind = LayerKind.MOE if arch.is_moe else LayerKind.DENSE
-        layers[kind] += extra
-        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
-    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items() if count)
-
-
-def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
-    total = 0
-    for part in layer_parts(arch, kind):
-        if isinstance(part, Vector):
-            total += part.size * _stored_itemsize(arch, part)
-            continue
-        rows, columns = sum(part.outputs), part.inputs
-        if arch.quantization is not None and is_quantized(arch, part):
-            matrix = sum(sum(arch.quantization.linear_tensors(out, columns).values()) for out in part.outputs)
-        else:
-            matrix = rows * columns * _stored_itemsize(arch, part)
-        total += part.copies * matrix + (rows * arch.dtype_bytes if part.bias else 0)
-    return total

