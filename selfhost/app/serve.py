@@ -118,7 +118,9 @@ def server_name(given: str | None, model: str) -> str:
     >>> server_name(None, "Qwen2.5-7B Instruct")
     'qwen2.5-7b-instruct'
     """
-    name = given if given is not None else re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")[:63]
+    # A name in another script leaves nothing over.
+    made = re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")[:63] or "model"
+    name = made if given is None else given
     if not _NAME.fullmatch(name):
         raise UsageError("serve.bad_name", name=name)
     return name

@@ -179,6 +179,7 @@ def test_only_remedies_elsewhere_lead_to_a_plan(here, tools):
     [
         (None, "Qwen2.5-7B Instruct", "qwen2.5-7b-instruct"),
         (None, "../models/.hidden", "models-.hidden"),
+        (None, "模型", "model"),
         ("my.server-1", "x", "my.server-1"),
     ],
 )
