@@ -98,6 +98,7 @@ def _group(members: Iterable[Accelerator]) -> Hardware:
         visible_memory_bytes=visible,
         assumed=False,
         free_memory_bytes=tuple(visible - (member.used_bytes or 0) for member in members),
+        device_indices=() if first.mig else tuple(member.index for member in members),
     )
 
 

@@ -105,6 +105,10 @@ def environment(plan: Plan) -> dict[str, str]:
     if nodes_used(plan.hardware, plan.layout) == 1:
         # Otherwise the engine finds its own address by a connection to a public name server.
         values["VLLM_HOST_IP"] = "127.0.0.1"
+    if indices := plan.hardware.device_indices[: plan.layout.world_size]:
+        # Otherwise the engine takes the first it sees, which may be of another kind than those that were planned for.
+        values["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        values["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, indices))
     ranks = plan.layout.tensor_parallel_size * plan.layout.pipeline_parallel_size
     if plan.hardware.device.platform is Platform.CPU and ranks > 1:
         # The engine binds one rank per NUMA node and refuses more ranks than nodes; unbound, any number starts.

@@ -66,7 +66,9 @@ class Hardware:
     assumed: bool = True
     """True for `--on`, False for what was detected here."""
     free_memory_bytes: tuple[int, ...] = ()
-    """What other processes leave of each device that was found, in the engine's order; empty: not known, or all."""
+    """What other processes leave of each device that was found, in the order of `device_indices`; empty: not known."""
+    device_indices: tuple[int, ...] = ()
+    """Of devices that were found, as the vendor's tool counts them; empty when only supposed, and for MIG slices."""
 
     @property
     def device_count(self) -> int:

@@ -117,10 +117,10 @@ def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
     short = [number for number, left in enumerate(free) if left < budget_bytes]
     if not short:
         return None
-    left = min(free)
+    left, names = min(free), hardware.device_indices or range(len(free))
     return text(
         "plan.in_use",
-        devices=", ".join(str(number) for number in short),
+        devices=", ".join(str(names[number]) for number in short),
         used=format_bytes(hardware.visible_memory_bytes - left),
         left=format_bytes(left),
         budget=format_bytes(budget_bytes),

@@ -63,8 +63,8 @@ def test_json_is_the_contract(model):
 
 
 def test_options_that_the_figures_leave_out_are_named(model):
-    note = "handed to the engine, not counted in these figures: --dtype float32 --enable-lora"
-    plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--dtype", "float32", "--enable-lora").stdout)
+    note = "handed to the engine, not counted in these figures: --enable-lora"
+    plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--enable-lora").stdout)
     assert plan["reasons"][-1] == note
     plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--max-model-len", "1024").stdout)
     assert plan["settings"]["max_model_len"] == 1024
