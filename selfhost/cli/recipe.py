@@ -121,11 +121,12 @@ def lint_recipes(
     if as_json:
         body = {"errors": errors, "warnings": warnings, "unreadable": unreadable}
         output.write_json({"schema_version": 1, **body, "recipes": [file.as_dict() for file in linted]})
+    hinted: set[str] = set()
     for file in linted:
         if file.unreadable is not None:
             output.print_message(file.unreadable)
         elif not as_json:
-            _print_findings(file)
+            _print_findings(file, hinted)
     clean = not (errors or warnings)
     output.note(
         text("lint.clean", count=len(linted) - unreadable)
@@ -138,12 +139,15 @@ def lint_recipes(
         raise typer.Exit(ExitCode.NO)
 
 
-def _print_findings(file: LintedFile) -> None:
+def _print_findings(file: LintedFile, hinted: set[str]) -> None:
+    """One line each, with the figures; what to do about a kind of finding is said once."""
     from selfhost.cli import output
     from selfhost.messages import text
 
     for finding in file.findings:
         severity, message = finding.severity.value, finding.message
         output.write(text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what))
-        for line in (*message.why.splitlines(), *(f"hint: {line}" for line in message.hint.splitlines())):
+        hints = () if message.id in hinted else message.hint.splitlines()
+        hinted.add(message.id)
+        for line in (*message.why.splitlines(), *(f"hint: {line}" for line in hints)):
             output.write(f"  {line}")

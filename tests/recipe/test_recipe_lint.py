@@ -157,7 +157,16 @@ def test_the_sentences_of_a_finding():
     }
     (finding,) = found(changed("variant.0.bytes_on_disk", 2 * BYTES))
     assert finding.message.what == "`bytes_on_disk` of variant `bf16` is +100.0 % off what its architecture computes"
-    assert finding.message.why.startswith("found 30,462,466,048, computed 15,231,233,024: embeddings, layers")
+    assert finding.message.why.startswith("found 30,462,466,048, computed 15,231,233,024: embeddings, head")
+
+
+def test_a_tied_head_may_be_on_disk_a_second_time():
+    document = changed("config.tie_word_embeddings", True)
+    head = 152_064 * 3_584 * 2
+    document["variant"][0] |= {"bytes_on_disk": BYTES, "bytes_loaded": BYTES - head}
+    assert found(document) == []
+    document["variant"][0] |= {"bytes_on_disk": BYTES + head}
+    assert [f.message.id for f in found(document)] == ["lint.bytes"]
 
 
 def test_a_class_that_selfhost_knows_but_the_engine_lacks():
@@ -275,6 +284,16 @@ def test_warnings_are_allowed_unless_strict(capsys, write):
     assert out.splitlines()[0] == f"{path}: warning: source: no source is given for any fact of this recipe"
     assert err == "1 recipes: 0 errors, 1 warnings\n"
     assert run(capsys, str(path), "--strict")[0] == 3
+
+
+def test_what_to_do_is_said_once(capsys, write):
+    document = own(good())
+    document["variant"][0]["source"] = [
+        {"kind": "huggingface", "id": "me/tiny"},
+        {"kind": "modelscope", "id": "me/tiny"},
+    ]
+    code, out, _ = run(capsys, str(write(document)))
+    assert (code, out.count("at no fixed commit"), out.count("hint:")) == (0, 2, 1)
 
 
 def test_errors_are_exit_code_3_and_json_says_the_same(capsys, write):

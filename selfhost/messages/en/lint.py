@@ -60,8 +60,7 @@ MESSAGES = {
     ),
     "lint.bytes": Text(
         "`{key}` of variant `{variant}` is {percent:+.1f} % off what its architecture computes",
-        "found {found:,}, computed {computed:,}: embeddings, layers and scales in {scheme}, layers of multi-token"
-        " prediction {mtp}",
+        "found {found:,}, computed {computed:,}: embeddings, head, layers and scales in {scheme}",
         "compare with the sizes of the files in the repository; if those are right, the config is not",
     ),
     "lint.bytes_order": Text(
