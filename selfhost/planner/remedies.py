@@ -79,6 +79,13 @@ def _other_layout(
             change += f" --pipeline-parallel-size {layout.pipeline_parallel_size}"
         if layout.enable_expert_parallel:
             change += " --enable-expert-parallel"
+        # What was asked for and is not part of it has to be taken back.
+        if request.enable_expert_parallel and not layout.enable_expert_parallel:
+            change += " --no-enable-expert-parallel"
+        if (request.data_parallel_size or 1) > 1:
+            change += " --data-parallel-size 1"
+        if (request.pipeline_parallel_size or 1) > 1 and layout.pipeline_parallel_size == 1:
+            change += " --pipeline-parallel-size 1"
         yield Remedy(change=change, fits=True, max_model_len=tried.settings.max_model_len)
 
 

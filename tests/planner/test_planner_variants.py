@@ -103,6 +103,15 @@ def test_layouts_that_no_variant_allows_name_the_rule(qwen):
     assert "64 attention heads cannot be divided by tensor parallel size 3" in made.reasons
 
 
+def test_another_layout_takes_back_what_was_asked_for(plan):
+    made = plan("qwen2.5-72b", "4xA800-80G", remedies=True, enable_expert_parallel=True, data_parallel_size=2)
+    assert [remedy.change for remedy in made.remedies] == [
+        "--tensor-parallel-size 4 --no-enable-expert-parallel --data-parallel-size 1"
+    ]
+    again = {"tensor_parallel_size": 4, "enable_expert_parallel": False, "data_parallel_size": 1}
+    assert plan("qwen2.5-72b", "4xA800-80G", **again).fits
+
+
 def test_every_remedy_holds_when_it_is_planned(qwen):
     for remedy in planned(named(qwen, "bf16"), "2xA800-80G").remedies:
         flag, value = remedy.change.split()[:2]
