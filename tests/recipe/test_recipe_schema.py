@@ -93,6 +93,39 @@ def test_the_first_variant_is_the_default_and_others_go_by_name():
         pytest.param({"name": "other"}, "name: `other`, but the file is named `tiny.toml`", id="file name differs"),
         pytest.param({"name": "../x"}, "name: `../x` does not have the form [a-z0-9][a-z0-9._-]*", id="name is a path"),
         pytest.param({"variant": []}, "variant: is empty", id="no variant"),
+        pytest.param({"Title": "x"}, "Title: not a known key, did you mean `title`?", id="another case"),
+        pytest.param(
+            {"zz": 1}, "zz: not a known key; known here: `active_parameters`, `check`, `config`", id="no near key"
+        ),
+        pytest.param({"x" * 99: 1}, f"{'x' * 57}...: not a known key; known here: `active_", id="long key"),
+        pytest.param(
+            {"context": 1 << 70}, "context: a number of 71 bits, which is more than a TOML integer holds", id="huge"
+        ),
+        pytest.param(
+            {"serving": {"sampling": {"top_p": float("nan")}}},
+            "serving.sampling.top_p: nan, a finite number is wanted",
+            id="not a number",
+        ),
+        pytest.param(
+            {"config": {"a": [{"b": dt.date(2026, 1, 2)}]}},
+            "config.a[0].b: a date, which a config.json cannot hold",
+            id="date in the config",
+        ),
+        pytest.param(
+            {"config": {"a": float("inf")}},
+            "config.a: inf, which a config.json cannot hold",
+            id="infinity in the config",
+        ),
+        pytest.param(
+            {"variant": [{"name": "a", "scheme": "b", "quantization_config": {"bits": -(1 << 64)}}]},
+            "variant[0].quantization_config.bits: a number of 65 bits, which is more than a TOML integer holds",
+            id="huge in the config",
+        ),
+        pytest.param(
+            {"support": [{**GOOD["support"][0], "state": "verifed"}]},
+            "support[0].state: `verifed` is not known, did you mean `verified`?",
+            id="near value",
+        ),
         pytest.param({"variant": [1]}, "variant[0]: an integer, a table is wanted", id="variant is no table"),
         pytest.param({"licence": {"id": "MIT"}}, "licence.url: missing, a string is wanted", id="nested"),
         pytest.param({"licence": []}, "licence: a list, a table is wanted", id="list for a table"),
@@ -118,7 +151,7 @@ def test_the_first_variant_is_the_default_and_others_go_by_name():
     ],
 )
 def test_a_mistake_is_named_with_the_path_of_its_key(change, expected):
-    assert expected in problems(changed(**change))
+    assert any(problem.startswith(expected) for problem in problems(changed(**change)))
 
 
 def test_all_mistakes_are_told_at_once():
@@ -186,3 +219,10 @@ def test_what_a_variant_changes_in_config_and_what_is_doubtful_is_read():
 
 def test_long_context_needs_its_scaling():
     assert problems(changed(long_context={"context": 131072}))[0].startswith("long_context.rope_scaling: ")
+
+
+def test_a_config_is_not_nested_without_end():
+    config: dict = {"model_type": "llama"}
+    for _ in range(500):
+        config = {"a": config}
+    assert problems(changed(config=config)) == [f"config{'.a' * 17}: more than 16 tables in one another"]
