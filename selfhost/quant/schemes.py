@@ -241,16 +241,18 @@ _READERS = {
 }
 
 _MINIMUM: dict[Format, tuple[int, int]] = {
-    # FP8 weights run as w8a16 by Marlin below 8.9; integer groups by Marlin; INT8 activations by CUTLASS.
-    Format.FP8_BLOCK: (8, 0),
-    Format.FP8_CHANNEL: (8, 0),
-    Format.FP8_TENSOR: (8, 0),
+    # FP8 weights run as w8a16 by Marlin below 8.9 (marlin_utils_fp8.py `is_fp8_marlin_supported`); integer groups by
+    # Marlin; INT8 activations by CUTLASS.
+    Format.FP8_BLOCK: (7, 5),
+    Format.FP8_CHANNEL: (7, 5),
+    Format.FP8_TENSOR: (7, 5),
     Format.INT8_CHANNEL: (7, 5),
     Format.INT_GROUP: (7, 5),
     Format.NF4: (7, 0),
 }
 
-
+_NO_INT8_FROM = (10, 0)
+"""CUTLASS has no INT8 from here on (csrc/.../cutlass/c3x/scaled_mm_helper.hpp, vllm-project/vllm#28856)."""
 _FP8_IN_HARDWARE = (8, 9)
 
 
@@ -287,7 +289,11 @@ def _refusal(quantization: Quantization, device: Device) -> Message | None:
         foreign = quantization.is_fp8 or quantization.method in ("awq", "gptq", "bitsandbytes")
         return Message("arch.format_ascend", {"format": name, "device": device.name}) if foreign else None
     found, wanted = device.compute_capability, _MINIMUM[quantization.format]
-    if found is None or found >= wanted:
+    if found is None:
+        return None
+    if quantization.format is Format.INT8_CHANNEL and quantization.method != "bitsandbytes" and found >= _NO_INT8_FROM:
+        return Message("arch.format_int8", {"format": name, "device": device.name, "found": "{}.{}".format(*found)})
+    if found >= wanted:
         return None
     versions = {"found": "{}.{}".format(*found), "wanted": "{}.{}".format(*wanted)}
     return Message("arch.format_capability", {"format": name, "device": device.name, **versions})

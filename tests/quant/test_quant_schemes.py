@@ -30,6 +30,8 @@ W8A8 = {
     },
 }
 
+BITSANDBYTES_INT8 = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+
 
 def read(section: dict):
     return quantization_from_config({"quantization_config": section})
@@ -74,7 +76,13 @@ def device(capability: tuple[int, int] | None, platform: Platform = Platform.CUD
     [
         (FP8, device((9, 0)), True),
         (FP8, device((8, 0)), True),
-        (FP8, device((7, 5)), False),
+        (FP8, device((7, 5)), True),
+        (FP8, device((7, 0)), False),
+        (W8A8, device((7, 5)), True),
+        (W8A8, device((9, 0)), True),
+        (W8A8, device((10, 0)), False),
+        (W8A8, device((12, 0)), False),
+        (BITSANDBYTES_INT8, device((12, 0)), True),
         (FP8, device(None), True),
         (AWQ, device((7, 5)), True),
         (AWQ, device((7, 0)), False),
@@ -93,7 +101,38 @@ def test_who_runs_a_format(section, on, runs):
 
 def test_the_reason_gives_wanted_and_found():
     _, reason = runs_on(read(FP8), device((7, 0)))
-    assert reason.what == "weights in fp8-block do not run on a device: compute capability 7.0, needed: 8.0"
+    assert reason.what == "weights in fp8-block do not run on a device: compute capability 7.0, needed: 7.5"
+
+
+def test_int8_has_no_kernels_on_blackwell():
+    _, reason = runs_on(read(W8A8), device((12, 0)))
+    assert reason.what == (
+        "weights in w8a8-int8 do not run on a device: compute capability 12.0, INT8 kernels end below 10.0"
+    )
+
+
+def test_experts_in_gptq_keep_their_zero_points():
+    quantization = read(GPTQ)
+    assert quantization.linear_tensors(7168, 2048, expert=True)["qzeros"] == 16 * 7168
+    assert "qzeros" not in quantization.linear_tensors(7168, 2048)
+
+
+def test_scales_of_refined_blocks():
+    assert read(FP8).linear_tensors(384, 2048, expert=True, block=(64, 64))["weight_scale"] == 4 * 6 * 32
+
+
+@pytest.mark.parametrize(
+    ("section", "stored"),
+    [
+        (FP8, 14_680_064 + 3_584),
+        (CHANNEL, 14_680_064 + 2 * 7168),  # bfloat16 there, float32 in the engine
+        (GPTQ, 14_680_064 + 229_376 + 16 * 7168 + 4 * 2048),  # zero points and group indices
+        (AWQ, 7_340_032 + 229_376 + 57_344),
+    ],
+    ids=["fp8 block", "fp8 channel", "gptq int8", "awq"],
+)
+def test_bytes_in_the_checkpoint(section, stored):
+    assert read(section).stored_bytes(7168, 2048, 2) == stored
 
 
 def test_no_quantization_runs_everywhere():

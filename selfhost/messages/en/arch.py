@@ -37,6 +37,9 @@ MESSAGES = {
     "arch.format_capability": Text(
         "weights in {format} do not run on {device}: compute capability {found}, needed: {wanted}"
     ),
+    "arch.format_int8": Text(
+        "weights in {format} do not run on {device}: compute capability {found}, INT8 kernels end below 10.0"
+    ),
     "arch.layout_heads": Text("{heads} attention heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_kv_heads": Text("{heads} KV heads and tensor parallel size {tp}: one must divide the other"),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
