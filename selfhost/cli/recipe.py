@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from selfhost.app.recipes import Listed
 
 PATHS = typer.Option(
-    [], "--recipe-path", help="Look here first: a directory with recipes, or one .toml file. May be repeated."
+    [],
+    "--recipe-path",
+    metavar="PATH",
+    help="Look here first: a directory with recipes, or one .toml file. May be repeated.",
 )
 
 group = typer.Typer(name="recipe", no_args_is_help=True, rich_markup_mode=None, help="What can be served.")
@@ -26,10 +29,14 @@ def register(app: typer.Typer) -> None:
 @group.command("ls")
 def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
     family: str | None = typer.Option(
-        None, "--family", help="Only of this family: `Qwen2.5`, `qwen`.", show_default=False
+        None, "--family", metavar="NAME", help="Only of this family: `Qwen2.5`, `qwen`.", show_default=False
     ),
     engine: str | None = typer.Option(
-        None, "--engine", help="Only what this engine can serve: `vllm`, `vllm-cpu`.", show_default=False
+        None,
+        "--engine",
+        metavar="NAME",
+        help="Only what this engine can serve: `vllm`, `vllm-cpu`.",
+        show_default=False,
     ),
     fits_here: bool = typer.Option(False, "--fits-here", help="Only what fits on this machine, or on --on."),
     on: str | None = typer.Option(
@@ -44,6 +51,7 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
     """
     from selfhost.app import recipes
     from selfhost.cli import output
+    from selfhost.messages import text
     from selfhost.recipe import present
 
     hardware = None
@@ -56,6 +64,8 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
     found, skipped = recipes.ls(recipe_path, filters)
     for line in skipped:
         output.warn(line)
+    if not found:
+        output.note(text("recipe.none_matches"))
     if as_json:
         output.write_json({"schema_version": 1, "recipes": [_listed_json(listed) for listed in found]})
         return

@@ -158,3 +158,9 @@ def test_show_tells_what_is_not_verified_and_what_is_not_pinned(capsys):
     assert any(line.startswith("unverified  sampling:") for line in lines)
     assert any(line.startswith("unverified: licence:") for line in lines)
     assert len(lines) == len([*dict.fromkeys(lines)]), "nothing is said twice"
+
+
+def test_ls_when_nothing_matches(capsys):
+    code, out, err = run(capsys, "ls", "--engine", "vllm", "--on", "cpu@0.01")
+    assert (code, names(out)) == (0, set())
+    assert err == "no recipe matches; `selfhost recipe ls` lists all\n"

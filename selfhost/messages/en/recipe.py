@@ -56,6 +56,7 @@ MESSAGES = {
         "variants: {names}",
         "try `--variant {suggestion}`; `selfhost recipe show {recipe}` tells more",
     ),
+    "recipe.none_matches": Text("no recipe matches; `selfhost recipe ls` lists all"),
     "recipe.skipped": Text("left out `{path}`: {problem}; `selfhost recipe show {name}` tells all"),
     # Phrases after `path.of.key: `
     "recipe.missing_key": Text("missing, {wanted} is wanted"),
