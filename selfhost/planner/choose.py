@@ -11,7 +11,7 @@ from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import layouts, memory, support
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
-from selfhost.planner.settings import check_request, choose_settings
+from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
 from selfhost.planner.terms import Setup
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def _with_remedies(
 def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]) -> Choice:
     """The first layout that fits; the first of all when none does."""
     first: Choice | None = None
+    usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
     for layout in possible:
+        if first and memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable:
+            continue  # The weights alone are too much: nothing else has to be looked at.
         choice = _evaluate(model, hardware, request, layout)
         if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
             return choice

@@ -119,6 +119,11 @@ def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, 
     return Sizes(ranks=tuple(ranks), block_size=block_size)
 
 
+def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> int:
+    """Bytes of the weights on the rank with most."""
+    return max(rank.weight_bytes for rank in measure(arch, hardware, layout, kv_cache_dtype).ranks)
+
+
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
     one = _cpu_rank if setup.hardware.device.platform is Platform.CPU else _gpu_rank
