@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+STARTING_GRACE_S = 5.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Times of a supervisor, in seconds."""
@@ -27,7 +30,7 @@ class Limits:
     """After a process of the tree is lost, the engine gets this long to end by itself, as vLLM does."""
     grace_s: float = 30.0
     """For the main process between TERM and KILL."""
-    starting_grace_s: float = 5.0
+    starting_grace_s: float = STARTING_GRACE_S
     """The same before it was ever ready: nobody waits for an answer, and vLLM does not hear TERM while it builds."""
     follow_s: float = process.FOLLOW_S
     """For the others to follow it by themselves."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app.orders import Limits, now_text
+from selfhost.app.orders import STARTING_GRACE_S, now_text
 from selfhost.errors import NoError, SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.serve import health, lifecycle, logs, ports, process, records
@@ -157,7 +157,7 @@ def stop(home: Home, name: str, timeout_s: float) -> Message:
     _stop_supervisor(record, timeout_s)
     follow_s = min(process.FOLLOW_S, timeout_s)
     # Before it was ever ready vLLM does not hear TERM while it builds its engine process.
-    grace_s = timeout_s if record.ready_at else min(timeout_s, Limits().starting_grace_s)
+    grace_s = timeout_s if record.ready_at else min(timeout_s, STARTING_GRACE_S)
     ended = process.end_tree(record.mark, record.engine, grace_s=grace_s, follow_s=follow_s, known=server.members)
     count = len(set(server.members)) or ended.ended
     if ended.survivors:

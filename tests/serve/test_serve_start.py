@@ -269,7 +269,7 @@ def test_a_killed_supervisor_leaves_an_orphan_that_stop_ends(fakes, here):
 
 
 def test_an_orphan_that_was_never_ready_gets_little_grace(fakes, here, monkeypatch):
-    monkeypatch.setattr(servers, "Limits", lambda: replace(QUICK, starting_grace_s=0.2))
+    monkeypatch.setattr(servers, "STARTING_GRACE_S", 0.2)
     front = fakes.front({"ignore_term": True, "never_healthy": True})
     until = time.monotonic() + 5
     while not (engine := records.read(here, "tiny").engine):
