@@ -27,7 +27,7 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     # A device without an engine gets the plan of the common one, which then says why not.
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
-    model, plan, _ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
+    model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
     if request.engine_args:
         # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
         note = text("plan.not_counted", options=" ".join(request.engine_args))

@@ -24,6 +24,8 @@ class Planned(NamedTuple):
     plan: Plan
     takes: str = ""
     """Changes with which it would fit."""
+    is_cut: bool = False
+    """Whether `auto` gives less than the whole context; a length that was asked for is not cut."""
 
 
 def plan_variant(
@@ -76,20 +78,21 @@ def _try(
         (v for v in model.variants if v.variant != but), key=lambda variant: quality(variant, model.variants)
     )
     for _, equals in groupby(by_quality, key=lambda variant: quality(variant, model.variants)):
-        found = [Planned(v, make_plan(v, hardware, request, engine=engine, with_remedies=False)) for v in equals]
+        found = [_planned(v, hardware, request, engine) for v in equals]
         tried += found
-        if any(planned.plan.verdict is Verdict.FITS and not _is_cut(planned) for planned in found):
+        if any(planned.plan.verdict is Verdict.FITS and not planned.is_cut for planned in found):
             break
     return tried
 
 
-def _is_cut(planned: Planned) -> bool:
-    """Whether `auto` gives less than the whole context."""
-    return planned.plan.settings.max_model_len < planned.model.max_model_len and planned.plan.fits
+def _planned(model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts) -> Planned:
+    plan = make_plan(model, hardware, request, engine=engine, with_remedies=False)
+    cut = request.auto_max_model_len and plan.fits and plan.settings.max_model_len < model.max_model_len
+    return Planned(model, plan, is_cut=cut)
 
 
 def _rank(planned: Planned, variants: tuple[ModelToPlan, ...]) -> tuple[int, int, int, int]:
-    model, plan, _ = planned
+    model, plan = planned.model, planned.plan
     place = quality(model, variants)
     if plan.verdict is Verdict.UNSUPPORTED:
         return 5, 0, place, 0
@@ -97,7 +100,7 @@ def _rank(planned: Planned, variants: tuple[ModelToPlan, ...]) -> tuple[int, int
         return 4, 0, place, 0
     if plan.verdict is Verdict.DOES_NOT_FIT:
         return 3, plan.missing_bytes * plan.layout.world_size, place, 0
-    if _is_cut(planned) and plan.settings.max_model_len < max(v.max_model_len for v in variants):
+    if planned.is_cut and plan.settings.max_model_len < max(v.max_model_len for v in variants):
         return 2, -plan.settings.max_model_len, place, plan.layout.world_size
     return int(plan.verdict is Verdict.TIGHT), 0, place, plan.layout.world_size
 
@@ -108,7 +111,7 @@ def _why(tried: list[Planned], best: Planned, variants: tuple[ModelToPlan, ...])
         found = [] if best.plan.reasons == tried[-1].plan.reasons else [text("plan.variant_none_runs")]
     elif best.plan.verdict is Verdict.DOES_NOT_FIT:
         found = [text("plan.variant_nearest", variant=name)]
-    elif _is_cut(best) and len(tried) == len(variants):
+    elif best.is_cut and len(tried) == len(variants):
         found = [text("plan.variant_longest", variant=name)]
     else:
         found = [text("plan.variant_own" if own else "plan.variant_best", variant=name)]
@@ -129,14 +132,14 @@ def _against(planned: Planned) -> str:
     if plan.verdict is Verdict.DOES_NOT_FIT:
         why = short_of(plan)
         return text("plan.variant_would", why=why, changes=planned.takes) if planned.takes else why
-    if _is_cut(planned):
+    if planned.is_cut:
         return text("plan.variant_shorter", length=plan.settings.max_model_len)
     return text("plan.variant_tight", per=unit(plan.hardware))
 
 
 def _with_what_it_takes(planned: Planned, hardware: Hardware, request: PlanRequest, engine: EngineFacts) -> Planned:
     """For a variant that does not fit: the first changes on the same hardware with which it would."""
-    model, plan, _ = planned
+    model, plan = planned.model, planned.plan
     if plan.verdict is not Verdict.DOES_NOT_FIT or not plan.memory.budget_bytes:
         return planned
     remedies = find_remedies(model, hardware, request, plan, engine=engine)

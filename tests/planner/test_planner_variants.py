@@ -97,6 +97,14 @@ def test_auto_does_not_prefer_a_format_that_holds_hardly_any_context(qwen):
     assert (made.variant, made.settings.max_model_len) == ("gptq-int8", 32768)
 
 
+def test_a_shorter_context_that_was_asked_for_is_not_a_cut_one(qwen):
+    """The order of formats holds: bf16 fits only just there, 8 bits fit with margin."""
+    made = planned(qwen, "2xA800-80G", max_model_len=14000)
+    assert (made.variant, made.verdict) == ("gptq-int8", Verdict.FITS)
+    made = planned(qwen, "8xA800-80G", max_model_len=16384)
+    assert made.reasons[0] == "variant: bf16, the format the model was released in"
+
+
 def test_layouts_that_no_variant_allows_name_the_rule(qwen):
     made = planned(qwen, "4xA800-80G", tensor_parallel_size=3)
     assert made.verdict is Verdict.UNSUPPORTED
