@@ -137,12 +137,13 @@ def lint_recipes(
             output.print_message(file.unreadable)
         elif not as_json:
             _print_findings(file, hinted)
-    clean = not (errors or warnings)
-    output.note(
-        text("lint.clean", count=len(linted) - unreadable)
-        if clean
-        else text("lint.count", count=len(linted) - unreadable, errors=errors, warnings=warnings)
-    )
+    clean, read = not (errors or warnings), len(linted) - unreadable
+    if read or not unreadable:
+        output.note(
+            text("lint.clean", count=read)
+            if clean
+            else text("lint.count", count=read, errors=errors, warnings=warnings)
+        )
     if unreadable:
         raise typer.Exit(ExitCode.USAGE)
     if errors or (strict and warnings):

@@ -324,6 +324,8 @@ def test_a_file_that_is_no_recipe_is_exit_code_2_with_all_mistakes_and_the_other
         "hint: correct the keys above; `selfhost recipe show smollm2-135m --json` shows one that is valid",
         "1 recipes, nothing to correct",
     ]
+    # Alone, nothing was linted: that there is "nothing to correct" would contradict the message.
+    assert run(capsys, str(broken))[2].splitlines() == err.splitlines()[:-1]
     code, out, _ = run(capsys, str(broken), str(fine), "--json")
     body = json.loads(out)
     assert (code, body["unreadable"]) == (2, 1)
