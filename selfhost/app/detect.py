@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware import catalog, spec
@@ -68,7 +69,7 @@ def choose_hardware(snapshot: HardwareSnapshot, on: str | None) -> Hardware:
     """
     if on is not None:
         return spec.parse(on, host_memory_bytes=snapshot.host.available_memory_bytes)
-    return hardware_here(snapshot)[0]
+    return replace(hardware_here(snapshot)[0], notes=snapshot.notes)
 
 
 def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:

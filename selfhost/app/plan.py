@@ -32,6 +32,7 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
         # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
         note = text("plan.not_counted", options=" ".join(request.engine_args))
         plan = replace(plan, reasons=(*plan.reasons, note))
+    plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))

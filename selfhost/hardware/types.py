@@ -69,6 +69,8 @@ class Hardware:
     """What other processes leave of each device that was found, in the order of `device_indices`; empty: not known."""
     device_indices: tuple[int, ...] = ()
     """Of devices that were found, as the vendor's tool counts them; empty when only supposed, and for MIG slices."""
+    notes: tuple[str, ...] = ()
+    """What detection could not tell, of hardware that was found: a tool that hung, a driver that does not match."""
 
     @property
     def device_count(self) -> int:

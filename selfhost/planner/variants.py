@@ -99,7 +99,8 @@ def _rank(planned: Planned, variants: tuple[ModelToPlan, ...]) -> tuple[int, int
     if not plan.memory.budget_bytes:
         return 4, 0, place, 0
     if plan.verdict is Verdict.DOES_NOT_FIT:
-        return 3, plan.missing_bytes * plan.layout.world_size, place, 0
+        # Nothing is missing when it is other processes that are in the way: then quality decides.
+        return 3, max(0, plan.missing_bytes) * plan.layout.world_size, place, 0
     if planned.is_cut and plan.settings.max_model_len < max(v.max_model_len for v in variants):
         return 2, -plan.settings.max_model_len, place, plan.layout.world_size
     return int(plan.verdict is Verdict.TIGHT), 0, place, plan.layout.world_size
@@ -130,7 +131,7 @@ def _against(planned: Planned) -> str:
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan.reasons[0]
     if plan.verdict is Verdict.DOES_NOT_FIT:
-        why = short_of(plan)
+        why = short_of(plan) if plan.missing_bytes > 0 else plan.reasons[0]
         return text("plan.variant_would", why=why, changes=planned.takes) if planned.takes else why
     if planned.is_cut:
         return text("plan.variant_shorter", length=plan.settings.max_model_len)

@@ -165,3 +165,19 @@ def test_without_an_accelerator_it_is_said_what_is_needed():
         serve.check_fits(serve.ServeRequest(target="qwen2.5-72b", plan=PlanRequest()), made)
     assert caught.value.message.hint.startswith("try `selfhost plan qwen2.5-72b --on A800-80G`")
     assert "14.4 GiB usable" in (caught.value.message.why or "")
+
+
+def test_memory_in_use_does_not_make_a_worse_format_the_nearest():
+    """One L20, half of it held by others: nothing is missing but that memory, so the model's own format is kept."""
+    found = choose_hardware(snapshot(gpu(0, 22 * GIB)), None)
+    made = plan_model(resolve("qwen2.5-7b").to_plan(), found, PlanRequest())
+    assert made.verdict.value == "does_not_fit"
+    assert made.variant == "bf16"
+    assert any(reason.startswith("in use: other processes hold 22.0 GiB of GPU 0;") for reason in made.reasons)
+    assert not any("missing" in reason for reason in made.reasons)
+
+
+def test_what_detection_could_not_tell_is_among_the_reasons():
+    unclear = replace(snapshot(), notes=("`nvidia-smi` did not answer within 5 s",))
+    made = plan_model(resolve("qwen2.5-0.5b").to_plan(), choose_hardware(unclear, None), PlanRequest())
+    assert made.reasons[-1] == "detection could not tell everything: `nvidia-smi` did not answer within 5 s"
