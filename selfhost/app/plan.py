@@ -12,6 +12,9 @@ from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from selfhost.hardware.types import Hardware
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
@@ -38,10 +41,18 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
 
 
-def plan_for(name: str, *, on: str | None, request: PlanRequest, variant: str | None = None) -> Plan:
+def plan_for(
+    name: str,
+    *,
+    on: str | None,
+    request: PlanRequest,
+    variant: str | None = None,
+    recipe_paths: Sequence[Path] = (),
+) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    return plan_model(resolve(name, variant=variant).to_plan(), hardware_for(on, find_home()), request)
+    model = resolve(name, variant=variant, recipe_paths=recipe_paths)
+    return plan_model(model.to_plan(), hardware_for(on, find_home()), request)

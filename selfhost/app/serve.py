@@ -26,7 +26,7 @@ from selfhost.serve.lifecycle import Phase, State, start_deadline_s
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from selfhost.hardware.types import Hardware
@@ -245,7 +245,9 @@ def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
     )
 
 
-def real_tools(home: Home, engine_python: Path | None, show: Callable[[str, str], None]) -> Tools:
+def real_tools(
+    home: Home, engine_python: Path | None, show: Callable[[str, str], None], recipe_paths: Sequence[Path] = ()
+) -> Tools:
     """The rest of selfhost, for the machine this runs on. `engine_python` names another environment's Python."""
     from selfhost.app import detect, model
     from selfhost.app.plan import plan_model
@@ -262,7 +264,7 @@ def real_tools(home: Home, engine_python: Path | None, show: Callable[[str, str]
         return environment.require(home, plan.engine.name).python
 
     return Tools(
-        resolve=lambda target, variant: model.resolve(target, variant=variant),
+        resolve=lambda target, variant: model.resolve(target, variant=variant, recipe_paths=recipe_paths),
         make_plan=lambda found, request: plan_model(found, hardware(), request),
         engine_python=python_for,
         ensure_weights=lambda found, python: model.ensure_weights(

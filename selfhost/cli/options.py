@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.planner.plan import PlanRequest
+
+RecipePath = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--recipe-path", metavar="PATH", help="Look here for recipes first; may be repeated.", show_default=False
+    ),
+]
+"""Directories with recipes, or .toml files."""
 
 _PANEL = "Settings (the engine's own names)"
 

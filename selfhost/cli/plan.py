@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfhost.cli.options import takes_settings
+from selfhost.cli.options import RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import Plan, PlanRequest
@@ -29,6 +29,7 @@ def _plan(
         str | None,
         typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
     ] = None,
+    recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     *,
     request: PlanRequest,
@@ -45,7 +46,7 @@ def _plan(
     from selfhost.cli import output
     from selfhost.errors import ExitCode
 
-    plan = plan_for(model, on=on, request=request, variant=variant)
+    plan = plan_for(model, on=on, request=request, variant=variant, recipe_paths=recipe_path or ())
     if as_json:
         output.write_json(plan.as_dict())
     else:

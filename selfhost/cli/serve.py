@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfhost.cli.options import takes_settings
+from selfhost.cli.options import RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     engine_python: Annotated[
         Path | None, typer.Option("--engine-python", metavar="PYTHON", help="Python of another engine environment.")
     ] = None,
+    recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once it is ready.")] = False,
     *,
     request: PlanRequest,
@@ -66,7 +67,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:
-        tools = serve.real_tools(home, engine_python, line.show)._replace(show_plan=_show)
+        tools = serve.real_tools(home, engine_python, line.show, recipe_path or ())._replace(show_plan=_show)
         prepared = serve.prepare(home, wanted, tools)
         if not prepared.plan.fits:
             output.warn(text("serve.forced"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,12 @@ def test_the_cpu_of_this_host_needs_no_accelerator(model):
     plan = json.loads(done.stdout)
     assert plan["engine"]["name"] == "vllm-cpu"
     assert plan["hardware"]["visible_memory_bytes"] > 0
+
+
+def test_recipes_of_ones_own_are_found_by_their_path(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "recipes/qwen/qwen2.5-0.5b.toml").read_text()
+    (tmp_path / "ours.toml").write_text(text.replace('name = "qwen2.5-0.5b"', 'name = "ours"'))
+    command = [sys.executable, "-m", "selfhost", "plan", "ours", "--on", "L20", "--recipe-path", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("fits: ours (bf16) fits on L20")

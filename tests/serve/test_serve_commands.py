@@ -231,7 +231,7 @@ def with_fake_tools(monkeypatch):
         name = "tiny"
         model_path = "/models/tiny"
 
-    def tools(_home, _python, _show):
+    def tools(_home, _python, _show, _recipe_paths):
         def plan(_model, request):
             argv = ("vllm", "serve", "/models/tiny", "--host", request.host, "--port", str(request.port))
             return make_plan(host=request.host, port=request.port, argv=argv)
