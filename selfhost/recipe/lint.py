@@ -16,6 +16,7 @@ from selfhost.hardware import catalog, spec
 from selfhost.messages import Message
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
+from selfhost.recipe.lint_config import config_findings
 from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
 from selfhost.recipe.schema import SourceKind
@@ -53,6 +54,7 @@ def lint(recipe: Recipe, engine: LintEngine, *, folder: str | None = None) -> li
     """All findings, errors first; `folder` is the one the file lies in, None when it need not say a family."""
     found = [
         *_sources(recipe),
+        *config_findings("config", recipe.config),
         *_variants(recipe),
         *_parameters(recipe),
         *_architectures(recipe, engine),
@@ -99,6 +101,7 @@ def _sources(recipe: Recipe) -> Iterator[Finding]:
 def _variants(recipe: Recipe) -> Iterator[Finding]:
     for number, variant in enumerate(recipe.variants):
         where = f"variant[{number}]"
+        yield from config_findings(f"{where}.config", variant.config or {})
         try:
             arch = ModelArch.from_config(recipe.config_of(variant))
         except SelfhostError as error:

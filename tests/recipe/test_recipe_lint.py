@@ -340,3 +340,12 @@ def test_a_name_that_is_none_and_a_file_that_is_not_there(capsys):
     code, _, err = run(capsys, "./absent.toml")
     assert code == 2
     assert err.startswith("error: there is no file `absent.toml`")
+
+
+@pytest.mark.parametrize("key", ["num_key_value_heads", "tie_word_embeddings", "hidden_size"])
+def test_a_misspelt_key_of_the_config_is_found(key):
+    document = good()
+    document["config"][key[:-1]] = document["config"].pop(key)
+    messages = [(finding.where, finding.message.what) for finding in found(document)]
+    wanted = f"`{key[:-1]}` is not a key that planning reads: did you mean `{key}`?"
+    assert (f"config.{key[:-1]}", wanted) in messages

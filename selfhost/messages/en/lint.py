@@ -48,6 +48,11 @@ MESSAGES = {
         "given here, the figures of `selfhost plan` would leave it out",
         "remove it from `engine_args`; for the context use `max_model_len`",
     ),
+    "lint.config_key": Text(
+        "`{key}` is not a key that planning reads: did you mean `{nearest}`?",
+        "a key of `config` that nobody reads changes nothing",
+        "write it as in the model's `config.json`",
+    ),
     "lint.context": Text(
         "variant `{variant}` is served with {found:,} tokens of context, but was made for {longest:,}",
         "`{key}`: found {found}, largest without rope scaling {longest}",

@@ -1,0 +1,74 @@
+"""Lint rule: keys of `[config]` that are a letter away from one that planning reads.
+
+A config is what the Hub's `config.json` says and may hold any key; a misspelt one would not be missed, only ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from selfhost.findings import Finding, Severity
+from selfhost.messages import Message
+from selfhost.recipe.table import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+KEYS = frozenset(
+    [
+        "architectures",
+        "attention_bias",
+        "decoder_sparse_step",
+        "dtype",
+        "first_k_dense_replace",
+        "head_dim",
+        "hidden_size",
+        "index_head_dim",
+        "index_n_heads",
+        "index_topk",
+        "intermediate_size",
+        "kv_lora_rank",
+        "max_position_embeddings",
+        "mlp_bias",
+        "mlp_only_layers",
+        "model_type",
+        "moe_intermediate_size",
+        "moe_layer_freq",
+        "n_routed_experts",
+        "n_shared_experts",
+        "num_attention_heads",
+        "num_experts",
+        "num_experts_per_tok",
+        "num_hidden_layers",
+        "num_key_value_heads",
+        "num_local_experts",
+        "num_nextn_predict_layers",
+        "partial_rotary_factor",
+        "q_lora_rank",
+        "qk_nope_head_dim",
+        "qk_rope_head_dim",
+        "quantization_config",
+        "rope_parameters",
+        "rope_scaling",
+        "rotary_dim",
+        "text_config",
+        "tie_word_embeddings",
+        "topk_method",
+        "torch_dtype",
+        "use_qk_norm",
+        "v_head_dim",
+        "vocab_size",
+    ]
+)
+"""What `models.arch` reads."""
+_NEAR = 0.9
+
+
+def config_findings(where: str, config: Mapping[str, object]) -> Iterator[Finding]:
+    """A finding for each key that is nearly one of `KEYS`, when that one is not there itself."""
+    for key in config:
+        nearest = difflib.get_close_matches(key, KEYS, 1, _NEAR)
+        if key not in KEYS and nearest and nearest[0] not in config:
+            message = Message("lint.config_key", {"key": shown(key), "nearest": nearest[0]})
+            yield Finding(severity=Severity.ERROR, where=f"{where}.{shown(key)}", message=message)
