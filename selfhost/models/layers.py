@@ -73,25 +73,30 @@ def kinds_of(
     Checkpoints of mixed precision leave modules out by the number of their layer: such layers are a kind of their own.
     """
     by_layer = []
+    modules = {(m, f): _modules(m, f) for m, f in dict.fromkeys(zip(mixers, feeds, strict=True))}
+    numbered = quantization is not None and quantization.names_layers
     known: dict[tuple[Mixer, Feed, int], LayerKind] = {}
     for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True)):
-        key = mixer, feed, number if quantization and quantization.names_layers else 0
+        key = mixer, feed, number if numbered else 0
         if key not in known:
-            known[key] = LayerKind(mixer=mixer, feed=feed, norms=norms, plain=_plain(number, mixer, feed, quantization))
+            plain = _plain(number, modules[mixer, feed], quantization)
+            known[key] = LayerKind(mixer=mixer, feed=feed, norms=norms, plain=plain)
         by_layer.append(known[key])
     kinds = tuple(dict.fromkeys(by_layer))
     place = {kind: index for index, kind in enumerate(kinds)}
     return kinds, tuple(place[kind] for kind in by_layer)
 
 
-def _plain(number: int, mixer: Mixer, feed: Feed, quantization: Quantization | None) -> frozenset[str]:
+def _modules(mixer: Mixer, feed: Feed) -> dict[str, tuple[str, ...]]:
+    """Quantizable matrices, by their names in the engine; the names are those of the checkpoint."""
+    parts = (*mixer.parts(1), *feed.parts(1))
+    return {part.name: part.checkpoint_names for part in parts if isinstance(part, Linear) and part.quantizable}
+
+
+def _plain(number: int, modules: dict[str, tuple[str, ...]], quantization: Quantization | None) -> frozenset[str]:
     if quantization is None:
         return frozenset()
-    parts = [part for part in (*mixer.parts(1), *feed.parts(1)) if isinstance(part, Linear) and part.quantizable]
-    left = {
-        part.name
-        for part in parts
-        if not all(quantization.applies_to(f"model.layers.{number}.{name}") for name in part.checkpoint_names)
-    }
+    prefix = f"model.layers.{number}."
+    left = {name for name, own in modules.items() if not all(quantization.applies_to(prefix + x) for x in own)}
     # GPTQ and AWQ leave the router out without saying so; the engine sees it from the files (auto_gptq.py).
     return frozenset(left | ({"mlp.gate"} if quantization.method in ("gptq", "awq") else set()))

@@ -69,7 +69,7 @@ class Quantization:
         ends = (".".join(steps[start:]) for start in range(len(steps)))
         if not names.isdisjoint(steps) or any(end in names for end in ends):
             return False
-        return not any(_ignores(pattern, module) for pattern in patterns)
+        return not any(pattern.match(module) for pattern in patterns)
 
     @property
     def names_layers(self) -> bool:
@@ -125,16 +125,14 @@ _NUMBER = re.compile(r"\d")
 
 
 @lru_cache(maxsize=64)
-def _split(ignored: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+def _split(ignored: tuple[str, ...]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
     """Names, which may be many hundreds, and patterns."""
     patterns = tuple(entry for entry in ignored if entry.startswith("re:") or "*" in entry)
-    return frozenset(ignored).difference(patterns), patterns
+    return frozenset(ignored).difference(patterns), tuple(re.compile(_expression(pattern)) for pattern in patterns)
 
 
-def _ignores(pattern: str, module: str) -> bool:
-    if pattern.startswith("re:"):
-        return re.match(pattern.removeprefix("re:"), module) is not None
-    return fnmatch.fnmatchcase(module, pattern)
+def _expression(pattern: str) -> str:
+    return pattern.removeprefix("re:") if pattern.startswith("re:") else fnmatch.translate(pattern)
 
 
 _MOST_BITS = 16
