@@ -15,9 +15,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from selfhost.models.allocator import rounding_bytes
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.parts import Cut, Linear, Vector
-from selfhost.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
 
 _VOCAB_PADDING = 64
-_LARGE_BYTES = 20 * MIB
-_SEGMENT_BYTES = 2 * MIB
 _FINEST_BLOCK = 32
 
 
@@ -63,16 +61,8 @@ class RankWeights:
 
     @property
     def rounding_bytes(self) -> int:
-        """What the CUDA allocator adds: tensors from 20 MiB take whole segments of 2 MiB.
-
-        Source: vLLM 0.32 v1/worker/gpu_worker.py `_scoped_allocator_max_split`.
-        Check: Qwen2.5-72B at TP4: 80 * (1 MiB for gate_up 231 MiB + 0.5 MiB for down 115.5 MiB) = 120 MiB.
-        """
-        return sum(
-            group.count * (-group.bytes_each % _SEGMENT_BYTES)
-            for group in self.groups
-            if group.bytes_each >= _LARGE_BYTES
-        )
+        """What the CUDA allocator adds; see `models.allocator`. Check: Qwen2.5-72B at TP4, 33.866 GiB -> 33.9835 GiB."""
+        return rounding_bytes((group.bytes_each, group.count) for group in self.groups)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
