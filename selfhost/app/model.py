@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
+from selfhost.app.model_files import arch_of_files, contradictions
 from selfhost.errors import IncompleteError, NoSpaceError, UsageError
 from selfhost.home import find_home, user_path
 from selfhost.messages import text as message
@@ -48,6 +49,8 @@ class ResolvedModel:
     variants: tuple[ResolvedModel, ...] = ()
     """All variants of a recipe, the model's own format first."""
     variant_asked: bool = False
+    notes: tuple[str, ...] = ()
+    """Where the files of a directory contradict its config."""
 
     def of_variant(self, name: str) -> ResolvedModel:
         """Another variant of the same recipe; itself when it has no such variant."""
@@ -72,6 +75,7 @@ class ResolvedModel:
             weight_bytes_total=self.weight_bytes_total,
             engine_args=self.engine_args,
             check=self.check,
+            notes=self.notes,
         )
 
 
@@ -107,7 +111,8 @@ def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
         raise UsageError("model.directory_has_one_variant", variant=variant, path=path)
     # Links stay as they are: the name the user gave is the name they know it by.
     directory = Path(os.path.abspath(path))  # noqa: PTH100
-    arch = ModelArch.from_config(check.read_config(directory))
+    config, weights = check.read_config(directory), check.weight_files(directory)
+    arch = arch_of_files(config, weights.bytes)
     return ResolvedModel(
         name=directory_name(directory),
         variant=_DIRECTORY_VARIANT,
@@ -115,7 +120,8 @@ def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
         directory=directory,
         model_path=directory,
         max_model_len=arch.max_position_embeddings,
-        weight_bytes_total=check.weight_bytes(directory),
+        weight_bytes_total=weights.bytes or None,
+        notes=contradictions(arch, directory, weights),
     )
 
 

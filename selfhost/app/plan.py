@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.engines import known, owned, vllm
+from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.plan import Verdict
@@ -36,6 +37,7 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
         note = text("plan.not_counted", options=" ".join(request.engine_args))
         plan = replace(plan, reasons=(*plan.reasons, note))
     plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    plan = replace(plan, reasons=(*plan.reasons, *(text("plan.files", note=note) for note in model.notes)))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
@@ -54,5 +56,20 @@ def plan_for(
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    model = resolve(name, variant=variant, recipe_paths=recipe_paths)
+    try:
+        model = resolve(name, variant=variant, recipe_paths=recipe_paths)
+    except NoError as error:
+        if error.message.id != "arch.unsupported_files":
+            raise
+        raise _bounded(error, hardware_for(on, find_home())) from error
     return plan_model(model.to_plan(), hardware_for(on, find_home()), request)
+
+
+def _bounded(error: NoError, hardware: Hardware) -> NoError:
+    """Instead of a plan for a directory whose architecture is not known: bounds of its weights on this hardware."""
+    from selfhost.planner.bound import unknown_architecture
+
+    params = error.message.params
+    name = str(params["architecture"])
+    known_there = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm")).architectures
+    return unknown_architecture(name, int(str(params["bytes"])), hardware, engine_has_it=name in known_there)

@@ -1,8 +1,8 @@
 """What PyTorch's caching allocator adds to tensors: sizes are rounded, and what is left of a segment may go along.
 
-`Model loading took ... GiB` is the growth of the allocator's blocks (vLLM 0.32 utils/mem_utils.py `DeviceMemoryProfiler`,
-platforms/cuda.py `get_current_memory_usage`), not of the tensors in them. The rules are those of PyTorch 2.13
-(c10/core/AllocatorConfig.h, c10/cuda/CUDACachingAllocator.cpp `get_allocation_size`, `should_split`,
+`Model loading took ... GiB` is the growth of the allocator's blocks, not of the tensors in them (vLLM 0.32
+utils/mem_utils.py `DeviceMemoryProfiler`, platforms/cuda.py `get_current_memory_usage`). The rules are those of PyTorch
+2.13 (c10/core/AllocatorConfig.h, c10/cuda/CUDACachingAllocator.cpp `get_allocation_size`, `should_split`,
 `get_free_block`), with the limit on splitting that the engine sets while it loads (v1/worker/gpu_worker.py
 `_scoped_allocator_max_split`):
 

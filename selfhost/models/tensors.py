@@ -61,7 +61,7 @@ class RankWeights:
 
     @property
     def rounding_bytes(self) -> int:
-        """What the CUDA allocator adds; see `models.allocator`. Check: Qwen2.5-72B at TP4, 33.866 GiB -> 33.9835 GiB."""
+        """What the CUDA allocator adds: `models.allocator`. Check: Qwen2.5-72B at TP4, 33.866 GiB -> 33.9835 GiB."""
         return rounding_bytes((group.bytes_each, group.count) for group in self.groups)
 
 

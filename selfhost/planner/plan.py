@@ -96,6 +96,8 @@ class ModelToPlan:
     """All variants of the recipe, this one included, the model's own format first; empty for a directory."""
     variant_asked: bool = False
     """Whether this variant was named; otherwise the planner chooses among all of them."""
+    notes: tuple[str, ...] = ()
+    """What was noticed about its files: where they contradict its config."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

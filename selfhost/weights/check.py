@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoError, TrustError, UsageError
 from selfhost.models.safetensors import MAX_HEADER_BYTES, header_findings, index_problems, parse_header
@@ -115,11 +115,27 @@ def _raise_no_config(directory: Path) -> None:
     raise UsageError("model.no_config", path=directory, found=shown(_names(directory)))
 
 
-def weight_bytes(directory: Path) -> int | None:
-    """Bytes of the weight files that are there; None when there are none. Says nothing about whether they are whole."""
+class WeightFiles(NamedTuple):
+    """The weight files of a directory, as names and index tell them; nothing is said about whether they are whole."""
+
+    present: frozenset[str]
+    absent: frozenset[str]
+    tensor_names: frozenset[str]
+    """From an index; empty without one."""
+    bytes: int
+
+
+def weight_files(directory: Path) -> WeightFiles:
+    """What there is of the weights. Raises IntegrityError for an index that is none."""
     names = _names(directory)
-    found = weight_names(names, _read_index(directory) if INDEX in names else None) & names
-    return sum((directory / name).stat().st_size for name in found) or None
+    index = _read_index(directory) if INDEX in names else None
+    wanted = weight_names(names, index)
+    return WeightFiles(
+        present=frozenset(wanted & names),
+        absent=frozenset(wanted - names),
+        tensor_names=frozenset(index["weight_map"]) if index else frozenset(),
+        bytes=sum((directory / name).stat().st_size for name in wanted & names),
+    )
 
 
 def check_directory(directory: Path) -> ModelFiles:

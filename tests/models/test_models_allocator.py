@@ -42,8 +42,8 @@ def test_rests_are_used_by_what_comes_after():
 @pytest.mark.parametrize(
     ("name", "tp", "logged"),
     [
-        # "Model loading took ... GiB": llm-d-planner docs/empirical-vllm-memory-results.md, vllm-optimization-lab README,
-        # and logs found in public repositories.
+        # "Model loading took ... GiB": llm-d-planner docs/empirical-vllm-memory-results.md, the README of
+        # vllm-optimization-lab, and logs in public repositories.
         (QWEN_72B, 4, "33.9835"),
         ("Qwen/Qwen3-32B", 1, "61.03"),
         ("Qwen/Qwen3-32B", 2, "30.59"),

@@ -57,13 +57,13 @@ def test_shards_that_are_all_there(model, index):
     names = shards(model, 3, index=index)
     found = check.check_directory(model)
     assert found.weights == tuple(names)
-    assert found.weight_bytes == sum((model / name).stat().st_size for name in names) == check.weight_bytes(model)
+    assert found.weight_bytes == sum((model / name).stat().st_size for name in names) == check.weight_files(model).bytes
 
 
 def test_a_second_copy_in_the_vendors_layout_is_not_counted(model):
     (model / "consolidated.safetensors").write_bytes(weights() * 3)
     assert check.check_directory(model).weights == ("model.safetensors",)
-    assert check.weight_bytes(model) == len(weights())
+    assert check.weight_files(model).bytes == len(weights())
 
 
 def test_no_config(model):
@@ -123,7 +123,7 @@ def test_no_weights(model):
         f"`{model}` has no weights",
         "wanted *.safetensors, found config.json, tokenizer.json",
     )
-    assert check.weight_bytes(model) is None
+    assert check.weight_files(model) == (frozenset(), frozenset(), frozenset(), 0)
 
 
 def test_no_tokenizer(model):

@@ -18,6 +18,11 @@ MESSAGES = {
         "nearest known: {nearest}",
         "`selfhost recipe ls` lists what can be served; with a newer selfhost the list may be longer",
     ),
+    "arch.unsupported_files": Text(
+        "architecture `{architecture}` is not supported",
+        "nearest known: {nearest}; its files hold {total} of weights",
+        "`selfhost recipe ls` lists what can be served; with a newer selfhost the list may be longer",
+    ),
     "arch.key_missing": Text("`{key}` is missing"),
     "arch.bad_value": Text("`{key}` is {found}; expected {expected}"),
     "arch.bad_quantization": Text(
@@ -63,5 +68,50 @@ MESSAGES = {
         "the index and the files do not agree",
         "{detail}",
         "fetch the model again: index and files are of different versions",
+    ),
+    "arch.files_layers_missing": Text(
+        "the config has {config} layers, the files hold {found} of them",
+        "missing: {missing}",
+        "download the missing files; or the config belongs to another model",
+    ),
+    "arch.files_layers_more": Text(
+        "the config has {config} layers, the files hold {found}",
+        "the engine would load the first {config}",
+        "compare `num_hidden_layers` in `config.json` with the one in the model's repository",
+    ),
+    "arch.files_experts": Text(
+        "the config has {config} experts in a layer, the files hold {found}",
+        "the engine would not find its experts, or leave some out",
+        "compare the number of experts in `config.json` with the one in the model's repository",
+    ),
+    "arch.files_shape": Text(
+        "`{name}` is {found} in the files, the config leads to {wanted}",
+        "the engine cannot load a tensor of another shape",
+        "compare `config.json` with the one in the model's repository",
+    ),
+    "arch.files_shapes_more": Text("{count} more tensors have other shapes than the config leads to"),
+    "arch.files_no_head": Text(
+        "the files hold no `lm_head`, and the config does not tie it to the embedding",
+        "`tie_word_embeddings` is false or absent",
+        "set `tie_word_embeddings` as in the model's repository; or a file is missing",
+    ),
+    "arch.files_quantized": Text(
+        "the files hold quantized weights, the config has no `quantization_config`",
+        "{count} tensors, among them `{name}`",
+        "download `config.json` again from the repository of the quantized model",
+    ),
+    "arch.files_not_quantized": Text(
+        "the config is of weights quantized with `{method}`, the files hold none",
+        "all tensors are whole numbers of the model's own dtype",
+        "download the config and the files of the same repository",
+    ),
+    "arch.files_dtype": Text(
+        "the files hold {found}, the config says {config}: the engine converts on loading",
+        "`{name}`",
+    ),
+    "arch.files_total": Text(
+        "the files hold {found} of tensors, the config leads to {config}",
+        "something is there that the config does not tell, or is missing",
+        "compare `config.json` with the one in the model's repository",
     ),
 }

