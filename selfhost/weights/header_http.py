@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.error
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ def over_http(base_url: str, headers: Mapping[str, str] | None = None) -> OpenRa
                     raise IncompleteError("model.no_ranges", url=url)
                 return Piece(answer.read(end - begin), int(total[1]))
         except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             raise IncompleteError("model.header_unread", name=url, detail=error) from error
 
     return open_range
