@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,10 +24,16 @@ if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
 
 _LENGTH_BYTES = 8
-_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-_EXPERT = re.compile(r"(?:^|\.)experts\.(\d+)\.")
-_QUANTIZED_NAMES = re.compile(
-    r"\.(?:qweight|qzeros|weight_packed|weight_scale|weight_scale_inv|SCB|absmax|weight_global_scale)$"
+_LAYERS, _EXPERTS = "layers.", ".experts."
+_QUANTIZED_ENDS = (
+    ".qweight",
+    ".qzeros",
+    ".weight_packed",
+    ".weight_scale",
+    ".weight_scale_inv",
+    ".SCB",
+    ".absmax",
+    ".weight_global_scale",
 )
 _QUANTIZED_DTYPES = frozenset({"F8_E4M3", "F8_E5M2", "I8", "U8", "F4", "F8_E8M0"})
 _WHOLE_DTYPES = frozenset({"F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8"})
@@ -97,37 +102,67 @@ def _tensor(entry: Any) -> Tensor:
     return Tensor(str(entry["dtype"]), tuple(shape))
 
 
+class _Names(NamedTuple):
+    """What the names of all tensors tell, looked at once: there may be a hundred thousand."""
+
+    layers: frozenset[int]
+    experts: int
+    """One more than the highest number of an expert."""
+    quantized: tuple[str, ...]
+
+
+def _look_at(headers: Headers) -> _Names:
+    layers: set[int] = set()
+    experts, quantized = 0, []
+    for name in headers.names:
+        if (expert := _number(name, _EXPERTS)) is not None:
+            experts = max(experts, expert + 1)  # its layer is named by others too
+        elif (layer := _number(name, _LAYERS)) is not None and "visual" not in name:
+            layers.add(layer)
+        if name.endswith(_QUANTIZED_ENDS):
+            quantized.append(name)
+    quantized += [name for name, tensor in headers.tensors.items() if tensor.dtype in _QUANTIZED_DTYPES]
+    return _Names(frozenset(layers), experts, tuple(sorted(set(quantized))))
+
+
+def _number(name: str, after: str) -> int | None:
+    """The number that stands after a word of a name. Check: `model.layers.12.mlp`, `layers.` -> 12."""
+    start = name.find(after)
+    if start < 0:
+        return None
+    digits = name[start + len(after) :].partition(".")[0]
+    return int(digits) if digits.isdecimal() else None
+
+
 def config_findings(arch: ModelArch, headers: Headers) -> list[Finding]:
     """Where files and config contradict each other; empty when nothing is known against them."""
-    return [*_layers(arch, headers), *_experts(arch, headers), *_ends(arch, headers), *_numbers(arch, headers)] or [
-        *_shapes(arch, headers),
-        *_total(arch, headers),
-    ]
+    names = _look_at(headers)
+    found = [*_layers(arch, names), *_experts(arch, names), *_ends(arch, headers), *_numbers(arch, headers, names)]
+    return found or [*_shapes(arch, headers), *_total(arch, headers)]
 
 
 def _finding(message_id: str, severity: Severity = Severity.ERROR, **params: object) -> Finding:
     return Finding(severity=severity, where="config.json", message=Message(message_id, params))
 
 
-def _layers(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
+def _layers(arch: ModelArch, names: _Names) -> Iterator[Finding]:
     """Numbers of layers in names; layers of multi-token prediction come after the others, where they are at all."""
-    found = {int(match[1]) for name in headers.names if (match := _LAYER.search(name)) and "visual" not in name}
-    if not found:
+    if not names.layers:
         return
     count, most = arch.num_hidden_layers, arch.num_hidden_layers + arch.num_nextn_predict_layers
-    missing = [layer for layer in range(count) if layer not in found]
+    missing = [layer for layer in range(count) if layer not in names.layers]
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004
-        yield _finding("arch.files_layers_missing", config=count, found=len(found & set(range(count))), missing=shown)
-    elif max(found) >= most:
-        yield _finding("arch.files_layers_more", Severity.WARNING, config=count, found=max(found) + 1)
+        found = len(names.layers.intersection(range(count)))
+        yield _finding("arch.files_layers_missing", config=count, found=found, missing=shown)
+    elif max(names.layers) >= most:
+        yield _finding("arch.files_layers_more", Severity.WARNING, config=count, found=max(names.layers) + 1)
 
 
-def _experts(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
-    found = max((int(match[1]) for name in headers.names if (match := _EXPERT.search(name))), default=-1) + 1
+def _experts(arch: ModelArch, names: _Names) -> Iterator[Finding]:
     wanted = arch.experts.num_experts if arch.experts else 0
-    if found and found != wanted:
-        yield _finding("arch.files_experts", config=wanted, found=found)
+    if names.experts and names.experts != wanted:
+        yield _finding("arch.files_experts", config=wanted, found=names.experts)
 
 
 def _ends(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
@@ -143,16 +178,11 @@ def _ends(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
         yield _finding("arch.files_no_head")
 
 
-def _numbers(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
+def _numbers(arch: ModelArch, headers: Headers, names: _Names) -> Iterator[Finding]:
     """Quantized or not, and in which dtype the rest is."""
-    quantized = sorted(
-        name
-        for name in headers.names
-        if _QUANTIZED_NAMES.search(name) or headers.tensors.get(name, _NOTHING).dtype in _QUANTIZED_DTYPES
-    )
-    if quantized and arch.quantization is None:
-        yield _finding("arch.files_quantized", name=quantized[0], count=len(quantized))
-    if arch.quantization is not None and headers.is_complete and headers.tensors and not quantized:
+    if names.quantized and arch.quantization is None:
+        yield _finding("arch.files_quantized", name=names.quantized[0], count=len(names.quantized))
+    if arch.quantization is not None and headers.is_complete and headers.tensors and not names.quantized:
         yield _finding("arch.files_not_quantized", method=arch.quantization.method)
     embeddings = ((name, tensor) for name, tensor in headers.tensors.items() if name.endswith("embed_tokens.weight"))
     name, tensor = next(embeddings, ("", _NOTHING))
@@ -201,5 +231,5 @@ def _total(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
 
 
 def _is_extra(name: str, layers: int) -> bool:
-    match = _LAYER.search(name)
-    return match is not None and int(match[1]) >= layers
+    layer = _number(name, _LAYERS)
+    return layer is not None and layer >= layers
