@@ -14,7 +14,7 @@ from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
-from selfhost.models.latent import LatentAttention, read_latent
+from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
 from selfhost.models.reader import Reader
 from selfhost.quant.schemes import quantization_from_config
@@ -89,7 +89,8 @@ class ModelArch:
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        return self.latent.indexer if self.latent else None
+        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention))
+        return next((indexer for indexer in found if indexer is not None), None)
 
     @property
     def experts(self) -> Experts | None:
@@ -183,8 +184,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
 
 def _read_mixers(reader: Reader, family: Family, hidden_size: int, count: int) -> list[Mixer]:
     """One for each layer."""
-    mixer = read_latent(reader) if family.mla else read_grouped(reader, family, hidden_size)
-    return [mixer] * count
+    return [*read_latents(reader, count)] if family.mla else [read_grouped(reader, family, hidden_size)] * count
 
 
 def _rope(reader: Reader) -> Rope:

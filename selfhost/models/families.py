@@ -25,6 +25,9 @@ class Family:
     """Whether the engine quantizes the router gate too, unless the checkpoint leaves it out."""
     expert_correction: bool = False
     """A correction per expert whatever the config says; else `topk_method` decides."""
+    dense_on_token_shards: bool = False
+    """Whether dense layers too are whole on every rank where experts take shares of the tokens, in a single stage
+    (models/deepseek_v32/nvidia/model.py)."""
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
     partial_rotary_factor: float = 1.0
@@ -41,7 +44,8 @@ FAMILIES: dict[str, Family] = {
     "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, ends_on_all_stages=True),
     "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
     "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV32ForCausalLM": Family(mla=True, moe=True),
+    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
     "Glm4MoeForCausalLM": Family(

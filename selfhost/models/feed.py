@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from selfhost.models.parts import FLOAT32, Cut, Linear, Vector, mlp_parts
+from selfhost.models.parts import FLOAT32, Cut, Linear, TokenShards, Vector, mlp_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,11 @@ class DenseFeed:
 
     intermediate_size: int
     bias: bool = False
+    token_shards: TokenShards = TokenShards.NEVER
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
-        return mlp_parts("mlp", hidden_size, self.intermediate_size, bias=self.bias)
+        return mlp_parts("mlp", hidden_size, self.intermediate_size, bias=self.bias, token_shards=self.token_shards)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,8 @@ class Experts:
                 Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
             )
         if self.shared_expert_intermediate_size:
-            parts += mlp_parts("mlp.shared_experts", hidden_size, self.shared_expert_intermediate_size, shared=True)
+            shared = self.shared_expert_intermediate_size
+            parts += mlp_parts("mlp.shared_experts", hidden_size, shared, token_shards=TokenShards.ALWAYS)
         return parts
 
 
@@ -90,7 +92,8 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
     sparse = _moe_layers(reader, layers) if experts else frozenset()
     default = 0 if len(sparse) == layers else None
     width = 0 if family.moe_only else reader.integer("intermediate_size", default=default)
-    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"))
+    shards = TokenShards.ONE_STAGE if family.dense_on_token_shards else TokenShards.NEVER
+    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"), token_shards=shards)
     return [experts if experts and layer in sparse else dense for layer in range(layers)]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
 from selfhost.models.parts import Cut, Linear
-from selfhost.models.tensors import Ranks, padded_vocab, refined_block
+from selfhost.models.tensors import Ranks, padded_vocab, pieces_of, refined_block
 from selfhost.quant.schemes import Format
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _experts(arch: ModelArch, ranks: Ranks) -> list[Message]:
 
 def _width(arch: ModelArch, kind: LayerKind, part: Linear, ranks: Ranks) -> list[Message]:
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
-    divisor = _divisor(part, ranks)
+    divisor = pieces_of(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
     if width % divisor:
         # Heads that cannot be divided are told as heads.
@@ -76,19 +76,13 @@ def _width(arch: ModelArch, kind: LayerKind, part: Linear, ranks: Ranks) -> list
     return []
 
 
-def _divisor(part: Linear, ranks: Ranks) -> int:
-    if part.is_expert:
-        return 1 if ranks.ep else ranks.expert_ranks
-    return 1 if part.cut is Cut.WHOLE else ranks.tp
-
-
 def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, block: tuple[int, int]) -> list[Message]:
     """Blocks that share a scale must not straddle ranks or merged matrices; those of experts may be refined.
 
     Source: layers/quantization/utils/fp8_utils.py `validate_fp8_block_shape`, which lets the last of several merged
     matrices that are not cut have any height.
     """
-    divisor = _divisor(part, ranks)
+    divisor = pieces_of(part, ranks)
     if part.cut is Cut.ROW:
         widths, size = ([part.inputs // divisor] if divisor > 1 or part.is_expert else []), block[1]
     else:

@@ -65,6 +65,13 @@ class Reader:
             return ()
         return tuple(value or ())
 
+    def word(self, key: str) -> str:
+        """A string; empty when absent."""
+        value = self.config.get(key)
+        if value is not None and not isinstance(value, str):
+            self.bad(key, value, "a string")
+        return value if isinstance(value, str) else ""
+
     def words(self, key: str) -> tuple[str, ...]:
         """A list of strings; empty when absent."""
         value = self.config.get(key)

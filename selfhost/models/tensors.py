@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
-from selfhost.models.parts import Cut, Linear, Vector
+from selfhost.models.parts import Cut, Linear, TokenShards, Vector
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class Ranks:
     def expert_ranks(self) -> int:
         """Ranks that share the experts of a layer: data and tensor parallel flattened."""
         return self.tp * self.dp
+
+    @property
+    def token_shards(self) -> tuple[TokenShards, ...]:
+        """Which parts are whole on every rank because the ranks divide the tokens."""
+        if not (self.ep and self.tp > 1 and self.dp > 1):
+            return ()
+        return (TokenShards.ALWAYS, TokenShards.ONE_STAGE) if self.pp == 1 else (TokenShards.ALWAYS,)
 
     @property
     def is_first(self) -> bool:
@@ -199,16 +206,17 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
         q, k, v = part.outputs
         shared = max(1, min(ranks.tp, part.kv_heads))
         return q // ranks.tp + (k + v) // shared, columns
-    tp = ranks.tp
+    pieces = pieces_of(part, ranks)
+    return (rows, columns // pieces) if part.cut is Cut.ROW else (rows // pieces, columns)
+
+
+def pieces_of(part: Linear, ranks: Ranks) -> int:
+    """Ranks that a linear layer is divided over."""
     if part.is_expert:
-        tp = 1 if ranks.ep else ranks.expert_ranks
-    elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1:
-        tp = 1  # sequence-parallel experts replicate the shared one (config/parallel.py use_sequence_parallel_moe)
-    if part.cut is Cut.COLUMN:
-        return rows // tp, columns
-    if part.cut is Cut.ROW:
-        return rows, columns // tp
-    return rows, columns
+        return 1 if ranks.ep else ranks.expert_ranks
+    if part.cut is Cut.WHOLE or part.token_shards in ranks.token_shards:
+        return 1
+    return ranks.tp
 
 
 def _linear_tensors(arch: ModelArch, kind: LayerKind, part: Linear, rows: int, columns: int) -> dict[str, int]:

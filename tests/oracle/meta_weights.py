@@ -101,6 +101,7 @@ def without_kernels() -> None:
         )
 
     mla_attention.get_attn_backend = choose_without_sparse
+    as_on_cuda()
     manager = expert_map_manager.ExpertMapManager
     calculate = manager.__init__
 
@@ -109,6 +110,18 @@ def without_kernels() -> None:
             calculate(self, *sizes, **options)
 
     manager.__init__ = on_cpu
+
+
+def as_on_cuda() -> None:
+    """The classes that CUDA runs, where the engine's choice goes by platform: sparse attention and DeepSeek-V4."""
+    import torch
+    from vllm.models import deepseek_v4, deepseek_v32
+    from vllm.models.deepseek_v4.nvidia import model as v4
+    from vllm.models.deepseek_v32.nvidia import model as v32
+
+    deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
+    deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
+    torch.cuda.Stream = torch.cuda.Event = MagicMock
 
 
 def build(case: dict[str, Any]) -> dict[str, Any]:
