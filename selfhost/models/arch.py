@@ -16,6 +16,7 @@ from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
+from selfhost.models.moonvit import MoonViT, read_moonvit
 from selfhost.models.reader import Reader
 from selfhost.quant.schemes import quantization_from_config
 
@@ -60,6 +61,8 @@ class ModelArch:
     num_nextn_predict_layers: int = 0
     """Layers of multi-token prediction: in the checkpoint, loaded only for speculative decoding."""
     quantization: Quantization | None = None
+    tower: MoonViT | None = None
+    """The vision tower, not quantized."""
 
     @property
     def family(self) -> Family:
@@ -179,6 +182,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         layers=layers,
         num_nextn_predict_layers=reader.integer("num_nextn_predict_layers", default=0, minimum=0),
         quantization=quantization,
+        tower=read_moonvit(reader) if family.tower == "moonvit" else None,
     )
 
 

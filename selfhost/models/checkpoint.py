@@ -15,10 +15,16 @@ from selfhost.models.parts import Vector
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import LayerKind
+    from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 
 def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
     return Counter(arch.kinds[place] for place in arch.layers)
+
+
+def _tower(arch: ModelArch) -> list[tuple[int, Part]]:
+    return arch.tower.parts(1) if arch.tower else []
 
 
 def parameter_count(arch: ModelArch) -> int:
@@ -27,18 +33,17 @@ def parameter_count(arch: ModelArch) -> int:
     Check: Qwen2.5-0.5B -> 494_032_768.
     """
     embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    layers = sum(count * _layer_elements(arch, kind) for kind, count in _layer_counts(arch).items())
-    return embeddings + arch.hidden_size + layers
+    layers = sum(
+        count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
+        for kind, count in _layer_counts(arch).items()
+    )
+    return embeddings + arch.hidden_size + layers + sum(count * _elements(part) for count, part in _tower(arch))
 
 
-def _layer_elements(arch: ModelArch, kind: LayerKind) -> int:
-    total = 0
-    for part in kind.parts(arch.hidden_size):
-        if isinstance(part, Vector):
-            total += part.size if part.trained else 0
-        else:
-            total += part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
-    return total
+def _elements(part: Part) -> int:
+    if isinstance(part, Vector):
+        return part.size if part.trained else 0
+    return part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
 
 
 def checkpoint_bytes(arch: ModelArch) -> int:
@@ -54,19 +59,21 @@ def checkpoint_bytes(arch: ModelArch) -> int:
     if extra := arch.num_nextn_predict_layers:
         layers[arch.kinds[arch.layers[-1]]] += extra
         total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
-    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
+    total += sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
+    return total + sum(count * _stored_bytes(part, None, dtype) for count, part in _tower(arch))
 
 
 def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
-    total, dtype = 0, arch.dtype_bytes
-    for part in kind.parts(arch.hidden_size):
-        if isinstance(part, Vector):
-            total += part.size * (dtype if part.stored_itemsize is None else part.stored_itemsize)
-            continue
-        rows, columns = sum(part.outputs), part.inputs
-        if arch.quantization is not None and kind.is_quantized(part, arch.quantization):
-            matrices = sum(arch.quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
-        else:
-            matrices = rows * columns * dtype
-        total += part.copies * matrices + (rows * dtype if part.bias else 0)
-    return total
+    parts = kind.parts(arch.hidden_size)
+    return sum(_stored_bytes(part, kind.format_of(part, arch.quantization), arch.dtype_bytes) for part in parts)
+
+
+def _stored_bytes(part: Part, quantization: Quantization | None, dtype: int) -> int:
+    if isinstance(part, Vector):
+        return part.size * (dtype if part.stored_itemsize is None else part.stored_itemsize)
+    rows, columns = sum(part.outputs), part.inputs
+    if quantization is None:
+        matrices = rows * columns * dtype
+    else:
+        matrices = sum(quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
+    return part.copies * matrices + (rows * dtype if part.bias else 0)

@@ -31,6 +31,8 @@ class Family:
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
     partial_rotary_factor: float = 1.0
+    tower: str | None = None
+    """Kind of the vision tower beside the text model: `moonvit`."""
     ends_on_all_stages: bool = False
     """Qwen3-MoE builds embedding, last norm and head on every pipeline stage (vLLM 0.32 models/qwen3_moe.py)."""
     transformers_backend: bool = False
@@ -45,6 +47,7 @@ FAMILIES: dict[str, Family] = {
     "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
     "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
     "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
     "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),

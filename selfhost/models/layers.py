@@ -60,9 +60,10 @@ class LayerKind:
         norms = [Vector(name=name, size=hidden_size) for name in _NORMS[: self.norms]]
         return [*norms, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
 
-    def is_quantized(self, part: Linear, quantization: Quantization | None) -> bool:
-        """Whether a linear part is stored in the checkpoint's quantized format."""
-        return quantization is not None and part.quantizable and part.name not in self.plain
+    def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
+        """What a part is stored in; None: the model's dtype, or its own."""
+        plain = isinstance(part, Vector) or not part.quantizable or part.name in self.plain
+        return None if plain else quantization
 
 
 def kinds_of(

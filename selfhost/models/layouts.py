@@ -14,8 +14,11 @@ from selfhost.models.tensors import Ranks, padded_vocab, pieces_of, refined_bloc
 from selfhost.quant.schemes import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selfhost.models.arch import ModelArch
-    from selfhost.models.layers import LayerKind
+    from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 
 def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False) -> list[Message]:
@@ -27,11 +30,19 @@ def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, e
     found = [*_heads(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
+    for part, quantization in _parts(arch, ranks):
+        if isinstance(part, Linear):
+            found += [problem for problem in _width(arch, part, ranks, quantization) if problem not in found]
+    return found
+
+
+def _parts(arch: ModelArch, ranks: Ranks) -> Iterator[tuple[Part, Quantization | None]]:
+    """Every distinct part of a model and what it is stored in."""
     for kind in arch.kinds:
         for part in kind.parts(arch.hidden_size):
-            if isinstance(part, Linear):
-                found += [problem for problem in _width(arch, kind, part, ranks) if problem not in found]
-    return found
+            yield part, kind.format_of(part, arch.quantization)
+    for _, part in arch.tower.parts(ranks.tp) if arch.tower else ():
+        yield part, None
 
 
 def _heads(arch: ModelArch, tp: int) -> list[Message]:
@@ -58,7 +69,7 @@ def _experts(arch: ModelArch, ranks: Ranks) -> list[Message]:
     return []
 
 
-def _width(arch: ModelArch, kind: LayerKind, part: Linear, ranks: Ranks) -> list[Message]:
+def _width(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantization | None) -> list[Message]:
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
     divisor = pieces_of(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
@@ -66,23 +77,23 @@ def _width(arch: ModelArch, kind: LayerKind, part: Linear, ranks: Ranks) -> list
         # Heads that cannot be divided are told as heads.
         problem = Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})
         return [] if part.cut is Cut.QKV else [problem]
-    if arch.quantization is None or not kind.is_quantized(part, arch.quantization):
+    if quantization is None:
         return []
-    if arch.quantization.format is Format.FP8_BLOCK and arch.quantization.block is not None:
-        return _blocks(arch, part, ranks, arch.quantization.block)
-    group = arch.quantization.group_size
+    if quantization.format is Format.FP8_BLOCK and quantization.block is not None:
+        return _blocks(arch, part, ranks, quantization)
+    group = quantization.group_size
     if group and part.cut is Cut.ROW and width // divisor % group:
         return [Message("arch.layout_group", {"part": part.name, "width": width // divisor, "group": group})]
     return []
 
 
-def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, block: tuple[int, int]) -> list[Message]:
+def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantization) -> list[Message]:
     """Blocks that share a scale must not straddle ranks or merged matrices; those of experts may be refined.
 
     Source: layers/quantization/utils/fp8_utils.py `validate_fp8_block_shape`, which lets the last of several merged
     matrices that are not cut have any height.
     """
-    divisor = pieces_of(part, ranks)
+    divisor, block = pieces_of(part, ranks), quantization.block or (1, 1)
     if part.cut is Cut.ROW:
         widths, size = ([part.inputs // divisor] if divisor > 1 or part.is_expert else []), block[1]
     else:
@@ -90,6 +101,6 @@ def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, block: tuple[int, int])
         widths = [part.outputs[0] // divisor, *(out // shared for out in part.outputs[1:])]
         widths, size = (widths if divisor > 1 else widths[:-1]), block[0]
     if part.is_expert and widths:
-        size = (refined_block(arch, widths[0]) or block)[0]
+        size = (refined_block(quantization, arch.hidden_size, widths[0]) or block)[0]
     found = [width for width in widths if width % size][:1]
     return [Message("arch.layout_block", {"part": part.name, "width": width, "block": size}) for width in found]

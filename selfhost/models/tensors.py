@@ -4,7 +4,7 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: speculative decoding (MTP layers stay on disk), LoRA, vision towers, and what single kernels change:
+Not covered here: speculative decoding (MTP layers stay on disk), LoRA, and what single kernels change:
 padding of narrow layers and wider scales of FP8 under Marlin, the zero points of symmetric GPTQ that Machete keeps.
 """
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
-    from selfhost.models.layers import LayerKind
     from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 __all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
 
@@ -137,8 +137,10 @@ def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
         kind = arch.kinds[place]
         for part in kind.parts(arch.hidden_size):
-            yield from _cut(arch, kind, part, ranks, count)
+            yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
     yield from _rotary(arch)
+    for number, part in arch.tower.parts(ranks.tp) if arch.tower else ():
+        yield from _cut(arch, part, ranks, number, None)
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
@@ -173,7 +175,10 @@ def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
             yield TensorGroup(name=name, count=1, shape=(rows, width), bytes_each=rows * width * arch.dtype_bytes)
 
 
-def _cut(arch: ModelArch, kind: LayerKind, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
+def _cut(
+    arch: ModelArch, part: Part, ranks: Ranks, count: int, quantization: Quantization | None
+) -> Iterator[TensorGroup]:
+    """The tensors of a part on a rank; quantization: what a linear part is stored in, None for the model's dtype."""
     if isinstance(part, Vector):
         pieces = min(ranks.tp, part.at_most or ranks.tp) if part.cut is Cut.COLUMN else 1
         size = part.size // pieces
@@ -182,12 +187,12 @@ def _cut(arch: ModelArch, kind: LayerKind, part: Part, ranks: Ranks, count: int)
     rows, columns = cut_linear(part, ranks)
     copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
     shape = (copies, rows, columns) if part.is_expert else (rows, columns)
-    for tensor, size in _linear_tensors(arch, kind, part, rows, columns).items():
+    for tensor, size in _linear_tensors(arch, part, rows, columns, quantization).items():
         yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
     if part.bias:
         # A row-parallel bias is whole on every rank; so are its rows.
         yield TensorGroup(name=f"{part.name}.bias", count=count, shape=(rows,), bytes_each=rows * arch.dtype_bytes)
-    if part.kept_plain_too and kind.is_quantized(part, arch.quantization):
+    if part.kept_plain_too and quantization is not None:
         # After loading, W_UK and W_UV are kept once more, de-quantized (layers/attention/mla_attention.py).
         yield TensorGroup(name="self_attn.W_UK_W_UV", count=count, shape=(rows, columns), bytes_each=rows * columns * 2)
     if part.name == "mlp.experts.w13" and ranks.ep and ranks.expert_ranks > 1:
@@ -219,25 +224,28 @@ def pieces_of(part: Linear, ranks: Ranks) -> int:
     return ranks.tp
 
 
-def _linear_tensors(arch: ModelArch, kind: LayerKind, part: Linear, rows: int, columns: int) -> dict[str, int]:
-    if arch.quantization is None or not kind.is_quantized(part, arch.quantization):
+def _linear_tensors(
+    arch: ModelArch, part: Linear, rows: int, columns: int, quantization: Quantization | None
+) -> dict[str, int]:
+    if quantization is None:
         return {"weight": rows * columns * _itemsize(arch, part)}
     block = None
     if part.is_expert:
-        block = refined_block(arch, columns if part.cut is Cut.ROW else rows // len(part.outputs))
-    return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+        width = columns if part.cut is Cut.ROW else rows // len(part.outputs)
+        block = refined_block(quantization, arch.hidden_size, width)
+    return quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
 
 
-def refined_block(arch: ModelArch, width: int) -> tuple[int, int] | None:
+def refined_block(quantization: Quantization, hidden_size: int, width: int) -> tuple[int, int] | None:
     """Block of the scales of experts of `width` per rank when the checkpoint's block does not divide it.
 
     The checkpoint's own when there is none that is fine enough: at least 32 (layers/fused_moe/oracle/fp8.py).
     Check: blocks of 128, width 192 -> (64, 64).
     """
-    block = arch.quantization.block if arch.quantization else None
+    block = quantization.block
     if block is None or not any(width % size for size in block):
         return block
-    finer = math.gcd(*block, width, arch.hidden_size)
+    finer = math.gcd(*block, width, hidden_size)
     return (finer, finer) if finer >= _FINEST_BLOCK else block
 
 

@@ -62,6 +62,7 @@ KEYS = frozenset(
         "torch_dtype",
         "use_qk_norm",
         "v_head_dim",
+        "vision_config",
         "vocab_size",
     ]
 )

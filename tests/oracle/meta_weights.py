@@ -122,6 +122,12 @@ def as_on_cuda() -> None:
     deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
     deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
     torch.cuda.Stream = torch.cuda.Event = MagicMock
+    move = torch.nn.Module.to
+
+    def stay_on_meta(self: Any, *, device: Any = None, **options: Any) -> Any:
+        return move(self, **options) if options else self
+
+    torch.nn.Module.to = stay_on_meta
 
 
 def build(case: dict[str, Any]) -> dict[str, Any]:
