@@ -7,7 +7,7 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
@@ -16,8 +16,11 @@ from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
-from selfhost.models.moonvit import MoonViT, read_moonvit
+from selfhost.models.linear_attention import read_delta, read_layer_types
+from selfhost.models.moonvit import read_moonvit
 from selfhost.models.reader import Reader
+from selfhost.models.vision import read_tower
+from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from selfhost.models.families import Family
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
+    from selfhost.models.vision import Tower
     from selfhost.quant.schemes import Quantization
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -39,6 +43,8 @@ class Rope:
     rope_type: str = "default"
     factor: float = 1.0
     original_max_position_embeddings: int | None = None
+    times: int = 1
+    """How many times longer the table of positions is than the model's length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +67,9 @@ class ModelArch:
     num_nextn_predict_layers: int = 0
     """Layers of multi-token prediction: in the checkpoint, loaded only for speculative decoding."""
     quantization: Quantization | None = None
-    tower: MoonViT | None = None
-    """The vision tower, not quantized."""
+    """With the engine's names of what is not quantized."""
+    tower: Tower | None = None
+    """What sees images, where there is something."""
 
     @property
     def family(self) -> Family:
@@ -164,10 +171,12 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     hidden, count = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
     reader.check("num_hidden_layers", count, f"at most {_MOST_LAYERS}", good=count <= _MOST_LAYERS)
     count = min(count, _MOST_LAYERS)
-    mixers = _read_mixers(reader, family, hidden, count)
-    feeds = read_feeds(reader, config, family, count)
     quantization = quantization_from_config(config)
-    kinds, layers = kinds_of(mixers, feeds, norms=family.norms_per_layer, quantization=quantization)
+    if quantization is not None and family.renames:
+        quantization = replace(quantization, ignored=renamed(quantization.ignored, family.renames))
+    mixers = _read_mixers(reader, family, hidden, count, quantization)
+    feeds = read_feeds(reader, config, family, count)
+    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization)
     return ModelArch(
         architecture=architecture,
         architectures=names,
@@ -177,27 +186,42 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         tie_word_embeddings=reader.flag("tie_word_embeddings"),
         max_position_embeddings=reader.integer("max_position_embeddings"),
         torch_dtype=_dtype(reader, config),
-        rope=_rope(reader),
+        rope=_rope(reader, family),
         kinds=kinds,
         layers=layers,
-        num_nextn_predict_layers=reader.integer("num_nextn_predict_layers", default=0, minimum=0),
+        num_nextn_predict_layers=reader.integer(
+            "num_nextn_predict_layers", "mtp_num_hidden_layers", default=family.nextn_predict_layers, minimum=0
+        ),
         quantization=quantization,
-        tower=read_moonvit(reader) if family.tower == "moonvit" else None,
+        tower=_read_tower(reader, family, quantization),
     )
 
 
-def _read_mixers(reader: Reader, family: Family, hidden_size: int, count: int) -> list[Mixer]:
+def _read_mixers(
+    reader: Reader, family: Family, hidden_size: int, count: int, quantization: Quantization | None
+) -> list[Mixer]:
     """One for each layer."""
-    return [*read_latents(reader, count)] if family.mla else [read_grouped(reader, family, hidden_size)] * count
+    if family.mla:
+        return [*read_latents(reader, count)]
+    mixer = read_grouped(reader, family, hidden_size)
+    if family.linear_attention is None:
+        return [mixer] * count
+    delta = read_delta(reader, family, quantization)
+    return [delta if linear else mixer for linear in read_layer_types(reader, count)]
 
 
-def _rope(reader: Reader) -> Rope:
+def _read_tower(reader: Reader, family: Family, quantization: Quantization | None) -> Tower | None:
+    return read_moonvit(reader) if family.tower == "moonvit" else read_tower(reader, family, quantization)
+
+
+def _rope(reader: Reader, family: Family) -> Rope:
     """`rope_parameters` since transformers 5, `rope_scaling` before."""
     rope = {**reader.section("rope_scaling"), **reader.section("rope_parameters")}
     return Rope(
         rope_type=str(rope.get("rope_type") or rope.get("type") or "default"),
         factor=reader.number("factor", 1.0, rope),
         original_max_position_embeddings=int(reader.number("original_max_position_embeddings", 0.5, rope)) or None,
+        times=family.mrope_positions if rope.get("mrope_section") else 1,
     )
 
 

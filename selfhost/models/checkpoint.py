@@ -8,8 +8,10 @@ Where files or a lock are there, their sizes are the answer.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.models.layers import modules_of, plain_of
 from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
@@ -33,11 +35,10 @@ def parameter_count(arch: ModelArch) -> int:
     Check: Qwen2.5-0.5B -> 494_032_768.
     """
     embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    layers = sum(
-        count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
-        for kind, count in _layer_counts(arch).items()
-    )
-    return embeddings + arch.hidden_size + layers + sum(count * _elements(part) for count, part in _tower(arch))
+    total = embeddings + arch.hidden_size
+    for kind, count in _layer_counts(arch).items():
+        total += count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
+    return total + sum(count * _elements(part) for count, part in _tower(arch))
 
 
 def _elements(part: Part) -> int:
@@ -49,31 +50,42 @@ def _elements(part: Part) -> int:
 def checkpoint_bytes(arch: ModelArch) -> int:
     """Bytes of the tensors on disk, layers of multi-token prediction included.
 
-    A multi-token layer holds a decoder layer with experts, its own copies of embedding and head, a projection of
-    2 * hidden to hidden and three norms. Check: DeepSeek-V3 -> 688.57 GB.
+    A multi-token layer holds a decoder layer as the last one, with experts where there are some, a projection of
+    2 * hidden to hidden and three norms; but for Qwen's, its own copies of embedding and head too.
+    Checks: DeepSeek-V3 -> 688.57 GB; Qwen3.5-27B -> 55_562_872_800, 849_398_784 of it for the multi-token layer.
     """
     dtype = arch.dtype_bytes
     embeddings = arch.vocab_size * arch.hidden_size * dtype
     total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
     layers = _layer_counts(arch)
     if extra := arch.num_nextn_predict_layers:
-        layers[arch.kinds[arch.layers[-1]]] += extra
-        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
-    total += sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
-    return total + sum(count * _stored_bytes(part, None, dtype) for count, part in _tower(arch))
+        layers[_nextn_kind(arch)] += extra
+        copies = 0 if arch.family.nextn_prefix else 2 * embeddings
+        total += extra * (copies + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
+    for kind, count in layers.items():
+        parts = kind.parts(arch.hidden_size)
+        total += count * sum(_stored_bytes(part, kind.format_of(part, arch.quantization), dtype) for part in parts)
+    if arch.tower:
+        for count, part in arch.tower.parts(1):
+            total += count * _stored_bytes(part, arch.tower.format_of(part, arch.quantization), dtype)
+    return total
 
 
-def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
-    parts = kind.parts(arch.hidden_size)
-    return sum(_stored_bytes(part, kind.format_of(part, arch.quantization), arch.dtype_bytes) for part in parts)
+def _nextn_kind(arch: ModelArch) -> LayerKind:
+    """The last layer's kind, with what the checkpoint leaves plain under the names of the multi-token layers."""
+    kind = arch.kinds[arch.layers[-1]]
+    if arch.family.nextn_prefix is None:
+        return kind
+    plain = plain_of(modules_of(kind.parts(1)), f"{arch.family.nextn_prefix}0.", arch.quantization)
+    return replace(kind, plain=plain)
 
 
-def _stored_bytes(part: Part, quantization: Quantization | None, dtype: int) -> int:
+def _stored_bytes(part: Part, quantization: Quantization | None, dtype_bytes: int) -> int:
     if isinstance(part, Vector):
-        return part.size * (dtype if part.stored_itemsize is None else part.stored_itemsize)
+        return part.size * (dtype_bytes if part.stored_itemsize is None else part.stored_itemsize)
     rows, columns = sum(part.outputs), part.inputs
-    if quantization is None:
-        matrices = rows * columns * dtype
-    else:
-        matrices = sum(quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
-    return part.copies * matrices + (rows * dtype if part.bias else 0)
+    matrices = rows * columns * dtype_bytes
+    if quantization is not None:
+        stored = part.stored_outputs or part.outputs
+        matrices = sum(quantization.stored_bytes(out, columns, dtype_bytes) for out in stored)
+    return part.copies * matrices + (rows * dtype_bytes if part.bias else 0)

@@ -42,6 +42,10 @@ class Experts:
     router_dtype_bytes: int | None = None
     """Of the router in the engine; None: the model's."""
     router_quantizable: bool = False
+    token_shards: TokenShards = TokenShards.ALWAYS
+    """When the shared experts are whole on every rank."""
+    shared_expert_gate: bool = False
+    """Whether a gate weighs what the shared expert says."""
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
@@ -77,9 +81,13 @@ class Experts:
             parts.append(
                 Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
             )
+        if self.shared_expert_gate:
+            gate = "mlp.shared_expert_gate"
+            parts.append(Linear(name=gate, outputs=(1,), inputs=hidden_size, cut=Cut.WHOLE, quantizable=False))
         if self.shared_expert_intermediate_size:
+            name = "mlp.shared_expert" if self.shared_expert_gate else "mlp.shared_experts"
             shared = self.shared_expert_intermediate_size
-            parts += mlp_parts("mlp.shared_experts", hidden_size, shared, token_shards=TokenShards.ALWAYS)
+            parts += mlp_parts(name, hidden_size, shared, token_shards=self.token_shards)
         return parts
 
 
@@ -106,11 +114,19 @@ def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> 
         num_experts=experts,
         num_experts_per_tok=chosen,
         moe_intermediate_size=width,
-        shared_expert_intermediate_size=reader.integer("n_shared_experts", default=0, minimum=0) * width,
+        shared_expert_intermediate_size=_shared_width(reader, family, width),
         expert_bias=family.expert_correction or config.get("topk_method") == "noaux_tc",
         router_dtype_bytes=family.router_dtype_bytes,
         router_quantizable=family.router_quantizable,
+        token_shards=TokenShards.ALWAYS if family.shared_on_token_shards else TokenShards.NEVER,
+        shared_expert_gate=family.shared_expert_gate,
     )
+
+
+def _shared_width(reader: Reader, family: Family, width: int) -> int:
+    if family.shared_expert_gate:
+        return reader.integer("shared_expert_intermediate_size", default=0, minimum=0)
+    return reader.integer("n_shared_experts", default=0, minimum=0) * width
 
 
 def _moe_layers(reader: Reader, layers: int) -> frozenset[int]:

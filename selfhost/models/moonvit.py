@@ -10,6 +10,7 @@ from selfhost.models.reader import Reader
 
 if TYPE_CHECKING:
     from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 _CHANNELS = 3
 _PATCH = 14
@@ -47,6 +48,9 @@ class MoonViT:
         if self.num_attention_heads % tp == 0:
             return everything
         return [(count, replace(part, cut=Cut.WHOLE)) for count, part in everything]
+
+    def format_of(self, _part: Part, _quantization: Quantization | None) -> None:
+        """What a part is stored in: always the model's dtype."""
 
     def _patches(self) -> list[tuple[int, Part]]:
         hidden, (height, width, frames) = self.hidden_size, self.positions

@@ -54,11 +54,18 @@ class Linear:
     """Whether the engine keeps a de-quantized copy of it after loading, beside the quantized one."""
     parts: tuple[str, ...] = ()
     """Names in the checkpoint of what is merged here, when they differ from `name`."""
+    stored_outputs: tuple[int, ...] = ()
+    """One for each matrix of the checkpoint, when they are not `outputs`."""
 
     @property
     def is_expert(self) -> bool:
         """Whether this is the matrices of the routed experts."""
         return self.copies > 1
+
+    @property
+    def module(self) -> str:
+        """Name of the module in the engine: the experts of a layer are one."""
+        return self.name.rpartition(".")[0] if self.is_expert else self.name
 
     @property
     def checkpoint_names(self) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.parts import Cut, Linear, TokenShards, Vector
+from selfhost.models.vision import TowerMode
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
@@ -109,14 +110,23 @@ class Ranks:
 
 
 def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a stage)
-    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, pp_rank: int = 0
+    arch: ModelArch,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    dp: int = 1,
+    ep: bool = False,
+    pp_rank: int = 0,
+    tower: TowerMode = TowerMode.WEIGHTS,
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
+    tower: how the vision tower is spread, if the model has one.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+    groups = [*_groups(arch, ranks), *_tower(arch, ranks, tower)]
+    return RankWeights(groups=tuple(group for group in groups if group.count and group.bytes_each))
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -139,20 +149,27 @@ def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
         for part in kind.parts(arch.hidden_size):
             yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
     yield from _rotary(arch)
-    for number, part in arch.tower.parts(ranks.tp) if arch.tower else ():
-        yield from _cut(arch, part, ranks, number, None)
+
+
+def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode) -> Iterator[TensorGroup]:
+    """On every pipeline stage."""
+    if arch.tower is None or mode is TowerMode.ABSENT:
+        return
+    if mode is TowerMode.DATA:
+        ranks = replace(ranks, tp=1)
+    for count, part in arch.tower.parts(ranks.tp):
+        yield from _cut(arch, part, ranks, count, arch.tower.format_of(part, arch.quantization))
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     rows, dtype = padded_vocab(arch) // ranks.tp, arch.dtype_bytes
     shape = (rows, arch.hidden_size)
-    everywhere = arch.family.ends_on_all_stages
-    tied = arch.tie_word_embeddings
-    if ranks.is_first or everywhere or (tied and ranks.is_last):
+    everywhere, tied = arch.family.on_all_stages, arch.tie_word_embeddings
+    if ranks.is_first or "embed_tokens" in everywhere or (tied and ranks.is_last):
         yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
-    if (ranks.is_last or everywhere) and not tied:
+    if (ranks.is_last or "lm_head" in everywhere) and not tied:
         yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
-    if ranks.is_last or everywhere:
+    if ranks.is_last or "norm" in everywhere:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
@@ -166,6 +183,7 @@ def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
         rows = int(rope.original_max_position_embeddings * rope.factor)
     elif rope.rope_type in ("linear", "dynamic"):
         rows = int(rows * rope.factor)
+    rows *= rope.times
     for owner, width in dict.fromkeys(table for mixer in arch.mixers for table in mixer.rotary):
         name = "rotary_emb" if owner == "main" else f"{owner}.rotary_emb"
         if arch.family.transformers_backend:

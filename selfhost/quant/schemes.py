@@ -6,17 +6,16 @@ Byte formulas and minimum capabilities: vLLM 0.32, model_executor/layers/quantiz
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.hardware.types import Platform
 from selfhost.messages import Message
+from selfhost.quant.ignored import LeftOut, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +49,7 @@ class Quantization:
     """Rows and columns that share one scale (FP8 block)."""
     zero_points: bool = False
     ignored: tuple[str, ...] = ()
-    """Modules that stay in the model's dtype, as the checkpoint names them."""
+    """Modules that stay in the model's dtype, and patterns of them, which begin with `re:`."""
     expanded_scales: bool = False
     """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `expanded`."""
 
@@ -59,17 +58,21 @@ class Quantization:
         """Whether the weights are FP8."""
         return self.format in (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
 
-    def applies_to(self, module: str) -> bool:
-        """Whether a module, by its name in the checkpoint, is quantized.
+    @property
+    def left_out(self) -> LeftOut:
+        """Tells which modules are not quantized, by their names in the engine.
 
-        `lm_head`, embeddings, norms and router gates never are.
+        Embeddings, norms and gates that the engine never quantizes are not asked about.
         """
-        names, patterns = _split(self.ignored)
-        steps = module.split(".")
-        ends = (".".join(steps[start:]) for start in range(len(steps)))
-        if not names.isdisjoint(steps) or any(end in names for end in ends):
-            return False
-        return not any(pattern.match(module) for pattern in patterns)
+        return left_out(self.method, self.ignored)
+
+    @property
+    def files_decide(self) -> bool:
+        """Whether the engine goes by what is quantized in the files, beside what the config says.
+
+        Source: vLLM 0.32 layers/quantization/auto_gptq.py and auto_awq.py `maybe_update_config`.
+        """
+        return self.method == "gptq" or (self.method == "awq" and not self.ignored)
 
     @property
     def names_layers(self) -> bool:
@@ -124,17 +127,6 @@ class Quantization:
 _NUMBER = re.compile(r"\d")
 
 
-@lru_cache(maxsize=64)
-def _split(ignored: tuple[str, ...]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
-    """Names, which may be many hundreds, and patterns."""
-    patterns = tuple(entry for entry in ignored if entry.startswith("re:") or "*" in entry)
-    return frozenset(ignored).difference(patterns), tuple(re.compile(_expression(pattern)) for pattern in patterns)
-
-
-def _expression(pattern: str) -> str:
-    return pattern.removeprefix("re:") if pattern.startswith("re:") else fnmatch.translate(pattern)
-
-
 _MOST_BITS = 16
 _METHODS = ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes")
 
@@ -175,7 +167,8 @@ def _checked(quantization: Quantization) -> Quantization:
 
 
 def _ignored(section: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(section.get("modules_to_not_convert") or section.get("ignore") or ())
+    keys = ("ignored_layers", "modules_to_not_convert", "ignore")
+    return tuple(next((section[key] for key in keys if section.get(key)), ()))
 
 
 def _fp8(section: Mapping[str, Any]) -> Quantization:
@@ -202,13 +195,21 @@ def _awq(section: Mapping[str, Any]) -> Quantization:
 
 def _gptq(section: Mapping[str, Any]) -> Quantization:
     # g_idx and the zero points of symmetric GPTQ are dropped after loading (auto_gptq.py, Marlin).
+    rules = section.get("dynamic") or {}
+    for rule, changes in rules.items():
+        if rule.startswith("-:") or not isinstance(changes, dict):
+            continue
+        if any(section.get(key) != value for key, value in changes.items()):
+            message = f"`dynamic` gives modules of `{rule[:80]}` another format; only one is known here"
+            raise ValueError(message)
+    excluded = tuple(f"re:{rule.removeprefix('-:')}" for rule in rules if rule.startswith("-:"))
     return Quantization(
         method="gptq",
         format=Format.INT_GROUP,
         bits=int(section["bits"]),
         group_size=_group(section["group_size"]),
         zero_points=not section.get("sym", True),
-        ignored=_ignored(section),
+        ignored=excluded,
     )
 
 

@@ -108,7 +108,7 @@ def test_latent_attention_of_public_models():
 
 
 def test_layers_that_a_checkpoint_leaves_out_by_number_are_a_kind_of_their_own():
-    left = ["lm_head", "model.layers.3.self_attn.q_proj", "model.layers.3.self_attn.k_proj"]
+    left = ["lm_head", *(f"model.layers.3.self_attn.{x}_proj" for x in "qkv")]
     whole = {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": left}
     model = ModelArch.from_config({**QWEN, "quantization_config": whole})
     assert (len(model.kinds), model.layers[3]) == (2, 1)
