@@ -142,9 +142,14 @@ class ModelArch:
         return arch_from_config(config)
 
 
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _text_config(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
+    """A config and its `text_config` as one; which of them says that head and embedding are one goes by the class."""
     nested = config.get("text_config")
-    return {**config, **nested, "architectures": config.get("architectures")} if isinstance(nested, dict) else config
+    if not isinstance(nested, dict):
+        return config
+    outer, inner = (section.get("tie_word_embeddings") for section in (config, nested))
+    tied = {"outer": outer, "inner": inner, "either": outer or inner}[family.tied_by]
+    return {**config, **nested, "architectures": config.get("architectures"), "tie_word_embeddings": tied}
 
 
 def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
@@ -157,7 +162,7 @@ def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
         first = names[0][:80]
         nearest = difflib.get_close_matches(first, FAMILIES, 3) or sorted(FAMILIES)
         raise NoError("arch.unsupported", architecture=first, nearest=", ".join(nearest))
-    text = _text_config(config)
+    text = _text_config(config, FAMILIES[architecture])
     reader = Reader(text)
     arch = _read(reader, text, architecture, tuple(names))
     if reader.problems:

@@ -39,6 +39,8 @@ class Family:
     partial_rotary_factor: float = 1.0
     on_all_stages: frozenset[str] = frozenset()
     """Of `embed_tokens`, `norm` and `lm_head`, what every pipeline stage builds."""
+    tied_by: str = "either"
+    """Whose `tie_word_embeddings` the class heeds where a `text_config` is nested: `outer`, `inner` or `either`."""
     prefix: str = "model."
     """Where the decoder is in the engine's class."""
     renames: Renames = ()
@@ -65,7 +67,6 @@ _ENDS = frozenset({"embed_tokens", "norm", "lm_head"})
 _NESTED: Renames = (("model.language_model.", "language_model.model."), ("model.visual.", "visual."))
 """Names of vision models as transformers has stored them since 4.52."""
 _NESTED_PREFIX = "language_model.model."
-_QWEN3_MOE = Family(qk_norm="head", moe=True, router_quantizable=True, on_all_stages=_ENDS)
 _QWEN3_5 = Family(
     qkv_bias=False,
     qk_norm="head",
@@ -78,7 +79,10 @@ _QWEN3_5 = Family(
     mrope_positions=1,
     nextn_prefix="mtp.layers.",
 )
-_QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", prefix=_NESTED_PREFIX, renames=_NESTED)
+_QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", tied_by="inner", prefix=_NESTED_PREFIX, renames=_NESTED)
+_QWEN3_VL = Family(
+    qk_norm="head", tower="qwen3", tied_by="outer", prefix=_NESTED_PREFIX, renames=_NESTED, mrope_positions=1
+)
 _GLM4_MOE = Family(
     qk_norm="config",
     moe=True,
@@ -98,13 +102,9 @@ FAMILIES: dict[str, Family] = {
         renames=(*_NESTED, ("model.", _NESTED_PREFIX)),
     ),
     "Qwen3ForCausalLM": Family(qk_norm="head"),
-    "Qwen3MoeForCausalLM": _QWEN3_MOE,
-    "Qwen3VLForConditionalGeneration": Family(
-        qk_norm="head", tower="qwen3", prefix=_NESTED_PREFIX, renames=_NESTED, mrope_positions=1
-    ),
-    "Qwen3VLMoeForConditionalGeneration": replace(
-        _QWEN3_MOE, tower="qwen3", prefix=_NESTED_PREFIX, renames=_NESTED, mrope_positions=1
-    ),
+    "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, on_all_stages=_ENDS),
+    "Qwen3VLForConditionalGeneration": _QWEN3_VL,
+    "Qwen3VLMoeForConditionalGeneration": replace(_QWEN3_VL, moe=True, router_quantizable=True, on_all_stages=_ENDS),
     "Qwen3NextForCausalLM": replace(
         _QWEN3_5,
         moe=True,

@@ -21,9 +21,10 @@ from selfhost.models.vision import TowerMode
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import Mixer
     from selfhost.models.parts import Part
     from selfhost.quant.schemes import Quantization
 
@@ -144,11 +145,11 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
 def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
     held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
-        kind = arch.kinds[place]
+    kinds = [(arch.kinds[place], count) for place, count in sorted(Counter(arch.layers[x] for x in held).items())]
+    for kind, count in kinds:
         for part in kind.parts(arch.hidden_size):
             yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
-    yield from _rotary(arch)
+    yield from _rotary(arch, [kind.mixer for kind, _ in kinds])
 
 
 def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode) -> Iterator[TensorGroup]:
@@ -173,8 +174,9 @@ def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
-def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
-    """The tables of cosines and sines, each shared by all layers; YaRN lays them out for the extended length.
+def _rotary(arch: ModelArch, mixers: Iterable[Mixer]) -> Iterator[TensorGroup]:
+    """The tables of cosines and sines, each shared by the layers of the rank that need it; YaRN lays them out for the
+    extended length.
 
     Check: DeepSeek-V3 -> 163840 * 64 * 2 = 20 MiB.
     """
@@ -184,7 +186,7 @@ def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
     elif rope.rope_type in ("linear", "dynamic"):
         rows = int(rows * rope.factor)
     rows *= rope.times
-    for owner, width in dict.fromkeys(table for mixer in arch.mixers for table in mixer.rotary):
+    for owner, width in dict.fromkeys(table for mixer in mixers for table in mixer.rotary):
         name = "rotary_emb" if owner == "main" else f"{owner}.rotary_emb"
         if arch.family.transformers_backend:
             # Two vectors of frequencies in float32 instead of a table.
