@@ -53,6 +53,9 @@ class Family:
     """Whether there is one shared expert, with a gate, of `shared_expert_intermediate_size`."""
     tower: str | None = None
     """Kind of the vision tower that `vision_config` describes: `moonvit`, or one of models/vision.py."""
+    needs_torchvision: bool = False
+    """Whether its module imports torchvision, by way of transformers' processing of images; so does Qwen3.5's even for
+    text alone."""
     mrope_positions: int = 4
     """Times the table of positions is longer where they have three coordinates (`mrope_section`)."""
     nextn_predict_layers: int = 0
@@ -76,12 +79,19 @@ _QWEN3_5 = Family(
     partial_rotary_factor=0.25,
     on_all_stages=frozenset({"embed_tokens"}),
     renames=(("model.language_model.", "model."),),
+    needs_torchvision=True,
     mrope_positions=1,
     nextn_prefix="mtp.layers.",
 )
 _QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", tied_by="inner", prefix=_NESTED_PREFIX, renames=_NESTED)
 _QWEN3_VL = Family(
-    qk_norm="head", tower="qwen3", tied_by="outer", prefix=_NESTED_PREFIX, renames=_NESTED, mrope_positions=1
+    qk_norm="head",
+    tower="qwen3",
+    tied_by="outer",
+    prefix=_NESTED_PREFIX,
+    renames=_NESTED,
+    needs_torchvision=True,
+    mrope_positions=1,
 )
 _GLM4_MOE = Family(
     qk_norm="config",
@@ -98,6 +108,7 @@ FAMILIES: dict[str, Family] = {
     "Qwen2_5_VLForConditionalGeneration": Family(
         qkv_bias=True,
         tower="qwen2_5",
+        needs_torchvision=True,
         prefix=_NESTED_PREFIX,
         renames=(*_NESTED, ("model.", _NESTED_PREFIX)),
     ),
@@ -111,6 +122,7 @@ FAMILIES: dict[str, Family] = {
         linear_attention="fused",
         on_all_stages=frozenset({"embed_tokens", "lm_head"}),
         renames=(),
+        needs_torchvision=False,
         nextn_predict_layers=1,
     ),
     "Qwen3_5ForCausalLM": _QWEN3_5,
@@ -125,7 +137,9 @@ FAMILIES: dict[str, Family] = {
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
     "Glm4MoeForCausalLM": _GLM4_MOE,
-    "Glm4vMoeForConditionalGeneration": replace(_GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED),
+    "Glm4vMoeForConditionalGeneration": replace(
+        _GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED, needs_torchvision=True
+    ),
     "MiniMaxM2ForCausalLM": Family(
         qk_norm="full", moe=True, moe_only=True, router_dtype_bytes=4, expert_correction=True
     ),
