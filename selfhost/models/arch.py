@@ -7,16 +7,20 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
-from selfhost.models.latent import LatentAttention, read_latent
+from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
+from selfhost.models.linear_attention import read_delta, read_layer_types
+from selfhost.models.moonvit import read_moonvit
 from selfhost.models.reader import Reader
+from selfhost.models.vision import read_tower
+from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from selfhost.models.families import Family
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
+    from selfhost.models.vision import Tower
     from selfhost.quant.schemes import Quantization
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -38,6 +43,8 @@ class Rope:
     rope_type: str = "default"
     factor: float = 1.0
     original_max_position_embeddings: int | None = None
+    times: int = 1
+    """How many times longer the table of positions is than the model's length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +67,9 @@ class ModelArch:
     num_nextn_predict_layers: int = 0
     """Layers of multi-token prediction: in the checkpoint, loaded only for speculative decoding."""
     quantization: Quantization | None = None
+    """With the engine's names of what is not quantized."""
+    tower: Tower | None = None
+    """What sees images, where there is something."""
 
     @property
     def family(self) -> Family:
@@ -89,7 +99,8 @@ class ModelArch:
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        return self.latent.indexer if self.latent else None
+        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention))
+        return next((indexer for indexer in found if indexer is not None), None)
 
     @property
     def experts(self) -> Experts | None:
@@ -131,9 +142,14 @@ class ModelArch:
         return arch_from_config(config)
 
 
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _text_config(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
+    """A config and its `text_config` as one; which of them says that head and embedding are one goes by the class."""
     nested = config.get("text_config")
-    return {**config, **nested, "architectures": config.get("architectures")} if isinstance(nested, dict) else config
+    if not isinstance(nested, dict):
+        return config
+    outer, inner = (section.get("tie_word_embeddings") for section in (config, nested))
+    tied = {"outer": outer, "inner": inner, "either": outer or inner}[family.tied_by]
+    return {**config, **nested, "architectures": config.get("architectures"), "tie_word_embeddings": tied}
 
 
 def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
@@ -146,7 +162,7 @@ def arch_from_config(config: Mapping[str, Any]) -> ModelArch:
         first = names[0][:80]
         nearest = difflib.get_close_matches(first, FAMILIES, 3) or sorted(FAMILIES)
         raise NoError("arch.unsupported", architecture=first, nearest=", ".join(nearest))
-    text = _text_config(config)
+    text = _text_config(config, FAMILIES[architecture])
     reader = Reader(text)
     arch = _read(reader, text, architecture, tuple(names))
     if reader.problems:
@@ -160,10 +176,12 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     hidden, count = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
     reader.check("num_hidden_layers", count, f"at most {_MOST_LAYERS}", good=count <= _MOST_LAYERS)
     count = min(count, _MOST_LAYERS)
-    mixers = _read_mixers(reader, family, hidden, count)
-    feeds = read_feeds(reader, config, family, count)
     quantization = quantization_from_config(config)
-    kinds, layers = kinds_of(mixers, feeds, norms=family.norms_per_layer, quantization=quantization)
+    if quantization is not None and family.renames:
+        quantization = replace(quantization, ignored=renamed(quantization.ignored, family.renames))
+    mixers = _read_mixers(reader, family, hidden, count, quantization)
+    feeds = read_feeds(reader, config, family, count)
+    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization)
     return ModelArch(
         architecture=architecture,
         architectures=names,
@@ -173,27 +191,42 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         tie_word_embeddings=reader.flag("tie_word_embeddings"),
         max_position_embeddings=reader.integer("max_position_embeddings"),
         torch_dtype=_dtype(reader, config),
-        rope=_rope(reader),
+        rope=_rope(reader, family),
         kinds=kinds,
         layers=layers,
-        num_nextn_predict_layers=reader.integer("num_nextn_predict_layers", default=0, minimum=0),
+        num_nextn_predict_layers=reader.integer(
+            "num_nextn_predict_layers", "mtp_num_hidden_layers", default=family.nextn_predict_layers, minimum=0
+        ),
         quantization=quantization,
+        tower=_read_tower(reader, family, quantization),
     )
 
 
-def _read_mixers(reader: Reader, family: Family, hidden_size: int, count: int) -> list[Mixer]:
+def _read_mixers(
+    reader: Reader, family: Family, hidden_size: int, count: int, quantization: Quantization | None
+) -> list[Mixer]:
     """One for each layer."""
-    mixer = read_latent(reader) if family.mla else read_grouped(reader, family, hidden_size)
-    return [mixer] * count
+    if family.mla:
+        return [*read_latents(reader, count)]
+    mixer = read_grouped(reader, family, hidden_size)
+    if family.linear_attention is None:
+        return [mixer] * count
+    delta = read_delta(reader, family, quantization)
+    return [delta if linear else mixer for linear in read_layer_types(reader, count)]
 
 
-def _rope(reader: Reader) -> Rope:
+def _read_tower(reader: Reader, family: Family, quantization: Quantization | None) -> Tower | None:
+    return read_moonvit(reader) if family.tower == "moonvit" else read_tower(reader, family, quantization)
+
+
+def _rope(reader: Reader, family: Family) -> Rope:
     """`rope_parameters` since transformers 5, `rope_scaling` before."""
     rope = {**reader.section("rope_scaling"), **reader.section("rope_parameters")}
     return Rope(
         rope_type=str(rope.get("rope_type") or rope.get("type") or "default"),
         factor=reader.number("factor", 1.0, rope),
         original_max_position_embeddings=int(reader.number("original_max_position_embeddings", 0.5, rope)) or None,
+        times=family.mrope_positions if rope.get("mrope_section") else 1,
     )
 
 

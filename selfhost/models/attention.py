@@ -30,6 +30,8 @@ class GroupedAttention:
     o_bias: bool = False
     qk_norm: str | None = None
     """`head`: a weight per head dimension for q and k; `full`: over all heads; None: no norm."""
+    output_gate: bool = False
+    """Whether the projection of the queries makes a gate of the output too, as wide as they are."""
 
     @property
     def rotary(self) -> tuple[tuple[str, int], ...]:
@@ -37,9 +39,9 @@ class GroupedAttention:
         return (("main", self.rotary_dim),)
 
     def width_per_token(self, tp: int) -> int:
-        """Queries, keys and values of one token on a rank, in elements."""
+        """Queries with their gate, keys and values of one token on a rank, in elements."""
         kv_heads = max(1, self.num_key_value_heads // tp)
-        return (self.num_attention_heads // tp + 2 * kv_heads) * self.head_dim
+        return (self.num_attention_heads // tp * (1 + self.output_gate) + 2 * kv_heads) * self.head_dim
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
@@ -47,7 +49,7 @@ class GroupedAttention:
         parts: list[Part] = [
             Linear(
                 name="self_attn.qkv_proj",
-                outputs=(width, kv_width, kv_width),
+                outputs=(width * (1 + self.output_gate), kv_width, kv_width),
                 inputs=hidden_size,
                 cut=Cut.QKV,
                 bias=self.qkv_bias,
@@ -89,4 +91,5 @@ def read_grouped(reader: Reader, family: Family, hidden_size: int) -> GroupedAtt
         qkv_bias=bias if family.qkv_bias is None else family.qkv_bias,
         o_bias=bias and family.o_bias,
         qk_norm=qk_norm,
+        output_gate=family.output_gate and reader.flag("attn_output_gate", default=True),
     )

@@ -8,17 +8,25 @@ Where files or a lock are there, their sizes are the answer.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.models.layers import modules_of, plain_of
 from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import LayerKind
+    from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 
 def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
     return Counter(arch.kinds[place] for place in arch.layers)
+
+
+def _tower(arch: ModelArch) -> list[tuple[int, Part]]:
+    return arch.tower.parts(1) if arch.tower else []
 
 
 def parameter_count(arch: ModelArch) -> int:
@@ -27,46 +35,57 @@ def parameter_count(arch: ModelArch) -> int:
     Check: Qwen2.5-0.5B -> 494_032_768.
     """
     embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    layers = sum(count * _layer_elements(arch, kind) for kind, count in _layer_counts(arch).items())
-    return embeddings + arch.hidden_size + layers
+    total = embeddings + arch.hidden_size
+    for kind, count in _layer_counts(arch).items():
+        total += count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
+    return total + sum(count * _elements(part) for count, part in _tower(arch))
 
 
-def _layer_elements(arch: ModelArch, kind: LayerKind) -> int:
-    total = 0
-    for part in kind.parts(arch.hidden_size):
-        if isinstance(part, Vector):
-            total += part.size if part.trained else 0
-        else:
-            total += part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
-    return total
+def _elements(part: Part) -> int:
+    if isinstance(part, Vector):
+        return part.size if part.trained else 0
+    return part.copies * sum(part.outputs) * part.inputs + (sum(part.outputs) if part.bias else 0)
 
 
 def checkpoint_bytes(arch: ModelArch) -> int:
     """Bytes of the tensors on disk, layers of multi-token prediction included.
 
-    A multi-token layer holds a decoder layer with experts, its own copies of embedding and head, a projection of
-    2 * hidden to hidden and three norms. Check: DeepSeek-V3 -> 688.57 GB.
+    A multi-token layer holds a decoder layer as the last one, with experts where there are some, a projection of
+    2 * hidden to hidden and three norms; but for Qwen's, its own copies of embedding and head too.
+    Checks: DeepSeek-V3 -> 688.57 GB; Qwen3.5-27B -> 55_562_872_800, 849_398_784 of it for the multi-token layer.
     """
     dtype = arch.dtype_bytes
     embeddings = arch.vocab_size * arch.hidden_size * dtype
     total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
     layers = _layer_counts(arch)
     if extra := arch.num_nextn_predict_layers:
-        layers[arch.kinds[arch.layers[-1]]] += extra
-        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
-    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
-
-
-def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
-    total, dtype = 0, arch.dtype_bytes
-    for part in kind.parts(arch.hidden_size):
-        if isinstance(part, Vector):
-            total += part.size * (dtype if part.stored_itemsize is None else part.stored_itemsize)
-            continue
-        rows, columns = sum(part.outputs), part.inputs
-        if arch.quantization is not None and kind.is_quantized(part, arch.quantization):
-            matrices = sum(arch.quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
-        else:
-            matrices = rows * columns * dtype
-        total += part.copies * matrices + (rows * dtype if part.bias else 0)
+        layers[_nextn_kind(arch)] += extra
+        copies = 0 if arch.family.nextn_prefix else 2 * embeddings
+        total += extra * (copies + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
+    for kind, count in layers.items():
+        parts = kind.parts(arch.hidden_size)
+        total += count * sum(_stored_bytes(part, kind.format_of(part, arch.quantization), dtype) for part in parts)
+    if arch.tower:
+        for count, part in arch.tower.parts(1):
+            total += count * _stored_bytes(part, arch.tower.format_of(part, arch.quantization), dtype)
     return total
+
+
+def _nextn_kind(arch: ModelArch) -> LayerKind:
+    """The last layer's kind, with what the checkpoint leaves plain under the names of the multi-token layers."""
+    kind = arch.kinds[arch.layers[-1]]
+    if arch.family.nextn_prefix is None:
+        return kind
+    plain = plain_of(modules_of(kind.parts(1)), f"{arch.family.nextn_prefix}0.", arch.quantization)
+    return replace(kind, plain=plain)
+
+
+def _stored_bytes(part: Part, quantization: Quantization | None, dtype_bytes: int) -> int:
+    if isinstance(part, Vector):
+        return part.size * (dtype_bytes if part.stored_itemsize is None else part.stored_itemsize)
+    rows, columns = sum(part.outputs), part.inputs
+    matrices = rows * columns * dtype_bytes
+    if quantization is not None:
+        stored = part.stored_outputs or part.outputs
+        matrices = sum(quantization.stored_bytes(out, columns, dtype_bytes) for out in stored)
+    return part.copies * matrices + (rows * dtype_bytes if part.bias else 0)

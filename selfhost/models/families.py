@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selfhost.quant.ignored import Renames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,27 +29,116 @@ class Family:
     """Whether the engine quantizes the router gate too, unless the checkpoint leaves it out."""
     expert_correction: bool = False
     """A correction per expert whatever the config says; else `topk_method` decides."""
+    shared_on_token_shards: bool = True
+    """Whether shared experts are whole on every rank where experts take shares of the tokens."""
+    dense_on_token_shards: bool = False
+    """Whether dense layers too are whole on every rank where experts take shares of the tokens, in a single stage
+    (models/deepseek_v32/nvidia/model.py)."""
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
     partial_rotary_factor: float = 1.0
-    ends_on_all_stages: bool = False
-    """Qwen3-MoE builds embedding, last norm and head on every pipeline stage (vLLM 0.32 models/qwen3_moe.py)."""
+    on_all_stages: frozenset[str] = frozenset()
+    """Of `embed_tokens`, `norm` and `lm_head`, what every pipeline stage builds."""
+    tied_by: str = "either"
+    """Whose `tie_word_embeddings` the class heeds where a `text_config` is nested: `outer`, `inner` or `either`."""
+    prefix: str = "model."
+    """Where the decoder is in the engine's class."""
+    renames: Renames = ()
+    """What the engine makes of names in checkpoints (`hf_to_vllm_mapper`)."""
+    linear_attention: str | None = None
+    """Layers that are gated delta nets: `fused` or `split`, as their projections are in the checkpoint."""
+    output_gate: bool = False
+    """Whether `attn_output_gate`, on unless it is false, makes queries twice as wide."""
+    shared_expert_gate: bool = False
+    """Whether there is one shared expert, with a gate, of `shared_expert_intermediate_size`."""
+    tower: str | None = None
+    """Kind of the vision tower that `vision_config` describes: `moonvit`, or one of models/vision.py."""
+    needs_torchvision: bool = False
+    """Whether its module imports torchvision, by way of transformers' processing of images; so does Qwen3.5's even for
+    text alone."""
+    mrope_positions: int = 4
+    """Times the table of positions is longer where they have three coordinates (`mrope_section`)."""
+    nextn_predict_layers: int = 0
+    """Layers of multi-token prediction in the checkpoint when the config does not say."""
+    nextn_prefix: str | None = None
+    """Where these layers are in the checkpoint, when they share embedding and head with the model."""
     transformers_backend: bool = False
     """Not among the engine's own models: runs through its Transformers backend (models/transformers/)."""
 
 
+_ENDS = frozenset({"embed_tokens", "norm", "lm_head"})
+_NESTED: Renames = (("model.language_model.", "language_model.model."), ("model.visual.", "visual."))
+"""Names of vision models as transformers has stored them since 4.52."""
+_NESTED_PREFIX = "language_model.model."
+_QWEN3_5 = Family(
+    qkv_bias=False,
+    qk_norm="head",
+    output_gate=True,
+    linear_attention="split",
+    shared_expert_gate=True,
+    partial_rotary_factor=0.25,
+    on_all_stages=frozenset({"embed_tokens"}),
+    renames=(("model.language_model.", "model."),),
+    needs_torchvision=True,
+    mrope_positions=1,
+    nextn_prefix="mtp.layers.",
+)
+_QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", tied_by="inner", prefix=_NESTED_PREFIX, renames=_NESTED)
+_QWEN3_VL = Family(
+    qk_norm="head",
+    tower="qwen3",
+    tied_by="outer",
+    prefix=_NESTED_PREFIX,
+    renames=_NESTED,
+    needs_torchvision=True,
+    mrope_positions=1,
+)
+_GLM4_MOE = Family(
+    qk_norm="config",
+    moe=True,
+    router_dtype_bytes=4,
+    expert_correction=True,
+    shared_on_token_shards=False,
+    partial_rotary_factor=0.5,
+)
+
 FAMILIES: dict[str, Family] = {
     "LlamaForCausalLM": Family(o_bias=True),
     "Qwen2ForCausalLM": Family(qkv_bias=True),
+    "Qwen2_5_VLForConditionalGeneration": Family(
+        qkv_bias=True,
+        tower="qwen2_5",
+        needs_torchvision=True,
+        prefix=_NESTED_PREFIX,
+        renames=(*_NESTED, ("model.", _NESTED_PREFIX)),
+    ),
     "Qwen3ForCausalLM": Family(qk_norm="head"),
-    "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, ends_on_all_stages=True),
+    "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, on_all_stages=_ENDS),
+    "Qwen3VLForConditionalGeneration": _QWEN3_VL,
+    "Qwen3VLMoeForConditionalGeneration": replace(_QWEN3_VL, moe=True, router_quantizable=True, on_all_stages=_ENDS),
+    "Qwen3NextForCausalLM": replace(
+        _QWEN3_5,
+        moe=True,
+        linear_attention="fused",
+        on_all_stages=frozenset({"embed_tokens", "lm_head"}),
+        renames=(),
+        needs_torchvision=False,
+        nextn_predict_layers=1,
+    ),
+    "Qwen3_5ForCausalLM": _QWEN3_5,
+    "Qwen3_5MoeForCausalLM": replace(_QWEN3_5, moe=True),
+    "Qwen3_5ForConditionalGeneration": _QWEN3_5_VL,
+    "Qwen3_5MoeForConditionalGeneration": replace(_QWEN3_5_VL, moe=True),
     "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
     "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV32ForCausalLM": Family(mla=True, moe=True),
+    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
+    "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
-    "Glm4MoeForCausalLM": Family(
-        qk_norm="config", moe=True, router_dtype_bytes=4, expert_correction=True, partial_rotary_factor=0.5
+    "Glm4MoeForCausalLM": _GLM4_MOE,
+    "Glm4vMoeForConditionalGeneration": replace(
+        _GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED, needs_torchvision=True
     ),
     "MiniMaxM2ForCausalLM": Family(
         qk_norm="full", moe=True, moe_only=True, router_dtype_bytes=4, expert_correction=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from selfhost.models.parts import FLOAT32, Cut, Linear, Vector, mlp_parts
+from selfhost.models.parts import FLOAT32, Cut, Linear, TokenShards, Vector, mlp_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,11 @@ class DenseFeed:
 
     intermediate_size: int
     bias: bool = False
+    token_shards: TokenShards = TokenShards.NEVER
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
-        return mlp_parts("mlp", hidden_size, self.intermediate_size, bias=self.bias)
+        return mlp_parts("mlp", hidden_size, self.intermediate_size, bias=self.bias, token_shards=self.token_shards)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,10 @@ class Experts:
     router_dtype_bytes: int | None = None
     """Of the router in the engine; None: the model's."""
     router_quantizable: bool = False
+    token_shards: TokenShards = TokenShards.ALWAYS
+    """When the shared experts are whole on every rank."""
+    shared_expert_gate: bool = False
+    """Whether a gate weighs what the shared expert says."""
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
@@ -76,8 +81,13 @@ class Experts:
             parts.append(
                 Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
             )
+        if self.shared_expert_gate:
+            gate = "mlp.shared_expert_gate"
+            parts.append(Linear(name=gate, outputs=(1,), inputs=hidden_size, cut=Cut.WHOLE, quantizable=False))
         if self.shared_expert_intermediate_size:
-            parts += mlp_parts("mlp.shared_experts", hidden_size, self.shared_expert_intermediate_size, shared=True)
+            name = "mlp.shared_expert" if self.shared_expert_gate else "mlp.shared_experts"
+            shared = self.shared_expert_intermediate_size
+            parts += mlp_parts(name, hidden_size, shared, token_shards=self.token_shards)
         return parts
 
 
@@ -90,7 +100,8 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
     sparse = _moe_layers(reader, layers) if experts else frozenset()
     default = 0 if len(sparse) == layers else None
     width = 0 if family.moe_only else reader.integer("intermediate_size", default=default)
-    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"))
+    shards = TokenShards.ONE_STAGE if family.dense_on_token_shards else TokenShards.NEVER
+    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"), token_shards=shards)
     return [experts if experts and layer in sparse else dense for layer in range(layers)]
 
 
@@ -103,11 +114,19 @@ def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> 
         num_experts=experts,
         num_experts_per_tok=chosen,
         moe_intermediate_size=width,
-        shared_expert_intermediate_size=reader.integer("n_shared_experts", default=0, minimum=0) * width,
+        shared_expert_intermediate_size=_shared_width(reader, family, width),
         expert_bias=family.expert_correction or config.get("topk_method") == "noaux_tc",
         router_dtype_bytes=family.router_dtype_bytes,
         router_quantizable=family.router_quantizable,
+        token_shards=TokenShards.ALWAYS if family.shared_on_token_shards else TokenShards.NEVER,
+        shared_expert_gate=family.shared_expert_gate,
     )
+
+
+def _shared_width(reader: Reader, family: Family, width: int) -> int:
+    if family.shared_expert_gate:
+        return reader.integer("shared_expert_intermediate_size", default=0, minimum=0)
+    return reader.integer("n_shared_experts", default=0, minimum=0) * width
 
 
 def _moe_layers(reader: Reader, layers: int) -> frozenset[int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.latent import LatentAttention
+from selfhost.models.linear_attention import GatedDeltaNet
 from selfhost.models.tensors import stage_layers
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> int:
         return latent + (mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else 0)
     if isinstance(mixer, GroupedAttention):
         return int(max(1, mixer.num_key_value_heads // tp) * mixer.head_dim * 2 * kv_dtype_bytes)
+    if isinstance(mixer, GatedDeltaNet):
+        return 0
     raise TypeError(mixer)
 
 

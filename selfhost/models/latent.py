@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import CACHE_SCALES
@@ -20,6 +20,8 @@ class Indexer:
     index_topk: int
     index_n_heads: int
     index_head_dim: int
+    interleaved: bool = False
+    """Whether it pairs the rotated dimensions as the attention does, so that one table serves both."""
 
     def parts(self, hidden_size: int, q_lora_rank: int) -> list[Part]:
         """Everything it holds; its small projections stay in the model's dtype."""
@@ -47,7 +49,13 @@ class Indexer:
 class LatentAttention:
     """Attention of a layer whose cache holds one latent vector per token; names as in `config.json`.
 
-    Source: vLLM 0.32 model_executor/models/deepseek_v2.py, models/deepseek_v32/attention.py.
+    The heads are `qk_nope_head_dim` + `qk_rope_head_dim` wide for queries and keys; a `head_dim` beside these (GLM-5)
+    is not used. Source: vLLM 0.32 model_executor/models/deepseek_v2.py, and for sparse attention on CUDA
+    models/deepseek_v32/ (attention.py, nvidia/model.py), whose tensors are the same.
+
+    Decode context parallelism does not change any of it, but for `--dcp-q-replicate` (layers/linear.py
+    `DCPGroupColumnParallelLinear`), which is off unless asked for: the default of GLM-5 that turns it on
+    (models/config.py) is not read by the CUDA class.
     """
 
     num_attention_heads: int
@@ -58,7 +66,9 @@ class LatentAttention:
     qk_rope_head_dim: int
     v_head_dim: int
     indexer: Indexer | None = None
-    """None: every token is looked at."""
+    """None: every token is looked at, or what the indexer of an earlier layer picked."""
+    is_sparse: bool = False
+    """Whether only the tokens that an indexer picked are looked at, which decides how the cache is laid out."""
 
     @property
     def num_key_value_heads(self) -> int:
@@ -67,9 +77,10 @@ class LatentAttention:
 
     @property
     def rotary(self) -> tuple[tuple[str, int], ...]:
-        """The indexer has a table of its own, which pairs the dimensions another way."""
+        """The indexer has a table of its own where it pairs the dimensions another way."""
         tables = (("main", self.qk_rope_head_dim),)
-        return (*tables, ("indexer", self.qk_rope_head_dim)) if self.indexer else tables
+        own = self.indexer is not None and not self.indexer.interleaved
+        return (*tables, ("indexer", self.qk_rope_head_dim)) if own else tables
 
     def width_per_token(self, tp: int) -> int:
         """Queries, up-projected keys and values of one token on a rank, in elements."""
@@ -114,16 +125,17 @@ class LatentAttention:
         ]
 
 
-def read_latent(reader: Reader) -> LatentAttention:
-    """From the keys of a config. Sparse attention indexes the compressed queries, so it needs `q_lora_rank`."""
+def read_latents(reader: Reader, count: int) -> list[LatentAttention]:
+    """One for each of `count` layers. Sparse attention indexes the compressed queries, so it needs `q_lora_rank`."""
     topk = reader.integer("index_topk", default=0, minimum=0)
     needed = None if topk else 0
     indexer = Indexer(
         index_topk=topk,
         index_n_heads=reader.integer("index_n_heads", default=needed),
         index_head_dim=reader.integer("index_head_dim", default=needed),
+        interleaved=reader.flag("indexer_rope_interleave"),
     )
-    return LatentAttention(
+    latent = LatentAttention(
         num_attention_heads=reader.integer("num_attention_heads"),
         q_lora_rank=reader.integer("q_lora_rank", default=needed),
         kv_lora_rank=reader.integer("kv_lora_rank"),
@@ -131,4 +143,24 @@ def read_latent(reader: Reader) -> LatentAttention:
         qk_rope_head_dim=reader.integer("qk_rope_head_dim"),
         v_head_dim=reader.integer("v_head_dim"),
         indexer=indexer if topk else None,
+        is_sparse=topk > 0,
     )
+    if not topk:
+        return [latent] * count
+    shared = replace(latent, indexer=None)
+    return [latent if own else shared for own in _own_indexer(reader, count)]
+
+
+def _own_indexer(reader: Reader, count: int) -> list[bool]:
+    """Which layers have an indexer of their own; the others use what the last one picked.
+
+    `index_topk_pattern` has an S for each layer that shares; without one, of the layers from `index_skip_topk_offset`
+    - 1 on every `index_topk_freq`th has its own (models/deepseek_v32/attention.py). `indexer_types` is not read.
+    Check: GLM-5.2 (offset 3, every 4th) -> 21 of 78: 0, 1, 2, 6, 10, ..., 74.
+    """
+    pattern = reader.word("index_topk_pattern")
+    if pattern:
+        return [letter != "S" for letter in pattern.ljust(count, "F")[:count]]
+    offset = reader.integer("index_skip_topk_offset", default=2, minimum=0)
+    every = reader.integer("index_topk_freq", default=1)
+    return [max(layer - offset + 1, 0) % every == 0 for layer in range(count)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from selfhost.models.parts import Linear, Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from selfhost.models.families import Family
     from selfhost.models.feed import Feed
     from selfhost.models.parts import Part
     from selfhost.quant.schemes import Quantization
@@ -60,43 +61,68 @@ class LayerKind:
         norms = [Vector(name=name, size=hidden_size) for name in _NORMS[: self.norms]]
         return [*norms, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
 
-    def is_quantized(self, part: Linear, quantization: Quantization | None) -> bool:
-        """Whether a linear part is stored in the checkpoint's quantized format."""
-        return quantization is not None and part.quantizable and part.name not in self.plain
+    def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
+        """What a part is stored in; None: the model's dtype, or its own."""
+        plain = isinstance(part, Vector) or not part.quantizable or part.name in self.plain
+        return None if plain else quantization
 
 
 def kinds_of(
-    mixers: Sequence[Mixer], feeds: Sequence[Feed], *, norms: int, quantization: Quantization | None
+    mixers: Sequence[Mixer], feeds: Sequence[Feed], *, family: Family, quantization: Quantization | None
 ) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:
     """Distinct kinds, and for each layer its place among them.
 
     Checkpoints of mixed precision leave modules out by the number of their layer: such layers are a kind of their own.
     """
     by_layer = []
-    modules = {(m, f): _modules(m, f) for m, f in dict.fromkeys(zip(mixers, feeds, strict=True))}
+    modules = {
+        (mixer, feed): modules_of([*mixer.parts(1), *feed.parts(1)])
+        for mixer, feed in dict.fromkeys(zip(mixers, feeds, strict=True))
+    }
     numbered = quantization is not None and quantization.names_layers
     known: dict[tuple[Mixer, Feed, int], LayerKind] = {}
     for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True)):
         key = mixer, feed, number if numbered else 0
         if key not in known:
-            plain = _plain(number, modules[mixer, feed], quantization)
-            known[key] = LayerKind(mixer=mixer, feed=feed, norms=norms, plain=plain)
+            plain = plain_of(modules[mixer, feed], f"{family.prefix}layers.{number}.", quantization)
+            known[key] = LayerKind(mixer=mixer, feed=feed, norms=family.norms_per_layer, plain=plain)
         by_layer.append(known[key])
     kinds = tuple(dict.fromkeys(by_layer))
     place = {kind: index for index, kind in enumerate(kinds)}
     return kinds, tuple(place[kind] for kind in by_layer)
 
 
-def _modules(mixer: Mixer, feed: Feed) -> dict[str, tuple[str, ...]]:
-    """Quantizable matrices, by their names in the engine; the names are those of the checkpoint."""
-    parts = (*mixer.parts(1), *feed.parts(1))
-    return {part.name: part.checkpoint_names for part in parts if isinstance(part, Linear) and part.quantizable}
+class Modules(NamedTuple):
+    """Names, without what is before a layer's own, of a linear part that could be quantized."""
+
+    part: str
+    module: str
+    """In the engine."""
+    shards: tuple[str, ...]
+    """Of what is merged into it; empty when it is one matrix."""
 
 
-def _plain(number: int, modules: dict[str, tuple[str, ...]], quantization: Quantization | None) -> frozenset[str]:
+def modules_of(parts: Iterable[Part]) -> list[Modules]:
+    """Names of what could be quantized among the parts of a layer."""
+    return [
+        Modules(part.name, part.module, part.checkpoint_names if part.parts else ())
+        for part in parts
+        if isinstance(part, Linear) and part.quantizable
+    ]
+
+
+def plain_of(modules: list[Modules], prefix: str, quantization: Quantization | None) -> frozenset[str]:
+    """Names of the linear parts of a layer that are not quantized; prefix: of the layer in the engine.
+
+    GPTQ and AWQ leave the router and the small gates of linear attention out without saying so. Raises NoError where
+    a checkpoint leaves out some of the matrices that the engine merges, and not the others.
+    """
     if quantization is None:
         return frozenset()
-    prefix = f"model.layers.{number}."
-    left = {name for name, own in modules.items() if not all(quantization.applies_to(prefix + x) for x in own)}
-    # GPTQ and AWQ leave the router out without saying so; the engine sees it from the files (auto_gptq.py).
-    return frozenset(left | ({"mlp.gate"} if quantization.method in ("gptq", "awq") else set()))
+    left_out = quantization.left_out
+    left = {part for part, module, shards in modules if left_out(prefix + module, tuple(prefix + x for x in shards))}
+    if quantization.method == "awq" or quantization.files_decide:
+        left.add("mlp.gate")
+    if quantization.files_decide:
+        left.add("linear_attn.in_proj_ba")
+    return frozenset(left)

@@ -21,6 +21,19 @@ class Cut(StrEnum):
     """Query heads are divided; KV heads too, or replicated when there are fewer of them than ranks."""
 
 
+class TokenShards(StrEnum):
+    """When a part is whole on every rank because the ranks divide the tokens instead of the part.
+
+    The engine does so with expert parallel, data parallel and tensor parallel together (config/parallel.py
+    `use_sequence_parallel_moe`).
+    """
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ONE_STAGE = "one-stage"
+    """Not with pipeline parallel."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Linear:
     """A matrix, or several of equal shape (`copies`: experts)."""
@@ -36,16 +49,23 @@ class Linear:
     """Bytes of an element in the engine when it is not the model's dtype."""
     copies: int = 1
     kv_heads: int = 0
-    shared_expert: bool = False
+    token_shards: TokenShards = TokenShards.NEVER
     kept_plain_too: bool = False
     """Whether the engine keeps a de-quantized copy of it after loading, beside the quantized one."""
     parts: tuple[str, ...] = ()
     """Names in the checkpoint of what is merged here, when they differ from `name`."""
+    stored_outputs: tuple[int, ...] = ()
+    """One for each matrix of the checkpoint, when they are not `outputs`."""
 
     @property
     def is_expert(self) -> bool:
         """Whether this is the matrices of the routed experts."""
         return self.copies > 1
+
+    @property
+    def module(self) -> str:
+        """Name of the module in the engine: the experts of a layer are one."""
+        return self.name.rpartition(".")[0] if self.is_expert else self.name
 
     @property
     def checkpoint_names(self) -> tuple[str, ...]:
@@ -72,8 +92,10 @@ class Vector:
 Part = Linear | Vector
 
 
-def mlp_parts(prefix: str, hidden_size: int, width: int, *, bias: bool = False, shared: bool = False) -> list[Part]:
-    """A gated feed-forward network of `width`; `shared`: an expert that all tokens go through."""
+def mlp_parts(
+    prefix: str, hidden_size: int, width: int, *, bias: bool = False, token_shards: TokenShards = TokenShards.NEVER
+) -> list[Part]:
+    """A gated feed-forward network of `width`."""
     return [
         Linear(
             name=f"{prefix}.gate_up_proj",
@@ -81,7 +103,7 @@ def mlp_parts(prefix: str, hidden_size: int, width: int, *, bias: bool = False, 
             inputs=hidden_size,
             cut=Cut.COLUMN,
             bias=bias,
-            shared_expert=shared,
+            token_shards=token_shards,
             parts=("gate_proj", "up_proj"),
         ),
         Linear(
@@ -90,6 +112,6 @@ def mlp_parts(prefix: str, hidden_size: int, width: int, *, bias: bool = False, 
             inputs=width,
             cut=Cut.ROW,
             bias=bias,
-            shared_expert=shared,
+            token_shards=token_shards,
         ),
     ]

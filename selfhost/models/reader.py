@@ -14,11 +14,12 @@ LARGEST = 1 << 32
 
 
 class Reader:
-    """A config, or a section of one; `problems` grows as keys are read."""
+    """A config, or a section of one, whose keys are told with `prefix`; `problems` grows as keys are read."""
 
-    def __init__(self, config: Mapping[str, Any], problems: list[Message] | None = None) -> None:
+    def __init__(self, config: Mapping[str, Any], problems: list[Message] | None = None, prefix: str = "") -> None:
         self.config = config
         self.problems: list[Message] = [] if problems is None else problems
+        self.prefix = prefix
 
     def integer(self, key: str, *aliases: str, default: int | None = None, minimum: int = 1) -> int:
         """A whole number of at least `minimum`; `default` when absent or null, a problem when there is none."""
@@ -26,7 +27,7 @@ class Reader:
         value = self.config.get(name)
         if value is None:
             if default is None:
-                self.problems.append(Message("arch.key_missing", {"key": key}))
+                self.problems.append(Message("arch.key_missing", {"key": self.prefix + key}))
             return minimum if default is None else default
         if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= LARGEST:
             self.bad(name, value, f"a whole number from {minimum} to {LARGEST}")
@@ -65,6 +66,13 @@ class Reader:
             return ()
         return tuple(value or ())
 
+    def word(self, key: str) -> str:
+        """A string; empty when absent."""
+        value = self.config.get(key)
+        if value is not None and not isinstance(value, str):
+            self.bad(key, value, "a string")
+        return value if isinstance(value, str) else ""
+
     def words(self, key: str) -> tuple[str, ...]:
         """A list of strings; empty when absent."""
         value = self.config.get(key)
@@ -75,7 +83,8 @@ class Reader:
 
     def bad(self, key: str, found: object, expected: str) -> None:
         """Note a value that cannot be."""
-        self.problems.append(Message("arch.bad_value", {"key": key, "found": repr(found)[:80], "expected": expected}))
+        values = {"key": self.prefix + key, "found": repr(found)[:80], "expected": expected}
+        self.problems.append(Message("arch.bad_value", values))
 
     def check(self, key: str, value: int, expected: str, *, good: bool) -> None:
         """A relation between values that are well-formed by themselves."""

@@ -4,7 +4,7 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: speculative decoding (MTP layers stay on disk), LoRA, vision towers, and what single kernels change:
+Not covered here: speculative decoding (MTP layers stay on disk), LoRA, and what single kernels change:
 padding of narrow layers and wider scales of FP8 under Marlin, the zero points of symmetric GPTQ that Machete keeps.
 """
 
@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.allocator import rounding_bytes
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
-from selfhost.models.parts import Cut, Linear, Vector
+from selfhost.models.parts import Cut, Linear, TokenShards, Vector
+from selfhost.models.vision import TowerMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.models.arch import ModelArch
-    from selfhost.models.layers import LayerKind
+    from selfhost.models.layers import Mixer
     from selfhost.models.parts import Part
+    from selfhost.quant.schemes import Quantization
 
 __all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
 
@@ -81,6 +83,13 @@ class Ranks:
         return self.tp * self.dp
 
     @property
+    def token_shards(self) -> tuple[TokenShards, ...]:
+        """Which parts are whole on every rank because the ranks divide the tokens."""
+        if not (self.ep and self.tp > 1 and self.dp > 1):
+            return ()
+        return (TokenShards.ALWAYS, TokenShards.ONE_STAGE) if self.pp == 1 else (TokenShards.ALWAYS,)
+
+    @property
     def is_first(self) -> bool:
         """Whether this is the first pipeline stage."""
         return self.pp_rank == 0
@@ -92,14 +101,23 @@ class Ranks:
 
 
 def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a stage)
-    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, pp_rank: int = 0
+    arch: ModelArch,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    dp: int = 1,
+    ep: bool = False,
+    pp_rank: int = 0,
+    tower: TowerMode = TowerMode.WEIGHTS,
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
+    tower: how the vision tower is spread, if the model has one.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+    groups = [*_groups(arch, ranks), *_tower(arch, ranks, tower)]
+    return RankWeights(groups=tuple(group for group in groups if group.count and group.bytes_each))
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -117,28 +135,38 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
 def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
     held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
-        kind = arch.kinds[place]
+    kinds = [(arch.kinds[place], count) for place, count in sorted(Counter(arch.layers[x] for x in held).items())]
+    for kind, count in kinds:
         for part in kind.parts(arch.hidden_size):
-            yield from _cut(arch, kind, part, ranks, count)
-    yield from _rotary(arch)
+            yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
+    yield from _rotary(arch, [kind.mixer for kind, _ in kinds])
+
+
+def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode) -> Iterator[TensorGroup]:
+    """On every pipeline stage."""
+    if arch.tower is None or mode is TowerMode.ABSENT:
+        return
+    if mode is TowerMode.DATA:
+        ranks = replace(ranks, tp=1)
+    for count, part in arch.tower.parts(ranks.tp):
+        yield from _cut(arch, part, ranks, count, arch.tower.format_of(part, arch.quantization))
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     rows, dtype = padded_vocab(arch) // ranks.tp, arch.dtype_bytes
     shape = (rows, arch.hidden_size)
-    everywhere = arch.family.ends_on_all_stages
-    tied = arch.tie_word_embeddings
-    if ranks.is_first or everywhere or (tied and ranks.is_last):
+    everywhere, tied = arch.family.on_all_stages, arch.tie_word_embeddings
+    if ranks.is_first or "embed_tokens" in everywhere or (tied and ranks.is_last):
         yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
-    if (ranks.is_last or everywhere) and not tied:
+    if (ranks.is_last or "lm_head" in everywhere) and not tied:
         yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
-    if ranks.is_last or everywhere:
+    if ranks.is_last or "norm" in everywhere:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
-def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
-    """The tables of cosines and sines, each shared by all layers; YaRN lays them out for the extended length.
+def _rotary(arch: ModelArch, mixers: Iterable[Mixer]) -> Iterator[TensorGroup]:
+    """The tables of cosines and sines, each shared by the layers of the rank that need it; YaRN lays them out for the
+    extended length.
 
     Check: DeepSeek-V3 -> 163840 * 64 * 2 = 20 MiB.
     """
@@ -147,7 +175,8 @@ def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
         rows = int(rope.original_max_position_embeddings * rope.factor)
     elif rope.rope_type in ("linear", "dynamic"):
         rows = int(rows * rope.factor)
-    for owner, width in dict.fromkeys(table for mixer in arch.mixers for table in mixer.rotary):
+    rows *= rope.times
+    for owner, width in dict.fromkeys(table for mixer in mixers for table in mixer.rotary):
         name = "rotary_emb" if owner == "main" else f"{owner}.rotary_emb"
         if arch.family.transformers_backend:
             # Two vectors of frequencies in float32 instead of a table.
@@ -156,7 +185,10 @@ def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
             yield TensorGroup(name=name, count=1, shape=(rows, width), bytes_each=rows * width * arch.dtype_bytes)
 
 
-def _cut(arch: ModelArch, kind: LayerKind, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
+def _cut(
+    arch: ModelArch, part: Part, ranks: Ranks, count: int, quantization: Quantization | None
+) -> Iterator[TensorGroup]:
+    """The tensors of a part on a rank; quantization: what a linear part is stored in, None for the model's dtype."""
     if isinstance(part, Vector):
         pieces = min(ranks.tp, part.at_most or ranks.tp) if part.cut is Cut.COLUMN else 1
         size = part.size // pieces
@@ -165,12 +197,12 @@ def _cut(arch: ModelArch, kind: LayerKind, part: Part, ranks: Ranks, count: int)
     rows, columns = cut_linear(part, ranks)
     copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
     shape = (copies, rows, columns) if part.is_expert else (rows, columns)
-    for tensor, size in _linear_tensors(arch, kind, part, rows, columns).items():
+    for tensor, size in _linear_tensors(arch, part, rows, columns, quantization).items():
         yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
     if part.bias:
         # A row-parallel bias is whole on every rank; so are its rows.
         yield TensorGroup(name=f"{part.name}.bias", count=count, shape=(rows,), bytes_each=rows * arch.dtype_bytes)
-    if part.kept_plain_too and kind.is_quantized(part, arch.quantization):
+    if part.kept_plain_too and quantization is not None:
         # After loading, W_UK and W_UV are kept once more, de-quantized (layers/attention/mla_attention.py).
         yield TensorGroup(name="self_attn.W_UK_W_UV", count=count, shape=(rows, columns), bytes_each=rows * columns * 2)
     if part.name == "mlp.experts.w13" and ranks.ep and ranks.expert_ranks > 1:
@@ -189,37 +221,41 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
         q, k, v = part.outputs
         shared = max(1, min(ranks.tp, part.kv_heads))
         return q // ranks.tp + (k + v) // shared, columns
-    tp = ranks.tp
+    pieces = pieces_of(part, ranks)
+    return (rows, columns // pieces) if part.cut is Cut.ROW else (rows // pieces, columns)
+
+
+def pieces_of(part: Linear, ranks: Ranks) -> int:
+    """Ranks that a linear layer is divided over."""
     if part.is_expert:
-        tp = 1 if ranks.ep else ranks.expert_ranks
-    elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1:
-        tp = 1  # sequence-parallel experts replicate the shared one (config/parallel.py use_sequence_parallel_moe)
-    if part.cut is Cut.COLUMN:
-        return rows // tp, columns
-    if part.cut is Cut.ROW:
-        return rows, columns // tp
-    return rows, columns
+        return 1 if ranks.ep else ranks.expert_ranks
+    if part.cut is Cut.WHOLE or part.token_shards in ranks.token_shards:
+        return 1
+    return ranks.tp
 
 
-def _linear_tensors(arch: ModelArch, kind: LayerKind, part: Linear, rows: int, columns: int) -> dict[str, int]:
-    if arch.quantization is None or not kind.is_quantized(part, arch.quantization):
+def _linear_tensors(
+    arch: ModelArch, part: Linear, rows: int, columns: int, quantization: Quantization | None
+) -> dict[str, int]:
+    if quantization is None:
         return {"weight": rows * columns * _itemsize(arch, part)}
     block = None
     if part.is_expert:
-        block = refined_block(arch, columns if part.cut is Cut.ROW else rows // len(part.outputs))
-    return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+        width = columns if part.cut is Cut.ROW else rows // len(part.outputs)
+        block = refined_block(quantization, arch.hidden_size, width)
+    return quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
 
 
-def refined_block(arch: ModelArch, width: int) -> tuple[int, int] | None:
+def refined_block(quantization: Quantization, hidden_size: int, width: int) -> tuple[int, int] | None:
     """Block of the scales of experts of `width` per rank when the checkpoint's block does not divide it.
 
     The checkpoint's own when there is none that is fine enough: at least 32 (layers/fused_moe/oracle/fp8.py).
     Check: blocks of 128, width 192 -> (64, 64).
     """
-    block = arch.quantization.block if arch.quantization else None
+    block = quantization.block
     if block is None or not any(width % size for size in block):
         return block
-    finer = math.gcd(*block, width, arch.hidden_size)
+    finer = math.gcd(*block, width, hidden_size)
     return (finer, finer) if finer >= _FINEST_BLOCK else block
 
 

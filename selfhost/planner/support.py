@@ -31,6 +31,8 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts) -> lis
         runs, why = runs_on(arch.quantization, device)
         if not runs and why is not None:
             found.append(": ".join(part for part in (why.what, why.why) if part))
+    if arch.family.needs_torchvision and device.platform is Platform.CPU:
+        found.append(text("plan.cpu_torchvision", name=arch.architecture))
     if arch.indexer and not _runs_sparse_attention(device):
         found.append(text("plan.sparse_attention", model=model.name, device=device.name))
     return found

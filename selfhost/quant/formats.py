@@ -5,13 +5,13 @@ Byte formulas: vLLM 0.32, model_executor/layers/quantization/ and kernels/linear
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from selfhost.quant.ignored import LeftOut, left_out
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device
@@ -43,7 +43,7 @@ class Quantization:
     """Rows and columns that share one scale (FP8 block)."""
     zero_points: bool = False
     ignored: tuple[str, ...] = ()
-    """Modules that stay in the model's dtype, as the checkpoint names them."""
+    """Modules that stay in the model's dtype, and patterns of them, which begin with `re:`."""
     expanded_scales: bool = False
     """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `expanded`."""
 
@@ -52,17 +52,21 @@ class Quantization:
         """Whether the weights are FP8."""
         return self.format in (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
 
-    def applies_to(self, module: str) -> bool:
-        """Whether a module, by its name in the checkpoint, is quantized.
+    @property
+    def left_out(self) -> LeftOut:
+        """Tells which modules are not quantized, by their names in the engine.
 
-        `lm_head`, embeddings, norms and router gates never are.
+        Embeddings, norms and gates that the engine never quantizes are not asked about.
         """
-        names, patterns = _split(self.ignored)
-        steps = module.split(".")
-        ends = (".".join(steps[start:]) for start in range(len(steps)))
-        if not names.isdisjoint(steps) or any(end in names for end in ends):
-            return False
-        return not any(pattern.match(module) for pattern in patterns)
+        return left_out(self.method, self.ignored)
+
+    @property
+    def files_decide(self) -> bool:
+        """Whether the engine goes by what is quantized in the files, beside what the config says.
+
+        Source: vLLM 0.32 layers/quantization/auto_gptq.py and auto_awq.py `maybe_update_config`.
+        """
+        return self.method == "gptq" or (self.method == "awq" and not self.ignored)
 
     @property
     def names_layers(self) -> bool:
@@ -115,17 +119,6 @@ class Quantization:
 
 
 _NUMBER = re.compile(r"\d")
-
-
-@lru_cache(maxsize=64)
-def _split(ignored: tuple[str, ...]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
-    """Names, which may be many hundreds, and patterns."""
-    patterns = tuple(entry for entry in ignored if entry.startswith("re:") or "*" in entry)
-    return frozenset(ignored).difference(patterns), tuple(re.compile(_expression(pattern)) for pattern in patterns)
-
-
-def _expression(pattern: str) -> str:
-    return pattern.removeprefix("re:") if pattern.startswith("re:") else fnmatch.translate(pattern)
 
 
 _FP8_IN_HARDWARE = (8, 9)

@@ -52,7 +52,8 @@ def _checked(quantization: Quantization) -> Quantization:
 
 
 def _ignored(section: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(section.get("modules_to_not_convert") or section.get("ignore") or ())
+    keys = ("ignored_layers", "modules_to_not_convert", "ignore")
+    return tuple(next((section[key] for key in keys if section.get(key)), ()))
 
 
 def _fp8(section: Mapping[str, Any]) -> Quantization:
@@ -79,13 +80,21 @@ def _awq(section: Mapping[str, Any]) -> Quantization:
 
 def _gptq(section: Mapping[str, Any]) -> Quantization:
     # g_idx and the zero points of symmetric GPTQ are dropped after loading (auto_gptq.py, Marlin).
+    rules = section.get("dynamic") or {}
+    for rule, changes in rules.items():
+        if rule.startswith("-:") or not isinstance(changes, dict):
+            continue
+        if any(section.get(key) != value for key, value in changes.items()):
+            message = f"`dynamic` gives modules of `{rule[:80]}` another format; only one is known here"
+            raise ValueError(message)
+    excluded = tuple(f"re:{rule.removeprefix('-:')}" for rule in rules if rule.startswith("-:"))
     return Quantization(
         method="gptq",
         format=Format.INT_GROUP,
         bits=int(section["bits"]),
         group_size=_group(section["group_size"]),
         zero_points=not section.get("sym", True),
-        ignored=_ignored(section),
+        ignored=excluded,
     )
 
 

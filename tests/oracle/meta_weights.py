@@ -10,15 +10,18 @@ memory is allocated, no process group is opened, nothing is downloaded.
 from __future__ import annotations
 
 import argparse
+import importlib.machinery
 import importlib.metadata
 import json
+import math
 import os
 import re
 import sys
 import tempfile
+import types
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", VLLM_NO_USAGE_STATS="1", VLLM_LOGGING_LEVEL="ERROR")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "inside"))
@@ -57,6 +60,34 @@ def pretend(case: dict[str, Any]) -> None:
     groups = {"_TP": (tp, 0), "_PP": (pp, case.get("pp_rank", 0)), "_DP": (dp, 0), "_EP": (tp * dp, 0)}
     for name, (size, rank) in {**groups, "_DCP": (1, 0), "_PCP": (1, 0), "_WORLD": (tp * pp * dp, 0)}.items():
         setattr(parallel_state, name, PretendedGroup(size, rank))
+
+
+class Absent(types.ModuleType):
+    """Stands in for a package that is not there and that only the processing of images would use."""
+
+    __path__: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return MagicMock()
+
+
+def without_images() -> None:
+    """Lets the classes of vision models be imported without torchvision, and looked at in this process.
+
+    transformers is asked first, so that it goes on knowing that there is none.
+    """
+    from transformers.utils.import_utils import is_torchvision_available
+
+    if is_torchvision_available():
+        return
+    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.v2"):
+        sys.modules[name] = Absent(name)
+        sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
+    from vllm.model_executor.models import registry
+
+    registry._run_in_subprocess = lambda inspect: inspect()
 
 
 def without_kernels() -> None:
@@ -101,6 +132,7 @@ def without_kernels() -> None:
         )
 
     mla_attention.get_attn_backend = choose_without_sparse
+    as_on_cuda()
     manager = expert_map_manager.ExpertMapManager
     calculate = manager.__init__
 
@@ -109,6 +141,35 @@ def without_kernels() -> None:
             calculate(self, *sizes, **options)
 
     manager.__init__ = on_cpu
+
+
+def as_on_cuda() -> None:
+    """The classes that CUDA runs, where the engine's choice goes by platform: sparse attention and DeepSeek-V4.
+
+    And the gated delta net sees a GPU where it decides whether AWQ and GPTQ replicate its smallest projection.
+    """
+    import torch
+    from vllm.model_executor.layers.mamba.gdn import qwen_gdn_linear_attn as gdn
+    from vllm.models import deepseek_v4, deepseek_v32
+    from vllm.models.deepseek_v4.nvidia import model as v4
+    from vllm.models.deepseek_v32.nvidia import model as v32
+
+    deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
+    deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
+    torch.cuda.Stream = torch.cuda.Event = MagicMock
+    move = torch.nn.Module.to
+
+    def stay_on_meta(self: Any, *, device: Any = None, **options: Any) -> Any:
+        return move(self, **options) if options else self
+
+    torch.nn.Module.to = stay_on_meta
+    decide = gdn.QwenGatedDeltaNetAttention.maybe_disable_tp
+
+    def decide_on_cuda(self: Any, quant_config: Any) -> bool:
+        with patch.object(gdn, "current_platform", MagicMock(is_cuda=lambda: True)):
+            return decide(self, quant_config)
+
+    gdn.QwenGatedDeltaNetAttention.maybe_disable_tp = decide_on_cuda
 
 
 def build(case: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +181,9 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(case["config"]))
-        arguments = EngineArgs(model=folder, skip_tokenizer_init=True, load_format="dummy", enforce_eager=True)
+        arguments = EngineArgs(
+            model=folder, skip_tokenizer_init=True, load_format="dummy", enforce_eager=True, **case.get("flags", {})
+        )
         engine = arguments.create_engine_config()
         parallel = engine.parallel_config
         parallel.tensor_parallel_size, parallel.pipeline_parallel_size = case.get("tp", 1), case.get("pp", 1)
@@ -135,7 +198,20 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             tensors.append([name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.nbytes])
-    return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors}
+    return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors, **beside(model, engine)}
+
+
+def beside(model: Any, engine: Any) -> dict[str, Any]:
+    """What is neither parameter nor buffer: states of linear attention, as [elements, bytes of one], and rows that
+    Qwen3-VL sets aside, as bytes for each of `max_num_batched_tokens`."""
+    found: dict[str, Any] = {}
+    if shapes := getattr(type(model), "get_mamba_state_shape_from_config", None):
+        dtypes = type(model).get_mamba_state_dtype_from_config(engine)
+        found["states"] = [[math.prod(s), d.itemsize] for s, d in zip(shapes(engine), dtypes, strict=True)]
+    if rows := getattr(model, "deepstack_input_embeds", None):
+        together = sum(row.nbytes for row in rows)
+        found["bytes_per_batched_token"] = together // engine.scheduler_config.max_num_batched_tokens
+    return found
 
 
 def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
@@ -162,7 +238,8 @@ def result(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
     """What the engine builds, or why it refuses."""
     try:
         built = build(with_config(case, models))
-        found = {"bytes": built["bytes"], "groups": summary(built["tensors"])}
+        tensors = built.pop("tensors")
+        found = {**built, "groups": summary(tensors)}
     except Exception as error:  # noqa: BLE001  (what cannot be built is part of the result)
         found = {"error": f"{type(error).__name__}: {error}"[:300]}
     print(case["name"], str(found)[:100], file=sys.stderr, flush=True)
@@ -184,6 +261,7 @@ def main() -> None:
     for file in (DATA / "configs").glob("*.json"):
         models |= json.loads(file.read_text())
     cases = {path.name.partition(".")[0]: json.loads(path.read_text()) for path in sorted(WEIGHTS.glob("*.cases.json"))}
+    without_images()
     without_kernels()
     if asked.cases:
         single = [case for family in cases.values() for case in family if case["name"] in asked.cases]

@@ -62,9 +62,9 @@ def test_formats_and_bytes_of_a_linear_layer(section, expected, tensors):
 
 def test_ignored_modules_stay_unquantized():
     quantization = read(CHANNEL)
-    assert not quantization.applies_to("lm_head")
-    assert not quantization.applies_to("model.layers.3.mlp.gate")
-    assert quantization.applies_to("model.layers.3.mlp.gate_proj")
+    assert quantization.left_out("lm_head")
+    assert quantization.left_out("model.layers.3.mlp.gate")
+    assert not quantization.left_out("model.layers.3.mlp.gate_proj")
 
 
 def device(capability: tuple[int, int] | None, platform: Platform = Platform.CUDA) -> Device:

