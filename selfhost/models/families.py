@@ -51,6 +51,11 @@ class Family:
     """Whether `attn_output_gate`, on unless it is false, makes queries twice as wide."""
     shared_expert_gate: bool = False
     """Whether there is one shared expert, with a gate, of `shared_expert_intermediate_size`."""
+    router: str = "mlp.gate"
+    shared_experts: str = "mlp.shared_experts"
+    """Names of these modules."""
+    shared_width: str | None = None
+    """Key of the width of the one shared expert that there always is; also the experts' where they have none."""
     tower: str | None = None
     """Kind of the vision tower that `vision_config` describes: `moonvit`, or one of models/vision.py."""
     needs_torchvision: bool = False
@@ -139,6 +144,18 @@ FAMILIES: dict[str, Family] = {
     "Glm4MoeForCausalLM": _GLM4_MOE,
     "Glm4vMoeForConditionalGeneration": replace(
         _GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED, needs_torchvision=True
+    ),
+    "HunYuanDenseV1ForCausalLM": Family(qk_norm="head", o_bias=True, transformers_backend=True),
+    "HunYuanMoEV1ForCausalLM": Family(
+        qk_norm="head",
+        o_bias=True,
+        moe=True,
+        router_quantizable=True,
+        router="mlp.gate.wg",
+        shared_experts="mlp.shared_mlp",
+        shared_width="intermediate_size",
+        shared_on_token_shards=False,
+        transformers_backend=True,
     ),
     "MiniMaxM2ForCausalLM": Family(
         qk_norm="full", moe=True, moe_only=True, router_dtype_bytes=4, expert_correction=True

@@ -46,13 +46,15 @@ class Experts:
     """When the shared experts are whole on every rank."""
     shared_expert_gate: bool = False
     """Whether a gate weighs what the shared expert says."""
+    router: str = "mlp.gate"
+    shared_experts: str = "mlp.shared_experts"
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
         width = self.moe_intermediate_size
         parts: list[Part] = [
             Linear(
-                name="mlp.gate",
+                name=self.router,
                 outputs=(self.num_experts,),
                 inputs=hidden_size,
                 cut=Cut.WHOLE,
@@ -77,7 +79,7 @@ class Experts:
             ),
         ]
         if self.expert_bias:
-            name = "mlp.gate.e_score_correction_bias"
+            name = f"{self.router}.e_score_correction_bias"
             parts.append(
                 Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
             )
@@ -85,7 +87,7 @@ class Experts:
             gate = "mlp.shared_expert_gate"
             parts.append(Linear(name=gate, outputs=(1,), inputs=hidden_size, cut=Cut.WHOLE, quantizable=False))
         if self.shared_expert_intermediate_size:
-            name = "mlp.shared_expert" if self.shared_expert_gate else "mlp.shared_experts"
+            name = "mlp.shared_expert" if self.shared_expert_gate else self.shared_experts
             shared = self.shared_expert_intermediate_size
             parts += mlp_parts(name, hidden_size, shared, token_shards=self.token_shards)
         return parts
@@ -107,8 +109,9 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
 
 def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> Experts:
     experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts")
-    width = reader.integer("intermediate_size" if family.moe_only else "moe_intermediate_size")
-    chosen = reader.integer("num_experts_per_tok")
+    widths = ("moe_intermediate_size", "intermediate_size") if family.shared_width else ("moe_intermediate_size",)
+    width = reader.integer("intermediate_size") if family.moe_only else reader.alike(*widths)
+    chosen = reader.alike("num_experts_per_tok", "moe_topk")
     reader.check("num_experts_per_tok", chosen, f"at most the {experts} experts", good=chosen <= experts)
     return Experts(
         num_experts=experts,
@@ -120,10 +123,14 @@ def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> 
         router_quantizable=family.router_quantizable,
         token_shards=TokenShards.ALWAYS if family.shared_on_token_shards else TokenShards.NEVER,
         shared_expert_gate=family.shared_expert_gate,
+        router=family.router,
+        shared_experts=family.shared_experts,
     )
 
 
 def _shared_width(reader: Reader, family: Family, width: int) -> int:
+    if family.shared_width:
+        return reader.integer(family.shared_width)
     if family.shared_expert_gate:
         return reader.integer("shared_expert_intermediate_size", default=0, minimum=0)
     return reader.integer("n_shared_experts", default=0, minimum=0) * width

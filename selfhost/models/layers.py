@@ -122,7 +122,7 @@ def plain_of(modules: list[Modules], prefix: str, quantization: Quantization | N
     left_out = quantization.left_out
     left = {part for part, module, shards in modules if left_out(prefix + module, tuple(prefix + x for x in shards))}
     if quantization.method == "awq" or quantization.files_decide:
-        left.add("mlp.gate")
+        left |= {"mlp.gate", "mlp.gate.wg"}
     if quantization.files_decide:
         left.add("linear_attn.in_proj_ba")
     return frozenset(left)

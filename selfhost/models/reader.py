@@ -34,6 +34,17 @@ class Reader:
             return minimum
         return value
 
+    def alike(self, key: str, *aliases: str) -> int:
+        """A whole number, or a list of them with one for each layer that are all the same."""
+        name = next((k for k in (key, *aliases) if self.config.get(k) is not None), key)
+        value = self.config.get(name)
+        if not isinstance(value, list):
+            return self.integer(name)
+        if not value or any(isinstance(x, bool) or x != value[0] for x in value):
+            self.bad(name, value, "the same whole number for all layers")
+            return 1
+        return Reader({name: value[0]}, self.problems).integer(name)
+
     def number(self, key: str, default: float, *sections: Mapping[str, Any]) -> float:
         """A positive number from the first section that has it, the config itself being the last."""
         value = next((part[key] for part in (*sections, self.config) if part.get(key) is not None), default)

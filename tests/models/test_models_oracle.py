@@ -56,7 +56,7 @@ def sizes(case: dict) -> dict:
 
 def ours(case: dict) -> Counter[int]:
     """Sizes of our tensors and how many have each, without what only exists after loading."""
-    changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
+    changes = {**case.get("changes", {}), **{key: case[key] for key in ("quantization_config",) if key in case}}
     found: Counter[int] = Counter()
     for group in rank_weights(arch(case["model"], **changes), **sizes(case), tower=tower_mode(case)).groups:
         if group.name != "self_attn.W_UK_W_UV":

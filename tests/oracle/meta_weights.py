@@ -225,8 +225,9 @@ def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
 
 
 def with_config(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
-    """A case with the config of its model, its quantization replaced where the case says so."""
-    config = dict(models[case["model"]]["config"])
+    """A case with the config of its model, with what the case changes in it; null takes a key out."""
+    config = {**models[case["model"]]["config"], **case.get("changes", {})}
+    config = {key: value for key, value in config.items() if value is not None}
     if "quantization_config" in case:
         config.pop("quantization_config", None)
         if case["quantization_config"]:
