@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
-from selfhost.models.attention import read_grouped
+from selfhost.models.attention import read_grouped, read_windows
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.latent import LatentAttention, read_latents
@@ -210,7 +210,9 @@ def _read_mixers(
         return [*read_latents(reader, count)]
     mixer = read_grouped(reader, family, hidden_size)
     if family.linear_attention is None:
-        return [mixer] * count
+        windows = read_windows(reader, family.windows, count)
+        kinds = {size: replace(mixer, sliding_window=size) for size in set(windows)}
+        return [kinds[size] for size in windows]
     delta = read_delta(reader, family, quantization)
     return [delta if linear else mixer for linear in read_layer_types(reader, count)]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from selfhost.errors import NoError
 from selfhost.models.parts import FLOAT32, Cut, Linear, Part, Vector
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class GroupedAttention:
     """`head`: a weight per head dimension for q and k; `full`: over all heads; None: no norm."""
     output_gate: bool = False
     """Whether the projection of the queries makes a gate of the output too, as wide as they are."""
+    sliding_window: int | None = None
+    """Tokens that a token sees, itself included; None: all before it. Weights do not depend on it."""
 
     @property
     def rotary(self) -> tuple[tuple[str, int], ...]:
@@ -93,3 +97,44 @@ def read_grouped(reader: Reader, family: Family, hidden_size: int) -> GroupedAtt
         qk_norm=qk_norm,
         output_gate=family.output_gate and reader.flag("attn_output_gate", default=True),
     )
+
+
+class Windows(StrEnum):
+    """How a class finds the layers with a sliding window."""
+
+    KEY = "key"
+    """`sliding_window` says; in the layers that `layer_types` names, or in all."""
+    FLAG = "flag"
+    """Only where `use_sliding_window` is true, and then in all layers."""
+    LAYERS = "layers"
+    """As `flag`; layers before `max_window_layers` have none, and the engine refuses a mixture."""
+
+
+_FIRST_WINDOW = 28
+"""Default of `max_window_layers` (transformers models/qwen2/configuration_qwen2.py)."""
+
+
+def read_windows(reader: Reader, rule: Windows, count: int) -> list[int | None]:
+    """The window of each of `count` layers.
+
+    Source: vLLM 0.32 engine/arg_utils.py `create_engine_config`, models/llama.py, models/qwen2.py.
+    Check: Qwen2 with `use_sliding_window`, `max_window_layers` 0 and `sliding_window` 4096 -> 4096 in all layers.
+    """
+    size = reader.integer("sliding_window", default=0, minimum=0)
+    if rule is not Windows.KEY and not reader.flag("use_sliding_window"):
+        size = 0
+    types = reader.words("layer_types")
+    if not size:
+        return [None] * count
+    if types and len(types) < count:
+        reader.bad("layer_types", f"{len(types)} entries", f"{count} entries")
+    if rule is Windows.LAYERS and not types:
+        first = reader.integer("max_window_layers", default=_FIRST_WINDOW, minimum=0)
+        types = tuple(_SLIDING if layer >= first else "full_attention" for layer in range(count))
+    if rule is Windows.LAYERS and len({kind == _SLIDING for kind in types}) > 1:
+        raise NoError("arch.mixed_windows", layers=sum(kind == _SLIDING for kind in types), count=count)
+    found: list[int | None] = [size if kind == _SLIDING else None for kind in types[:count]] if types else [size]
+    return (found + found[-1:] * count)[:count]
+
+
+_SLIDING = "sliding_attention"

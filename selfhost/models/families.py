@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from selfhost.models.attention import Windows
+
 if TYPE_CHECKING:
     from selfhost.quant.ignored import Renames
 
@@ -36,6 +38,7 @@ class Family:
     (models/deepseek_v32/nvidia/model.py)."""
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
+    windows: Windows = Windows.KEY
     partial_rotary_factor: float = 1.0
     on_all_stages: frozenset[str] = frozenset()
     """Of `embed_tokens`, `norm` and `lm_head`, what every pipeline stage builds."""
@@ -109,16 +112,19 @@ _GLM4_MOE = Family(
 
 FAMILIES: dict[str, Family] = {
     "LlamaForCausalLM": Family(o_bias=True),
-    "Qwen2ForCausalLM": Family(qkv_bias=True),
+    "Qwen2ForCausalLM": Family(qkv_bias=True, windows=Windows.LAYERS),
     "Qwen2_5_VLForConditionalGeneration": Family(
         qkv_bias=True,
+        windows=Windows.LAYERS,
         tower="qwen2_5",
         needs_torchvision=True,
         prefix=_NESTED_PREFIX,
         renames=(*_NESTED, ("model.", _NESTED_PREFIX)),
     ),
-    "Qwen3ForCausalLM": Family(qk_norm="head"),
-    "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, on_all_stages=_ENDS),
+    "Qwen3ForCausalLM": Family(qk_norm="head", windows=Windows.LAYERS),
+    "Qwen3MoeForCausalLM": Family(
+        qk_norm="head", windows=Windows.FLAG, moe=True, router_quantizable=True, on_all_stages=_ENDS
+    ),
     "Qwen3VLForConditionalGeneration": _QWEN3_VL,
     "Qwen3VLMoeForConditionalGeneration": replace(_QWEN3_VL, moe=True, router_quantizable=True, on_all_stages=_ENDS),
     "Qwen3NextForCausalLM": replace(

@@ -35,6 +35,11 @@ MESSAGES = {
         "nearest known: {nearest}",
         "serve another variant of the model: `selfhost recipe ls`",
     ),
+    "arch.mixed_windows": Text(
+        "the config gives {layers} of {count} layers a sliding window",
+        "the engine runs models of this class only with a window in all layers or in none",
+        "set `use_sliding_window` to false in `config.json`: texts longer than the window then take more memory",
+    ),
     "arch.shards_differ": Text(
         "the checkpoint quantizes some of the matrices in `{module}` and not the others",
         "the engine merges them into one, which has one format",
