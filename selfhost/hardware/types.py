@@ -46,6 +46,8 @@ class Device:
     bf16_flops: int | None = None
     """Dense, per second."""
     fp8_flops: int | None = None
+    devices_per_node: int = 8
+    """What one machine of the usual kind holds; more of them are several nodes."""
     interconnect: str = ""
     """How devices of one node reach each other: `NVLink4 SXM`, `PCIe 4.0 x16`."""
     supported: bool = True

@@ -29,14 +29,22 @@ class Choice(NamedTuple):
     estimate: Estimate
 
 
-def make_plan(
-    model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, engine: EngineFacts, with_remedies: bool = True
+def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wanted)
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    engine: EngineFacts,
+    with_remedies: bool = True,
+    briefly: bool = False,
 ) -> Plan:
     """The plan, without a command line (that is the engine's part: `engines.vllm`).
 
     A model, device or layout that the engine refuses gives the verdict `unsupported`, with the reasons; nothing is
-    raised for it. Raises UsageError for settings that no engine takes.
+    raised for it. `briefly`: of the reasons only what stands against it, and no remedies; for tables of hundreds.
+    Raises UsageError for settings that no engine takes.
     """
+    with_remedies = with_remedies and not briefly
     check_request(request)
     refused = support.refusals(model, hardware, engine)
     possible = [] if refused else layouts.candidates(model.arch, hardware, request)
@@ -48,6 +56,7 @@ def make_plan(
     (setup, estimate), settings = choice, choice.setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
+    against = (*refused, *([busy] if busy else ()))
     verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
     plan = Plan(
         model=model.name,
@@ -63,7 +72,7 @@ def make_plan(
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*refused, *([busy] if busy else ()), *reasons(model, request, setup, estimate)),
+        reasons=(*against, *(() if briefly else reasons(model, request, setup, estimate))),
         host=request.host,
         port=request.port,
         check=model.check,
@@ -113,15 +122,32 @@ def _evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layo
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:
-    """The longest `max_model_len` up to `limit` that fits, in whole blocks; None when not even one block does."""
-    if at(limit).estimate.verdict is not Verdict.DOES_NOT_FIT:
+    """The longest `max_model_len` up to `limit` that fits, in whole blocks; None when not even one block does.
+
+    What is left for the KV cache hardly depends on the length, so each estimate says nearly how long it may be: mostly
+    three estimates are enough, and bisection takes over where they are not.
+    """
+    choice = at(limit)
+    if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
         return limit
     low, high = 0, -(-limit // step)
+    middle, hints = _told(choice, high), _HINTS
     while high - low > 1:
-        middle = (low + high) // 2
-        fits = at(middle * step).estimate.verdict is not Verdict.DOES_NOT_FIT
+        middle = min(max(middle, low + 1), high - 1) if hints else (low + high) // 2
+        choice, hints = at(middle * step), max(0, hints - 1)
+        fits = choice.estimate.verdict is not Verdict.DOES_NOT_FIT
         low, high = (middle, high) if fits else (low, middle)
+        middle = _told(choice, middle) + fits
     return low * step or None
+
+
+_HINTS = 4
+
+
+def _told(choice: Choice, length_blocks: int) -> int:
+    """The length that an estimate has room for, in blocks of it."""
+    estimate = choice.estimate
+    return (estimate.blocks - 1) * length_blocks // estimate.blocks_per_request
 
 
 def _without_figures(

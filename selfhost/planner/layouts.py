@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
-from selfhost.planner.plan import Layout, PlanRequest
+from selfhost.planner.plan import Layout
 
 FIRST_NODE = "NODE0"
 """Stands for the address of the first node in the command of a plan for several."""
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import PlanRequest
 
 
 def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
@@ -40,28 +41,39 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     if len(asked(request)) == 3:  # noqa: PLR2004
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     # What decides nothing here is left out, so that devices of one number ask for the same.
-    shape = Hardware(
-        device=_ANY_GPU,
-        nodes=hardware.nodes,
-        devices_per_node=hardware.devices_per_node,
-        visible_memory_bytes=0,
-        assumed=hardware.assumed,
+    sizes = _Sizes(
+        request.tensor_parallel_size,
+        request.pipeline_parallel_size,
+        request.data_parallel_size,
+        request.enable_expert_parallel,
     )
-    sizes = PlanRequest(
-        tensor_parallel_size=request.tensor_parallel_size,
-        pipeline_parallel_size=request.pipeline_parallel_size,
-        data_parallel_size=request.data_parallel_size,
-        enable_expert_parallel=request.enable_expert_parallel,
-    )
-    return _gpu_candidates(arch, shape, sizes)
+    return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
 
 
+class _Sizes(NamedTuple):
+    """The part of a request that decides which layouts are tried; names as there."""
+
+    tensor_parallel_size: int | None
+    pipeline_parallel_size: int | None
+    data_parallel_size: int | None
+    enable_expert_parallel: bool | None
+
+
 @lru_cache(maxsize=512)
-def _gpu_candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+def _gpu_candidates(
+    arch: ModelArch,
+    nodes: int,
+    per_node: int,
+    assumed: bool,  # noqa: FBT001
+    request: _Sizes,
+) -> list[Layout]:
     """Remembered; the list is not to be changed."""
+    hardware = Hardware(
+        device=_ANY_GPU, nodes=nodes, devices_per_node=per_node, visible_memory_bytes=0, assumed=assumed
+    )
     found: list[Layout] = []
     for inside in (False, True):
         sized = [x for x in _sizes(arch, hardware, request, inside=inside) if not problems(arch, hardware, x)]
@@ -70,7 +82,7 @@ def _gpu_candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -
     return found
 
 
-def _sizes(arch: ModelArch, hardware: Hardware, request: PlanRequest, *, inside: bool) -> Iterator[Layout]:
+def _sizes(arch: ModelArch, hardware: Hardware, request: _Sizes, *, inside: bool) -> Iterator[Layout]:
     """All combinations of sizes; `inside`: with more pipeline stages than nodes."""
     dp = request.data_parallel_size or 1
     devices = hardware.device_count
@@ -95,7 +107,7 @@ def _stages(hardware: Hardware, *, inside: bool) -> list[int]:
     return [hardware.nodes * factor for factor in (2, 4, 8) if factor <= hardware.devices_per_node]
 
 
-def _expert_parallel(arch: ModelArch, request: PlanRequest, *, ranks: int) -> list[bool]:
+def _expert_parallel(arch: ModelArch, request: _Sizes, *, ranks: int) -> list[bool]:
     if request.enable_expert_parallel is not None:
         return [request.enable_expert_parallel]
     return [False, True] if arch.is_moe and ranks > 1 else [False]

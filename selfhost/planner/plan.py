@@ -52,6 +52,15 @@ class Layout:
         """Devices the layout uses."""
         return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
 
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "pipeline_parallel_size": self.pipeline_parallel_size,
+            "data_parallel_size": self.data_parallel_size,
+            "enable_expert_parallel": self.enable_expert_parallel,
+        }
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
@@ -216,6 +225,16 @@ class Plan:
         return self.verdict in (Verdict.FITS, Verdict.TIGHT)
 
     @property
+    def tokens_all_engines(self) -> int:
+        """Tokens that the KV caches of all data-parallel engines hold."""
+        return self.kv_cache.tokens * self.layout.data_parallel_size
+
+    @property
+    def max_concurrency_all_engines(self) -> float:
+        """Requests of `max_model_len` that all data-parallel engines hold at once."""
+        return round(self.kv_cache.max_concurrency * self.layout.data_parallel_size, 2)
+
+    @property
     def request_bytes(self) -> int:
         """KV cache that one request of `max_model_len` takes on a rank, with the spare block the engine keeps."""
         kv = self.kv_cache
@@ -247,12 +266,7 @@ class Plan:
                 "devices_per_node": self.hardware.devices_per_node,
                 "visible_memory_bytes": self.hardware.visible_memory_bytes,
             },
-            "layout": {
-                "tensor_parallel_size": self.layout.tensor_parallel_size,
-                "pipeline_parallel_size": self.layout.pipeline_parallel_size,
-                "data_parallel_size": self.layout.data_parallel_size,
-                "enable_expert_parallel": self.layout.enable_expert_parallel,
-            },
+            "layout": self.layout.as_dict(),
             "settings": {
                 "gpu_memory_utilization": self.settings.gpu_memory_utilization,
                 "max_model_len": self.settings.max_model_len,

@@ -23,7 +23,6 @@ LIMIT = 5
 _SMALL_BATCH = {"max_num_seqs": 128, "max_num_batched_tokens": 2048}
 _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
-_DEVICES_PER_NODE = 8
 _NODES = (2, 4)
 _INSTEAD_OF_CPU = {"RTX4090-24G": (1,), "A800-80G": (1, 2, 4, 8), "H200-141G": (8,)}
 """Common GPUs, the smallest first."""
@@ -153,10 +152,10 @@ def _more_devices(hardware: Hardware) -> Iterator[Hardware]:
         return
     hardware = replace(hardware, free_memory_bytes=())
     count = hardware.devices_per_node * 2
-    while count <= _DEVICES_PER_NODE and hardware.nodes == 1:
+    while count <= hardware.device.devices_per_node and hardware.nodes == 1:
         yield replace(hardware, devices_per_node=count, assumed=True)
         count *= 2
     for nodes in _NODES:
         if nodes > hardware.nodes:
-            per_node = max(hardware.devices_per_node, _DEVICES_PER_NODE)
+            per_node = max(hardware.devices_per_node, hardware.device.devices_per_node)
             yield replace(hardware, nodes=nodes, devices_per_node=per_node, assumed=True)

@@ -18,6 +18,20 @@ MESSAGES = {
     "plan.kv_range": Text("KV cache: {low} to {high} per {per}"),
     "plan.kv_tokens": Text("tokens: {tokens:,} ({per_token:,} bytes each, blocks of {block})"),
     "plan.kv_requests": Text("requests: {requests:.2f} of {length:,} tokens at once"),
+    # Many plans at once.
+    "plan.matrix_title": Text("{model}, {length:,} tokens of context, by device and number of devices"),
+    "plan.column_device": Text("DEVICE"),
+    "plan.mark_fits": Text("fits: variant and context (K: 1024 tokens)"),
+    "plan.mark_tight": Text("fits, but only just"),
+    "plan.mark_shorter": Text("does not fit, but would with the context that is named"),
+    "plan.mark_not": Text("does not fit, with any context worth having; memory that is missing per device"),
+    "plan.mark_x": Text("does not run; `--json` has the reason"),
+    "plan.matrix_layout": Text("layout: TP over the devices of a node and PP over the nodes, where none is named"),
+    "plan.matrix_nodes": Text("nodes: {shapes}"),
+    "plan.matrix_nodes_of": Text("{devices}: {shapes}"),
+    "plan.list_title": Text("{hardware}: {fit} of {count} models fit"),
+    "plan.list_lacks": Text("lacks {missing}"),
+    "plan.list_cpu": Text("CPU"),
     # Reasons: layout.
     "plan.layout_all": Text("layout: {layout}, all devices of {hardware}"),
     "plan.layout_asked": Text("layout: {layout}, as asked for: {used} of {count} devices"),
@@ -96,6 +110,25 @@ MESSAGES = {
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
+    "plan.no_model": Text(
+        "no MODEL given",
+        "a recipe, a hub id or a directory is wanted",
+        "`selfhost plan MODEL`, or all recipes on some hardware: `selfhost plan --for-hardware 8xH20`",
+    ),
+    "plan.for_hardware_alone": Text(
+        "`--for-hardware` does not go together with {others}",
+        "it plans every recipe, on the hardware that it names",
+        "one model: `selfhost plan MODEL --on HW`; one model on many devices: `selfhost plan MODEL --matrix`",
+    ),
+    "plan.on_twice": Text(
+        "`--on` was given twice: {first} and {second}",
+        hint="add `--matrix` to plan for several, or leave one out",
+    ),
+    "plan.fits_of_one": Text(
+        "`--fits` is for many plans at once",
+        "the exit code tells it of one: 0 when it fits, 3 when not",
+        "add `--matrix`, or `--for-hardware HW` instead of MODEL",
+    ),
     "plan.kv_cache_dtype": Text(
         "the size of this model's KV cache with dtype `{dtype}` is not known here",
         "known: {known}; with sparse attention none of the `fp8` ones",
