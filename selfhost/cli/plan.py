@@ -41,6 +41,9 @@ def _plan(
         typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
     ] = None,
     *,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Each figure with its formula, in numbers, and its source.")
+    ] = False,
     matrix: Annotated[
         bool,
         typer.Option(
@@ -84,7 +87,7 @@ def _plan(
         request, model = replace(request, engine_args=(model, *request.engine_args)), None
     many = {"--matrix": matrix, "--for-hardware": for_hardware is not None}
     single = {"MODEL": model is not None, "--on": bool(on), "--variant": variant is not None}
-    _check_options(many, single, on=on or [], fits=fits)
+    _check_options(many, single, on=on or [], fits=fits, explain=explain)
     if for_hardware is not None:
         answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:
@@ -92,7 +95,7 @@ def _plan(
         if matrix:
             answer = _matrix(named, on or (), request, only_fitting=fits)
         else:
-            answer = _single(named, on[0] if on else None, request)
+            answer = _single(named, on[0] if on else None, request, explained=explain)
     if as_json:
         output.write_json(answer.as_dict())
     else:
@@ -101,7 +104,7 @@ def _plan(
         raise typer.Exit(ExitCode.NO)
 
 
-def _check_options(many: dict[str, bool], single: dict[str, bool], *, on: list[str], fits: bool) -> None:
+def _check_options(many: dict[str, bool], single: dict[str, bool], *, on: list[str], fits: bool, explain: bool) -> None:
     """Raises UsageError for options that contradict each other."""
     from selfhost.errors import UsageError
 
@@ -114,6 +117,8 @@ def _check_options(many: dict[str, bool], single: dict[str, bool], *, on: list[s
         raise UsageError("plan.on_twice", first=on[0], second=on[1])
     if fits and not any(many.values()):
         raise UsageError("plan.fits_of_one")
+    if explain and any(many.values()):
+        raise UsageError("plan.explain_many", option=given[0])
 
 
 class _Answer(NamedTuple):
@@ -132,10 +137,17 @@ class _Model(NamedTuple):
     recipe_paths: Sequence[Path]
 
 
-def _single(model: _Model, on: str | None, request: PlanRequest) -> _Answer:
+def _single(model: _Model, on: str | None, request: PlanRequest, *, explained: bool) -> _Answer:
     from selfhost.app.plan import plan_for
 
-    plan = plan_for(model.name, on=on, request=request, variant=model.variant, recipe_paths=model.recipe_paths)
+    plan = plan_for(
+        model.name,
+        on=on,
+        request=request,
+        variant=model.variant,
+        recipe_paths=model.recipe_paths,
+        explained=explained,
+    )
 
     def draw(width: int) -> str:
         from selfhost.planner.picture import draw

@@ -100,7 +100,7 @@ def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possib
     for layout in possible:
         if first and memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable:
             continue  # The weights alone are too much: nothing else has to be looked at.
-        choice = _evaluate(model, hardware, request, layout)
+        choice = evaluate(model, hardware, request, layout)
         if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
             return choice
         first = first or choice
@@ -108,7 +108,8 @@ def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possib
     return first
 
 
-def _evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
+def evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
+    """A layout with the settings that were asked for; with `auto`, with the longest context that fits in it."""
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
 
     def at(length: int) -> Choice:

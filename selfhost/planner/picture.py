@@ -34,6 +34,10 @@ def draw(plan: Plan, *, width: int) -> str:
         parts.append(_listed(text("plan.title_remedies"), offered, width))
     if plan.argv and plan.fits:
         parts.append(_command(plan))
+    if plan.explanation is not None:
+        from selfhost.planner.explain_text import draw_explanation
+
+        parts.append(draw_explanation(plan.explanation, width=width))
     return "\n\n".join(parts)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.explain import Explanation
 
 SCHEMA_VERSION = 1
 
@@ -218,6 +219,8 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     check: AnswerCheck | None = None
+    explanation: Explanation | None = None
+    """Formulas and sources of the figures, when they were asked for."""
 
     @property
     def fits(self) -> bool:
@@ -297,4 +300,5 @@ class Plan:
             "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
             "argv": list(self.argv),
             "env": dict(self.env),
+            **(self.explanation.as_dict() if self.explanation else {}),
         }

@@ -72,6 +72,18 @@ def test_options_that_the_figures_leave_out_are_named(model):
     assert not any("not counted" in reason for reason in plan["reasons"])
 
 
+def test_an_explanation_follows_the_plan_and_adds_to_its_json(model):
+    text = run(model, "--on", "2xL20-48G", "--explain", COLUMNS="100").stdout
+    assert text.startswith("fits: qwen-7b (directory) fits on 2xL20-48G")
+    assert "\n    = ceil(visible_memory_bytes * gpu_memory_utilization)\n" in text
+    plan = json.loads(run(model, "--on", "2xL20-48G", "--explain", "--json").stdout)
+    plain = json.loads(run(model, "--on", "2xL20-48G", "--json").stdout)
+    assert plain == {key: value for key, value in plan.items() if not key.startswith("explain")}
+    assert {term["term"]: term["value_bytes"] for term in plan["explain"]}["weights"] == plan["per_rank"][
+        "weight_bytes"
+    ]
+
+
 def test_no_is_exit_3_with_the_same_json(model):
     done = run(model, "--on", "RTX4090@12", "--json")
     assert done.returncode == 3

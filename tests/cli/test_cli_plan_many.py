@@ -119,6 +119,8 @@ def test_what_the_figures_leave_out_is_said():
         (("--for-hardware", "H20", "--", "--no-such"), "owned.unknown"),
         (("qwen2.5-7b", "--on", "H20", "--on", "L20"), "plan.on_twice"),
         (("qwen2.5-7b", "--on", "H20", "--fits"), "plan.fits_of_one"),
+        (("qwen2.5-7b", "--matrix", "--explain"), "plan.explain_many"),
+        (("--for-hardware", "H20", "--explain"), "plan.explain_many"),
         (("qwen2.5-7b", "--matrix", "--on", "H20,H21"), "hardware.device_unknown"),
         (("qwen2.5-7b", "--matrix", "--on", ""), "hardware.spec_malformed"),
         (("qwen2.5-77b", "--matrix"), "recipe.unknown_near"),

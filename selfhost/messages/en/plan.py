@@ -124,6 +124,11 @@ MESSAGES = {
         "`--on` was given twice: {first} and {second}",
         hint="add `--matrix` to plan for several, or leave one out",
     ),
+    "plan.explain_many": Text(
+        "`--explain` does not go together with `{option}`",
+        "it explains the figures of one plan",
+        "choose one of them: `selfhost plan MODEL --on HW --explain`",
+    ),
     "plan.fits_of_one": Text(
         "`--fits` is for many plans at once",
         "the exit code tells it of one: 0 when it fits, 3 when not",
