@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from selfhost.models.parts import LayerKind, Vector, is_quantized, layer_parts
+from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import LayerKind
 
 
 def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
-    sparse = len(arch.moe_layers)
-    return Counter({LayerKind.DENSE: arch.num_hidden_layers - sparse, LayerKind.MOE: sparse})
+    return Counter(arch.kinds[place] for place in arch.layers)
 
 
 def parameter_count(arch: ModelArch) -> int:
@@ -27,13 +27,13 @@ def parameter_count(arch: ModelArch) -> int:
     Check: Qwen2.5-0.5B -> 494_032_768.
     """
     embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    layers = sum(count * _layer_elements(arch, kind) for kind, count in _layer_counts(arch).items() if count)
+    layers = sum(count * _layer_elements(arch, kind) for kind, count in _layer_counts(arch).items())
     return embeddings + arch.hidden_size + layers
 
 
 def _layer_elements(arch: ModelArch, kind: LayerKind) -> int:
     total = 0
-    for part in layer_parts(arch, kind):
+    for part in kind.parts(arch.hidden_size):
         if isinstance(part, Vector):
             total += part.size if part.trained else 0
         else:
@@ -52,19 +52,19 @@ def checkpoint_bytes(arch: ModelArch) -> int:
     total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
     layers = _layer_counts(arch)
     if extra := arch.num_nextn_predict_layers:
-        layers[LayerKind.MOE if arch.is_moe else LayerKind.DENSE] += extra
+        layers[arch.kinds[arch.layers[-1]]] += extra
         total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
-    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items() if count)
+    return total + sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
 
 
 def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
     total, dtype = 0, arch.dtype_bytes
-    for part in layer_parts(arch, kind):
+    for part in kind.parts(arch.hidden_size):
         if isinstance(part, Vector):
             total += part.size * (dtype if part.stored_itemsize is None else part.stored_itemsize)
             continue
         rows, columns = sum(part.outputs), part.inputs
-        if arch.quantization is not None and is_quantized(arch, part):
+        if arch.quantization is not None and kind.is_quantized(part, arch.quantization):
             matrices = sum(arch.quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
         else:
             matrices = rows * columns * dtype

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
+from selfhost.models.attention import GroupedAttention
+from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import stage_layers
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import Mixer
 
 _INDEXER_SCALE_BYTES = 4
 
@@ -40,20 +43,24 @@ def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
     adds index_head_dim bytes and one float32 scale per token and layer.
     Checks: DeepSeek-V3 bf16 -> 70_272 (61 * 576 * 2); Qwen2.5-72B TP4 -> 81_920; DeepSeek-V3.2 -> 78_324 (61 * 1284).
     """
-    layers = len(stage_layers(arch.num_hidden_layers, pp, pp_rank))
-    if arch.is_mla:
-        per_layer = int((arch.kv_lora_rank + arch.qk_rope_head_dim) * kv_dtype_bytes)
-        if arch.index_topk:
-            per_layer += arch.index_head_dim + _INDEXER_SCALE_BYTES
-    else:
-        heads = max(1, arch.num_key_value_heads // tp)
-        per_layer = int(heads * arch.head_dim * 2 * kv_dtype_bytes)
+    layers = stage_layers(arch.num_hidden_layers, pp, pp_rank)
+    each = [_bytes_per_token(kind.mixer, tp, kv_dtype_bytes) for kind in arch.kinds]
+    per_token = sum(each[arch.layers[layer]] for layer in layers)
     return KVRank(
-        bytes_per_token=layers * per_layer,
-        bytes_per_block=layers * per_layer * block_size,
+        bytes_per_token=per_token,
+        bytes_per_block=per_token * block_size,
         bytes_per_request_fixed=0,
-        layers=layers,
+        layers=len(layers),
     )
+
+
+def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> int:
+    if isinstance(mixer, LatentAttention):
+        latent = int((mixer.kv_lora_rank + mixer.qk_rope_head_dim) * kv_dtype_bytes)
+        return latent + (mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else 0)
+    if isinstance(mixer, GroupedAttention):
+        return int(max(1, mixer.num_key_value_heads // tp) * mixer.head_dim * 2 * kv_dtype_bytes)
+    raise TypeError(mixer)
 
 
 def default_block_size(
@@ -68,7 +75,7 @@ def default_block_size(
         return 16 if arch.is_mla else 128
     if platform is Platform.ASCEND:
         return 128
-    if arch.index_topk:
+    if arch.indexer:
         return 64
     if arch.is_mla and compute_capability is not None and compute_capability[0] == 10:  # noqa: PLR2004
         return 32

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
-from selfhost.models.parts import Cut, LayerKind, Linear, is_quantized, layer_parts
+from selfhost.models.parts import Cut, Linear
 from selfhost.models.tensors import Ranks, padded_vocab, refined_block
 from selfhost.quant.schemes import Format
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import LayerKind
 
 
 def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False) -> list[Message]:
@@ -26,22 +27,20 @@ def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, e
     found = [*_heads(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
-    kinds = {LayerKind.DENSE} if len(arch.moe_layers) < arch.num_hidden_layers else set()
-    kinds |= {LayerKind.MOE} if arch.moe_layers else set()
-    for kind in sorted(kinds):
-        for part in layer_parts(arch, kind):
+    for kind in arch.kinds:
+        for part in kind.parts(arch.hidden_size):
             if isinstance(part, Linear):
-                found += [problem for problem in _width(arch, part, ranks) if problem not in found]
+                found += [problem for problem in _width(arch, kind, part, ranks) if problem not in found]
     return found
 
 
 def _heads(arch: ModelArch, tp: int) -> list[Message]:
     found = []
-    if arch.num_attention_heads % tp:
-        found.append(Message("arch.layout_heads", {"heads": arch.num_attention_heads, "tp": tp}))
-    kv = arch.num_key_value_heads
-    if not arch.is_mla and kv % tp and tp % kv:
-        found.append(Message("arch.layout_kv_heads", {"heads": kv, "tp": tp}))
+    for mixer in arch.mixers:
+        if mixer.num_attention_heads % tp:
+            found.append(Message("arch.layout_heads", {"heads": mixer.num_attention_heads, "tp": tp}))
+        if mixer.num_key_value_heads % tp and tp % mixer.num_key_value_heads:
+            found.append(Message("arch.layout_kv_heads", {"heads": mixer.num_key_value_heads, "tp": tp}))
     return found
 
 
@@ -52,14 +51,14 @@ def _stages(arch: ModelArch, pp: int) -> list[Message]:
 
 
 def _experts(arch: ModelArch, ranks: Ranks) -> list[Message]:
-    if not arch.is_moe:
+    if arch.experts is None:
         return [Message("arch.layout_expert_parallel")] if ranks.ep else []
-    if ranks.tp > arch.num_experts:
-        return [Message("arch.layout_experts", {"tp": ranks.tp, "experts": arch.num_experts})]
+    if ranks.tp > arch.experts.num_experts:
+        return [Message("arch.layout_experts", {"tp": ranks.tp, "experts": arch.experts.num_experts})]
     return []
 
 
-def _width(arch: ModelArch, part: Linear, ranks: Ranks) -> list[Message]:
+def _width(arch: ModelArch, kind: LayerKind, part: Linear, ranks: Ranks) -> list[Message]:
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
     divisor = _divisor(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
@@ -67,7 +66,7 @@ def _width(arch: ModelArch, part: Linear, ranks: Ranks) -> list[Message]:
         # Heads that cannot be divided are told as heads.
         problem = Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})
         return [] if part.cut is Cut.QKV else [problem]
-    if arch.quantization is None or not is_quantized(arch, part):
+    if arch.quantization is None or not kind.is_quantized(part, arch.quantization):
         return []
     if arch.quantization.format is Format.FP8_BLOCK and arch.quantization.block is not None:
         return _blocks(arch, part, ranks, arch.quantization.block)

@@ -11,17 +11,19 @@ padding of narrow layers and wider scales of FP8 under Marlin, the zero points o
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
-from selfhost.models.parts import Cut, LayerKind, Linear, Vector, is_quantized, layer_parts
+from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import LayerKind
     from selfhost.models.parts import Part
 
 __all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
@@ -122,18 +124,14 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
     return range(start, start + sizes[pp_rank])
 
 
-def _layer_counts(arch: ModelArch, ranks: Ranks) -> dict[LayerKind, int]:
-    held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    moe = sum(layer in held for layer in arch.moe_layers)
-    return {LayerKind.DENSE: len(held) - moe, LayerKind.MOE: moe}
-
-
 def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
-    for kind, count in _layer_counts(arch, ranks).items():
-        for part in layer_parts(arch, kind) if count else ():
-            yield from _cut(arch, part, ranks, count)
-    yield _rotary(arch)
+    held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
+    for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
+        kind = arch.kinds[place]
+        for part in kind.parts(arch.hidden_size):
+            yield from _cut(arch, kind, part, ranks, count)
+    yield from _rotary(arch)
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
@@ -149,26 +147,26 @@ def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
-def _rotary(arch: ModelArch) -> TensorGroup:
-    """The table of cosines and sines, shared by all layers; YaRN lays it out for the extended length.
+def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
+    """The tables of cosines and sines, each shared by all layers; YaRN lays them out for the extended length.
 
     Check: DeepSeek-V3 -> 163840 * 64 * 2 = 20 MiB.
     """
-    if arch.family.transformers_backend:
-        # Two vectors of frequencies in float32 instead of a table.
-        return TensorGroup(name="rotary_emb", count=2, shape=(arch.rotary_dim // 2,), bytes_each=arch.rotary_dim * 2)
-    rows = arch.max_position_embeddings
-    if arch.rope_type in ("yarn", "deepseek_yarn") and arch.original_max_position_embeddings:
-        rows = int(arch.original_max_position_embeddings * arch.rope_factor)
-    elif arch.rope_type in ("linear", "dynamic"):
-        rows = int(rows * arch.rope_factor)
-    # The indexer of sparse attention has its own, which pairs the dimensions another way.
-    count = 2 if arch.index_topk else 1
-    size = rows * arch.rotary_dim * arch.dtype_bytes
-    return TensorGroup(name="rotary_emb", count=count, shape=(rows, arch.rotary_dim), bytes_each=size)
+    rows, rope = arch.max_position_embeddings, arch.rope
+    if rope.rope_type in ("yarn", "deepseek_yarn") and rope.original_max_position_embeddings:
+        rows = int(rope.original_max_position_embeddings * rope.factor)
+    elif rope.rope_type in ("linear", "dynamic"):
+        rows = int(rows * rope.factor)
+    for owner, width in dict.fromkeys(table for mixer in arch.mixers for table in mixer.rotary):
+        name = "rotary_emb" if owner == "main" else f"{owner}.rotary_emb"
+        if arch.family.transformers_backend:
+            # Two vectors of frequencies in float32 instead of a table.
+            yield TensorGroup(name=name, count=2, shape=(width // 2,), bytes_each=width * 2)
+        else:
+            yield TensorGroup(name=name, count=1, shape=(rows, width), bytes_each=rows * width * arch.dtype_bytes)
 
 
-def _cut(arch: ModelArch, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
+def _cut(arch: ModelArch, kind: LayerKind, part: Part, ranks: Ranks, count: int) -> Iterator[TensorGroup]:
     if isinstance(part, Vector):
         pieces = min(ranks.tp, part.at_most or ranks.tp) if part.cut is Cut.COLUMN else 1
         size = part.size // pieces
@@ -177,12 +175,12 @@ def _cut(arch: ModelArch, part: Part, ranks: Ranks, count: int) -> Iterator[Tens
     rows, columns = cut_linear(part, ranks)
     copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
     shape = (copies, rows, columns) if part.is_expert else (rows, columns)
-    for tensor, size in _linear_tensors(arch, part, rows, columns).items():
+    for tensor, size in _linear_tensors(arch, kind, part, rows, columns).items():
         yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
     if part.bias:
         # A row-parallel bias is whole on every rank; so are its rows.
         yield TensorGroup(name=f"{part.name}.bias", count=count, shape=(rows,), bytes_each=rows * arch.dtype_bytes)
-    if part.name == "self_attn.kv_b_proj" and is_quantized(arch, part):
+    if part.kept_plain_too and kind.is_quantized(part, arch.quantization):
         # After loading, W_UK and W_UV are kept once more, de-quantized (layers/attention/mla_attention.py).
         yield TensorGroup(name="self_attn.W_UK_W_UV", count=count, shape=(rows, columns), bytes_each=rows * columns * 2)
     if part.name == "mlp.experts.w13" and ranks.ep and ranks.expert_ranks > 1:
@@ -213,8 +211,8 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
     return rows, columns
 
 
-def _linear_tensors(arch: ModelArch, part: Linear, rows: int, columns: int) -> dict[str, int]:
-    if arch.quantization is None or not is_quantized(arch, part):
+def _linear_tensors(arch: ModelArch, kind: LayerKind, part: Linear, rows: int, columns: int) -> dict[str, int]:
+    if arch.quantization is None or not kind.is_quantized(part, arch.quantization):
         return {"weight": rows * columns * _itemsize(arch, part)}
     block = None
     if part.is_expert:

@@ -43,7 +43,7 @@ def kv_dtype_bytes(kv_cache_dtype: str, arch: ModelArch) -> float:
     """
     if kv_cache_dtype == "auto":
         return float(arch.dtype_bytes)
-    if kv_cache_dtype not in _KV_BYTES or (arch.index_topk and kv_cache_dtype.startswith("fp8")):
+    if kv_cache_dtype not in _KV_BYTES or (arch.indexer and kv_cache_dtype.startswith("fp8")):
         raise UsageError("plan.kv_cache_dtype", dtype=kv_cache_dtype, known=", ".join(("auto", *_KV_BYTES)))
     return _KV_BYTES[kv_cache_dtype]
 

@@ -31,7 +31,7 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts) -> lis
         runs, why = runs_on(arch.quantization, device)
         if not runs and why is not None:
             found.append(": ".join(part for part in (why.what, why.why) if part))
-    if arch.index_topk and not _runs_sparse_attention(device):
+    if arch.indexer and not _runs_sparse_attention(device):
         found.append(text("plan.sparse_attention", model=model.name, device=device.name))
     return found
 
@@ -62,7 +62,7 @@ def runs_fp8_kv(model: ModelToPlan, hardware: Hardware) -> bool:
     Sparse attention makes a format of its own of it, whose size is not modelled.
     """
     device = hardware.device
-    if model.arch.index_topk:
+    if model.arch.indexer:
         return False
     if device.platform is Platform.CPU:
         return not model.arch.is_mla

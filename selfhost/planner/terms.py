@@ -15,6 +15,7 @@ from selfhost.units import GIB, MIB
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.models.latent import Indexer
     from selfhost.planner.plan import Layout, Settings
 
 WEIGHT_ERROR = 0.003
@@ -46,13 +47,11 @@ def buffers(setup: Setup, *, last_stage: bool) -> int:
     """Tensors that stay beside the weights: sampler state, expert workspace, buffers of sparse attention."""
     arch, settings = setup.arch, setup.settings
     total = sampler_state(arch, settings) if last_stage else 0
-    workspace = 0
-    if arch.is_moe:
-        workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
-    if arch.index_topk:
-        total += settings.max_num_batched_tokens * arch.index_topk * 4
+    workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
+    if arch.indexer:
+        total += settings.max_num_batched_tokens * arch.indexer.index_topk * 4
         # All users are views of one buffer that only grows: the largest decides (v1/worker/workspace.py).
-        workspace = max(workspace, _sparse_attention_workspace(arch, settings))
+        workspace = max(workspace, _sparse_attention_workspace(arch.indexer, settings))
     return total + workspace
 
 
@@ -70,10 +69,12 @@ def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin
 
     Check: DeepSeek-V3, TP8, 8192 tokens -> 1_879_048_192 bytes (2 * 8192 * 8 * 7168 * 2).
     """
-    dp = layout.data_parallel_size
-    rows = settings.max_num_batched_tokens * dp * arch.num_experts_per_tok
+    dp, experts = layout.data_parallel_size, arch.experts
+    if experts is None:
+        return 0
+    rows = settings.max_num_batched_tokens * dp * experts.num_experts_per_tok
     shards = 1 if layout.enable_expert_parallel else layout.tensor_parallel_size * dp
-    width, hidden = 2 * arch.moe_intermediate_size // shards, arch.hidden_size
+    width, hidden = 2 * experts.moe_intermediate_size // shards, arch.hidden_size
     if marlin:
         return rows * (max(width, hidden) + max(2 * width, hidden)) * _BF16
     return rows * (max(width // 2, hidden) + max(width, hidden)) * _BF16
@@ -86,10 +87,10 @@ def _uses_marlin(arch: ModelArch, hardware: Hardware) -> bool:
     return arch.quantization.format is Format.INT_GROUP or is_weight_only(arch.quantization, hardware.device)
 
 
-def _sparse_attention_workspace(arch: ModelArch, settings: Settings) -> int:
+def _sparse_attention_workspace(indexer: Indexer, settings: Settings) -> int:
     """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144."""
     factor = 5 if settings.max_model_len <= 262_144 else 2  # noqa: PLR2004
-    return 8 * factor * settings.max_model_len * (arch.index_head_dim + 4)
+    return 8 * factor * settings.max_model_len * (indexer.index_head_dim + 4)
 
 
 def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
@@ -100,26 +101,18 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     """
     arch, settings = setup.arch, setup.settings
     tp, dtype = setup.layout.tensor_parallel_size, arch.dtype_bytes
-    attention = _attention_width(arch, tp)
+    attention = max(mixer.width_per_token(tp) for mixer in arch.mixers)
     mlp = 3 * arch.intermediate_size // tp
     forward = settings.max_num_batched_tokens * (max(mlp, attention) + 3 * arch.hidden_size) * dtype
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     logits = rows * (arch.vocab_size + arch.vocab_size // tp) * dtype if last_stage else 0
     extra = 0
-    if arch.is_mla:
+    if latent := arch.latent:
         length = min(65_536, max(8 * settings.max_model_len, 4 * settings.max_num_seqs * block_size))
-        extra = length * (arch.num_attention_heads // tp) * (arch.qk_nope_head_dim + arch.v_head_dim) * dtype
-    if arch.index_topk:
+        extra = length * (latent.num_attention_heads // tp) * (latent.qk_nope_head_dim + latent.v_head_dim) * dtype
+    if arch.indexer:
         extra += 512 * MIB  # VLLM_SPARSE_INDEXER_MAX_LOGITS_MB
     return max(forward + extra, logits)
-
-
-def _attention_width(arch: ModelArch, tp: int) -> int:
-    """Queries, keys and values of one token on a rank, in elements."""
-    heads = arch.num_attention_heads // tp
-    if arch.is_mla:
-        return heads * (2 * arch.qk_nope_head_dim + arch.qk_rope_head_dim + arch.v_head_dim)
-    return (heads + 2 * max(1, arch.num_key_value_heads // tp)) * arch.head_dim
 
 
 def non_torch(arch: ModelArch, layout: Layout) -> Range:

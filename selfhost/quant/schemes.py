@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
@@ -63,7 +64,17 @@ class Quantization:
 
         `lm_head`, embeddings, norms and router gates never are.
         """
-        return not any(_ignores(pattern, module) for pattern in self.ignored)
+        names, patterns = _split(self.ignored)
+        steps = module.split(".")
+        ends = (".".join(steps[start:]) for start in range(len(steps)))
+        if not names.isdisjoint(steps) or any(end in names for end in ends):
+            return False
+        return not any(pattern.match(module) for pattern in patterns)
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether modules are left out by the number of their layer, so that layers differ."""
+        return any(_NUMBER.search(pattern) for pattern in self.ignored)
 
     def linear_tensors(
         self, rows: int, columns: int, *, parts: int = 1, expert: bool = False, block: tuple[int, int] | None = None
@@ -110,12 +121,18 @@ class Quantization:
         return total
 
 
-def _ignores(pattern: str, module: str) -> bool:
-    if pattern.startswith("re:"):
-        return re.match(pattern.removeprefix("re:"), module) is not None
-    if "*" in pattern:
-        return fnmatch.fnmatchcase(module, pattern)
-    return pattern == module or pattern in module.split(".") or module.endswith("." + pattern)
+_NUMBER = re.compile(r"\d")
+
+
+@lru_cache(maxsize=64)
+def _split(ignored: tuple[str, ...]) -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
+    """Names, which may be many hundreds, and patterns."""
+    patterns = tuple(entry for entry in ignored if entry.startswith("re:") or "*" in entry)
+    return frozenset(ignored).difference(patterns), tuple(re.compile(_expression(pattern)) for pattern in patterns)
+
+
+def _expression(pattern: str) -> str:
+    return pattern.removeprefix("re:") if pattern.startswith("re:") else fnmatch.translate(pattern)
 
 
 _MOST_BITS = 16

@@ -42,10 +42,10 @@ def context_findings(where: str, recipe: Recipe, variant: Variant, arch: ModelAr
 
 def _reach(arch: ModelArch) -> int:
     """Tokens the engine derives from the config."""
-    if arch.rope_type in _ALREADY_EXTENDED:
+    if arch.rope.rope_type in _ALREADY_EXTENDED:
         return arch.max_position_embeddings
-    base = arch.original_max_position_embeddings if arch.rope_type == "yarn" else arch.max_position_embeddings
-    return max(arch.max_position_embeddings, int((base or 0) * arch.rope_factor))
+    base = arch.rope.original_max_position_embeddings if arch.rope.rope_type == "yarn" else arch.max_position_embeddings
+    return max(arch.max_position_embeddings, int((base or 0) * arch.rope.factor))
 
 
 def _overridden(engine_args: Sequence[str]) -> int | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.arch import ModelArch
+from selfhost.models.attention import GroupedAttention
 from selfhost.models.tensors import rank_weights
 from tests.models.public_models import MODELS, arch
 
@@ -30,13 +31,10 @@ QWEN = {
 
 def test_a_dense_config_is_read():
     model = ModelArch.from_config(QWEN)
-    assert (model.architecture, model.head_dim, model.qkv_bias, model.is_moe, model.is_mla) == (
-        "Qwen2ForCausalLM",
-        64,
-        True,
-        False,
-        False,
-    )
+    (attention,) = model.mixers
+    assert isinstance(attention, GroupedAttention)
+    assert (attention.head_dim, attention.qkv_bias) == (64, True)
+    assert (model.architecture, model.is_moe, model.is_mla) == ("Qwen2ForCausalLM", False, False)
     assert model.dtype_bytes == 2
 
 
@@ -75,12 +73,16 @@ def test_absurd_sizes_name_their_key(value):
 
 
 def test_what_a_class_does_is_not_read_from_the_config():
-    assert ModelArch.from_config({**QWEN, "attention_bias": False}).qkv_bias
-    llama = ModelArch.from_config({**QWEN, "architectures": ["LlamaForCausalLM"], "attention_bias": True})
-    assert (llama.qkv_bias, llama.o_bias) == (True, True)
-    assert not arch("zai-org/GLM-4-32B-0414").qkv_bias
-    assert arch("zai-org/GLM-4-9B-0414").qkv_bias
-    assert not arch("zai-org/GLM-4-9B-0414").o_bias
+    def biases(model: ModelArch) -> tuple[bool, bool]:
+        (attention,) = model.mixers
+        assert isinstance(attention, GroupedAttention)
+        return attention.qkv_bias, attention.o_bias
+
+    assert biases(ModelArch.from_config({**QWEN, "attention_bias": False})) == (True, False)
+    llama = {"architectures": ["LlamaForCausalLM"], "attention_bias": True}
+    assert biases(ModelArch.from_config({**QWEN, **llama})) == (True, True)
+    assert biases(arch("zai-org/GLM-4-32B-0414")) == (False, False)
+    assert biases(arch("zai-org/GLM-4-9B-0414")) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -89,19 +91,34 @@ def test_what_a_class_does_is_not_read_from_the_config():
         ("deepseek-ai/DeepSeek-V3", range(3, 61), 18432, 2048),
         ("zai-org/GLM-4.5-Air", range(1, 46), 10944, 1408),
         ("MiniMaxAI/MiniMax-M2", range(62), 0, 1536),
-        ("Qwen/Qwen3-30B-A3B", range(48), 6144, 768),
+        ("Qwen/Qwen3-30B-A3B", range(48), 0, 768),
     ],
 )
 def test_experts_of_public_models(name, moe_layers, dense_width, expert_width):
     model = arch(name)
     assert model.moe_layers == tuple(moe_layers)
-    assert (model.intermediate_size, model.moe_intermediate_size) == (dense_width, expert_width)
+    assert (model.intermediate_size, model.experts.moe_intermediate_size) == (dense_width, expert_width)
 
 
 def test_latent_attention_of_public_models():
     model = arch("deepseek-ai/DeepSeek-V3.2-Exp")
-    assert (model.is_mla, model.head_dim, model.kv_lora_rank, model.index_topk) == (True, 192, 512, 2048)
-    assert arch("deepseek-ai/DeepSeek-V2-Lite-Chat").q_lora_rank == 0
+    assert (model.latent.qk_nope_head_dim, model.latent.kv_lora_rank, model.indexer.index_topk) == (128, 512, 2048)
+    lite = arch("deepseek-ai/DeepSeek-V2-Lite-Chat")
+    assert (lite.latent.q_lora_rank, lite.indexer) == (0, None)
+
+
+def test_layers_that_a_checkpoint_leaves_out_by_number_are_a_kind_of_their_own():
+    left = ["lm_head", "model.layers.3.self_attn.q_proj", "model.layers.3.self_attn.k_proj"]
+    whole = {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": left}
+    model = ModelArch.from_config({**QWEN, "quantization_config": whole})
+    assert (len(model.kinds), model.layers[3]) == (2, 1)
+    assert [sorted(kind.plain) for kind in model.kinds] == [[], ["self_attn.qkv_proj"]]
+    plain = {group.name: group.count for group in rank_weights(model).groups if "qkv_proj" in group.name}
+    assert plain == {
+        "self_attn.qkv_proj.weight": 1,
+        "self_attn.qkv_proj.weight_scale": 23,
+        "self_attn.qkv_proj.bias": 1,
+    }
 
 
 def test_a_dense_width_is_needed_where_a_layer_is_dense():

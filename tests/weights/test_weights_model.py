@@ -167,7 +167,7 @@ def test_a_variant_by_name(recipe):
 
 def test_the_trial_model_resolves_to_its_architecture():
     model = resolve("smollm2-135m")
-    assert (model.arch.num_hidden_layers, model.arch.num_key_value_heads, model.max_model_len) == (30, 3, 8192)
+    assert (model.arch.num_hidden_layers, model.arch.num_attention_heads, model.max_model_len) == (30, 9, 8192)
     assert model.engine_args == ("--override-generation-config", '{"temperature":0.2,"top_p":0.9}')
     assert resolve("HuggingFaceTB/SmolLM2-135M-Instruct") == model
 

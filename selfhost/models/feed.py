@@ -1,0 +1,123 @@
+"""What follows the attention of a layer: one feed-forward network, or experts with a router."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from selfhost.models.parts import FLOAT32, Cut, Linear, Vector, mlp_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selfhost.models.families import Family
+    from selfhost.models.parts import Part
+    from selfhost.models.reader import Reader
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseFeed:
+    """A gated feed-forward network that every token goes through."""
+
+    intermediate_size: int
+    bias: bool = False
+
+    def parts(self, hidden_size: int) -> list[Part]:
+        """Everything it holds, uncut."""
+        return mlp_parts("mlp", hidden_size, self.intermediate_size, bias=self.bias)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experts:
+    """Router, routed experts and shared experts; names as in `config.json`."""
+
+    num_experts: int
+    num_experts_per_tok: int
+    moe_intermediate_size: int
+    shared_expert_intermediate_size: int = 0
+    """Of all shared experts together."""
+    expert_bias: bool = False
+    """A float32 correction per expert (`e_score_correction_bias`)."""
+    router_dtype_bytes: int | None = None
+    """Of the router in the engine; None: the model's."""
+    router_quantizable: bool = False
+
+    def parts(self, hidden_size: int) -> list[Part]:
+        """Everything it holds, uncut."""
+        width = self.moe_intermediate_size
+        parts: list[Part] = [
+            Linear(
+                name="mlp.gate",
+                outputs=(self.num_experts,),
+                inputs=hidden_size,
+                cut=Cut.WHOLE,
+                quantizable=self.router_quantizable,
+                itemsize=self.router_dtype_bytes,
+            ),
+            Linear(
+                name="mlp.experts.w13",
+                outputs=(width, width),
+                inputs=hidden_size,
+                cut=Cut.COLUMN,
+                copies=self.num_experts,
+                parts=("0.gate_proj", "0.up_proj"),
+            ),
+            Linear(
+                name="mlp.experts.w2",
+                outputs=(hidden_size,),
+                inputs=width,
+                cut=Cut.ROW,
+                copies=self.num_experts,
+                parts=("0.down_proj",),
+            ),
+        ]
+        if self.expert_bias:
+            name = "mlp.gate.e_score_correction_bias"
+            parts.append(
+                Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
+            )
+        if self.shared_expert_intermediate_size:
+            parts += mlp_parts("mlp.shared_experts", hidden_size, self.shared_expert_intermediate_size, shared=True)
+        return parts
+
+
+Feed = DenseFeed | Experts
+
+
+def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers: int) -> list[Feed]:
+    """One for each layer, from the keys of a config."""
+    experts = _read_experts(reader, config, family) if family.moe else None
+    sparse = _moe_layers(reader, layers) if experts else frozenset()
+    default = 0 if len(sparse) == layers else None
+    width = 0 if family.moe_only else reader.integer("intermediate_size", default=default)
+    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"))
+    return [experts if experts and layer in sparse else dense for layer in range(layers)]
+
+
+def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> Experts:
+    experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts")
+    width = reader.integer("intermediate_size" if family.moe_only else "moe_intermediate_size")
+    chosen = reader.integer("num_experts_per_tok")
+    reader.check("num_experts_per_tok", chosen, f"at most the {experts} experts", good=chosen <= experts)
+    return Experts(
+        num_experts=experts,
+        num_experts_per_tok=chosen,
+        moe_intermediate_size=width,
+        shared_expert_intermediate_size=reader.integer("n_shared_experts", default=0, minimum=0) * width,
+        expert_bias=family.expert_correction or config.get("topk_method") == "noaux_tc",
+        router_dtype_bytes=family.router_dtype_bytes,
+        router_quantizable=family.router_quantizable,
+    )
+
+
+def _moe_layers(reader: Reader, layers: int) -> frozenset[int]:
+    """Layers with experts, by `first_k_dense_replace` and `moe_layer_freq` or `decoder_sparse_step`."""
+    first = reader.integer("first_k_dense_replace", default=0, minimum=0)
+    every = reader.integer("moe_layer_freq", default=1)
+    step = reader.integer("decoder_sparse_step", default=1)
+    dense = reader.numbers("mlp_only_layers")
+    return frozenset(
+        layer
+        for layer in range(layers)
+        if layer >= first and layer % every == 0 and (layer + 1) % step == 0 and layer not in dense
+    )
