@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.models.parts import LayerKind, Linear, is_quantized, layer_parts
+from selfhost.models.attention import GroupedAttention
+from selfhost.models.feed import Experts
+from selfhost.models.latent import LatentAttention
+from selfhost.models.parts import Linear
 from selfhost.planner.settings import kv_dtype_bytes
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import LayerKind, Mixer
     from selfhost.planner.plan import Layout, Settings
 
 _INDEXER_SCALE_BYTES = 4
@@ -29,48 +34,62 @@ class Work(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """What a token costs beside the parameters, in one layer."""
+    """What a token costs in some layers beside the parameters."""
 
     layers: int
     width: int
-    """heads * (length of a query + length of a value): multiplications with each earlier token."""
+    """heads * (length of a query + length of a value): multiplications with each earlier token, in each layer."""
     at_most: int | None
     """Earlier tokens that are looked at (sparse attention); None: all."""
+
+
+def _kinds(arch: ModelArch) -> Counter[LayerKind]:
+    return Counter(arch.kinds[place] for place in arch.layers)
 
 
 def work(arch: ModelArch) -> Work:
     """Parameters that are active for one token: of the routed experts only those it is sent to.
 
-    Check: DeepSeek-V3 -> 36.6 billion, of 671 (its paper counts 37 with embedding and head).
+    Check: DeepSeek-V3 -> 35.7 billion of 671; its paper counts 37 with embedding and head.
     """
-    sparse = len(arch.moe_layers)
     quantized = plain = 0
-    for kind, count in ((LayerKind.DENSE, arch.num_hidden_layers - sparse), (LayerKind.MOE, sparse)):
-        for part in layer_parts(arch, kind) if count else ():
+    for kind, count in _kinds(arch).items():
+        chosen = kind.feed.num_experts_per_tok if isinstance(kind.feed, Experts) else 1
+        for part in kind.parts(arch.hidden_size):
             if not isinstance(part, Linear):
                 continue
-            copies = arch.num_experts_per_tok if part.is_expert else 1
-            size = count * copies * sum(part.outputs) * part.inputs
-            if is_quantized(arch, part):
+            size = count * (chosen if part.is_expert else 1) * sum(part.outputs) * part.inputs
+            if kind.is_quantized(part, arch.quantization):
                 quantized += size
             else:
                 plain += size
     return Work(quantized, plain)
 
 
-def attention(arch: ModelArch) -> Attention:
-    """The dimensions of attention; all layers are taken to be alike.
+def attention(arch: ModelArch) -> tuple[Attention, ...] | None:
+    """The dimensions of attention, layers of one kind together; None where some kind is not known here.
 
     Check: DeepSeek-V3 -> 128 * (192 + 128) = 40_960 in 61 layers; Qwen2.5-72B -> 64 * 256 = 16_384 in 80.
     """
-    value = arch.v_head_dim if arch.is_mla else arch.head_dim
-    width = arch.num_attention_heads * (arch.head_dim + value)
-    return Attention(layers=arch.num_hidden_layers, width=width, at_most=arch.index_topk or None)
+    found: dict[Mixer, int] = {}
+    for kind, count in _kinds(arch).items():
+        found[kind.mixer] = found.get(kind.mixer, 0) + count
+    parts = [_attention(mixer, layers) for mixer, layers in found.items()]
+    return None if None in parts else tuple(part for part in parts if part)
+
+
+def _attention(mixer: Mixer, layers: int) -> Attention | None:
+    if isinstance(mixer, LatentAttention):
+        width = mixer.num_attention_heads * (mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim)
+        return Attention(layers, width, mixer.indexer.index_topk if mixer.indexer else None)
+    if isinstance(mixer, GroupedAttention):
+        return Attention(layers, mixer.num_attention_heads * 2 * mixer.head_dim, None)
+    return None
 
 
 def experts(arch: ModelArch) -> tuple[int, int] | None:
     """(routed experts of a layer, of these those a token is sent to); None where there are none."""
-    return (arch.num_experts, arch.num_experts_per_tok) if arch.is_moe else None
+    return (arch.experts.num_experts, arch.experts.num_experts_per_tok) if arch.experts else None
 
 
 def kv_bytes_per_layer(arch: ModelArch, layout: Layout, settings: Settings) -> int | None:
@@ -78,11 +97,13 @@ def kv_bytes_per_layer(arch: ModelArch, layout: Layout, settings: Settings) -> i
 
     Check: DeepSeek-V3 in bf16 -> 1152 ((512 + 64) * 2); Qwen2.5-72B at TP4 -> 1024 (2 * 128 * 2 * 2).
     """
-    itemsize = kv_dtype_bytes(settings.kv_cache_dtype, arch)
-    if itemsize != int(itemsize):
+    itemsize, mixer = kv_dtype_bytes(settings.kv_cache_dtype, arch), arch.mixers[0]
+    if itemsize != int(itemsize) or len(arch.mixers) > 1:
         return None
-    if arch.is_mla:
-        latent = (arch.kv_lora_rank + arch.qk_rope_head_dim) * int(itemsize)
-        return latent + arch.index_head_dim + _INDEXER_SCALE_BYTES if arch.index_topk else latent
-    heads = max(1, arch.num_key_value_heads // layout.tensor_parallel_size)
-    return heads * arch.head_dim * 2 * int(itemsize)
+    if isinstance(mixer, LatentAttention):
+        latent = (mixer.kv_lora_rank + mixer.qk_rope_head_dim) * int(itemsize)
+        return latent + mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else latent
+    if isinstance(mixer, GroupedAttention):
+        heads = max(1, mixer.num_key_value_heads // layout.tensor_parallel_size)
+        return heads * mixer.head_dim * 2 * int(itemsize)
+    return None
