@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.engines import known, owned, vllm
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.capacity import capacity
 from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
@@ -32,6 +33,7 @@ def plan_model(
 ) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
+    with_remedies: as an answer, with remedies and what it holds; without, for one of many.
     explained: with the formulas and sources of its figures.
 
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
@@ -45,6 +47,8 @@ def plan_model(
         note = text("plan.not_counted", options=" ".join(request.engine_args))
         plan = replace(plan, reasons=(*plan.reasons, note))
     plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    if with_remedies:
+        plan = replace(plan, capacity=capacity(model, plan, request))
     if explained:
         from selfhost.planner.explain import explain
 

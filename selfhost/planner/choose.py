@@ -110,6 +110,16 @@ def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possib
 
 def evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
     """A layout with the settings that were asked for; with `auto`, with the longest context that fits in it."""
+    at, step = by_length(model, hardware, request, layout)
+    if request.auto_max_model_len:
+        return at(longest(at, model.max_model_len, step) or min(step, model.max_model_len))
+    return at(request.max_model_len or model.max_model_len)
+
+
+def by_length(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout
+) -> tuple[Callable[[int], Choice], int]:
+    """(`max_model_len` -> what a layout comes to with it, the tokens of a block)."""
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
 
     def at(length: int) -> Choice:
@@ -117,9 +127,7 @@ def evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layou
         setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
         return Choice(setup, memory.estimate(setup, sizes))
 
-    if request.auto_max_model_len:
-        return at(longest(at, model.max_model_len, sizes.block_size) or min(sizes.block_size, model.max_model_len))
-    return at(request.max_model_len or model.max_model_len)
+    return at, sizes.block_size
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.feed import Experts
 from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import Linear
+from selfhost.models.tensors import rank_weights
 from selfhost.planner.settings import kv_dtype_bytes
+from selfhost.quant.schemes import expanded, is_weight_only
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import LayerKind, Mixer
+    from selfhost.models.tensors import RankWeights
     from selfhost.planner.plan import Layout, Settings
+    from selfhost.planner.terms import Setup
 
 _INDEXER_SCALE_BYTES = 4
 
@@ -41,6 +46,14 @@ class Attention(NamedTuple):
     """heads * (length of a query + length of a value): multiplications with each earlier token, in each layer."""
     at_most: int | None
     """Earlier tokens that are looked at (sparse attention); None: all."""
+
+
+class Read(NamedTuple):
+    """Weights that a step reads on a rank."""
+
+    dense_bytes: int
+    expert_bytes: int
+    """Of all routed experts there; a step reads those that some token is sent to."""
 
 
 def _kinds(arch: ModelArch) -> Counter[LayerKind]:
@@ -90,6 +103,42 @@ def _attention(mixer: Mixer, layers: int) -> Attention | None:
 def experts(arch: ModelArch) -> tuple[int, int] | None:
     """(routed experts of a layer, of these those a token is sent to); None where there are none."""
     return (arch.experts.num_experts, arch.experts.num_experts_per_tok) if arch.experts else None
+
+
+def loaded_weights(setup: Setup, pp_rank: int) -> RankWeights:
+    """The tensors of a rank of a stage as they lie in the memory of the device."""
+    arch, layout = setup.arch, setup.layout
+    if arch.quantization is not None and is_weight_only(arch.quantization, setup.hardware.device):
+        arch = replace(arch, quantization=expanded(arch.quantization))
+    return rank_weights(
+        arch,
+        tp=layout.tensor_parallel_size,
+        pp=layout.pipeline_parallel_size,
+        dp=layout.data_parallel_size,
+        ep=layout.enable_expert_parallel,
+        pp_rank=pp_rank,
+    )
+
+
+def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:
+    """What a rank of a stage reads of its weights; `with_head`: the last stage.
+
+    Not read are the embedding (but a few rows), unless it is the head too, tables of positions, and the up-projection
+    of latent attention, which decoding has de-quantized once more.
+    """
+    dense = of_experts = 0
+    groups = loaded_weights(setup, pp_rank).groups
+    names = {group.name for group in groups}
+    for group in groups:
+        if group.name == "embed_tokens" and not (with_head and setup.arch.tie_word_embeddings):
+            continue
+        if group.name.startswith("rotary") or ("kv_b_proj" in group.name and "self_attn.W_UK_W_UV" in names):
+            continue
+        if group.name.startswith("mlp.experts.w"):
+            of_experts += group.total_bytes
+        else:
+            dense += group.total_bytes
+    return Read(dense, of_experts)
 
 
 def kv_bytes_per_layer(arch: ModelArch, layout: Layout, settings: Settings) -> int | None:

@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
-from selfhost.models.tensors import rank_weights
 from selfhost.planner import layouts, memory, terms
 from selfhost.planner.choose import evaluate
-from selfhost.planner.dimensions import kv_bytes_per_layer
+from selfhost.planner.dimensions import kv_bytes_per_layer, loaded_weights
 from selfhost.planner.terms import Setup
 from selfhost.planner.trace import formula, in_numbers, traced
-from selfhost.quant.schemes import expanded, is_weight_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from selfhost.models.arch import ModelArch
     from selfhost.planner.memory import Estimate, RankSize
     from selfhost.planner.plan import Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
 
@@ -194,15 +191,7 @@ def _measured(name: str, value: int, found: terms.Range) -> Term:
 
 def _weights(setup: Setup, rank: RankSize, error: int) -> Term:
     """The tensors of the rank, the largest first; they add up to the weights that were planned with."""
-    layout = setup.layout
-    weights = rank_weights(
-        _as_loaded(setup),
-        tp=layout.tensor_parallel_size,
-        pp=layout.pipeline_parallel_size,
-        dp=layout.data_parallel_size,
-        ep=layout.enable_expert_parallel,
-        pp_rank=rank.pp_rank,
-    )
+    weights = loaded_weights(setup, rank.pp_rank)
     groups = sorted(weights.groups, key=lambda group: -group.total_bytes)
     large = [group for group in groups if group.total_bytes >= _SMALLEST_SHARE * weights.bytes]
     tensors = [Tensors(group.name, group.count, group.bytes_each, group.shape) for group in large]
@@ -221,13 +210,6 @@ def _weights(setup: Setup, rank: RankSize, error: int) -> Term:
         source=SOURCES["weights"],
         tensors=tuple(tensors),
     )
-
-
-def _as_loaded(setup: Setup) -> ModelArch:
-    arch = setup.arch
-    if arch.quantization is None or not is_weight_only(arch.quantization, setup.hardware.device):
-        return arch
-    return replace(arch, quantization=expanded(arch.quantization))
 
 
 def _kv_cache(setup: Setup, rank: RankSize, estimate: Estimate) -> Iterator[Quantity]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.capacity import Capacity
     from selfhost.planner.explain import Explanation
 
 SCHEMA_VERSION = 1
@@ -148,6 +149,18 @@ class MemoryPerRank:
     kv_cache_bytes_low: int
     kv_cache_bytes_high: int
 
+    def as_dict(self) -> dict[str, int]:
+        """For `--json`: the terms, without the range."""
+        return {
+            "budget_bytes": self.budget_bytes,
+            "weight_bytes": self.weight_bytes,
+            "buffer_bytes": self.buffer_bytes,
+            "activation_bytes": self.activation_bytes,
+            "non_torch_bytes": self.non_torch_bytes,
+            "cudagraph_bytes": self.cudagraph_bytes,
+            "kv_cache_bytes": self.kv_cache_bytes,
+        }
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KVCache:
@@ -219,6 +232,8 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     check: AnswerCheck | None = None
+    capacity: Capacity | None = None
+    """What it holds; for a plan that is an answer, not one of many that were tried."""
     explanation: Explanation | None = None
     """Formulas and sources of the figures, when they were asked for."""
 
@@ -279,15 +294,7 @@ class Plan:
                 "enforce_eager": self.settings.enforce_eager,
             },
             "weight_bytes_total": self.weight_bytes_total,
-            "per_rank": {
-                "budget_bytes": memory.budget_bytes,
-                "weight_bytes": memory.weight_bytes,
-                "buffer_bytes": memory.buffer_bytes,
-                "activation_bytes": memory.activation_bytes,
-                "non_torch_bytes": memory.non_torch_bytes,
-                "cudagraph_bytes": memory.cudagraph_bytes,
-                "kv_cache_bytes": memory.kv_cache_bytes,
-            },
+            "per_rank": memory.as_dict(),
             "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
             "kv_cache": {
                 "bytes_per_token": kv.bytes_per_token,
@@ -300,5 +307,6 @@ class Plan:
             "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
             "argv": list(self.argv),
             "env": dict(self.env),
+            **(self.capacity.as_dict() if self.capacity else {}),
             **(self.explanation.as_dict() if self.explanation else {}),
         }

@@ -61,6 +61,11 @@ def test_json_is_the_contract(model):
     assert plan["kv_cache"]["bytes_per_token"] == 28 * 2 * 2 * 128 * 2
     assert plan["argv"][:3] == ["vllm", "serve", str(model)]
     assert plan["env"]["HF_HUB_OFFLINE"] == "1"
+    assert plan["capacity"]["longest_max_model_len"] == 32768
+    assert [load["tokens_each"] for load in plan["capacity"]["requests"]] == [4096, 8192, 32768]
+    assert plan["stages"][0]["weight_bytes"] == plan["per_rank"]["weight_bytes"]
+    assert plan["speed"]["basis"] == "roofline"
+    assert plan["speed"]["decode_one_request_tokens_per_s"] > 0
 
 
 def test_options_that_the_figures_leave_out_are_named(model):

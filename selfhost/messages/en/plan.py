@@ -18,6 +18,20 @@ MESSAGES = {
     "plan.kv_range": Text("KV cache: {low} to {high} per {per}"),
     "plan.kv_tokens": Text("tokens: {tokens:,} ({per_token:,} bytes each, blocks of {block})"),
     "plan.kv_requests": Text("requests: {requests:.2f} of {length:,} tokens at once"),
+    # What it holds.
+    "plan.title_requests": Text("requests at once, by tokens of each"),
+    "plan.title_requests_engines": Text("requests at once, by tokens of each: in one engine, in all {engines}"),
+    "plan.longest": Text("longest context that fits: {length:,} tokens"),
+    "plan.longest_none": Text("longest context that fits: none"),
+    "plan.tokens_engines": Text("tokens in all {engines} engines: {tokens:,}"),
+    "plan.stage": Text("stage {stage}: weights {weights}, KV cache {left} per {per}"),
+    "plan.speed_decode": Text(
+        "decoding, roofline: at most {one} tokens/s for one request, {many} for {requests:,} at once (each at"
+        " {context:,} tokens; communication left out)"
+    ),
+    "plan.speed_prefill": Text("reading prompts, roofline: at most {rate} tokens/s (of {prompt:,} tokens each)"),
+    "plan.speed_prefill_unknown": Text("reading prompts: the catalogue has no FLOPs for this device and format"),
+    "plan.speed_unknown": Text("speed: the catalogue has no memory bandwidth for this device"),
     # Many plans at once.
     "plan.matrix_title": Text("{model}, {length:,} tokens of context, by device and number of devices"),
     "plan.column_device": Text("DEVICE"),
