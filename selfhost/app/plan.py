@@ -55,7 +55,8 @@ def plan_model(
         plan = replace(plan, explanation=explain(model, plan, request))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    return replace(plan, node_argv=vllm.commands_of_nodes(plan))
 
 
 def engine_for(hardware: Hardware) -> known.Known:

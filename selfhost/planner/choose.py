@@ -9,6 +9,7 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import layouts, memory, support
+from selfhost.planner.goals import decide
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
@@ -52,7 +53,7 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
         plan = _without_figures(model, hardware, request, engine, refused)
         return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
 
-    choice = _choose(model, hardware, request, possible)
+    choice, why = _choose(model, hardware, request, possible)
     (setup, estimate), settings = choice, choice.setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
@@ -72,10 +73,11 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*against, *(() if briefly else reasons(model, request, setup, estimate))),
+        reasons=(*against, *(() if briefly else reasons(model, request, setup, estimate, why=why))),
         host=request.host,
         port=request.port,
         check=model.check,
+        goal=request.goal,
     )
     if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
         plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
@@ -93,25 +95,30 @@ def _with_remedies(
     return replace(plan, remedies=find_remedies(model, hardware, request, plan, engine=engine))
 
 
-def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]) -> Choice:
-    """The first layout that fits; the first of all when none does."""
-    first: Choice | None = None
+def _choose(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]
+) -> tuple[Choice, str | None]:
+    """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    for layout in possible:
-        if first and memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable:
-            continue  # The weights alone are too much: nothing else has to be looked at.
-        choice = evaluate(model, hardware, request, layout)
-        if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
-            return choice
-        first = first or choice
-    assert first is not None, "asked without candidates"
-    return first
+
+    def too_heavy(layout: Layout) -> bool:
+        # The weights alone are too much: nothing else has to be looked at.
+        return memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable
+
+    first = evaluate(model, hardware, request, possible[0])
+    choices = (evaluate(model, hardware, request, layout) for layout in possible[1:] if not too_heavy(layout))
+    if request.goal is not None and len(possible) > 1:
+        return decide(request.goal, [first, *choices])
+    if first.estimate.verdict is not Verdict.DOES_NOT_FIT:
+        return first, None
+    found = (choice for choice in choices if choice.estimate.verdict is not Verdict.DOES_NOT_FIT)
+    return next(found, first), None
 
 
 def evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
     """A layout with the settings that were asked for; with `auto`, with the longest context that fits in it."""
     at, step = by_length(model, hardware, request, layout)
-    if request.auto_max_model_len:
+    if request.wants_longest:
         return at(longest(at, model.max_model_len, step) or min(step, model.max_model_len))
     return at(request.max_model_len or model.max_model_len)
 

@@ -40,6 +40,17 @@ class Confidence(StrEnum):
     """From the engine's source and the data sheet alone."""
 
 
+class Goal(StrEnum):
+    """What a layout is chosen for, where several fit."""
+
+    LATENCY = "latency"
+    """One request as fast as can be."""
+    THROUGHPUT = "throughput"
+    """Most requests at once."""
+    CONTEXT = "context"
+    """The longest request."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """How a model is spread over devices; the names are the engine's."""
@@ -120,6 +131,8 @@ class PlanRequest:
     max_model_len: int | None = None
     auto_max_model_len: bool = False
     """`--max-model-len auto`: the longest that fits."""
+    goal: Goal | None = None
+    """None: all devices that were named, or as few of those found here as it takes."""
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     gpu_memory_utilization: float | None = None
@@ -130,6 +143,11 @@ class PlanRequest:
     port: int = 8000
     engine_args: tuple[str, ...] = ()
     """After `--`: handed to the engine as they are."""
+
+    @property
+    def wants_longest(self) -> bool:
+        """Whether the context is as long as fits, instead of a length that has to fit."""
+        return self.auto_max_model_len or (self.goal is Goal.CONTEXT and self.max_model_len is None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,6 +250,9 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     check: AnswerCheck | None = None
+    goal: Goal | None = None
+    node_argv: tuple[tuple[str, ...], ...] = ()
+    """For a plan over several nodes: the command of each."""
     capacity: Capacity | None = None
     """What it holds; for a plan that is an answer, not one of many that were tried."""
     explanation: Explanation | None = None
@@ -307,6 +328,8 @@ class Plan:
             "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
             "argv": list(self.argv),
             "env": dict(self.env),
+            "goal": self.goal and self.goal.value,
+            "nodes": [{"node": node, "argv": list(argv)} for node, argv in enumerate(self.node_argv)],
             **(self.capacity.as_dict() if self.capacity else {}),
             **(self.explanation.as_dict() if self.explanation else {}),
         }

@@ -103,7 +103,7 @@ def _planned(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts, *, briefly: bool
 ) -> Planned:
     plan = make_plan(model, hardware, request, engine=engine, with_remedies=False, briefly=briefly)
-    cut = request.auto_max_model_len and plan.fits and plan.settings.max_model_len < model.max_model_len
+    cut = request.wants_longest and plan.fits and plan.settings.max_model_len < model.max_model_len
     return Planned(model, plan, is_cut=cut)
 
 

