@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from selfhost.cli import complete
 from selfhost.cli.options import RecipePath, takes_settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ def register(app: typer.Typer) -> None:
 
 def _plan(
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A recipe, a hub id, or a directory.",
+            show_default=False,
+            autocompletion=complete.models,
+        ),
     ] = None,
     on: Annotated[
         list[str] | None,
@@ -34,11 +41,17 @@ def _plan(
             metavar="HW",
             help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix.",
             show_default=False,
+            autocompletion=complete.hardware,
         ),
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
+        typer.Option(
+            "--variant",
+            help="Which checkpoint; without it the best that fits.",
+            show_default=False,
+            autocompletion=complete.variants,
+        ),
     ] = None,
     *,
     explain: Annotated[
@@ -58,6 +71,7 @@ def _plan(
             help="All recipes on this hardware; `here`: on this machine. Instead of MODEL.",
             show_default=False,
             rich_help_panel=_MANY,
+            autocompletion=complete.hardware_or_here,
         ),
     ] = None,
     fits: Annotated[
