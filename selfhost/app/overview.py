@@ -9,7 +9,7 @@ from selfhost.app.plan import engine_for
 from selfhost.errors import SelfhostError
 from selfhost.messages import text
 from selfhost.planner import matrix
-from selfhost.planner.plan import SCHEMA_VERSION
+from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict
 from selfhost.planner.settings import check_request
 
 if TYPE_CHECKING:
@@ -41,16 +41,9 @@ class Listed(NamedTuple):
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
-        hardware = {
-            "on": self.hardware.text,
-            "device": self.hardware.device.id,
-            "nodes": self.hardware.nodes,
-            "devices_per_node": self.hardware.devices_per_node,
-            "visible_memory_bytes": self.hardware.visible_memory_bytes,
-        }
         return {
             "schema_version": SCHEMA_VERSION,
-            "hardware": hardware,
+            "hardware": {"on": self.hardware.text, **hardware_dict(self.hardware)},
             "planned": self.planned,
             "fitting": sum(cell.plan.fits for cell in self.cells),
             "models": [cell.as_dict() for cell in self.cells],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.planner import memory
 from selfhost.planner.choose import by_length, longest
+from selfhost.planner.contract import memory_dict
 from selfhost.planner.speed import speed
 from selfhost.planner.terms import Setup
 
@@ -65,7 +66,7 @@ class Capacity:
 def _stage_dict(stage: Stage) -> dict[str, int]:
     return {
         "pipeline_rank": stage.pipeline_rank,
-        **stage.memory.as_dict(),
+        **memory_dict(stage.memory),
         "blocks": stage.blocks,
     }
 

@@ -54,15 +54,18 @@ def _speed(speed: Speed) -> list[str]:
     """Two lines, or one where nothing is known."""
     if speed.decode_one is None or speed.decode_all is None:
         return [text("plan.speed_unknown")]
-    lines = [
-        text(
-            "plan.speed_decode",
-            one=_per_s(speed.decode_one),
-            many=_per_s(speed.decode_all),
-            requests=speed.requests,
-            context=speed.context_tokens,
-        )
-    ]
+    if speed.requests == 1:
+        lines = [text("plan.speed_decode_one", one=_per_s(speed.decode_one), context=speed.context_tokens)]
+    else:
+        lines = [
+            text(
+                "plan.speed_decode",
+                one=_per_s(speed.decode_one),
+                many=_per_s(speed.decode_all),
+                requests=speed.requests,
+                context=speed.context_tokens,
+            )
+        ]
     if speed.prefill is None:
         return [*lines, text("plan.speed_prefill_unknown")]
     return [*lines, text("plan.speed_prefill", rate=_per_s(speed.prefill), prompt=speed.prompt_tokens)]

@@ -53,13 +53,30 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
         plan = _without_figures(model, hardware, request, engine, refused)
         return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
 
+    plan = _with_figures(model, hardware, request, engine, possible, briefly=briefly)
+    if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
+        plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
+    if with_remedies and plan.verdict is not Verdict.FITS:
+        plan = _with_remedies(model, hardware, request, plan, engine)
+    return plan
+
+
+def _with_figures(  # noqa: PLR0913
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    engine: EngineFacts,
+    possible: list[Layout],
+    *,
+    briefly: bool,
+) -> Plan:
     choice, why = _choose(model, hardware, request, possible)
     (setup, estimate), settings = choice, choice.setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
     against = (*refused, *([busy] if busy else ()))
     verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
-    plan = Plan(
+    return Plan(
         model=model.name,
         variant=model.variant,
         model_path=model.model_path,
@@ -79,11 +96,6 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
         check=model.check,
         goal=request.goal,
     )
-    if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
-        plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
-    if with_remedies and plan.verdict is not Verdict.FITS:
-        plan = _with_remedies(model, hardware, request, plan, engine)
-    return plan
 
 
 def _with_remedies(
@@ -193,6 +205,7 @@ def _without_figures(
         host=request.host,
         port=request.port,
         check=model.check,
+        goal=request.goal,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Platform
 from selfhost.planner import layouts, memory, terms
 from selfhost.planner.choose import evaluate
+from selfhost.planner.contract import layout_dict
 from selfhost.planner.dimensions import kv_bytes_per_layer, loaded_weights
 from selfhost.planner.terms import Setup
 from selfhost.planner.trace import formula, in_numbers, traced
@@ -114,7 +115,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`: added to the plan's own object."""
-        tried = [{**one._asdict(), "layout": one.layout.as_dict()} for one in self.layouts]
+        tried = [{**one._asdict(), "layout": layout_dict(one.layout)} for one in self.layouts]
         return {
             "explain": [term.as_dict() for term in self.terms],
             "explain_kv_cache": [quantity._asdict() for quantity in self.kv_cache],

@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Hardware
-from selfhost.planner.plan import SCHEMA_VERSION, Verdict
+from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict, layout_dict
+from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_briefly
 
 if TYPE_CHECKING:
@@ -59,10 +60,7 @@ class Cell(NamedTuple):
         lacks = plan.verdict is Verdict.DOES_NOT_FIT and plan.memory.budget_bytes > 0
         return {
             "on": plan.hardware.text,
-            "device": plan.hardware.device.id,
-            "nodes": plan.hardware.nodes,
-            "devices_per_node": plan.hardware.devices_per_node,
-            "visible_memory_bytes": plan.hardware.visible_memory_bytes,
+            **hardware_dict(plan.hardware),
             "model": plan.model,
             "fits": plan.fits,
             "verdict": plan.verdict.value,
@@ -78,7 +76,7 @@ class Cell(NamedTuple):
 def _what_runs(plan: Plan) -> dict[str, object]:
     return {
         "variant": plan.variant,
-        "layout": plan.layout.as_dict(),
+        "layout": layout_dict(plan.layout),
         "max_model_len": plan.settings.max_model_len,
         "kv_cache_bytes_per_rank": plan.memory.kv_cache_bytes,
         "tokens_all_engines": plan.tokens_all_engines,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from selfhost.planner.contract import as_dict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.planner.capacity import Capacity
     from selfhost.planner.explain import Explanation
-
-SCHEMA_VERSION = 1
 
 
 class Verdict(StrEnum):
@@ -64,15 +64,6 @@ class Layout:
     def world_size(self) -> int:
         """Devices the layout uses."""
         return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
-
-    def as_dict(self) -> dict[str, object]:
-        """For `--json`."""
-        return {
-            "tensor_parallel_size": self.tensor_parallel_size,
-            "pipeline_parallel_size": self.pipeline_parallel_size,
-            "data_parallel_size": self.data_parallel_size,
-            "enable_expert_parallel": self.enable_expert_parallel,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,18 +157,6 @@ class MemoryPerRank:
     """What is left. Negative when it does not fit."""
     kv_cache_bytes_low: int
     kv_cache_bytes_high: int
-
-    def as_dict(self) -> dict[str, int]:
-        """For `--json`: the terms, without the range."""
-        return {
-            "budget_bytes": self.budget_bytes,
-            "weight_bytes": self.weight_bytes,
-            "buffer_bytes": self.buffer_bytes,
-            "activation_bytes": self.activation_bytes,
-            "non_torch_bytes": self.non_torch_bytes,
-            "cudagraph_bytes": self.cudagraph_bytes,
-            "kv_cache_bytes": self.kv_cache_bytes,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,48 +267,4 @@ class Plan:
 
     def as_dict(self) -> dict[str, object]:
         """The contract of `selfhost plan --json`."""
-        memory, kv = self.memory, self.kv_cache
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": self.model,
-            "variant": self.variant,
-            "model_path": self.model_path,
-            "served_model_name": self.served_model_name,
-            "fits": self.fits,
-            "verdict": self.verdict.value,
-            "confidence": self.confidence.value,
-            "engine": {"name": self.engine.name, "version": self.engine.version},
-            "hardware": {
-                "device": self.hardware.device.id,
-                "nodes": self.hardware.nodes,
-                "devices_per_node": self.hardware.devices_per_node,
-                "visible_memory_bytes": self.hardware.visible_memory_bytes,
-            },
-            "layout": self.layout.as_dict(),
-            "settings": {
-                "gpu_memory_utilization": self.settings.gpu_memory_utilization,
-                "max_model_len": self.settings.max_model_len,
-                "max_num_seqs": self.settings.max_num_seqs,
-                "max_num_batched_tokens": self.settings.max_num_batched_tokens,
-                "kv_cache_dtype": self.settings.kv_cache_dtype,
-                "enforce_eager": self.settings.enforce_eager,
-            },
-            "weight_bytes_total": self.weight_bytes_total,
-            "per_rank": memory.as_dict(),
-            "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
-            "kv_cache": {
-                "bytes_per_token": kv.bytes_per_token,
-                "bytes_per_request_fixed": kv.bytes_per_request_fixed,
-                "block_size": kv.block_size,
-                "tokens": kv.tokens,
-                "max_concurrency": kv.max_concurrency,
-            },
-            "reasons": list(self.reasons),
-            "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
-            "argv": list(self.argv),
-            "env": dict(self.env),
-            "goal": self.goal and self.goal.value,
-            "nodes": [{"node": node, "argv": list(argv)} for node, argv in enumerate(self.node_argv)],
-            **(self.capacity.as_dict() if self.capacity else {}),
-            **(self.explanation.as_dict() if self.explanation else {}),
-        }
+        return as_dict(self)

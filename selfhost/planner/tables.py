@@ -41,7 +41,10 @@ def draw_matrix(matrix: Matrix, *, width: int) -> str:
         if reason := _common_refusal(row):
             lines.append(_cut(f"{name.ljust(first)}{' ' * _GAP}x {reason}", width))
             continue
-        cells = [textwrap.wrap(_cell(cell), size) or [""] for cell, size in zip(row, columns, strict=True)]
+        cells = [
+            textwrap.wrap(_cell(cell), size, break_on_hyphens=False) or [""]
+            for cell, size in zip(row, columns, strict=True)
+        ]
         lines.append(_line(name, first, cells, columns))
     return "\n".join([head, "", *lines, "", *_legend(matrix.cells, width), *_nodes(matrix, width)])
 

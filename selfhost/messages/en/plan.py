@@ -29,6 +29,9 @@ MESSAGES = {
         "decoding, roofline: at most {one} tokens/s for one request, {many} for {requests:,} at once (each at"
         " {context:,} tokens; communication left out)"
     ),
+    "plan.speed_decode_one": Text(
+        "decoding, roofline: at most {one} tokens/s for one request (at {context:,} tokens; communication left out)"
+    ),
     "plan.speed_prefill": Text("reading prompts, roofline: at most {rate} tokens/s (of {prompt:,} tokens each)"),
     "plan.speed_prefill_unknown": Text("reading prompts: the catalogue has no FLOPs for this device and format"),
     "plan.speed_unknown": Text("speed: the catalogue has no memory bandwidth for this device"),
