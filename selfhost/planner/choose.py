@@ -42,7 +42,7 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
     """The plan, without a command line (that is the engine's part: `engines.vllm`).
 
     A model, device or layout that the engine refuses gives the verdict `unsupported`, with the reasons; nothing is
-    raised for it. `briefly`: of the reasons only what stands against it, and no remedies; for tables of hundreds.
+    raised for it. `briefly`: of the reasons only refusals, and no remedies; for tables of hundreds.
     Raises UsageError for settings that no engine takes.
     """
     with_remedies = with_remedies and not briefly
@@ -54,7 +54,7 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
         return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
 
     plan = _with_figures(model, hardware, request, engine, possible, briefly=briefly)
-    if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
+    if not briefly and plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
         plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
     if with_remedies and plan.verdict is not Verdict.FITS:
         plan = _with_remedies(model, hardware, request, plan, engine)

@@ -7,8 +7,10 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Hardware
+from selfhost.messages import text
 from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict, layout_dict
 from selfhost.planner.plan import Verdict
+from selfhost.planner.reasons import short_of
 from selfhost.planner.variants import plan_briefly
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ class Cell(NamedTuple):
         return self.shorter or self.plan
 
     @property
+    def reason(self) -> str | None:
+        """What stands against it; None where it fits as asked."""
+        if self.plan.fits:
+            return None
+        return self.plan.reasons[0] if self.plan.reasons else text("plan.memory", missing=short_of(self.plan))
+
+    @property
     def longest(self) -> int | None:
         """The longest context that fits, at most the one that was asked for; None when there is none."""
         return self.best.settings.max_model_len if self.best.fits else None
@@ -69,7 +78,7 @@ class Cell(NamedTuple):
             "missing_bytes_per_rank": max(0, plan.missing_bytes) if lacks else None,
             "longest_max_model_len": self.longest,
             "shorter": None if self.shorter is None else _what_runs(self.shorter),
-            "reason": plan.reasons[0] if plan.reasons else None,
+            "reason": self.reason,
         }
 
 
@@ -135,9 +144,9 @@ def matrix_of(
     """The model on each hardware; rows in the order in which they come first, columns by the number of devices."""
     counts = tuple(sorted({one.device_count for one in hardware}))
     rows: dict[str, list[Cell | None]] = {}
-    alike: dict[Hardware, Cell] = {}
+    alike: dict[tuple[Device, int, int, int], Cell] = {}
     for one in hardware:
-        plain = replace(one, device=_plain(one.device))
+        plain = _plain(one.device), one.nodes, one.devices_per_node, one.visible_memory_bytes
         cell = alike.get(plain) or cell_of(model, one, request, engine=engine_of(one))
         if cell.plan.verdict is not Verdict.UNSUPPORTED:
             # A refusal names the device.
@@ -168,9 +177,8 @@ def _plain(device: Device) -> Device:
 
 def _row_name(hardware: Hardware) -> str:
     """`H20-96G`, `H20-96G@90`; `H20-96G in nodes of 4` where they are not as full as they come."""
-    name = replace(hardware, nodes=1, devices_per_node=1).text
-    usual = hardware_of(hardware.device, hardware.device_count)
-    return name if hardware.nodes == usual.nodes else f"{name} in nodes of {hardware.devices_per_node}"
+    usual, name = min(hardware.device_count, hardware.device.devices_per_node), hardware.device_text
+    return name if hardware.devices_per_node == usual else f"{name} in nodes of {hardware.devices_per_node}"
 
 
 def _asked(model: ModelToPlan, request: PlanRequest) -> int:
