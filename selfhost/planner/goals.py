@@ -7,9 +7,10 @@ goal: `planner/variants.py` settles that.) The goals, each with what it is measu
   parallel size within a node, and no more stages than it takes.
 - throughput: the most tokens of KV cache, all engines of data parallelism together. With experts that decides between
   sharding everything and data-parallel attention with whole experts (`DP EP`), which pays where tensor parallelism
-  would hold the same cache several times (latent attention, few KV heads). Without experts, engines do not communicate
-  at all, so the layout with the smallest tensor parallel size is taken that keeps half of that most. Stages inside a
-  node, which wait for one another, only where nothing else fits.
+  would hold the same cache several times: latent attention, few KV heads. (vLLM's recipes for DeepSeek-V3 do so too:
+  github.com/vllm-project/recipes.) Without experts, engines do not communicate at all, so the layout with the smallest
+  tensor parallel size is taken that keeps half of that most. Stages inside a node, which wait for one another, only
+  where nothing else fits.
 - context: the longest `max_model_len` of one request.
 """
 

@@ -76,12 +76,14 @@ def _other_layout(
         change = f"--tensor-parallel-size {layout.tensor_parallel_size}"
         if layout.pipeline_parallel_size > 1:
             change += f" --pipeline-parallel-size {layout.pipeline_parallel_size}"
+        if layout.data_parallel_size > 1:
+            change += f" --data-parallel-size {layout.data_parallel_size}"
         if layout.enable_expert_parallel:
             change += " --enable-expert-parallel"
         # What was asked for and is not part of it has to be taken back.
         if request.enable_expert_parallel and not layout.enable_expert_parallel:
             change += " --no-enable-expert-parallel"
-        if (request.data_parallel_size or 1) > 1:
+        if (request.data_parallel_size or 1) > 1 and layout.data_parallel_size == 1:
             change += " --data-parallel-size 1"
         if (request.pipeline_parallel_size or 1) > 1 and layout.pipeline_parallel_size == 1:
             change += " --pipeline-parallel-size 1"

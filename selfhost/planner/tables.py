@@ -57,7 +57,7 @@ def _cell(cell: Cell | None) -> str:
     if cell.mark == "x" or not plan.memory.budget_bytes:
         return cell.mark
     if cell.mark == "-":
-        return f"- {format_bytes(plan.missing_bytes)}"
+        return f"- {format_bytes(plan.missing_bytes)}" if plan.missing_bytes > 0 else "-"
     best = cell.best
     layout = "" if is_default(best.layout, best.hardware) else f" {describe(best.layout)}"
     return f"{cell.mark} {best.variant}{layout} {tokens_text(best.settings.max_model_len)}"
@@ -162,7 +162,9 @@ def _row(cell: Cell) -> tuple[tuple[str, ...], str]:
     layout = text("plan.list_cpu") if plan.hardware.device.platform is Platform.CPU else describe(best.layout)
     context = tokens_text(best.settings.max_model_len)
     if not best.fits:
+        # Nothing is missing where other processes are in the way: then that is the reason.
         lacks = text("plan.list_lacks", missing=format_bytes(plan.missing_bytes))
+        lacks = lacks if plan.missing_bytes > 0 else cell.reason or ""
         return (name, plan.variant, layout, context), lacks
     requests, tokens = best.max_concurrency_all_engines, best.tokens_all_engines
     return (name, best.variant, layout, context, f"{requests:,.2f}", f"{tokens:,}"), ""

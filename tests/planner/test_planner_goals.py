@@ -175,6 +175,13 @@ def test_what_was_found_here_is_used_whole_for_throughput_and_sparingly_otherwis
     assert sizes(plan("qwen2.5-7b", "8xH20", here=True, goal=LATENCY).layout) == (4, 1, 1, False)
 
 
+def test_a_remedy_names_all_of_the_layout_it_offers(plan):
+    made = plan("qwen2.5-7b", "8xH20", remedies=True, goal=THROUGHPUT, tensor_parallel_size=3)
+    assert made.verdict is Verdict.UNSUPPORTED
+    assert [remedy.change for remedy in made.remedies] == ["--tensor-parallel-size 1 --data-parallel-size 8"]
+    assert plan("qwen2.5-7b", "8xH20", tensor_parallel_size=1, data_parallel_size=8).fits
+
+
 def test_the_goal_is_part_of_the_plan(plan):
     assert plan("qwen2.5-7b", "H20", goal=LATENCY).as_dict()["goal"] == "latency"
     assert plan("qwen2.5-7b", "H20").as_dict()["goal"] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfhost.engines import known
@@ -149,6 +151,15 @@ def test_where_nothing_runs_for_one_reason_it_is_said_once():
     assert draw_list(parse("910B3"), cells, 2, width=100).splitlines()[2:] == [
         "x 910B3: this version plans for CUDA and CPU only; Ascend is not covered yet"
     ]
+
+
+def test_memory_that_others_hold_is_the_reason_where_nothing_is_missing():
+    hardware = parse("L20")
+    busy = replace(hardware, assumed=False, device_indices=(0,), free_memory_bytes=(20 << 30,))
+    found = matrix.cell_of(a_model("qwen2.5-7b"), busy, PlanRequest(), engine=ENGINE)
+    assert (found.mark, found.as_dict()["missing_bytes_per_rank"]) == ("-", 0)
+    line = draw_list(busy, [found], 1, width=200).splitlines()[3]
+    assert "in use: other processes hold 24.5 GiB of GPU 0;" in line
 
 
 def test_the_default_layout_goes_without_saying():
