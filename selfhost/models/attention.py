@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
+from selfhost.models.parts import FLOAT32, Cut, Linear, Part, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family
-    from selfhost.models.parts import Part
     from selfhost.models.reader import Reader
 
-# Scales of queries, keys, values and probabilities, made by the engine whatever the KV dtype is.
-CACHE_SCALES = Vector(name="self_attn.attn.scales", size=4, itemsize=FLOAT32, stored_itemsize=0, trained=False)
+CACHE_SCALES: tuple[Part, ...] = tuple(
+    Vector(name=f"self_attn.attn.{x}_scale", size=1, itemsize=FLOAT32, stored_itemsize=0, trained=False)
+    for x in ("q", "k", "v", "prob")
+)
+"""Made by the engine for each layer whatever the KV dtype is (layers/attention/attention.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +63,7 @@ class GroupedAttention:
                 Vector(name="self_attn.q_norm", size=width, cut=Cut.COLUMN),
                 Vector(name="self_attn.k_norm", size=kv_width, cut=Cut.COLUMN, at_most=self.num_key_value_heads),
             ]
-        return [*parts, CACHE_SCALES]
+        return [*parts, *CACHE_SCALES]
 
 
 def read_grouped(reader: Reader, family: Family, hidden_size: int) -> GroupedAttention:

@@ -110,7 +110,7 @@ class LatentAttention:
             ),
             Linear(name="self_attn.o_proj", outputs=(hidden_size,), inputs=heads * self.v_head_dim, cut=Cut.ROW),
             *(self.indexer.parts(hidden_size, self.q_lora_rank) if self.indexer else ()),
-            CACHE_SCALES,
+            *CACHE_SCALES,
         ]
 
 

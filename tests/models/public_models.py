@@ -8,7 +8,11 @@ from pathlib import Path
 from selfhost.models.arch import ModelArch
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-MODELS = json.loads((DATA / "configs" / "models.json").read_text())
+MODELS = {
+    name: model
+    for file in sorted((DATA / "configs").glob("*.json"))
+    for name, model in json.loads(file.read_text()).items()
+}
 
 DEEPSEEK_V3 = "deepseek-ai/DeepSeek-V3"
 QWEN_HALF_B = "Qwen/Qwen2.5-0.5B-Instruct"

@@ -11,7 +11,9 @@ from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, Q
 
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 QWEN_MOE = "Qwen/Qwen3-30B-A3B"
-CASES = json.loads((DATA / "oracle" / "cases.json").read_text())
+CASES = [
+    case for file in sorted((DATA / "oracle" / "weights").glob("*.cases.json")) for case in json.loads(file.read_text())
+]
 
 
 def said(name: str, layout: dict, **changes: object) -> list[str]:

