@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.app import detect
 from selfhost.app.engine_env import inherited
 from selfhost.engines.extras import extras
 from selfhost.hardware.types import Platform
@@ -12,8 +13,10 @@ from selfhost.planner.boots import fingerprint
 from selfhost.serve import boots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from selfhost.engines.known import Known
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Hardware, HardwareSnapshot
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, PlanRequest
     from selfhost.serve.boots import Found
@@ -27,6 +30,8 @@ class Here(NamedTuple):
     home: Home
     on: str | None = None
     """`--on`; None: what was found here."""
+    look: Callable[[Home], HardwareSnapshot] = detect.detect
+    """What this machine has; asked only when `--on` names devices that records are of."""
 
 
 def extras_of(model: ModelToPlan, request: PlanRequest, engine: Known) -> tuple[str, ...]:
@@ -62,11 +67,9 @@ def _is_here(here: Here, hardware: Hardware) -> bool:
         return True
     if hardware.device.platform is Platform.CPU:
         return "@" not in here.on
-    from selfhost.app import detect
-
     return hardware.nodes == 1 and any(
         group.device.id == hardware.device.id
         and group.visible_memory_bytes == hardware.visible_memory_bytes
         and group.devices_per_node >= hardware.devices_per_node
-        for group in detect.hardware_here(detect.detect(here.home))
+        for group in detect.hardware_here(here.look(here.home))
     )

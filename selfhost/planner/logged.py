@@ -1,7 +1,7 @@
 """A log's figures -> the estimate of the same plan: what an engine measured in the place of what was computed.
 
 The terms add up to the budget as everywhere. Logged figures have two decimals, and not every term is logged: non-torch
-memory takes up the difference, and what it cannot take the activation does.
+memory takes up the difference; what it cannot take the graphs do, then the activation, and what was logged comes last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ CONTRADICTION = 0.01
 """A figure that differs from the computed one by more is told."""
 
 TERMS = ("weight_bytes", "buffer_bytes", "activation_bytes", "non_torch_bytes", "cudagraph_bytes")
-_TAKES_UP = ("non_torch_bytes", "activation_bytes", "buffer_bytes", "cudagraph_bytes", "weight_bytes")
+_TAKES_UP = ("non_torch_bytes", "cudagraph_bytes", "activation_bytes", "buffer_bytes", "weight_bytes")
+"""Who takes up a difference, the least certain first."""
 
 
 def telling(record: BootRecord) -> list[Boot]:
@@ -49,7 +50,7 @@ def as_measured(setup: Setup, computed: Estimate, record: BootRecord) -> Estimat
     terms = _measured_terms(computed.memory, boot.measured, stages)
     budget = nearest(computed.memory.budget_bytes, boot.measured.requested_memory_bytes)
     found = replace(
-        settled(replace(computed.memory, budget_bytes=budget, kv_cache_bytes=kv_bytes, **terms)),
+        settled(replace(computed.memory, budget_bytes=budget, kv_cache_bytes=kv_bytes, **terms), tuple(terms)),
         kv_cache_bytes_low=min(all_kv) - noise,
         kv_cache_bytes_high=max(all_kv) + noise,
     )
@@ -111,11 +112,11 @@ def nearest(computed: int, logged: int | None) -> int:
     return computed if logged is None or abs(computed - logged) <= RESOLUTION_BYTES else logged
 
 
-def settled(found: MemoryPerRank) -> MemoryPerRank:
-    """The same, with the terms adding up to the budget and none below zero."""
+def settled(found: MemoryPerRank, logged: tuple[str, ...] = ()) -> MemoryPerRank:
+    """The same, with the terms adding up to the budget and none below zero; those that were logged change last."""
     terms = {name: max(0, getattr(found, name)) for name in TERMS}
     left = found.budget_bytes - found.kv_cache_bytes - sum(terms.values())
-    for name in _TAKES_UP:
+    for name in sorted(_TAKES_UP, key=lambda name: name in logged and name != _TAKES_UP[0]):
         taken = max(left, -terms[name])
         terms[name] += taken
         left -= taken

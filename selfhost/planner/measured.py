@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner import logged, memory
+from selfhost.planner import calibration, logged, memory
 from selfhost.planner.boots import Outcome, fingerprint
 from selfhost.planner.plan import Confidence
 from selfhost.planner.reasons import unit
@@ -97,9 +97,13 @@ def use_records(setup: Setup, sizes: Sizes, computed: Estimate, engine: EngineFa
             return _exact_cpu(setup, computed, record) if cpu else _exact(setup, computed, record)
     for record in mine:
         if logged.telling(record) and (cpu or _same_batch(record.subject.settings, setup.settings)):
-            at = memory.estimate(setup._replace(settings=record.subject.settings), sizes)
+            at = _computed(setup._replace(settings=record.subject.settings), sizes, engine)
             return _near_cpu(computed, record, at) if cpu else _near(setup, computed, record, at)
     return Use(computed) if cpu else _weights_only(setup, computed, mine)
+
+
+def _computed(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Estimate:
+    return calibration.calibrated(setup, memory.estimate(setup, sizes), calibration.find(setup, engine.ref))
 
 
 def _same_but_for_settings(subject: Subject, setup: Setup, engine: EngineFacts) -> bool:
@@ -155,16 +159,25 @@ def _near(setup: Setup, computed: Estimate, record: BootRecord, at: Estimate) ->
     """at: what is computed for the record's own settings."""
     settings = record.subject.settings
     there = logged.as_measured(setup._replace(settings=settings), at, record)
-    boot, change = logged.telling(record)[0], {}
-    for name in (*logged.TERMS, "budget_bytes", "kv_cache_bytes"):
-        change[name] = getattr(computed.memory, name) - getattr(at.memory, name)
-    found = logged.settled(replace(computed.memory, **{k: getattr(there.memory, k) + v for k, v in change.items()}))
-    kv_bytes, likely = found.kv_cache_bytes, computed.memory.kv_cache_bytes
+    boot, was, now = logged.telling(record)[0], at.memory, computed.memory
+    change = {name: getattr(now, name) - getattr(was, name) for name in logged.TERMS}
+    # The engine may see another size of the device than was assumed: its share changes with it.
+    budget = now.budget_bytes * there.memory.budget_bytes // was.budget_bytes
+    more = budget - there.memory.budget_bytes - sum(change.values())
+    found = logged.settled(
+        replace(
+            now,
+            budget_bytes=budget,
+            kv_cache_bytes=there.memory.kv_cache_bytes + more,
+            **{name: getattr(there.memory, name) + value for name, value in change.items()},
+        )
+    )
+    kv_bytes, likely = found.kv_cache_bytes, now.kv_cache_bytes
     unsure = logged.noise_bytes(boot.measured) + abs(change["activation_bytes"]) + abs(change["buffer_bytes"])
     found = replace(
         found,
-        kv_cache_bytes_low=kv_bytes - min(unsure, likely - computed.memory.kv_cache_bytes_low),
-        kv_cache_bytes_high=kv_bytes + min(unsure, computed.memory.kv_cache_bytes_high - likely),
+        kv_cache_bytes_low=kv_bytes - min(unsure, likely - now.kv_cache_bytes_low),
+        kv_cache_bytes_high=kv_bytes + min(unsure, now.kv_cache_bytes_high - likely),
     )
     reason = text(
         "plan.measured_near",
@@ -224,14 +237,12 @@ def _exact_cpu(setup: Setup, computed: Estimate, record: BootRecord) -> Use:
     found = replace(was, kv_cache_bytes_low=was.kv_cache_bytes, kv_cache_bytes_high=was.kv_cache_bytes)
     length = setup.settings.max_model_len
     estimate = logged.with_blocks(computed._replace(memory=found), boot, length, record.boots[0].outcome)
-    reason = text(
-        "plan.measured_cpu",
-        tokens=estimate.kv_cache.tokens,
-        when=boot.started_at,
-        predicted=computed.kv_cache.tokens,
-    )
-    reasons = (reason, *_trouble(record))
-    return Use(estimate, Confidence.MEASURED, _comparison(computed, record), reasons)
+    kv, tokens = format_bytes(was.kv_cache_bytes, 2), boot.measured.kv_cache_tokens
+    if tokens is None:
+        reason = text("plan.measured_ended", when=boot.started_at, kv=kv)
+    else:
+        reason = text("plan.measured_cpu", tokens=tokens, when=boot.started_at, predicted=computed.kv_cache.tokens)
+    return Use(estimate, Confidence.MEASURED, _comparison(computed, record), (reason, *_trouble(record)))
 
 
 def _near_cpu(computed: Estimate, record: BootRecord, at: Estimate) -> Use:

@@ -77,6 +77,10 @@ MESSAGES = {
         "measured: started on this machine with exactly this plan ({when}), the engine counted {tokens:,} tokens of KV"
         " cache; {predicted:,} were computed"
     ),
+    "plan.measured_ended": Text(
+        "measured: started on this machine with exactly this plan ({when}), the engine was given {kv} for the KV cache"
+        " and ended before it had counted its tokens"
+    ),
     "plan.measured_near": Text(
         "calibrated: started on this machine with `{difference}` ({when}), the engine had {kv} per {per} for the KV"
         " cache where {predicted} was computed; what differs is carried over (boot record {record})"
