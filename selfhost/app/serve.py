@@ -251,8 +251,7 @@ def real_tools(
 ) -> Tools:
     """The rest of selfhost, for the machine this runs on. `engine_python` names another environment's Python."""
     from selfhost.app import detect, model
-    from selfhost.app.known_boots import Here
-    from selfhost.app.plan import plan_model
+    from selfhost.app.plan import plan_to_start
     from selfhost.engines import environment
 
     @functools.cache
@@ -267,7 +266,7 @@ def real_tools(
 
     return Tools(
         resolve=lambda target, variant: model.resolve(target, variant=variant, recipe_paths=recipe_paths),
-        make_plan=lambda found, request: plan_model(found, hardware(), request, here=Here(home)),
+        make_plan=lambda found, request: plan_to_start(found, hardware(), request, home),
         engine_python=python_for,
         ensure_weights=lambda found, python: model.ensure_weights(
             found, home, python, lambda line: show("weights", line)

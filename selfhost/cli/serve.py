@@ -63,9 +63,9 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
             output.write_json(server)
         else:
             output.write(record.url)
+        output.note(text("serve.ready", url=record.url, model=record.served_model_name))
         for said in boot.ready_lines(home, record):
             output.note(said)
-        output.note(text("serve.ready", url=record.url, model=record.served_model_name))
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:

@@ -8,13 +8,12 @@ as they are. Each row names its public source; what a source does not cover stay
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
 from selfhost.planner import terms
-from selfhost.planner.logged import recounted
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -35,8 +34,7 @@ class ModelClass(StrEnum):
     """With or without experts: DeepSeek, Kimi."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
+class Calibration(NamedTuple):
     """One row. An empty set or None holds for all."""
 
     engine: str
@@ -45,6 +43,7 @@ class Calibration:
     before: str
     """First version it does not hold for."""
     platform: Platform
+    source: str
     devices: frozenset[str] = frozenset()
     """Ids of the catalogue."""
     capability: tuple[int, int] | None = None
@@ -55,7 +54,6 @@ class Calibration:
     non_torch: Range | None = None
     cudagraph: Range | None = None
     """With 256 requests and more."""
-    source: str
 
     def holds(self, setup: Setup, engine: EngineRef) -> bool:
         """Whether it speaks for a plan."""
@@ -125,6 +123,8 @@ def calibrated(setup: Setup, computed: Estimate, row: Calibration | None) -> Est
             )
     if found is computed.memory:
         return computed
+    from selfhost.planner.logged import recounted
+
     return recounted(computed._replace(memory=found), setup.settings.max_model_len)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
-from selfhost.planner import calibration, layouts, measured, memory, support
+from selfhost.planner import calibration, layouts, memory, support
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.hardware.types import Hardware
-    from selfhost.planner.memory import Estimate
+    from selfhost.planner.measured import Use
+    from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
 
 
@@ -27,8 +28,8 @@ class Choice(NamedTuple):
 
     setup: Setup
     estimate: Estimate
-    known: measured.Use
-    """What this machine's boot records say about it."""
+    known: Use | None = None
+    """What this machine's boot records say about it, when there are any."""
 
 
 def make_plan(
@@ -57,7 +58,7 @@ def make_plan(
         model_path=model.model_path,
         served_model_name=request.served_model_name or model.served_model_name,
         verdict=Verdict.UNSUPPORTED if refused else verdict,
-        confidence=known.confidence or _confidence(setup, engine),
+        confidence=(known and known.confidence) or _confidence(setup, engine),
         engine=engine.ref,
         hardware=hardware,
         layout=setup.layout,
@@ -65,11 +66,16 @@ def make_plan(
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*refused, *([busy] if busy else ()), *reasons(model, request, setup, estimate), *known.reasons),
+        reasons=(
+            *refused,
+            *([busy] if busy else ()),
+            *reasons(model, request, setup, estimate),
+            *(known.reasons if known else ()),
+        ),
         host=request.host,
         port=request.port,
         check=model.check,
-        measured=known.comparison,
+        measured=known.comparison if known else None,
     )
     if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
         plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
@@ -112,14 +118,23 @@ def _evaluate(
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
         setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
-        row = calibration.find(setup, engine.ref)
-        computed = calibration.calibrated(setup, memory.estimate(setup, sizes), row)
-        known = measured.use_records(setup, sizes, computed, engine)
-        return Choice(setup, known.estimate, known)
+        return _chosen(setup, sizes, engine)
 
     if request.auto_max_model_len:
         return at(longest(at, model.max_model_len, sizes.block_size) or min(sizes.block_size, model.max_model_len))
     return at(request.max_model_len or model.max_model_len)
+
+
+def _chosen(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
+    row = calibration.find(setup, engine.ref)
+    computed = calibration.calibrated(setup, memory.estimate(setup, sizes), row)
+    if not engine.boots:
+        return Choice(setup, computed)
+    # Imported where something was ever started: most plans need none of it.
+    from selfhost.planner import measured
+
+    known = measured.use_records(setup, sizes, computed, engine)
+    return Choice(setup, known.estimate, known)
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:

@@ -7,7 +7,6 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from selfhost.messages import text
-from selfhost.planner import compare
 from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import unit
@@ -30,6 +29,8 @@ def draw(plan: Plan, *, width: int) -> str:
     if plan.memory.budget_bytes:
         parts += [_memory(plan, width), _wrapped(_kv_cache(plan), width)]
     if plan.measured:
+        from selfhost.planner import compare
+
         parts.append(compare.table(plan.measured))
     parts.append(_listed(text("plan.title_reasons"), plan.reasons, width))
     if plan.remedies:

@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from selfhost.app.known_boots import Here, find
+from selfhost.app.known_boots import find, with_subject
 from selfhost.app.model import resolve
-from selfhost.app.plan import plan_for, plan_model
+from selfhost.app.plan import Here, plan_for, plan_model
 from selfhost.engines import known
 from selfhost.hardware.spec import parse
 from selfhost.hardware.types import Accelerator, HardwareSnapshot, Host
@@ -63,7 +63,9 @@ def here(home) -> Home:
 
 def planned(here, on=ON, *, look=never, asked=ASKED, assumed=True):
     hardware = replace(parse(on), assumed=assumed)
-    return plan_model(resolve(MODEL).to_plan(), hardware, asked, here=Here(here, on if assumed else None, look))
+    model = resolve(MODEL).to_plan()
+    plan = plan_model(model, hardware, asked, here=Here(here, on if assumed else None, look))
+    return with_subject(plan, model, asked) if plan.argv else plan
 
 
 @pytest.fixture

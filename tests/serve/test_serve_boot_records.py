@@ -9,9 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from selfhost.app import boot, servers
-from selfhost.app.known_boots import Here
 from selfhost.app.model import resolve
-from selfhost.app.plan import plan_for, plan_model
+from selfhost.app.plan import plan_for, plan_to_start
 from selfhost.cli.main import app
 from selfhost.errors import EngineFailedError
 from selfhost.hardware import catalog
@@ -43,7 +42,7 @@ def planned(directory, here):
 
     def make(request=LENGTH):
         hardware = Hardware(device=catalog.CPU, visible_memory_bytes=8 * GIB, assumed=False)
-        plan = plan_model(resolve(str(directory)).to_plan(), hardware, request, here=Here(here))
+        plan = plan_to_start(resolve(str(directory)).to_plan(), hardware, request, here)
         return replace(plan, served_model_name="fake")
 
     return make
