@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.app.plan import engine_for
@@ -93,26 +94,33 @@ def _named(on: str) -> list[Hardware]:
 
 
 def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] = ()) -> Listed:
-    """Every recipe on one hardware, as after `--on`; `here`: what is found on this machine.
+    """Every recipe on one hardware, as after `--on`; `here`: what is found on this machine, with its boot records.
 
     A recipe that cannot be read or understood is skipped with its reason: one mistake must not hide the others.
     Raises UsageError for malformed hardware and settings that no engine takes.
     """
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import from_recipe
+    from selfhost.app.plan import Here
     from selfhost.home import find_home
     from selfhost.models.checkpoint import parameter_count
     from selfhost.recipe import load
 
     home = find_home()
-    hardware = hardware_for(None if where.strip().lower() == HERE else where, home)
-    engine = engine_for(hardware).for_planner
+    here = where.strip().lower() == HERE
+    hardware = hardware_for(None if here else where, home)
+    engine = engine_for(hardware)
     check_request(request)
     cells, skipped, parameters = [], [], {}
     for name, path in load.find_recipes(home, recipe_paths).items():
         try:
             model = from_recipe(load.read_recipe(path), path, None, home).to_plan()
-            cells.append(matrix.cell_of(model, hardware, request, engine=engine))
+            facts = engine.for_planner
+            if here and home.boots.is_dir():
+                from selfhost.app import known_boots
+
+                facts = replace(facts, boots=known_boots.find(Here(home), model, hardware, request, engine).records)
+            cells.append(matrix.cell_of(model, hardware, request, engine=facts))
         except SelfhostError as error:
             skipped.append(text("recipe.skipped", path=path, problem=error, name=name))
             continue

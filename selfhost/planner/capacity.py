@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.planner import memory
-from selfhost.planner.choose import by_length, longest
+from selfhost.planner.choose import by_length, known_of, longest
 from selfhost.planner.contract import memory_dict
 from selfhost.planner.speed import speed
 from selfhost.planner.terms import Setup
 
 if TYPE_CHECKING:
-    from selfhost.planner.plan import MemoryPerRank, ModelToPlan, Plan, PlanRequest
+    from selfhost.planner.plan import EngineFacts, MemoryPerRank, ModelToPlan, Plan, PlanRequest
     from selfhost.planner.speed import Speed
 
 LENGTHS = (4096, 8192, 32768)
@@ -71,14 +71,18 @@ def _stage_dict(stage: Stage) -> dict[str, int]:
     }
 
 
-def capacity(model: ModelToPlan, plan: Plan, request: PlanRequest) -> Capacity | None:
-    """What a plan holds; None where it has no figures."""
+def capacity(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: EngineFacts) -> Capacity | None:
+    """What a plan holds; None where it has no figures. What this machine measured counts, as in the plan itself.
+
+    The stages are as computed: a boot record is of one rank.
+    """
     if not plan.memory.budget_bytes:
         return None
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
     sizes = memory.measure(model.arch, plan.hardware, plan.layout, plan.settings.kv_cache_dtype)
-    estimates = [memory.estimate(setup, sizes._replace(ranks=(rank,))) for rank in sizes.ranks]
-    fewest = min(estimates, key=lambda estimate: estimate.blocks)
+    alone = replace(engine, boots=())
+    stages = [(rank, known_of(setup, sizes._replace(ranks=(rank,)), alone).estimate) for rank in sizes.ranks]
+    fewest = known_of(setup, sizes, engine).estimate
     engines, most = plan.layout.data_parallel_size, plan.settings.max_num_seqs
     loads = []
     for length in (
@@ -91,19 +95,16 @@ def capacity(model: ModelToPlan, plan: Plan, request: PlanRequest) -> Capacity |
         at_once = min(most, max(0, fewest.blocks - 1) // needed)
         loads.append(Load(length, at_once, at_once * engines))
     return Capacity(
-        longest_max_model_len=_longest(model, plan, request),
+        longest_max_model_len=_longest(model, plan, request, engine),
         engines=engines,
         tokens_all_engines=plan.tokens_all_engines,
         loads=tuple(loads),
-        stages=tuple(
-            Stage(rank.pp_rank, estimate.memory, estimate.blocks)
-            for rank, estimate in zip(sizes.ranks, estimates, strict=True)
-        ),
+        stages=tuple(Stage(rank.pp_rank, estimate.memory, estimate.blocks) for rank, estimate in stages),
         speed=speed(setup, max(1, loads[-1].requests_per_engine)) if plan.fits else None,
     )
 
 
-def _longest(model: ModelToPlan, plan: Plan, request: PlanRequest) -> int | None:
-    at, step = by_length(model, plan.hardware, request, plan.layout)
+def _longest(model: ModelToPlan, plan: Plan, request: PlanRequest, engine: EngineFacts) -> int | None:
+    at, step = by_length(model, plan.hardware, request, plan.layout, engine)
     limit = max(model.arch.max_position_embeddings, plan.settings.max_model_len)
     return longest(at, limit, step)

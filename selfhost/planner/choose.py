@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
-from selfhost.planner import layouts, memory, support
+from selfhost.planner import calibration, layouts, memory, support
 from selfhost.planner.goals import decide
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.hardware.types import Hardware
-    from selfhost.planner.memory import Estimate
+    from selfhost.planner.measured import Use
+    from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
 
 
@@ -28,6 +29,8 @@ class Choice(NamedTuple):
 
     setup: Setup
     estimate: Estimate
+    known: Use | None = None
+    """What this machine's boot records say about it, when there are any."""
 
 
 def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wanted)
@@ -70,8 +73,8 @@ def _with_figures(  # noqa: PLR0913
     *,
     briefly: bool,
 ) -> Plan:
-    choice, why = _choose(model, hardware, request, possible)
-    (setup, estimate), settings = choice, choice.setup.settings
+    (setup, estimate, known), why = _choose(model, hardware, request, possible, engine)
+    settings = setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
     against = (*refused, *([busy] if busy else ()))
@@ -82,7 +85,7 @@ def _with_figures(  # noqa: PLR0913
         model_path=model.model_path,
         served_model_name=request.served_model_name or model.served_model_name,
         verdict=Verdict.UNSUPPORTED if refused else verdict,
-        confidence=_confidence(model, hardware),
+        confidence=(known and known.confidence) or _confidence(setup, engine),
         engine=engine.ref,
         hardware=hardware,
         layout=setup.layout,
@@ -90,10 +93,15 @@ def _with_figures(  # noqa: PLR0913
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*against, *(() if briefly else reasons(model, request, setup, estimate, why=why))),
+        reasons=(
+            *against,
+            *(() if briefly else reasons(model, request, setup, estimate, why=why)),
+            *(known.reasons if known and not briefly else ()),
+        ),
         host=request.host,
         port=request.port,
         check=model.check,
+        measured=known.comparison if known else None,
         goal=request.goal,
     )
 
@@ -108,7 +116,7 @@ def _with_remedies(
 
 
 def _choose(
-    model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout], engine: EngineFacts
 ) -> tuple[Choice, str | None]:
     """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
@@ -117,8 +125,8 @@ def _choose(
         # The weights alone are too much: nothing else has to be looked at.
         return memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable
 
-    first = evaluate(model, hardware, request, possible[0])
-    choices = (evaluate(model, hardware, request, layout) for layout in possible[1:] if not too_heavy(layout))
+    first = evaluate(model, hardware, request, possible[0], engine)
+    choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
     if request.goal is not None and len(possible) > 1:
         return decide(request.goal, [first, *choices])
     if first.estimate.verdict is not Verdict.DOES_NOT_FIT:
@@ -127,16 +135,18 @@ def _choose(
     return next(found, first), None
 
 
-def evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
+def evaluate(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
+) -> Choice:
     """A layout with the settings that were asked for; with `auto`, with the longest context that fits in it."""
-    at, step = by_length(model, hardware, request, layout)
+    at, step = by_length(model, hardware, request, layout, engine)
     if request.wants_longest:
         return at(longest(at, model.max_model_len, step) or min(step, model.max_model_len))
     return at(request.max_model_len or model.max_model_len)
 
 
 def by_length(
-    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
 ) -> tuple[Callable[[int], Choice], int]:
     """(`max_model_len` -> what a layout comes to with it, the tokens of a block)."""
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
@@ -144,9 +154,22 @@ def by_length(
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
         setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
-        return Choice(setup, memory.estimate(setup, sizes))
+        return known_of(setup, sizes, engine)
 
     return at, sizes.block_size
+
+
+def known_of(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
+    """What a layout with its settings comes to: computed, calibrated, and as this machine measured it."""
+    row = calibration.find(setup, engine.ref)
+    computed = calibration.calibrated(setup, memory.estimate(setup, sizes), row)
+    if not engine.boots:
+        return Choice(setup, computed)
+    # Imported where something was ever started: most plans need none of it.
+    from selfhost.planner import measured
+
+    known = measured.use_records(setup, sizes, computed, engine)
+    return Choice(setup, known.estimate, known)
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:
@@ -226,11 +249,6 @@ def _stored_bytes(model: ModelToPlan) -> int:
     return model.weight_bytes_total if model.weight_bytes_total is not None else checkpoint_bytes(model.arch)
 
 
-def _confidence(model: ModelToPlan, hardware: Hardware) -> Confidence:
-    """Calibrated where boots of the pinned engine were compared with the formulas; everything else is derived.
-
-    That is the CPU build with dense and MLA models: the KV tokens it logs equal them.
-    """
-    if hardware.device.platform is Platform.CPU and (model.arch.is_mla or not model.arch.is_moe):
-        return Confidence.CALIBRATED
-    return Confidence.DERIVED
+def _confidence(setup: Setup, engine: EngineFacts) -> Confidence:
+    """Calibrated where starts of the pinned engine were compared with the formulas; everything else is derived."""
+    return Confidence.CALIBRATED if calibration.find(setup, engine.ref) else Confidence.DERIVED

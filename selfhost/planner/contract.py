@@ -31,6 +31,7 @@ def as_dict(plan: Plan) -> dict[str, object]:
         "per_rank": memory_dict(memory),
         "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
         "kv_cache": _kv_cache_dict(plan.kv_cache),
+        "measured": plan.measured.as_dict() if plan.measured else None,
         "reasons": list(plan.reasons),
         "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in plan.remedies],
         "argv": list(plan.argv),

@@ -1,7 +1,8 @@
 """Where each figure of a plan comes from: formula, numbers, range and source, for someone who checks it by hand.
 
 The formulas are those of the planner itself: `memory.estimate` is called once more with numbers that remember how they
-were computed (`planner/trace.py`). What it takes as given (tensors of a rank, KV layout) is listed.
+were computed (`planner/trace.py`). What it takes as given (tensors of a rank, KV layout) is listed. A figure that the
+plan has from elsewhere, a calibration or a boot record of this machine, has no formula and says so.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
-from selfhost.planner import layouts, memory, terms
-from selfhost.planner.choose import evaluate
+from selfhost.planner import calibration, layouts, memory, terms
+from selfhost.planner.choose import evaluate, known_of
 from selfhost.planner.contract import layout_dict
 from selfhost.planner.dimensions import kv_bytes_per_layer, loaded_weights
 from selfhost.planner.terms import Setup
@@ -21,8 +22,9 @@ from selfhost.planner.trace import formula, in_numbers, traced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from selfhost.planner.memory import Estimate, RankSize
-    from selfhost.planner.plan import Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
+    from selfhost.planner.calibration import Calibration
+    from selfhost.planner.memory import Estimate, RankSize, Sizes
+    from selfhost.planner.plan import EngineFacts, Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
 
 SOURCES = {
     "budget": "v1/worker/utils.py request_memory",
@@ -37,6 +39,7 @@ SOURCES = {
     "page": "v1/kv_cache_interface.py",
     "blocks": "v1/core/kv_cache_utils.py get_kv_cache_configs",
     "null": "v1/core/block_pool.py: one block is kept back",
+    "record": "boot records of this machine",
     "capacity": "v1/core/kv_cache_utils.py get_kv_cache_capacity",
 }
 """Files of vLLM 0.32 below `vllm/`, unless another origin is named."""
@@ -123,55 +126,93 @@ class Explanation:
         }
 
 
-def explain(model: ModelToPlan, plan: Plan, request: PlanRequest) -> Explanation:
+def explain(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: EngineFacts) -> Explanation:
     """What a plan's figures are made of; empty where it has none."""
     if not plan.memory.budget_bytes:
         return Explanation(terms=(), kv_cache=(), layouts=())
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
     sizes = memory.measure(model.arch, plan.hardware, plan.layout, plan.settings.kv_cache_dtype)
-    stages = [memory.estimate(setup, sizes._replace(ranks=(rank,))) for rank in sizes.ranks]
-    rank, estimate = min(zip(sizes.ranks, stages, strict=True), key=lambda stage: stage[1].blocks)
-    counted = memory.estimate(traced(setup), sizes._replace(ranks=(rank,))).memory
+    rank = min(sizes.ranks, key=lambda rank: memory.estimate(setup, sizes._replace(ranks=(rank,))).blocks)
     return Explanation(
-        terms=tuple(_terms(setup, rank, counted)),
-        kv_cache=tuple(_kv_cache(setup, rank, estimate)),
-        layouts=tuple(_layouts(model, plan, request)),
+        terms=tuple(_terms(setup, rank, plan.memory, calibration.find(setup, engine.ref))),
+        kv_cache=tuple(_kv_cache(setup, rank, known_of(setup, sizes, engine).estimate)),
+        layouts=tuple(_layouts(model, plan, request, engine)),
     )
 
 
-def _terms(setup: Setup, rank: RankSize, counted: MemoryPerRank) -> Iterator[Term]:
-    """The terms in the order of the picture; `counted` is the planned memory with its formulas."""
+def _terms(setup: Setup, rank: RankSize, planned: MemoryPerRank, row: Calibration | None) -> Iterator[Term]:
+    """The terms in the order of the picture."""
+    counted = memory.estimate(traced(setup), _alone(setup, rank)).memory
     cpu = setup.hardware.device.platform is Platform.CPU
-    graphs = terms.cuda_graphs(setup.arch, setup.settings)
-    other = terms.cpu_processes(setup.layout) if cpu else terms.non_torch(setup.arch, setup.layout)
-    weight_error = int(rank.weight_bytes * terms.WEIGHT_ERROR)
+    computed = list(_computed(setup, rank, counted))
+    parts = [_as_planned(setup, term, planned, row) for term in computed]
+    recorded = any(part.source == SOURCES["record"] for part in parts)
+    rest = " - ".join(["budget", *(part.name for part in parts)])
+    numbers = " - ".join([f"{planned.budget_bytes}", *(f"{part.value_bytes}" for part in parts)])
+    budget, seen = (
+        _as_planned(setup, _term("budget", counted.budget_bytes, 0), planned, row),
+        setup.hardware.device.source,
+    )
+    if not cpu and not recorded:
+        budget = replace(budget, low=planned.kv_cache_bytes_low + sum(part.high for part in parts))
+    yield replace(budget, source=budget.source if cpu or not seen else f"{budget.source}; visible memory: {seen}")
+    yield from parts
+    as_computed = cpu and counted.kv_cache_bytes == planned.kv_cache_bytes
+    yield Term(
+        name="kv_cache",
+        value_bytes=planned.kv_cache_bytes,
+        low=planned.kv_cache_bytes_low,
+        high=planned.kv_cache_bytes_high,
+        formula=formula(counted.kv_cache_bytes) if as_computed else rest,
+        in_numbers=in_numbers(counted.kv_cache_bytes) if as_computed else numbers,
+        source=SOURCES["kv_cache_cpu" if cpu else "kv_cache"],
+    )
+
+
+def _alone(setup: Setup, rank: RankSize) -> Sizes:
+    sizes = memory.measure(setup.arch, setup.hardware, setup.layout, setup.settings.kv_cache_dtype)
+    return sizes._replace(ranks=(rank,))
+
+
+def _computed(setup: Setup, rank: RankSize, counted: MemoryPerRank) -> Iterator[Term]:
+    """What is taken from the budget, as computed; `counted` carries the formulas."""
+    cpu = setup.hardware.device.platform is Platform.CPU
     scratch = counted.buffer_bytes + counted.activation_bytes
     scratch_error = min(terms.SCRATCH_ERROR_BYTES, scratch)
     of_buffers = scratch_error * counted.buffer_bytes // scratch if scratch else 0
-    parts = [
-        _weights(setup, rank, weight_error),
-        _term("buffers", counted.buffer_bytes, of_buffers),
-        _term("activation", counted.activation_bytes, scratch_error - of_buffers),
-        _measured("processes" if cpu else "non_torch", counted.non_torch_bytes, other),
-    ]
-    if not cpu:
-        parts.append(_measured("cuda_graphs", counted.cudagraph_bytes, graphs))
-    rest = " - ".join(["budget", *(part.name for part in parts)])
-    numbers = " - ".join([f"{counted.budget_bytes}", *(f"{part.value_bytes}" for part in parts)])
-    low = counted.budget_bytes if cpu else int(counted.kv_cache_bytes_low) + sum(part.high for part in parts)
-    budget, seen = _term("budget", counted.budget_bytes, 0), setup.hardware.device.source
-    source = budget.source if cpu or not seen else f"{budget.source}; visible memory: {seen}"
-    yield replace(budget, low=low, source=source)
-    yield from parts
-    yield Term(
-        name="kv_cache",
-        value_bytes=int(counted.kv_cache_bytes),
-        low=int(counted.kv_cache_bytes_low),
-        high=int(counted.kv_cache_bytes_high),
-        formula=formula(counted.kv_cache_bytes) if cpu else rest,
-        in_numbers=in_numbers(counted.kv_cache_bytes) if cpu else numbers,
-        source=SOURCES["kv_cache_cpu" if cpu else "kv_cache"],
-    )
+    yield _weights(setup, rank, int(rank.weight_bytes * terms.WEIGHT_ERROR))
+    yield _term("buffers", counted.buffer_bytes, of_buffers)
+    yield _term("activation", counted.activation_bytes, scratch_error - of_buffers)
+    if cpu:
+        yield _measured("processes", counted.non_torch_bytes, terms.cpu_processes(setup.layout))
+        return
+    yield _measured("non_torch", counted.non_torch_bytes, terms.non_torch(setup.arch, setup.layout))
+    yield _measured("cuda_graphs", counted.cudagraph_bytes, terms.cuda_graphs(setup.arch, setup.settings))
+
+
+_PLANNED = {
+    "budget": "budget_bytes",
+    "weights": "weight_bytes",
+    "buffers": "buffer_bytes",
+    "activation": "activation_bytes",
+    "processes": "non_torch_bytes",
+    "non_torch": "non_torch_bytes",
+    "cuda_graphs": "cudagraph_bytes",
+}
+
+
+def _as_planned(setup: Setup, term: Term, planned: MemoryPerRank, row: Calibration | None) -> Term:
+    """The term, or what a calibration or a boot record put in its place."""
+    value = getattr(planned, _PLANNED[term.name])
+    special = None
+    if row is not None and term.name in ("non_torch", "cuda_graphs"):
+        special = row.non_torch if term.name == "non_torch" else calibration.graphs(setup, row)
+    if row is not None and special is not None and special.likely == value:
+        return replace(term, value_bytes=value, low=special.low, high=special.high, source=row.source)
+    if value == term.value_bytes:
+        return term
+    known = {"value_bytes": value, "low": value, "high": value, "source": SOURCES["record"]}
+    return replace(term, **known, formula=None, in_numbers=None, tensors=())
 
 
 def _term(name: str, value: int, error: int) -> Term:
@@ -251,12 +292,12 @@ def _quantity(name: str, value: float, computed: float, source: str) -> Quantity
     return Quantity(name, value, text, numbers, SOURCES[source])
 
 
-def _layouts(model: ModelToPlan, plan: Plan, request: PlanRequest) -> Iterator[Tried]:
+def _layouts(model: ModelToPlan, plan: Plan, request: PlanRequest, engine: EngineFacts) -> Iterator[Tried]:
     """The legal layouts in the order in which they are tried, each with what it comes to."""
     possible = layouts.candidates(model.arch, plan.hardware, request)
     shown = possible[:_MOST_LAYOUTS] + ([plan.layout] if plan.layout not in possible[:_MOST_LAYOUTS] else [])
     for layout in shown:
-        setup, estimate = evaluate(model, plan.hardware, request, layout)
+        setup, estimate, _ = evaluate(model, plan.hardware, request, layout, engine)
         yield Tried(
             layout=layout,
             verdict=estimate.verdict.value,

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.boots import BootRecord, Subject
     from selfhost.planner.capacity import Capacity
     from selfhost.planner.explain import Explanation
+    from selfhost.planner.measured import Comparison
 
 
 class Verdict(StrEnum):
@@ -199,6 +201,8 @@ class EngineFacts:
     ref: EngineRef
     architectures: frozenset[str]
     """Names of its model registry, as in `config.json`."""
+    boots: tuple[BootRecord, ...] = ()
+    """What it measured on this machine; empty for hardware that is only supposed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,6 +240,10 @@ class Plan:
     """What it holds; for a plan that is an answer, not one of many that were tried."""
     explanation: Explanation | None = None
     """Formulas and sources of the figures, when they were asked for."""
+    measured: Comparison | None = None
+    """Predicted against actual, when this machine has a boot record of exactly this plan."""
+    subject: Subject | None = None
+    """What its boot record is kept under; None for a plan that nobody will start."""
 
     @property
     def fits(self) -> bool:

@@ -24,7 +24,7 @@ def planned(name: str, on: str, **request):
     engine = known.load("vllm-cpu" if on.startswith("cpu") else "vllm").for_planner
     model = a_model(name)
     plan = make_plan(model, parse(on), asked, engine=engine, with_remedies=False)
-    return plan, capacity(model, plan, asked)
+    return plan, capacity(model, plan, asked, engine=engine)
 
 
 # -- capacity

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from selfhost.engines import known
 from selfhost.hardware.spec import parse
+from selfhost.hardware.types import Platform
+from selfhost.planner import calibration
+from selfhost.planner.calibration import Calibration
+from selfhost.planner.capacity import capacity
 from selfhost.planner.choose import make_plan
 from selfhost.planner.explain import explain
 from selfhost.planner.explain_text import draw_explanation
-from selfhost.planner.plan import PlanRequest
+from selfhost.planner.plan import Confidence, PlanRequest
+from selfhost.planner.terms import Range
 from tests.planner.conftest import CONFIGS, a_model
+from tests.planner.test_planner_measured import record as boot_record
+
+GIB = 1 << 30
 
 FUNCTIONS = {"ceil": math.ceil, "floor": math.floor, "__builtins__": {}}
 MEMORY = {
@@ -33,7 +42,7 @@ def explained(name: str, on: str, **request):
     engine = known.load("vllm-cpu" if on.startswith("cpu") else "vllm").for_planner
     model = a_model(name)
     plan = make_plan(model, parse(on), asked, engine=engine, with_remedies=False)
-    return plan, explain(model, plan, asked)
+    return plan, explain(model, plan, asked, engine=engine)
 
 
 ON = ["8xH200", "2x8xA800-80G", "4xRTX4090", "cpu@2000"]
@@ -146,3 +155,53 @@ def test_the_text_keeps_to_the_width(on, width):
 def test_the_text_of_a_plan_without_figures():
     _, found = explained("qwen2.5-7b", "MLU370")
     assert draw_explanation(found, width=100) == "nothing to explain: a plan that cannot run has no figures"
+
+
+# -- figures from elsewhere
+
+
+def explained_with(name: str, on: str, boots=(), **request):
+    asked = PlanRequest(**request)
+    engine = replace(known.load("vllm").for_planner, boots=tuple(boots))
+    model, hardware = a_model(name), replace(parse(on), assumed=False)
+    plan = make_plan(model, hardware, asked, engine=engine, with_remedies=False)
+    return plan, explain(model, plan, asked, engine=engine), capacity(model, plan, asked, engine=engine)
+
+
+def test_a_calibration_is_told_as_the_source_of_its_terms(monkeypatch):
+    row = Calibration(
+        engine="vllm",
+        since="0.32",
+        before="0.33",
+        platform=Platform.CUDA,
+        source="a public log",
+        non_torch=Range(GIB // 8, GIB // 4, GIB // 2),
+        cudagraph=Range(GIB // 4, GIB // 2, GIB),
+    )
+    monkeypatch.setattr(calibration, "find", lambda *_: row)
+    plan, found, _ = explained_with("qwen2.5-72b", "4xA800-80G")
+    by_name = {term.name: term for term in found.terms}
+    other, graphs = by_name["non_torch"], by_name["cuda_graphs"]
+    assert (other.low, other.value_bytes, other.high, other.source) == (*row.non_torch, "a public log")
+    assert (graphs.low, graphs.value_bytes, graphs.high, graphs.source) == (*row.cudagraph, "a public log")
+    budget, *parts, kv = found.terms
+    assert eval(kv.in_numbers, FUNCTIONS) == kv.value_bytes == plan.memory.kv_cache_bytes
+    assert budget.low - sum(part.high for part in parts) == plan.memory.kv_cache_bytes_low
+    assert by_name["weights"].formula is not None
+
+
+def test_a_boot_record_is_told_as_the_source_of_what_it_changed():
+    settings = {"max_num_seqs": 256, "max_num_batched_tokens": 2048}
+    plan, found, held = explained_with("llama-3.1-8b", "A100-80G@79.25", [boot_record(**settings)], **settings)
+    assert plan.confidence is Confidence.MEASURED
+    by_name = {term.name: term for term in found.terms}
+    changed = by_name["activation"]
+    assert (changed.formula, changed.source) == (None, "boot records of this machine")
+    assert changed.low == changed.value_bytes == changed.high == plan.memory.activation_bytes
+    assert by_name["weights"].formula is not None, "rounds to what was logged"
+    kv = found.terms[-1]
+    assert eval(kv.in_numbers, FUNCTIONS) == plan.memory.kv_cache_bytes
+    values = {quantity.name: quantity.value for quantity in found.kv_cache}
+    assert (values["tokens"], values["requests"]) == (460_496, 3.51)
+    assert held.loads[-1].requests_per_engine == 3
+    assert draw_explanation(found, width=100)
