@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Platform
+from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import calibration, layouts, memory, support
@@ -18,7 +19,7 @@ from selfhost.planner.terms import Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
     from selfhost.planner.measured import Use
     from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
@@ -120,10 +121,11 @@ def _choose(
 ) -> tuple[Choice, str | None]:
     """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
+    device, kv_cache_dtype = hardware.device, request.kv_cache_dtype or "auto"
 
     def too_heavy(layout: Layout) -> bool:
         # The weights alone are too much: nothing else has to be looked at.
-        return memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable
+        return _heaviest(model.arch, layout, kv_cache_dtype, device.platform, device.compute_capability) > usable
 
     first = evaluate(model, hardware, request, possible[0], engine)
     choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
@@ -133,6 +135,19 @@ def _choose(
         return first, None
     found = (choice for choice in choices if choice.estimate.verdict is not Verdict.DOES_NOT_FIT)
     return next(found, first), None
+
+
+@lru_cache(maxsize=2048)
+def _heaviest(
+    arch: ModelArch,
+    layout: Layout,
+    kv_cache_dtype: str,
+    platform: Platform | None,
+    capability: tuple[int, int] | None,
+) -> int:
+    """Weights of the rank with most; remembered, since they depend on a device only by what it computes."""
+    device = Device(id="", name="", vendor="", platform=platform, compute_capability=capability)
+    return memory.heaviest(arch, Hardware(device=device, visible_memory_bytes=0), layout, kv_cache_dtype)
 
 
 def evaluate(

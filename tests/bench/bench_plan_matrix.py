@@ -20,7 +20,7 @@ from selfhost.app.plan import plan_for, plan_model
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware
 from selfhost.home import find_home
-from selfhost.planner import layouts, memory
+from selfhost.planner import choose, layouts, memory
 from selfhost.planner.matrix import COUNTS, hardware_of
 from selfhost.planner.plan import PlanRequest
 from selfhost.recipe.load import find_recipes
@@ -59,7 +59,13 @@ def plans(recipe: str) -> Iterator[Plan]:
 
 def forget() -> None:
     """Empty what the planner remembers."""
-    for remembered in (memory._measure, memory._weight_only, layouts._engine_problems, layouts._gpu_candidates):
+    for remembered in (
+        memory._measure,
+        memory._weight_only,
+        layouts._engine_problems,
+        layouts._gpu_candidates,
+        choose._heaviest,
+    ):
         remembered.cache_clear()
 
 
