@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.app.plan import plan_model
@@ -115,7 +117,6 @@ def _filled(case: Case, arch: ModelArch, setup: Setup, plan: Plan, left: dict[st
         (value + shift) / GIB
         for value in (plan.memory.kv_cache_bytes, plan.memory.kv_cache_bytes_low, plan.memory.kv_cache_bytes_high)
     )
-    rate, logged = bytes_per_token(plan), measured_rate(case)
     counted_otherwise = is_hybrid(arch) and case.version is not None and case.version < (0, 20, 0)
     if counted_otherwise and "rate" not in left:
         left["rate"] = Left(reason=Reason.OLD_HYBRID_COUNT, why="tokens of a hybrid model, counted as before 0.20")
@@ -130,16 +131,17 @@ def _filled(case: Case, arch: ModelArch, setup: Setup, plan: Plan, left: dict[st
     weights = None
     if "weights" not in left and "weights_gib" in measured:
         weights = Pair(terms["weights"] / GIB, measured["weights_gib"])
+    rate = None if "rate" in left else rate_of(case, arch, setup, plan)
     tokens = None
-    if kv and kv.likely > 0 and "rate" not in left and "kv_tokens" in measured:
-        tokens = Pair(likely * GIB / rate, measured["kv_tokens"])
+    if kv and kv.likely > 0 and rate and "kv_tokens" in measured:
+        tokens = Pair(likely * GIB / rate.predicted, measured["kv_tokens"])
     return Row(
         case=case,
         left=left,
         line=line,
         assumed=setup.assumed if kv or verdict else (),
         weights=weights,
-        rate=Pair(rate, logged) if logged and "rate" not in left else None,
+        rate=rate,
         kv=kv,
         tokens=tokens,
         verdict=verdict,
@@ -197,31 +199,39 @@ def _rounding(plan: Plan, arch: ModelArch) -> int:
     return weights.rounding_bytes - lost
 
 
-def bytes_per_token(plan: Plan) -> float:
-    """Bytes of the KV cache a token counts for in the engine's log.
+def rate_of(case: Case, arch: ModelArch, setup: Setup, plan: Plan) -> Pair | None:
+    """Bytes of KV cache per token, from the same memory: what was logged, in the planner's tokens and in the engine's.
 
-    With a state of fixed size per request that is one request's share: what `max_model_len` tokens take, divided.
+    The planner is asked again with as much device memory as makes its KV cache the logged one, so that blocks, states
+    of fixed size and the engine's way of counting all have their part. A row that logs what one request needs is
+    compared by that.
     """
-    kv = plan.kv_cache
-    if not kv.bytes_per_request_fixed:
-        return float(kv.bytes_per_token)
-    spare = kv.block_size * kv.bytes_per_token
-    return (plan.request_bytes - spare) / plan.settings.max_model_len
-
-
-def measured_rate(case: Case) -> float | None:
-    """The same from what was logged: GiB by tokens, blocks or concurrency, or what one request would have needed."""
-    measured, length = case.measured, case.settings.get("max_model_len")
+    measured, length = case.measured, plan.settings.max_model_len
     if "request_gib" in measured:
-        return float(measured["request_gib"] * GIB / length)
-    if "kv_gib" not in measured or measured["kv_gib"] <= 0:
+        # One block more is kept back; it is not part of what the engine says.
+        spare = plan.kv_cache.block_size * plan.kv_cache.bytes_per_token
+        return Pair((plan.request_bytes - spare) / length, measured["request_gib"] * GIB / length)
+    logged = _logged_tokens(case)
+    if logged is None or measured.get("kv_gib", 0) <= 0:
         return None
-    tokens = measured.get("kv_tokens")
-    if tokens is None and "gpu_blocks" in measured:
-        tokens = measured["gpu_blocks"] * case.settings.get("block_size", 16)
-    if tokens is None and "max_concurrency" in measured:
-        tokens = measured["max_concurrency"] * length
-    return measured["kv_gib"] * GIB / tokens if tokens else None
+    size = int(measured["kv_gib"] * GIB)
+    more = math.ceil((size - plan.memory.kv_cache_bytes) / plan.settings.gpu_memory_utilization)
+    visible = setup.hardware.visible_memory_bytes + more
+    again = _plan(case, arch, setup._replace(hardware=replace(setup.hardware, visible_memory_bytes=visible)))
+    if isinstance(again, Left) or not again.kv_cache.tokens:
+        return None
+    return Pair(size / again.kv_cache.tokens, size / logged)
+
+
+def _logged_tokens(case: Case) -> float | None:
+    measured = case.measured
+    if "kv_tokens" in measured:
+        return float(measured["kv_tokens"])
+    if "gpu_blocks" in measured:
+        return float(measured["gpu_blocks"] * case.settings.get("block_size", 16))
+    if "max_concurrency" in measured:
+        return float(measured["max_concurrency"] * case.settings["max_model_len"])
+    return None
 
 
 def _rules(case: Case, arch: ModelArch, setup: Setup) -> dict[str, Answer]:

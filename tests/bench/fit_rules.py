@@ -37,6 +37,10 @@ class Answer(NamedTuple):
     fits: bool | None
 
 
+_NOTHING = Answer(None, None, None)
+"""Where the bytes on disk are not at hand."""
+
+
 class Question(NamedTuple):
     """What the rules are given."""
 
@@ -54,6 +58,8 @@ class Question(NamedTuple):
 def gpustack(question: Question) -> Answer:
     """GPUStack's. Check: 641.3 GiB of DeepSeek-V3 -> 771.5 GiB, 857 GiB before the utilization of 0.9."""
     stored = question.entry["checkpoint_bytes"]
+    if stored is None:
+        return _NOTHING
     need = int(stored * 1.2) + 2 * GIB
     claim = question.devices * int(question.visible_bytes * question.utilization)
     return Answer(weight_bytes=stored, bytes_per_token=None, fits=claim >= need)
@@ -79,6 +85,8 @@ def hf_mem(question: Question) -> Answer:
     """hf-mem's. Check: DeepSeek-V3 -> 874_496 bytes per token (2 * 61 * 128 * 56), where the engine keeps 70_272."""
     config = {**question.entry["config"], **question.entry["config"].get("text_config", {})}
     stored = question.entry["checkpoint_bytes"]
+    if stored is None:
+        return _NOTHING
     itemsize = _cache_itemsize(config, question.kv_cache_dtype)
     if itemsize is None:
         return Answer(weight_bytes=stored, bytes_per_token=None, fits=None)
