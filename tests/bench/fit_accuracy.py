@@ -85,9 +85,10 @@ def main() -> None:
 def print_rows(rows: Sequence[Row]) -> None:
     """A line for each row that is compared."""
     print("Predicted / measured. KV cache: low..likely..high, its error as a share of the budget; * outside low..high")
-    print(f"{'row':29}{'engine':10}{'weights GiB':>23}{'bytes per token':>26}{'KV cache GiB':>37}  verdict")
+    figures = f"{'weights GiB':>23}{'bytes per token':>26}{'KV cache GiB':>37}{'tokens':>29}"
+    print(f"{'row':29}{'engine':10}{figures}  verdict")
     for row in (row for row in rows if row.active):
-        weights = rate = kv = verdict = "-"
+        weights = rate = kv = tokens = verdict = "-"
         if row.weights:
             weights = f"{row.weights.predicted:.2f} / {row.weights.measured:.2f} {row.weights.error:+.2%}"
         if row.rate:
@@ -96,11 +97,14 @@ def print_rows(rows: Sequence[Row]) -> None:
             k = row.kv
             mark = " " if k.in_range else "*"
             kv = f"{k.low:.1f}..{k.likely:.2f}..{k.high:.1f} / {k.measured:.2f} {k.error:+.1%}{mark}"
+        if row.tokens:
+            tokens = f"{row.tokens.predicted:,.0f} / {row.tokens.measured:,} {row.tokens.error:+.1%}"
         if row.verdict:
             said, was = ("fits" if x else "does not" for x in row.verdict)
             verdict = said if said == was else f"{said}, WRONG: {was}"
         line = row.line.runner if row.line else ""
-        print(f"{row.case.id:29}{row.case.version_text[:6] + ' ' + line:10}{weights:>23}{rate:>26}{kv:>37}  {verdict}")
+        engine = f"{row.case.version_text[:6]} {line}"
+        print(f"{row.case.id:29}{engine:10}{weights:>23}{rate:>26}{kv:>37}{tokens:>29}  {verdict}")
 
 
 def print_terms(rows: Sequence[Row]) -> None:
