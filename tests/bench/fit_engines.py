@@ -5,7 +5,7 @@ Read in the sources of vLLM 0.8.5, 0.10.2, 0.11.2, 0.12.0, 0.19.1, 0.20.1, 0.21.
 
 | since | what | where |
 |---|---|---|
-| 0.8   | V1 engine for GPUs of compute capability 8 and above; V0 before, and on a T4 | engine/arg_utils.py |
+| 0.8   | V1 engine for GPUs of compute capability 8 and above; V0 before, and on a T4 to 0.10.1 | engine/arg_utils.py |
 | 0.19  | top-k and top-p of the V1 runner without a sort | v1/sample/ops/topk_topp_sampler.py |
 | 0.20  | `gpu_memory_utilization` is 0.92 by default, 0.9 before | config/cache.py |
 | 0.20  | the V1 runner's estimate of CUDA graphs is subtracted, though the log says 0.21 | envs.py |
@@ -17,10 +17,14 @@ Read in the sources of vLLM 0.8.5, 0.10.2, 0.11.2, 0.12.0, 0.19.1, 0.20.1, 0.21.
 |       | weights + growth of the peak + memory outside torch: what the V2 runner made before profiling did not count |
 | 0.29  | V2 runner for every model; it estimates CUDA graphs, where it had returned 0 | gpu/cudagraph_utils.py |
 
-The V1 runner's sampler is what its profiling run peaks in: a row of 38.4 bytes for each logit with the sort (logits in
-two precisions, sorted values, int64 indices, keys and values of the segmented sort, mask), 14 without (2 + 4, and
-probabilities and noise of 4 each). 38.4 is measured: 5.56 GiB in 0.11 with 1024 requests of Qwen3-0.6B, whose forward
-pass is small, and again within 1 % in rows of 256 requests. V0 sorts alike.
+Versions between those read (0.13 to 0.18 above all) are taken to be as the read one before them.
+
+The V1 runner's sampler is what its profiling run peaks in. With the sort a logit takes 38.4 bytes: measured, not read
+(the logits in two precisions, sorted values, int64 indices and the sort's own buffers come to about that). It was set
+by the 5.56 GiB that 0.11 logs for 1024 requests of Qwen3-0.6B, a row of these cases whose forward pass is small; the
+others agree within 2 %, and the KV cache that 0.16 logs fits no smaller peak. Without the sort 14 (logits of 2 + 4,
+probabilities and noise of 4 each) is derived from the source; no row checks it yet. That V0 sorts alike is concluded
+from the peaks it logs.
 """
 
 from __future__ import annotations
@@ -72,7 +76,7 @@ def line_of(version: tuple[int, int, int], arch: ModelArch, device: Device) -> L
 
 
 def _runner(version: tuple[int, int, int], arch: ModelArch, device: Device) -> str:
-    if version < (0, 8, 0) or (version < (0, 11, 0) and (device.compute_capability or (8, 0)) < (8, 0)):
+    if version < (0, 8, 0) or (version < (0, 10, 2) and (device.compute_capability or (8, 0)) < (8, 0)):
         return "v0"
     if version >= (0, 29, 0):
         return "v2"
@@ -94,7 +98,8 @@ def default_batch(line: Line, device: Device, visible_gib: float, max_model_len:
     """(max_num_batched_tokens, max_num_seqs) of `vllm serve` when neither is given.
 
     V1: engine/arg_utils.py `get_batch_defaults`, the same from 0.10.2 to 0.32 but for the class of 160 GiB.
-    V0 (0.8.5 config.py): a prompt is one step up to 32K of context, and above it 2048 tokens by chunked prefill.
+    V0 (0.8.5 config.py, for the older ones too): a prompt is one step up to 32K of context, and above it 2048 tokens
+    by chunked prefill.
     """
     if line.runner == "v0":
         return (2048 if max_model_len > 32_768 else max(2048, max_model_len)), 256
