@@ -119,6 +119,51 @@ def test_qwen3_next_as_a_public_log_has_it():
     assert growth(groups, 0, 262_144, TERMS) == (12_288, 6 * 6_684_672)
 
 
+@pytest.mark.parametrize(
+    ("gib", "tokens", "requests"),
+    [(11.05, 623_873, 2.38), (None, 622_408, 2.37), (None, 620_944, 2.37), (None, 619_479, 2.36)],
+)
+def test_qwen36_with_multi_token_prediction_as_public_logs_have_it(gib, tokens, requests):
+    # github.com/noonghunna/club-3090, issues 642, 294, 295 and 91: 2x RTX 3090, TP2, fp8_e5m2, float16, three tokens
+    # guessed ahead, 262,144 tokens per request. Only the first says how much memory it was.
+    launch = CacheTerms(16, "fp8_e5m2", "float16", 2, 3)
+    state = cache_specs.gated_delta_cache(
+        launch,
+        key_heads=16,
+        value_heads=48,
+        key_head_dim=128,
+        value_head_dim=128,
+        conv_kernel=4,
+        state_dtype="float32",
+    )
+    full = cache_specs.full_cache(launch, kv_heads=4, head_dim=256)
+    aligned = align_states(((state, state, state, full) * 16 + (full,),), 16, 16)
+    assert aligned.block_size == 1600
+    groups = group_caches(aligned.stages)
+    each = request_blocks(groups, 262_144, TERMS)
+    assert each == 164 + 3 * 5
+    blocks = round(tokens * each / 262_144)
+    found = capacity(groups, [blocks * groups.bytes_per_block[0]], 262_144, TERMS)
+    assert (found.tokens, round(found.max_concurrency, 2)) == (tokens, requests)
+    if gib:
+        assert round(blocks * groups.bytes_per_block[0] / GIB, 2) == gib
+
+
+def test_deepseek_v4_flash_as_a_public_log_has_it():
+    # 50.51 GiB, --max-num-batched-tokens 8192: 752,889 tokens, 7.66x for 98,304 tokens per request.
+    launch = CacheTerms(256, "fp8_ds_mla")
+    caches = tuple(
+        cache
+        for ratio in [0, 0, *[4, 128] * 20, 4]
+        for cache in cache_specs.compressed_caches(launch, ratio=ratio, head_dim=512, window=128, index_head_dim=128)
+    )
+    groups = group_caches((caches,), block_outermost=True)
+    assert groups.bytes_per_block == (1_002_240,)
+    found = capacity(groups, [54_117 * 1_002_240], 98_304, TERMS)
+    assert round(54_117 * 1_002_240 / GIB, 2) == 50.51
+    assert (found.tokens, round(found.max_concurrency, 2)) == (752_889, 7.66)
+
+
 def test_models_without_states_are_left_alone_by_alignment():
     stages = (QWEN_72B,)
     assert align_states(stages, 16, 16) == (stages, 16)
