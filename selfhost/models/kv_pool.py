@@ -181,6 +181,16 @@ def longest_that_fits(
     return longest_request(groups, blocks, at_most, terms)
 
 
+def most_requests_with_graphs(groups: CacheGroups, blocks: int) -> int | None:
+    """The largest `max_num_seqs` with which the engine captures full CUDA graphs of a model with states; else None.
+
+    With more it does not start, unless graphs are off or piecewise: 'max_num_seqs (...) exceeds available Mamba cache
+    blocks (...)' (config/compilation.py).
+    Check: Qwen3.6-27B on one GPU with 20 GiB for its cache, 51_380_224 bytes a block -> 417.
+    """
+    return blocks if any(group.cache.kind is CacheKind.STATE for group in groups.groups) else None
+
+
 class Growth(NamedTuple):
     """How the cache of one request grows on a stage."""
 

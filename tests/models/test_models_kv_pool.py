@@ -19,6 +19,7 @@ from selfhost.models.kv_pool import (
     longest_request,
     longest_that_fits,
     max_in_flight_tokens,
+    most_requests_with_graphs,
     request_blocks,
 )
 from selfhost.units import GIB
@@ -211,6 +212,25 @@ def test_a_stage_without_caches_is_refused():
         group_caches((QWEN_72B, ()))
     with pytest.raises(NoError, match="no layer that keeps anything"):
         group_caches(())
+
+
+def test_models_with_states_limit_the_requests_of_cuda_graphs():
+    launch = CacheTerms(16)
+    state = cache_specs.gated_delta_cache(
+        launch,
+        key_heads=16,
+        value_heads=48,
+        key_head_dim=128,
+        value_head_dim=128,
+        conv_kernel=4,
+        state_dtype="float32",
+    )
+    full = cache_specs.full_cache(launch, kv_heads=4, head_dim=256)
+    groups = group_caches(align_states(((state, state, state, full) * 16,), 16, 16).stages)
+    assert groups.bytes_per_block == (51_380_224,)
+    blocks = capacity(groups, [20 * GIB], 4096, TERMS).blocks
+    assert most_requests_with_graphs(groups, blocks) == 417
+    assert most_requests_with_graphs(group_caches((QWEN_72B,)), 417) is None
 
 
 def test_windows_do_not_go_with_decode_context_parallelism():
