@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfhost.errors import NoError
+from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
-from selfhost.models.kv_backends import Attention, AttentionNeeds, attention_backend
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import stage_layers
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Platform
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import Mixer
 
@@ -65,32 +63,23 @@ def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> int:
     raise TypeError(mixer)
 
 
-def attention_needs(arch: ModelArch) -> AttentionNeeds:
-    """What a model asks of an attention backend."""
-    latent = arch.latent
-    if latent is None:
-        head_dim = next((mixer.head_dim for mixer in arch.mixers if isinstance(mixer, GroupedAttention)), 0)
-        return AttentionNeeds(Attention.GROUPED, dtype=arch.torch_dtype, head_dim=head_dim)
-    return AttentionNeeds(
-        Attention.SPARSE_LATENT if latent.indexer else Attention.LATENT,
-        dtype=arch.torch_dtype,
-        qk_nope_head_dim=latent.qk_nope_head_dim,
-        fp8_on_blackwell=arch.architecture == "GlmMoeDsaForCausalLM",
-    )
-
-
 def default_block_size(
     arch: ModelArch, platform: Platform | None, compute_capability: tuple[int, int] | None = None
 ) -> int:
-    """Tokens in a block when neither `--block-size` nor `--kv-cache-dtype` is given: see `kv_backends`.
+    """Tokens in a block when `--block-size` is not given: 16 unless the attention backend needs more.
 
-    Where sparse attention does not run, the blocks of latent attention; nobody starts it there.
+    CPU attention takes 128, CPU MLA 16; sparse attention and its indexer 64; MLA on compute capability 10 takes
+    FlashInfer's 32. Sources: vLLM 0.32 platforms/cpu.py, v1/attention/backends/.
     """
-    needs = attention_needs(arch)
-    try:
-        return attention_backend(needs, platform, compute_capability).block_size
-    except NoError:
-        return attention_backend(needs._replace(attention=Attention.LATENT), platform, compute_capability).block_size
+    if platform is Platform.CPU:
+        return 16 if arch.is_mla else 128
+    if platform is Platform.ASCEND:
+        return 128
+    if arch.indexer:
+        return 64
+    if arch.is_mla and compute_capability is not None and compute_capability[0] == 10:  # noqa: PLR2004
+        return 32
+    return 16
 
 
 def tokens(blocks: int, block_size: int, max_model_len: int) -> int:

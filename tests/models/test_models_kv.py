@@ -53,11 +53,3 @@ def test_block_sizes_of_the_backends():
     assert default_block_size(latent, Platform.CPU) == 16
     assert default_block_size(dense, Platform.CUDA, (9, 0)) == 16
     assert default_block_size(latent, Platform.CUDA, (10, 0)) == 32
-
-
-def test_block_sizes_where_sparse_attention_does_not_run_are_those_of_latent_attention():
-    sparse = arch("deepseek-ai/DeepSeek-V3.2-Exp")
-    assert default_block_size(sparse, Platform.CPU) == 16
-    assert default_block_size(sparse, Platform.CUDA, (8, 0)) == 16
-    assert default_block_size(sparse, Platform.CUDA, (10, 0)) == 64
-    assert default_block_size(sparse, Platform.ASCEND) == 128
