@@ -135,20 +135,21 @@ def gated_delta_cache(  # noqa: PLR0913  (dimensions of the layer, one by one)
     key_head_dim: int,
     value_head_dim: int,
     conv_kernel: int,
-    state_dtype: str = "",
+    state_itemsize: int | None = None,
 ) -> LayerCache:
     """State of a gated DeltaNet: the inputs its convolution still needs, and one matrix for each value head.
 
-    `state_dtype` is the config's own (`mamba_ssm_dtype`: float32 in Qwen3.5); empty: the model's dtype (Qwen3-Next).
+    `state_itemsize` is that of the config's own `mamba_ssm_dtype` (float32 in Qwen3.5); None: as the model's dtype
+    (Qwen3-Next).
     Source: mamba_utils.py gated_delta_net_state_shape, _mamba_state_dtype.
     Check: Qwen3-Next-80B, TP2, bfloat16 -> 548_864 bytes (4096 * 3 * 2 + 16 * 128 * 128 * 2).
     """
     tp = terms.tensor_parallel_size
     width = (2 * key_heads * key_head_dim + value_heads * value_head_dim) // tp
     kept = conv_kernel - 1 + terms.num_speculative_tokens
-    dtype = terms.state_dtype or state_dtype or terms.dtype
-    state = value_heads // tp * value_head_dim * key_head_dim * ITEMSIZE[dtype]
-    return state_cache(terms, state_bytes=width * kept * ITEMSIZE[terms.dtype] + state, variant=f"gdn {dtype}")
+    itemsize = ITEMSIZE[terms.state_dtype] if terms.state_dtype else state_itemsize or ITEMSIZE[terms.dtype]
+    state = value_heads // tp * value_head_dim * key_head_dim * itemsize
+    return state_cache(terms, state_bytes=width * kept * ITEMSIZE[terms.dtype] + state, variant=f"gdn {itemsize}")
 
 
 def delta_attention_cache(

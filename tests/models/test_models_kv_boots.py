@@ -69,7 +69,7 @@ def layer(config: dict, number: int, terms: CacheTerms) -> LayerCache:
             key_head_dim=config["linear_key_head_dim"],
             value_head_dim=config["linear_value_head_dim"],
             conv_kernel=config["linear_conv_kernel_dim"],
-            state_dtype=config.get("mamba_ssm_dtype", ""),
+            state_itemsize=cache_specs.ITEMSIZE.get(config.get("mamba_ssm_dtype")),
         )
     windows = config.get("layer_types") or []
     all_windows = config.get("use_sliding_window") and not config["max_window_layers"]

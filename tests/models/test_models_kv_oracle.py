@@ -44,6 +44,9 @@ def caches_of(layer: dict, terms: CacheTerms) -> tuple[LayerCache, ...]:
         case "indexed":
             indexer = cache_specs.indexer_cache(terms, index_head_dim=numbers["index_head_dim"])
             return indexer, cache_specs.latent_cache(terms, width=numbers["width"])
+        case "gdn":
+            itemsize = ITEMSIZE.get(numbers.pop("state_dtype"))
+            return (cache_specs.gated_delta_cache(terms, **numbers, state_itemsize=itemsize),)
         case "compressed":
             return cache_specs.compressed_caches(terms, **numbers)
     constructors = {
@@ -51,7 +54,6 @@ def caches_of(layer: dict, terms: CacheTerms) -> tuple[LayerCache, ...]:
         "sliding": cache_specs.sliding_cache,
         "chunked": cache_specs.chunked_cache,
         "latent": cache_specs.latent_cache,
-        "gdn": cache_specs.gated_delta_cache,
         "kda": cache_specs.delta_attention_cache,
     }
     return (constructors[layer["kind"]](terms, **numbers),)

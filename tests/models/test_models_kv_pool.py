@@ -73,7 +73,7 @@ def test_states_follow_the_configs_dtype_and_the_launchs():
     sizes = {"key_heads": 16, "value_heads": 32, "key_head_dim": 128, "value_head_dim": 128, "conv_kernel": 4}
     own = cache_specs.gated_delta_cache(CacheTerms(16, tensor_parallel_size=2), **sizes)
     assert own.page_bytes == 4096 * 3 * 2 + 16 * 128 * 128 * 2 == 548_864
-    float32 = cache_specs.gated_delta_cache(CacheTerms(16, tensor_parallel_size=2), **sizes, state_dtype="float32")
+    float32 = cache_specs.gated_delta_cache(CacheTerms(16, tensor_parallel_size=2), **sizes, state_itemsize=4)
     forced = cache_specs.gated_delta_cache(CacheTerms(16, tensor_parallel_size=2, state_dtype="float32"), **sizes)
     assert float32.page_bytes == forced.page_bytes == 4096 * 3 * 2 + 16 * 128 * 128 * 4
     guessed = cache_specs.gated_delta_cache(CacheTerms(16, num_speculative_tokens=2), **sizes)
@@ -135,7 +135,7 @@ def test_qwen36_with_multi_token_prediction_as_public_logs_have_it(gib, tokens, 
         key_head_dim=128,
         value_head_dim=128,
         conv_kernel=4,
-        state_dtype="float32",
+        state_itemsize=4,
     )
     full = cache_specs.full_cache(launch, kv_heads=4, head_dim=256)
     aligned = align_states(((state, state, state, full) * 16 + (full,),), 16, 16)
@@ -223,7 +223,7 @@ def test_models_with_states_limit_the_requests_of_cuda_graphs():
         key_head_dim=128,
         value_head_dim=128,
         conv_kernel=4,
-        state_dtype="float32",
+        state_itemsize=4,
     )
     full = cache_specs.full_cache(launch, kv_heads=4, head_dim=256)
     groups = group_caches(align_states(((state, state, state, full) * 16,), 16, 16).stages)
