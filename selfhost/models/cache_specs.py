@@ -28,7 +28,6 @@ _INDEXED_RATIO = 4
 _COMPRESSED_KERNEL_BLOCK = 256
 _RECENT_BLOCK = 64
 _WAITING_BLOCK = {4: 4, 128: 8}
-KNOWN_DTYPES = ("auto", *ITEMSIZE, *_NVFP4, *_PER_TOKEN_HEAD, *_PACKED_LATENT)
 
 
 def full_cache(terms: CacheTerms, *, kv_heads: int, head_dim: int, head_dim_v: int | None = None) -> LayerCache:
