@@ -11,19 +11,7 @@ from selfhost.models.tensors import rank_weights
 from selfhost.units import GIB, MIB
 from tests.models.public_models import QWEN_72B, arch
 
-LLAMA_FP8_DYNAMIC = "meta-llama/Llama-3.3-70B-Instruct-FP8-dynamic"
-FP8_CHANNEL = {
-    "quant_method": "compressed-tensors",
-    "format": "float-quantized",
-    "ignore": ["lm_head"],
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear"],
-            "weights": {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True, "dynamic": False},
-            "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True},
-        }
-    },
-}
+LLAMA_FP8_DYNAMIC = "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic"
 
 
 @pytest.mark.parametrize(
@@ -70,8 +58,7 @@ def test_rests_are_used_by_what_comes_after():
     ],
 )
 def test_sums_are_what_engines_logged_to_the_last_digit(name, tp, logged):
-    fp8 = {"quantization_config": FP8_CHANNEL} if name == LLAMA_FP8_DYNAMIC else {}
-    weights = rank_weights(arch(name.removesuffix("-FP8-dynamic"), **fp8), tp=tp)
+    weights = rank_weights(arch(name), tp=tp)
     assert f"{(weights.bytes + weights.rounding_bytes) / GIB:.{len(logged.partition('.')[2])}f}" == logged
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from selfhost.errors import NoError, UsageError
+from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
+from selfhost.models.cache import CacheKind, CacheTerms
+from selfhost.models.kv_plan import CacheLaunch, layer_caches, plan_caches
+from selfhost.models.kv_pool import RequestTerms, request_blocks
 from selfhost.models.tensors import rank_weights
 from tests.models.public_models import QWEN_72B, arch
 
@@ -52,3 +56,12 @@ def test_too_few_types_of_layers_name_the_key():
 
 def test_windows_do_not_change_weights():
     assert rank_weights(arch(LLAMA, sliding_window=4096), tp=2).bytes == rank_weights(arch(LLAMA), tp=2).bytes
+
+
+def test_a_window_bounds_what_a_request_keeps():
+    launch = CacheLaunch(Platform.CUDA, (9, 0))
+    (cache,) = layer_caches(arch(LLAMA, sliding_window=4096).kinds[0].mixer, CacheTerms(block_size=16))
+    assert (cache.kind, cache.window_tokens) == (CacheKind.SLIDING, 4096)
+    whole, windowed = (plan_caches(arch(LLAMA, sliding_window=size), launch).groups for size in (None, 4096))
+    terms = RequestTerms(max_in_flight_tokens=8192)
+    assert (request_blocks(whole, 100_000, terms), request_blocks(windowed, 100_000, terms)) == (6250, 769)
