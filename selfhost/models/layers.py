@@ -55,6 +55,8 @@ class LayerKind:
     """Norms of the hidden size."""
     plain: frozenset[str] = frozenset()
     """Names of the linear parts that the checkpoint leaves in the model's dtype."""
+    formats: tuple[tuple[str, Quantization], ...] = ()
+    """Linear parts in another format than most, by name."""
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything a layer of this kind holds, uncut."""
@@ -63,8 +65,11 @@ class LayerKind:
 
     def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
         """What a part is stored in; None: the model's dtype, or its own."""
-        plain = isinstance(part, Vector) or not part.quantizable or part.name in self.plain
-        return None if plain else quantization
+        if quantization is None or isinstance(part, Vector) or not part.quantizable or part.name in self.plain:
+            return None
+        if quantization.experts_only and not part.is_expert:
+            return None
+        return dict(self.formats).get(part.name, quantization)
 
 
 def kinds_of(
@@ -84,8 +89,9 @@ def kinds_of(
     for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True)):
         key = mixer, feed, number if numbered else 0
         if key not in known:
-            plain = plain_of(modules[mixer, feed], f"{family.prefix}layers.{number}.", quantization)
-            known[key] = LayerKind(mixer=mixer, feed=feed, norms=family.norms_per_layer, plain=plain)
+            names, prefix = modules[mixer, feed], f"{family.prefix}layers.{number}."
+            plain, formats = plain_of(names, prefix, quantization), formats_of(names, prefix, quantization)
+            known[key] = LayerKind(mixer=mixer, feed=feed, norms=family.norms_per_layer, plain=plain, formats=formats)
         by_layer.append(known[key])
     kinds = tuple(dict.fromkeys(by_layer))
     place = {kind: index for index, kind in enumerate(kinds)}
@@ -125,4 +131,23 @@ def plain_of(modules: list[Modules], prefix: str, quantization: Quantization | N
         left |= {"mlp.gate", "mlp.gate.wg"}
     if quantization.files_decide:
         left.add("linear_attn.in_proj_ba")
+    left |= {part for part, found in _by_groups(modules, prefix, quantization) if found is None}
     return frozenset(left)
+
+
+def formats_of(
+    modules: list[Modules], prefix: str, quantization: Quantization | None
+) -> tuple[tuple[str, Quantization], ...]:
+    """Linear parts of a layer that are in another format than most; `plain_of` has those that are in none."""
+    found = _by_groups(modules, prefix, quantization)
+    return tuple((part, form) for part, form in found if form is not None and form is not quantization)
+
+
+def _by_groups(
+    modules: list[Modules], prefix: str, quantization: Quantization | None
+) -> list[tuple[str, Quantization | None]]:
+    """The format of each part where a checkpoint has groups of modules."""
+    if quantization is None or not quantization.groups:
+        return []
+    names = [(part, prefix + module, tuple(prefix + shard for shard in shards)) for part, module, shards in modules]
+    return [(part, quantization.of(module, shards)) for part, module, shards in names]

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from selfhost.messages import Message
 from selfhost.models.linear_attention import GatedDeltaNet
 from selfhost.models.parts import Cut, Linear
-from selfhost.models.tensors import Ranks, padded_vocab, pieces_of, refined_block, stage_layers
+from selfhost.models.tensors import Ranks, cut_linear, padded_vocab, pieces_of, refined_block, stage_layers
 from selfhost.models.vision import TowerMode, VisionTower
+from selfhost.quant.expert_kernels import ONLINE, finer_group, refusal
+from selfhost.quant.formats import SCALE_GROUPS
+from selfhost.quant.kernels import ADA, Matrix
 from selfhost.quant.schemes import Format
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from selfhost.models.arch import ModelArch
     from selfhost.models.parts import Part
+    from selfhost.quant.kernels import Capability
     from selfhost.quant.schemes import Quantization
 
 
@@ -32,19 +36,22 @@ def layout_problems(  # noqa: PLR0913  (the four parallel sizes of the engine an
     dp: int = 1,
     ep: bool = False,
     tower: TowerMode = TowerMode.WEIGHTS,
+    gpu: Capability | None = None,
 ) -> list[Message]:
     """Why the engine would refuse a layout; empty when it is legal.
 
-    tower: how the vision tower is spread, if the model has one.
+    tower: how the vision tower is spread, if the model has one. gpu: whose kernels take the weights.
     Check: 64 heads at TP 3 -> "64 attention heads cannot be divided by tensor parallel size 3".
     """
-    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep)
+    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, gpu=gpu)
     found = [*_heads(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
     for part, quantization in _parts(arch, ranks, tower):
         if isinstance(part, Linear):
             found += [problem for problem in _width(arch, part, ranks, quantization) if problem not in found]
+    if arch.quantization is not None and arch.quantization.method == "bitsandbytes" and tp > 1:
+        found.append(Message("arch.layout_bitsandbytes", {"tp": tp}))
     if isinstance(arch.tower, VisionTower) and tower is TowerMode.WEIGHTS and arch.tower.num_heads % tp:
         found.append(Message("arch.layout_vision_heads", {"heads": arch.tower.num_heads, "tp": tp}))
     return found
@@ -101,9 +108,17 @@ def _width(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantizati
         return [] if part.cut is Cut.QKV else [problem]
     if quantization is None:
         return []
-    if quantization.format is Format.FP8_BLOCK and quantization.block is not None:
+    padded = part.is_expert and quantization.method == ONLINE
+    if quantization.format is Format.FP8_BLOCK and quantization.block is not None and not padded:
         return _blocks(arch, part, ranks, quantization)
-    group = quantization.group_size
+    group = SCALE_GROUPS.get(quantization.format, quantization.group_size)
+    if part.is_expert and ranks.gpu and part.cut is Cut.ROW:
+        refused = refusal(quantization, width // divisor, arch.hidden_size, ranks.gpu)
+        if refused:
+            return [Message(refused, {"width": width // divisor, "hidden": arch.hidden_size})]
+    if part.is_expert and quantization.format is Format.INT_GROUP:
+        rows, columns = cut_linear(part, ranks)
+        group = finer_group(quantization, Matrix(rows, columns, len(part.outputs)))
     if group and part.cut is Cut.ROW and width // divisor % group:
         return [Message("arch.layout_group", {"part": part.name, "width": width // divisor, "group": group})]
     return []
@@ -124,5 +139,7 @@ def _blocks(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantizat
         widths, size = (widths if divisor > 1 else widths[:-1]), block[0]
     if part.is_expert and widths:
         size = (refined_block(quantization, arch.hidden_size, widths[0]) or block)[0]
+        if size != block[0] and ranks.gpu is not None and ranks.gpu < ADA:
+            return [Message("arch.layout_refined", {"part": part.name, "width": widths[0]})]
     found = [width for width in widths if width % size][:1]
     return [Message("arch.layout_block", {"part": part.name, "width": width, "block": size}) for width in found]

@@ -4,8 +4,7 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: speculative decoding (MTP layers stay on disk), LoRA, and what single kernels change:
-padding of narrow layers and wider scales of FP8 under Marlin, the zero points of symmetric GPTQ that Machete keeps.
+Not covered here: draft models, LoRA. What kernels change after loading: `quant.kernels` and `quant.expert_kernels`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from selfhost.models.allocator import rounding_bytes
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.parts import Cut, Linear, TokenShards, Vector
 from selfhost.models.vision import TowerMode
+from selfhost.quant.expert_kernels import ONLINE, common_tensors, expert
+from selfhost.quant.kernels import Matrix, linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import Mixer
     from selfhost.models.parts import Part
+    from selfhost.quant.kernels import Capability
     from selfhost.quant.schemes import Quantization
 
 __all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
@@ -76,6 +78,8 @@ class Ranks:
     dp: int = 1
     ep: bool = False
     pp_rank: int = 0
+    gpu: Capability | None = None
+    """Whose kernels prepare the weights; None: nobody's."""
 
     @property
     def expert_ranks(self) -> int:
@@ -109,13 +113,15 @@ def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a
     ep: bool = False,
     pp_rank: int = 0,
     tower: TowerMode = TowerMode.WEIGHTS,
+    gpu: Capability | None = None,
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
-    tower: how the vision tower is spread, if the model has one.
+    tower: how the vision tower is spread, if the model has one. gpu: whose kernels pad and rearrange the matrices (see
+    `quant.kernels`); None: as the checkpoint has them.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
-    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
+    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=gpu)
     groups = [*_groups(arch, ranks), *_tower(arch, ranks, tower)]
     return RankWeights(groups=tuple(group for group in groups if group.count and group.bytes_each))
 
@@ -159,9 +165,18 @@ def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     if ranks.is_first or "embed_tokens" in everywhere or (tied and ranks.is_last):
         yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
     if (ranks.is_last or "lm_head" in everywhere) and not tied:
-        yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
+        if form := head_format(arch):
+            head = Linear(name="lm_head", outputs=(rows * ranks.tp,), inputs=arch.hidden_size, cut=Cut.COLUMN)
+            yield from _cut(arch, head, ranks, 1, form)
+        else:
+            yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
     if ranks.is_last or "norm" in everywhere:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
+
+
+def head_format(arch: ModelArch) -> Quantization | None:
+    """What the head is stored in; hardly any checkpoint quantizes it."""
+    return None if arch.quantization is None else arch.quantization.of_head(arch.family.prefix.removesuffix("model."))
 
 
 def _rotary(arch: ModelArch, mixers: Iterable[Mixer]) -> Iterator[TensorGroup]:
@@ -197,9 +212,13 @@ def _cut(
     rows, columns = cut_linear(part, ranks)
     copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
     shape = (copies, rows, columns) if part.is_expert else (rows, columns)
-    for tensor, size in _linear_tensors(arch, part, rows, columns, quantization).items():
+    sizes = _linear_tensors(arch, part, ranks.gpu, (rows, columns), quantization)
+    for tensor, size in sizes.items():
         yield TensorGroup(name=f"{part.name}.{tensor}", count=count, shape=shape, bytes_each=copies * size)
-    if part.bias:
+    if part.is_expert and ranks.gpu and len(part.outputs) > 1:
+        for name, size, number in common_tensors(quantization, copies, ranks.gpu):
+            yield TensorGroup(name=f"mlp.experts.{name}", count=number * count, shape=(size,), bytes_each=size)
+    if part.bias and "bias" not in sizes:
         # A row-parallel bias is whole on every rank; so are its rows.
         yield TensorGroup(name=f"{part.name}.bias", count=count, shape=(rows,), bytes_each=rows * arch.dtype_bytes)
     if part.kept_plain_too and quantization is not None:
@@ -235,25 +254,32 @@ def pieces_of(part: Linear, ranks: Ranks) -> int:
 
 
 def _linear_tensors(
-    arch: ModelArch, part: Linear, rows: int, columns: int, quantization: Quantization | None
+    arch: ModelArch, part: Linear, gpu: Capability | None, size: tuple[int, int], quantization: Quantization | None
 ) -> dict[str, int]:
+    """Of a linear layer on a rank, or of one of its experts; `size`: rows and columns there."""
+    rows, columns = size
+    if quantization is not None and part.is_expert:
+        width = columns if part.cut is Cut.ROW else rows // len(part.outputs)
+        quantization = replace(quantization, block=refined_block(quantization, arch.hidden_size, width))
+    matrix = Matrix(rows, columns, len(part.outputs), part.bias)
+    if part.is_expert and gpu:
+        return expert(quantization, matrix, gpu, _itemsize(arch, part))
     if quantization is None:
         return {"weight": rows * columns * _itemsize(arch, part)}
-    block = None
-    if part.is_expert:
-        width = columns if part.cut is Cut.ROW else rows // len(part.outputs)
-        block = refined_block(quantization, arch.hidden_size, width)
-    return quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+    if gpu:
+        return linear(quantization, matrix, gpu)
+    return quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert)
 
 
 def refined_block(quantization: Quantization, hidden_size: int, width: int) -> tuple[int, int] | None:
     """Block of the scales of experts of `width` per rank when the checkpoint's block does not divide it.
 
-    The checkpoint's own when there is none that is fine enough: at least 32 (layers/fused_moe/oracle/fp8.py).
+    What is quantized while loading is padded instead. The checkpoint's own when there is none that is fine enough: at
+    least 32 (layers/fused_moe/oracle/fp8.py).
     Check: blocks of 128, width 192 -> (64, 64).
     """
     block = quantization.block
-    if block is None or not any(width % size for size in block):
+    if block is None or quantization.method == ONLINE or not any(width % size for size in block):
         return block
     finer = math.gcd(*block, width, hidden_size)
     return (finer, finer) if finer >= _FINEST_BLOCK else block

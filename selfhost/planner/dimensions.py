@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.attention import GroupedAttention
@@ -12,7 +11,7 @@ from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import Linear
 from selfhost.models.tensors import rank_weights
 from selfhost.planner.settings import kv_dtype_bytes
-from selfhost.quant.schemes import expanded, is_weight_only
+from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -107,16 +106,15 @@ def experts(arch: ModelArch) -> tuple[int, int] | None:
 
 def loaded_weights(setup: Setup, pp_rank: int) -> RankWeights:
     """The tensors of a rank of a stage as they lie in the memory of the device."""
-    arch, layout = setup.arch, setup.layout
-    if arch.quantization is not None and is_weight_only(arch.quantization, setup.hardware.device):
-        arch = replace(arch, quantization=expanded(arch.quantization))
+    layout = setup.layout
     return rank_weights(
-        arch,
+        setup.arch,
         tp=layout.tensor_parallel_size,
         pp=layout.pipeline_parallel_size,
         dp=layout.data_parallel_size,
         ep=layout.enable_expert_parallel,
         pp_rank=pp_rank,
+        gpu=gpu_of(setup.hardware.device),
     )
 
 

@@ -9,6 +9,7 @@ from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
 from selfhost.planner.plan import Goal, Layout
+from selfhost.quant.schemes import gpu_of
 
 FIRST_NODE = "NODE0"
 """Stands for the address of the first node in the command of a plan for several."""
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from selfhost.models.arch import ModelArch
     from selfhost.planner.plan import PlanRequest
+    from selfhost.quant.schemes import Capability
 
 
 def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
@@ -165,7 +167,7 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
         ]
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
-    found = [*_engine_problems(arch, layout)]
+    found = [*_engine_problems(arch, layout, gpu_of(hardware.device))]
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
@@ -176,7 +178,7 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
 
 
 @lru_cache(maxsize=512)
-def _engine_problems(arch: ModelArch, layout: Layout) -> tuple[Message, ...]:
+def _engine_problems(arch: ModelArch, layout: Layout, gpu: Capability | None) -> tuple[Message, ...]:
     """Remembered: a search over layouts and devices asks for the same ones again and again."""
     return tuple(
         layout_problems(
@@ -185,6 +187,7 @@ def _engine_problems(arch: ModelArch, layout: Layout) -> tuple[Message, ...]:
             pp=layout.pipeline_parallel_size,
             dp=layout.data_parallel_size,
             ep=layout.enable_expert_parallel,
+            gpu=gpu,
         )
     )
 

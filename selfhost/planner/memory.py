@@ -17,7 +17,6 @@ Not covered: LoRA, multimodal encoders, speculative drafts.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +26,7 @@ from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
-from selfhost.quant.schemes import expanded, is_weight_only
+from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from selfhost.models.kv import KVRank
     from selfhost.planner.plan import Layout, Settings
     from selfhost.planner.terms import Setup
+    from selfhost.quant.schemes import Capability
 
 
 class RankSize(NamedTuple):
@@ -89,32 +89,37 @@ class _Rest(NamedTuple):
 def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
     """Weights and KV layout of every stage of a layout."""
     device = hardware.device
-    if is_weight_only(arch.quantization, device):
-        arch = _weight_only(arch)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
     # A CPU has no caching allocator that rounds.
-    rounds = device.platform is not Platform.CPU
-    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, rounds)
+    memory = _Memory(gpu_of(device), rounds=device.platform is not Platform.CPU)
+    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, memory)
 
 
-@lru_cache(maxsize=64)
-def _weight_only(arch: ModelArch) -> ModelArch:
-    """With its FP8 weights as they lie in the memory of a device without FP8 arithmetic."""
-    assert arch.quantization is not None
-    return replace(arch, quantization=expanded(arch.quantization))
+class _Memory(NamedTuple):
+    """How a device holds weights."""
+
+    gpu: Capability | None
+    """Whose kernels prepare them."""
+    rounds: bool
 
 
 @lru_cache(maxsize=512)
-def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, rounds: bool) -> Sizes:  # noqa: FBT001
+def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, memory: _Memory) -> Sizes:
     """Remembered: most devices of the catalogue ask for the same."""
     tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
     ranks = []
     for pp_rank in range(pp):
         weights = rank_weights(
-            arch, tp=tp, pp=pp, dp=layout.data_parallel_size, ep=layout.enable_expert_parallel, pp_rank=pp_rank
+            arch,
+            tp=tp,
+            pp=pp,
+            dp=layout.data_parallel_size,
+            ep=layout.enable_expert_parallel,
+            pp_rank=pp_rank,
+            gpu=memory.gpu,
         )
         kv = kv_cache(arch, tp=tp, pp=pp, pp_rank=pp_rank, kv_dtype_bytes=itemsize, block_size=block_size)
-        rounding = weights.rounding_bytes if rounds else 0
+        rounding = weights.rounding_bytes if memory.rounds else 0
         ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
     return Sizes(ranks=tuple(ranks), block_size=block_size)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.quant.ignored import LeftOut, left_out
 
@@ -24,9 +25,54 @@ class Format(StrEnum):
     FP8_CHANNEL = "fp8-channel"
     FP8_TENSOR = "fp8-tensor"
     INT8_CHANNEL = "w8a8-int8"
+    INT8_TENSOR = "w8a8-int8-tensor"
+    INT8_BNB = "bnb-int8"
     INT_GROUP = "int-group"
-    """4 or 8 bit integers with a scale per group: AWQ, GPTQ, compressed-tensors W4A16."""
+    """4 or 8 bit integers with a scale per group: AWQ, GPTQ, compressed-tensors W4A16 and W4A8."""
+    W4A8_FP8 = "w4a8-fp8"
+    """4 bit integers for FP8 activations."""
     NF4 = "nf4"
+    MXFP4 = "mxfp4"
+    MXFP8 = "mxfp8"
+    NVFP4 = "nvfp4"
+
+
+PER_ROW = (Format.FP8_CHANNEL, Format.INT8_CHANNEL, Format.INT8_BNB)
+"""With a float32 scale for each output."""
+PER_TENSOR = (Format.FP8_TENSOR, Format.INT8_TENSOR)
+"""With one for each matrix."""
+SCALE_GROUPS = {Format.NVFP4: 16, Format.MXFP4: 32, Format.MXFP8: 32}
+"""Inputs that share a scale of one byte."""
+
+
+class Activations(StrEnum):
+    """What activations are turned into before they are multiplied."""
+
+    PLAIN = "plain"
+    """Nothing: weights alone are quantized."""
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+    """By a scale that the checkpoint brings."""
+    ASYMMETRIC = "asymmetric"
+    """With a zero point."""
+
+
+class Group(NamedTuple):
+    """Modules of one format, where a checkpoint mixes several."""
+
+    targets: tuple[str, ...]
+    """Names of modules, and patterns that begin with `re:`."""
+    format: Quantization | None
+    """None: the model's dtype."""
+
+    def takes(self, name: str) -> bool:
+        """Whether a module, by its name, is one of them."""
+        return name in self.targets or any(pattern.match(name) for pattern in _patterns(self.targets))
+
+
+@lru_cache(maxsize=64)
+def _patterns(targets: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(target.removeprefix("re:")) for target in targets if target.startswith("re:"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +80,7 @@ class Quantization:
     """The quantization of a checkpoint, from its `quantization_config`."""
 
     method: str
-    """As the checkpoint spells it: `fp8`, `awq`, `gptq`, `compressed-tensors`, `bitsandbytes`."""
+    """As the checkpoint spells it: `fp8`, `awq`, `gptq`, `compressed-tensors`, `modelopt`, `bitsandbytes`."""
     format: Format
     bits: int
     group_size: int | None = None
@@ -42,10 +88,19 @@ class Quantization:
     block: tuple[int, int] | None = None
     """Rows and columns that share one scale (FP8 block)."""
     zero_points: bool = False
+    activations: Activations = Activations.DYNAMIC
     ignored: tuple[str, ...] = ()
     """Modules that stay in the model's dtype, and patterns of them, which begin with `re:`."""
-    expanded_scales: bool = False
-    """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `expanded`."""
+    head: bool = False
+    """Whether the head is quantized too."""
+    act_order: bool = False
+    """Whether groups are formed of inputs in another order (GPTQ `desc_act`, `actorder` of compressed-tensors)."""
+    groups: tuple[Group, ...] = ()
+    """Modules in other formats, in the order in which they are looked up; this format is that of the rest."""
+    experts_only: bool = False
+    """Whether nothing but the routed experts is quantized."""
+    only_groups: bool = False
+    """Whether what is in no group is not quantized."""
 
     @property
     def is_fp8(self) -> bool:
@@ -70,33 +125,48 @@ class Quantization:
 
     @property
     def names_layers(self) -> bool:
-        """Whether modules are left out by the number of their layer, so that layers differ."""
-        return any(_NUMBER.search(pattern) for pattern in self.ignored)
+        """Whether modules are named by the number of their layer, so that layers differ."""
+        named = (*self.ignored, *(target for group in self.groups for target in group.targets))
+        return any(_NUMBER.search(pattern) for pattern in named)
 
-    def linear_tensors(
-        self, rows: int, columns: int, *, parts: int = 1, expert: bool = False, block: tuple[int, int] | None = None
-    ) -> dict[str, int]:
+    def of(self, module: str, shards: tuple[str, ...] = ()) -> Quantization | None:
+        """The format of a module of the engine that is not left out; None: the model's dtype.
+
+        shards: names of the matrices that are merged into it. A group takes a module by its name, or by those of all
+        its shards (compressed_tensors/utils.py `find_matched_target`, utils/gptq_utils.py `get_dynamic_override`).
+        """
+        for group in self.groups:
+            if group.takes(module) or (shards and all(group.takes(shard) for shard in shards)):
+                return group.format
+        return None if self.only_groups else self
+
+    def of_head(self, prefix: str = "") -> Quantization | None:
+        """The format of the head, whose module is called `lm_head` after `prefix`; None: the model's dtype."""
+        name = f"{prefix}lm_head"
+        if self.left_out(name):
+            return None
+        named = [group.format for group in self.groups if group.takes(name)]
+        return named[0] if named else self if self.head else None
+
+    def linear_tensors(self, rows: int, columns: int, *, parts: int = 1, expert: bool = False) -> dict[str, int]:
         """Bytes of the tensors of one linear layer on a rank: `rows` outputs, `columns` inputs; by kind of tensor.
 
         parts: matrices that were merged into one (gate and up: 2); each has a scale of its own with FP8 per tensor.
-        block: of the scales, when the engine refined it. Symmetric GPTQ loses its zero points after loading, but
+        Symmetric GPTQ loses its zero points after loading, but
         experts keep them (layers/quantization/auto_gptq.py, kernels/linear/mixed_precision/marlin.py).
         Check: DeepSeek-V3 o_proj at TP8, FP8 block, 7168 x 2048 -> 14_680_064 and 4 * 56 * 16 = 3_584 of scales.
         """
-        weights = rows * columns * self.bits // 8
-        if self.format is Format.FP8_BLOCK:
-            height, width = block or self.block or (128, 128)
-            scales = 4 * math.ceil(rows / height) * math.ceil(columns / width)
-            if self.expanded_scales:
-                scales = 2 * rows * math.ceil(columns / width)
-            return {"weight": weights, "weight_scale": scales}
-        if self.is_fp8 and self.expanded_scales:
-            return {"weight": weights, "weight_scale": 2 * rows}
-        if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
+        weights, format_ = rows * columns * self.bits // 8, self.format
+        if format_ is Format.FP8_BLOCK:
+            height, width = self.block or (128, 128)
+            return {"weight": weights, "weight_scale": 4 * math.ceil(rows / height) * math.ceil(columns / width)}
+        if format_ in PER_ROW:
             return {"weight": weights, "weight_scale": 4 * rows}
-        if self.format is Format.FP8_TENSOR:
+        if format_ in PER_TENSOR:
             return {"weight": weights, "weight_scale": 4 * parts}
-        if self.format is Format.NF4:
+        if format_ in SCALE_GROUPS:
+            return {"weight": weights, "weight_scale": rows * math.ceil(columns / SCALE_GROUPS[format_])}
+        if format_ is Format.NF4:
             # Double quantization is expanded to one float32 per 64 weights on loading (vllm-bnb-plugin).
             return {"weight": weights, "absmax": 4 * math.ceil(rows * columns / 64)}
         groups = columns // (self.group_size or columns)
@@ -110,7 +180,7 @@ class Quantization:
         Scales of channels are in the model's dtype there; GPTQ has zero points and a group index per input.
         """
         total = sum(self.linear_tensors(rows, columns).values())
-        if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
+        if self.format in PER_ROW and self.format is not Format.INT8_BNB:
             return total + rows * (dtype_bytes - 4)
         if self.method == "gptq":
             zeros = 0 if self.zero_points else columns // (self.group_size or columns) * rows * self.bits // 8
@@ -128,13 +198,3 @@ def is_weight_only(quantization: Quantization | None, device: Device) -> bool:
     """Whether FP8 weights run as w8a16 by Marlin, since the GPU has no FP8 arithmetic."""
     old = device.compute_capability is not None and device.compute_capability < _FP8_IN_HARDWARE
     return quantization is not None and quantization.is_fp8 and old
-
-
-def expanded(quantization: Quantization) -> Quantization:
-    """The format as it lies in the memory of a device without FP8 arithmetic.
-
-    Marlin takes one 16-bit scale per output and block of inputs where the checkpoint has one of 32 bits per square
-    block: +1.6 % (vLLM 0.32 layers/quantization/utils/marlin_utils_fp8.py `prepare_fp8_layer_for_marlin`).
-    Check: 7168 x 2048 -> 2 * 7168 * 16 = 229_376 bytes of scales instead of 3_584.
-    """
-    return replace(quantization, expanded_scales=True)

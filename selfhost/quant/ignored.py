@@ -110,6 +110,22 @@ class _Gptq(LeftOut):
         return self.one(module)
 
 
+class _ModelOpt(LeftOut):
+    """Whole names, parts of names, and patterns with stars (modelopt.py `is_layer_excluded`)."""
+
+    def one(self, name: str) -> bool:
+        return any(entry in name or fnmatch.fnmatch(name, entry) for entry in self.names)
+
+
+class _Bitsandbytes(LeftOut):
+    """Steps of names, and beginnings of them (vllm-bnb-plugin quantization/utils.py `is_layer_skipped_bnb`)."""
+
+    def one(self, name: str) -> bool:
+        steps = name.split(".")
+        starts = (".".join(steps[: count + 1]) for count in range(len(steps)))
+        return not self.names.isdisjoint(steps) or any(start in self.names for start in starts)
+
+
 class _Loose(LeftOut):
     """Methods whose way is not known here: an entry is a step of a name, its end, or a pattern with stars."""
 
@@ -129,6 +145,8 @@ _METHODS: dict[str, Callable[[tuple[str, ...]], LeftOut]] = {
     "awq": _Awq,
     "gptq": _Gptq,
     "compressed-tensors": LeftOut,
+    "modelopt": _ModelOpt,
+    "bitsandbytes": _Bitsandbytes,
 }
 
 

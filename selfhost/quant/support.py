@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import Message
-from selfhost.quant.formats import Format
+from selfhost.quant.formats import Activations, Format
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device
@@ -19,10 +19,32 @@ _MINIMUM: dict[Format, tuple[int, int]] = {
     Format.FP8_CHANNEL: (7, 5),
     Format.FP8_TENSOR: (7, 5),
     Format.INT8_CHANNEL: (7, 5),
+    Format.INT8_TENSOR: (7, 5),
+    Format.INT8_BNB: (7, 0),
     Format.INT_GROUP: (7, 5),
+    Format.W4A8_FP8: (9, 0),
     Format.NF4: (7, 0),
+    Format.NVFP4: (7, 5),
+    Format.MXFP4: (7, 5),
+    Format.MXFP8: (7, 5),
 }
 
+_LATER: dict[tuple[str, Format], tuple[int, int]] = {
+    ("modelopt", Format.FP8_TENSOR): (8, 0),
+    ("modelopt", Format.FP8_CHANNEL): (8, 9),
+    ("modelopt", Format.FP8_BLOCK): (9, 0),
+    ("modelopt", Format.MXFP8): (8, 0),
+    ("compressed-tensors", Format.MXFP4): (8, 0),
+    ("online", Format.FP8_CHANNEL): (8, 9),
+}
+"""Methods that need more than the kernels of their format do."""
+_ONLY: dict[tuple[str, Format], tuple[int, int]] = {
+    ("compressed-tensors", Format.W4A8_FP8): (9, 0),
+    ("online", Format.NVFP4): (10, 0),
+}
+"""Methods for one architecture."""
+_BITS = {"gptq": (4, 8), "awq": (4,)}
+_W8A8 = (Format.INT8_CHANNEL, Format.INT8_TENSOR)
 _NO_INT8_FROM = (10, 0)
 """CUTLASS has no INT8 from here on (csrc/.../cutlass/c3x/scaled_mm_helper.hpp, vllm-project/vllm#28856)."""
 
@@ -43,12 +65,38 @@ def _refusal(quantization: Quantization, device: Device) -> Message | None:
     if device.platform is Platform.ASCEND:
         foreign = quantization.is_fp8 or quantization.method in ("awq", "gptq", "bitsandbytes")
         return Message("arch.format_ascend", {"format": name, "device": device.name}) if foreign else None
-    found, wanted = device.compute_capability, _MINIMUM[quantization.format]
+    return _by_the_engine(quantization) or _by_capability(quantization, device)
+
+
+def _by_capability(quantization: Quantization, device: Device) -> Message | None:
+    name = quantization.format.value
+    found = device.compute_capability
+    wanted = _LATER.get((quantization.method, quantization.format), _MINIMUM[quantization.format])
     if found is None:
         return None
-    if quantization.format is Format.INT8_CHANNEL and quantization.method != "bitsandbytes" and found >= _NO_INT8_FROM:
+    only = _ONLY.get((quantization.method, quantization.format))
+    if only and found[0] != only[0]:
+        params = {"found": "{}.{}".format(*found), "only": "{}.{}".format(*only)}
+        return Message("arch.format_only", {"format": name, "device": device.name, **params})
+    multiplies_int8 = quantization.format in _W8A8 and quantization.activations is not Activations.PLAIN
+    if multiplies_int8 and found >= _NO_INT8_FROM:
         return Message("arch.format_int8", {"format": name, "device": device.name, "found": "{}.{}".format(*found)})
     if found >= wanted:
         return None
     versions = {"found": "{}.{}".format(*found), "wanted": "{}.{}".format(*wanted)}
     return Message("arch.format_capability", {"format": name, "device": device.name, **versions})
+
+
+def _by_the_engine(quantization: Quantization) -> Message | None:
+    """What the engine runs on no device (config/model.py, layers/quantization/auto_gptq.py and auto_awq.py)."""
+    formats = (quantization, *(group.format for group in quantization.groups if group.format))
+    for one in formats:
+        known = _BITS.get(one.method)
+        if one.act_order:
+            return Message("arch.format_order", {"method": one.method})
+        if one.method == "gptq" and one.zero_points:
+            return Message("arch.format_asymmetric", {"method": one.method})
+        if known and one.bits not in known:
+            params = {"method": one.method, "bits": one.bits, "known": " or ".join(map(str, known))}
+            return Message("arch.format_bits", params)
+    return None

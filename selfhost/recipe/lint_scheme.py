@@ -28,15 +28,18 @@ _PLAIN = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _FP8 = (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
 _SCHEMES = {
     "fp8": _Wanted(_FP8, 8),
-    "w8a8": _Wanted((Format.INT8_CHANNEL,), 8),
-    "w4a8": _Wanted((Format.INT_GROUP,), 4),
+    "w8a8": _Wanted((Format.INT8_CHANNEL, Format.INT8_TENSOR), 8),
+    "w4a8": _Wanted((Format.INT_GROUP, Format.W4A8_FP8), 4),
     "w4a16": _Wanted((Format.INT_GROUP,), 4),
     "w8a16": _Wanted((Format.INT_GROUP,), 8),
     "awq-int4": _Wanted((Format.INT_GROUP,), 4, "awq"),
     "gptq-int4": _Wanted((Format.INT_GROUP,), 4, "gptq"),
     "gptq-int8": _Wanted((Format.INT_GROUP,), 8, "gptq"),
-    "int8": _Wanted((Format.INT8_CHANNEL, Format.INT_GROUP), 8),
+    "int8": _Wanted((Format.INT8_CHANNEL, Format.INT8_TENSOR, Format.INT8_BNB, Format.INT_GROUP), 8),
     "nf4": _Wanted((Format.NF4,), 4, "bitsandbytes"),
+    "nvfp4": _Wanted((Format.NVFP4,), 4),
+    "mxfp4": _Wanted((Format.MXFP4,), 4),
+    "mxfp8": _Wanted((Format.MXFP8,), 8),
 }
 SCHEMES = (*_PLAIN, *_SCHEMES)
 """All that a variant may name."""

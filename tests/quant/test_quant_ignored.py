@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfhost.errors import NoError, UsageError
+from selfhost.errors import NoError
 from selfhost.quant.ignored import left_out, renamed
 from selfhost.quant.schemes import quantization_from_config
 
@@ -45,11 +45,18 @@ FIRST = tuple(f"{EXPERTS}.0.{x}_proj" for x in ("gate", "up"))
         ("gptq", ("re:.*[.][qkv]_proj",), QKV, SHARDS, True),
         ("gptq", ("re:.*shared_expert.*",), EXPERTS, FIRST, False),
         ("gptq", ("re:.*experts.*",), EXPERTS, FIRST, True),
-        ("bitsandbytes", ("qkv_proj",), QKV, SHARDS, True),
-        ("bitsandbytes", ("self_attn.qkv_proj",), QKV, SHARDS, True),
-        ("bitsandbytes", ("*.self_attn.*",), QKV, SHARDS, True),
-        ("bitsandbytes", ("lm_head",), QKV, SHARDS, False),
-        ("bitsandbytes", ("mlp",), EXPERTS, FIRST, True),
+        ("another", ("qkv_proj",), QKV, SHARDS, True),
+        ("another", ("self_attn.qkv_proj",), QKV, SHARDS, True),
+        ("another", ("*.self_attn.*",), QKV, SHARDS, True),
+        ("another", ("lm_head",), QKV, SHARDS, False),
+        ("another", ("mlp",), EXPERTS, FIRST, True),
+        ("bitsandbytes", ("self_attn",), QKV, SHARDS, True),
+        ("bitsandbytes", ("model.layers.3",), QKV, SHARDS, True),
+        ("bitsandbytes", ("self_attn.qkv_proj",), QKV, SHARDS, False),
+        ("bitsandbytes", ("q_proj", "k_proj", "v_proj"), QKV, SHARDS, True),
+        ("modelopt", ("model.layers.3*",), QKV, SHARDS, True),
+        ("modelopt", ("self_attn",), QKV, SHARDS, True),
+        ("modelopt", ("*.mlp.*",), QKV, SHARDS, False),
     ],
 )
 def test_each_method_reads_its_list_in_its_way(method, ignored, module, shards, left):
@@ -92,9 +99,10 @@ def gptq(**section: object):
 def test_rules_of_gptq_exclude_or_give_another_format():
     rules = {"lm_head": {}, "-:.*attn.*": {}, "+:.*mlp.*": {"bits": 4}}
     assert gptq(dynamic=rules).ignored == ("re:.*attn.*",)
-    with pytest.raises(UsageError) as raised:
-        gptq(dynamic={"+:.*mlp.*": {"bits": 8}})
-    assert raised.value.message.why == "`dynamic` gives modules of `+:.*mlp.*` another format; only one is known here"
+    mixed = gptq(dynamic={"-:.*attn.*": {}, "+:.*mlp.*": {"bits": 8}, "-:.*down_proj": {}})
+    assert mixed.of("model.layers.0.self_attn.o_proj") is None
+    assert mixed.of("model.layers.0.mlp.down_proj").bits == 8, "the first rule that matches counts"
+    assert mixed.of("model.layers.0.mixer.out_proj") is mixed
 
 
 def test_fp8_checkpoints_may_call_their_list_either_way():

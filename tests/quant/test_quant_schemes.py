@@ -15,7 +15,7 @@ CHANNEL = {
     "config_groups": {
         "group_0": {
             "weights": {"num_bits": 8, "type": "float", "strategy": "channel"},
-            "input_activations": {"num_bits": 8, "type": "float"},
+            "input_activations": {"num_bits": 8, "type": "float", "dynamic": True},
         }
     },
     "ignore": ["lm_head", "re:.*mlp[.]gate$"],
@@ -25,7 +25,7 @@ W8A8 = {
     "config_groups": {
         "group_0": {
             "weights": {"num_bits": 8, "type": "int", "strategy": "channel"},
-            "input_activations": {"num_bits": 8, "type": "int"},
+            "input_activations": {"num_bits": 8, "type": "int", "dynamic": True},
         }
     },
 }
@@ -115,10 +115,6 @@ def test_experts_in_gptq_keep_their_zero_points():
     quantization = read(GPTQ)
     assert quantization.linear_tensors(7168, 2048, expert=True)["qzeros"] == 16 * 7168
     assert "qzeros" not in quantization.linear_tensors(7168, 2048)
-
-
-def test_scales_of_refined_blocks():
-    assert read(FP8).linear_tensors(384, 2048, expert=True, block=(64, 64))["weight_scale"] == 4 * 6 * 32
 
 
 @pytest.mark.parametrize(

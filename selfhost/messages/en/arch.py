@@ -35,6 +35,16 @@ MESSAGES = {
         "nearest known: {nearest}",
         "serve another variant of the model: `selfhost recipe ls`",
     ),
+    "arch.quantization_unsized": Text(
+        "quantization method `{method}` cannot be sized here",
+        "the engine has it; selfhost has no figures for the memory it takes",
+        "serve another variant of the model: `selfhost recipe ls`",
+    ),
+    "arch.compressed_unknown": Text(
+        "a format of this model is not known: {detail}",
+        "neither the engine nor selfhost has one like it among those of compressed-tensors",
+        "serve another variant of the model: `selfhost recipe ls`",
+    ),
     "arch.mixed_windows": Text(
         "the config gives {layers} of {count} layers a sliding window",
         "the engine runs models of this class only with a window in all layers or in none",
@@ -54,6 +64,28 @@ MESSAGES = {
     ),
     "arch.format_int8": Text(
         "weights in {format} do not run on {device}: compute capability {found}, INT8 kernels end below 10.0"
+    ),
+    "arch.format_only": Text(
+        "weights in {format} do not run on {device}: compute capability {found}, their kernels are for {only} alone"
+    ),
+    "arch.format_order": Text(
+        "{method} with groups of inputs in another order (`desc_act`, `actorder`): the engine no longer runs it"
+    ),
+    "arch.format_asymmetric": Text("{method} with zero points (`sym` false): the engine does not run it"),
+    "arch.format_bits": Text("{method} with {bits} bits: the engine runs {known}"),
+    "arch.layout_refined": Text(
+        "`{part}`: {width} per rank needs finer FP8 blocks, which experts have only from compute capability 8.9 on"
+    ),
+    "arch.experts_w4a8": Text("experts of 4-bit integers with 8-bit activations: the engine runs them on CPUs alone"),
+    "arch.experts_channels": Text(
+        "experts of integers with one scale per output have no kernel on compute capability 9"
+    ),
+    "arch.experts_w4a8_width": Text(
+        "experts of {width} per rank and hidden size {hidden}: kernels of W4A8 take multiples of 256"
+    ),
+    "arch.experts_nvfp4_width": Text("experts of {width} per rank: kernels of NVFP4 take multiples of 64 here"),
+    "arch.layout_bitsandbytes": Text(
+        "weights that bitsandbytes quantized beforehand cannot be divided over {tp} ranks: only stages can"
     ),
     "arch.layout_heads": Text("{heads} attention heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_kv_heads": Text("{heads} KV heads and tensor parallel size {tp}: one must divide the other"),
