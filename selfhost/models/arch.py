@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped
+from selfhost.models.compressed import CompressedAttention, read_compressed
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.latent import LatentAttention, read_latents
@@ -23,6 +24,7 @@ from selfhost.quant.schemes import quantization_from_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from selfhost.models.compressed import HyperConnections
     from selfhost.models.families import Family
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
@@ -92,8 +94,14 @@ class ModelArch:
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention))
+        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention | CompressedAttention))
         return next((indexer for indexer in found if indexer is not None), None)
+
+    @property
+    def connections(self) -> HyperConnections | None:
+        """The hyper-connections, if there are several residual streams."""
+        found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
+        return next(found, None)
 
     @property
     def experts(self) -> Experts | None:
@@ -188,6 +196,8 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
 
 def _read_mixers(reader: Reader, family: Family, hidden_size: int, count: int) -> list[Mixer]:
     """One for each layer."""
+    if family.compressed:
+        return [*read_compressed(reader, count)]
     return [*read_latents(reader, count)] if family.mla else [read_grouped(reader, family, hidden_size)] * count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from selfhost.models.parts import FLOAT32, Cut, Linear, Part, Vector
+from selfhost.models.parts import FLOAT32, Cut, Linear, Part, RotaryTable, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family
@@ -32,9 +32,9 @@ class GroupedAttention:
     """`head`: a weight per head dimension for q and k; `full`: over all heads; None: no norm."""
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
-        """Tables of cosines and sines it needs: a name for what may be shared, and the dimensions that are rotated."""
-        return (("main", self.rotary_dim),)
+    def rotary(self) -> tuple[RotaryTable, ...]:
+        """Tables of cosines and sines it needs."""
+        return (RotaryTable("main", self.rotary_dim),)
 
     def width_per_token(self, tp: int) -> int:
         """Queries, keys and values of one token on a rank, in elements."""

@@ -23,8 +23,10 @@ def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
     return Counter(arch.kinds[place] for place in arch.layers)
 
 
-def _tower(arch: ModelArch) -> list[tuple[int, Part]]:
-    return arch.tower.parts(1) if arch.tower else []
+def _beside(arch: ModelArch) -> list[tuple[int, Part]]:
+    """What is not part of a layer, and how many of each."""
+    streams = arch.connections.head_parts(arch.hidden_size) if arch.connections else []
+    return [*((1, part) for part in streams), *(arch.tower.parts(1) if arch.tower else [])]
 
 
 def parameter_count(arch: ModelArch) -> int:
@@ -37,7 +39,7 @@ def parameter_count(arch: ModelArch) -> int:
         count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
         for kind, count in _layer_counts(arch).items()
     )
-    return embeddings + arch.hidden_size + layers + sum(count * _elements(part) for count, part in _tower(arch))
+    return embeddings + arch.hidden_size + layers + sum(count * _elements(part) for count, part in _beside(arch))
 
 
 def _elements(part: Part) -> int:
@@ -60,7 +62,7 @@ def checkpoint_bytes(arch: ModelArch) -> int:
         layers[arch.kinds[arch.layers[-1]]] += extra
         total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
     total += sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
-    return total + sum(count * _stored_bytes(part, None, dtype) for count, part in _tower(arch))
+    return total + sum(count * _stored_bytes(part, None, dtype) for count, part in _beside(arch))
 
 
 def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:

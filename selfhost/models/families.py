@@ -16,6 +16,8 @@ class Family:
     norms_per_layer: int = 2
     """Norms of the hidden size in a layer."""
     mla: bool = False
+    compressed: bool = False
+    """Compressed attention, hyper-connections, and experts that some layers look up by the token (DeepSeek-V4)."""
     moe: bool = False
     moe_only: bool = False
     """No layer is dense, and `intermediate_size` is the experts'."""
@@ -48,6 +50,7 @@ FAMILIES: dict[str, Family] = {
     "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
     "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
     "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
+    "DeepseekV4ForCausalLM": Family(compressed=True, moe=True),
     "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),

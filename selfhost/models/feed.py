@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from selfhost.models.parts import FLOAT32, Cut, Linear, TokenShards, Vector, mlp_parts
+from selfhost.models.parts import FLOAT32, INT32, INT64, Cut, Linear, TokenShards, Vector, mlp_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,11 @@ class Experts:
     router_dtype_bytes: int | None = None
     """Of the router in the engine; None: the model's."""
     router_quantizable: bool = False
+    hashed_vocab_size: int = 0
+    """Above 0: experts are looked up by the token, in a table of so many rows."""
+    shared_token_shards: TokenShards = TokenShards.ALWAYS
+    shared_in_blocks: bool = False
+    """Whether the shared experts are filled up so that every rank has whole blocks of the quantization."""
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
@@ -77,9 +82,19 @@ class Experts:
             parts.append(
                 Vector(name=name, size=self.num_experts, itemsize=FLOAT32, stored_itemsize=FLOAT32, trained=False)
             )
+        if self.hashed_vocab_size:
+            size = self.hashed_vocab_size * self.num_experts_per_tok
+            parts.append(
+                Vector(name="mlp.gate.tid2eid", size=size, itemsize=INT32, stored_itemsize=INT64, trained=False)
+            )
         if self.shared_expert_intermediate_size:
-            shared = self.shared_expert_intermediate_size
-            parts += mlp_parts("mlp.shared_experts", hidden_size, shared, token_shards=TokenShards.ALWAYS)
+            parts += mlp_parts(
+                "mlp.shared_experts",
+                hidden_size,
+                self.shared_expert_intermediate_size,
+                token_shards=self.shared_token_shards,
+                in_blocks=self.shared_in_blocks,
+            )
         return parts
 
 
@@ -94,7 +109,12 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
     width = 0 if family.moe_only else reader.integer("intermediate_size", default=default)
     shards = TokenShards.ONE_STAGE if family.dense_on_token_shards else TokenShards.NEVER
     dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"), token_shards=shards)
-    return [experts if experts and layer in sparse else dense for layer in range(layers)]
+    feeds: list[Feed] = [experts if experts and layer in sparse else dense for layer in range(layers)]
+    if experts and family.compressed:
+        hashed = reader.integer("num_hash_layers", default=0, minimum=0)
+        by_token = replace(experts, hashed_vocab_size=reader.integer("vocab_size"), expert_bias=False)
+        feeds[:hashed] = [by_token] * min(hashed, layers)
+    return feeds
 
 
 def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> Experts:
@@ -110,6 +130,8 @@ def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> 
         expert_bias=family.expert_correction or config.get("topk_method") == "noaux_tc",
         router_dtype_bytes=family.router_dtype_bytes,
         router_quantizable=family.router_quantizable,
+        shared_token_shards=TokenShards.ONE_STAGE if family.compressed else TokenShards.ALWAYS,
+        shared_in_blocks=family.compressed,
     )
 
 

@@ -6,11 +6,13 @@ Not covered: sliding windows, linear-attention state, decode context parallelism
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
+from selfhost.models.compressed import CompressedAttention
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import stage_layers
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from selfhost.models.layers import Mixer
 
 _INDEXER_SCALE_BYTES = 4
+_SUMMARY_BYTES = 584
+"""A row of compressed attention, whatever the dtype; its window and states are not counted here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +49,7 @@ def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
     """
     layers = stage_layers(arch.num_hidden_layers, pp, pp_rank)
     each = [_bytes_per_token(kind.mixer, tp, kv_dtype_bytes) for kind in arch.kinds]
-    per_token = sum(each[arch.layers[layer]] for layer in layers)
+    per_token = math.ceil(sum(each[arch.layers[layer]] for layer in layers))
     return KVRank(
         bytes_per_token=per_token,
         bytes_per_block=per_token * block_size,
@@ -54,7 +58,10 @@ def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
     )
 
 
-def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> int:
+def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> float:
+    if isinstance(mixer, CompressedAttention):
+        row = _SUMMARY_BYTES + (mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else 0)
+        return row / mixer.compress_ratio if mixer.compress_ratio else 0
     if isinstance(mixer, LatentAttention):
         latent = int((mixer.kv_lora_rank + mixer.qk_rope_head_dim) * kv_dtype_bytes)
         return latent + (mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else 0)
@@ -75,6 +82,8 @@ def default_block_size(
         return 16 if arch.is_mla else 128
     if platform is Platform.ASCEND:
         return 128
+    if arch.connections:
+        return 256
     if arch.indexer:
         return 64
     if arch.is_mla and compute_capability is not None and compute_capability[0] == 10:  # noqa: PLR2004

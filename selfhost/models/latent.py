@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import CACHE_SCALES
-from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
+from selfhost.models.parts import FLOAT32, Cut, Linear, RotaryTable, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.parts import Part
@@ -76,11 +76,11 @@ class LatentAttention:
         return 1
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
+    def rotary(self) -> tuple[RotaryTable, ...]:
         """The indexer has a table of its own where it pairs the dimensions another way."""
-        tables = (("main", self.qk_rope_head_dim),)
+        main = RotaryTable("main", self.qk_rope_head_dim)
         own = self.indexer is not None and not self.indexer.interleaved
-        return (*tables, ("indexer", self.qk_rope_head_dim)) if own else tables
+        return (main, RotaryTable("indexer", self.qk_rope_head_dim)) if own else (main,)
 
     def width_per_token(self, tp: int) -> int:
         """Queries, up-projected keys and values of one token on a rank, in elements."""

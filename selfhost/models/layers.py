@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selfhost.models.feed import Feed
-    from selfhost.models.parts import Part
+    from selfhost.models.parts import Part, RotaryTable
     from selfhost.quant.schemes import Quantization
 
 _NORMS = ("input_layernorm", "post_attention_layernorm", "post_self_attn_layernorm", "post_mlp_layernorm")
@@ -31,8 +31,8 @@ class Mixer(Protocol):
         ...
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
-        """Tables of cosines and sines it needs: a name for what may be shared, and the dimensions that are rotated."""
+    def rotary(self) -> tuple[RotaryTable, ...]:
+        """Tables of cosines and sines it needs."""
         ...
 
     def parts(self, hidden_size: int) -> list[Part]:
@@ -62,8 +62,9 @@ class LayerKind:
 
     def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
         """What a part is stored in; None: the model's dtype, or its own."""
-        plain = isinstance(part, Vector) or not part.quantizable or part.name in self.plain
-        return None if plain else quantization
+        if quantization is None or isinstance(part, Vector) or not part.quantizable or part.name in self.plain:
+            return None
+        return quantization.experts or quantization if part.is_expert else quantization
 
 
 def kinds_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
+from selfhost.models.compressed import CompressedAttention
 from selfhost.models.parts import Cut, Linear
 from selfhost.models.tensors import Ranks, padded_vocab, pieces_of, refined_block
 from selfhost.quant.schemes import Format
@@ -27,7 +28,7 @@ def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, e
     Check: 64 heads at TP 3 -> "64 attention heads cannot be divided by tensor parallel size 3".
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep)
-    found = [*_heads(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
+    found = [*_heads(arch, tp), *_groups(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
     for part, quantization in _parts(arch, ranks):
@@ -55,6 +56,12 @@ def _heads(arch: ModelArch, tp: int) -> list[Message]:
     return found
 
 
+def _groups(arch: ModelArch, tp: int) -> list[Message]:
+    """The output projection of compressed attention is a product for each group, made of whole ones after loading."""
+    groups = {mixer.o_groups for mixer in arch.mixers if isinstance(mixer, CompressedAttention)}
+    return [Message("arch.layout_groups", {"groups": group, "tp": tp}) for group in sorted(groups) if group % tp]
+
+
 def _stages(arch: ModelArch, pp: int) -> list[Message]:
     if pp <= arch.num_hidden_layers:
         return []
@@ -73,6 +80,8 @@ def _width(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantizati
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
     divisor = pieces_of(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
+    if part.in_blocks and quantization is not None:
+        return []
     if width % divisor:
         # Heads that cannot be divided are told as heads.
         problem = Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 FLOAT32 = 4
+INT32 = 4
+INT64 = 8
+
+
+class RotaryTable(NamedTuple):
+    """A table of cosines and sines that layers share when everything here is equal."""
+
+    owner: str
+    width: int
+    """Dimensions that are rotated."""
+    itemsize: int | None = None
+    """None: the model's dtype."""
+    stretched: bool = True
+    """Whether the model's extension of its context applies."""
 
 
 class Cut(StrEnum):
@@ -50,6 +65,8 @@ class Linear:
     copies: int = 1
     kv_heads: int = 0
     token_shards: TokenShards = TokenShards.NEVER
+    in_blocks: bool = False
+    """Whether its width on a rank is rounded up to whole blocks of the quantization, when there are any."""
     kept_plain_too: bool = False
     """Whether the engine keeps a de-quantized copy of it after loading, beside the quantized one."""
     parts: tuple[str, ...] = ()
@@ -85,8 +102,14 @@ class Vector:
 Part = Linear | Vector
 
 
-def mlp_parts(
-    prefix: str, hidden_size: int, width: int, *, bias: bool = False, token_shards: TokenShards = TokenShards.NEVER
+def mlp_parts(  # noqa: PLR0913  (how it is cut, beside its sizes)
+    prefix: str,
+    hidden_size: int,
+    width: int,
+    *,
+    bias: bool = False,
+    token_shards: TokenShards = TokenShards.NEVER,
+    in_blocks: bool = False,
 ) -> list[Part]:
     """A gated feed-forward network of `width`."""
     return [
@@ -97,6 +120,7 @@ def mlp_parts(
             cut=Cut.COLUMN,
             bias=bias,
             token_shards=token_shards,
+            in_blocks=in_blocks,
             parts=("gate_proj", "up_proj"),
         ),
         Linear(
@@ -106,5 +130,6 @@ def mlp_parts(
             cut=Cut.ROW,
             bias=bias,
             token_shards=token_shards,
+            in_blocks=in_blocks,
         ),
     ]

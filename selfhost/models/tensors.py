@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
-from selfhost.models.parts import Cut, Linear, TokenShards, Vector
+from selfhost.models.parts import Cut, Linear, RotaryTable, TokenShards, Vector
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.models.layers import Mixer
     from selfhost.models.parts import Part
     from selfhost.quant.schemes import Quantization
 
@@ -134,13 +135,24 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
 def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
     held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
+    counts = Counter(arch.layers[layer] for layer in held)
+    for place, count in sorted(counts.items()):
         kind = arch.kinds[place]
         for part in kind.parts(arch.hidden_size):
             yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
-    yield from _rotary(arch)
-    for number, part in arch.tower.parts(ranks.tp) if arch.tower else ():
+    yield from _rotary(arch, [arch.kinds[place].mixer for place in counts])
+    for number, part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, number, None)
+
+
+def _beside(arch: ModelArch, ranks: Ranks) -> Iterator[tuple[int, Part]]:
+    """What is not part of a layer, and how many of each."""
+    if arch.connections:
+        yield from ((1, part) for part in arch.connections.head_parts(arch.hidden_size))
+        if ranks.is_first:
+            yield from ((1, part) for part in arch.connections.first_parts(arch.hidden_size))
+    if arch.tower:
+        yield from arch.tower.parts(ranks.tp)
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
@@ -156,23 +168,27 @@ def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
         yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
 
 
-def _rotary(arch: ModelArch) -> Iterator[TensorGroup]:
+def _rotary(arch: ModelArch, mixers: list[Mixer]) -> Iterator[TensorGroup]:
     """The tables of cosines and sines, each shared by all layers; YaRN lays them out for the extended length.
 
     Check: DeepSeek-V3 -> 163840 * 64 * 2 = 20 MiB.
     """
-    rows, rope = arch.max_position_embeddings, arch.rope
-    if rope.rope_type in ("yarn", "deepseek_yarn") and rope.original_max_position_embeddings:
-        rows = int(rope.original_max_position_embeddings * rope.factor)
-    elif rope.rope_type in ("linear", "dynamic"):
-        rows = int(rows * rope.factor)
-    for owner, width in dict.fromkeys(table for mixer in arch.mixers for table in mixer.rotary):
-        name = "rotary_emb" if owner == "main" else f"{owner}.rotary_emb"
+    for table in dict.fromkeys(RotaryTable(*table) for mixer in mixers for table in mixer.rotary):
+        name = "rotary_emb" if table.owner == "main" else f"{table.owner}.rotary_emb"
         if arch.family.transformers_backend:
             # Two vectors of frequencies in float32 instead of a table.
-            yield TensorGroup(name=name, count=2, shape=(width // 2,), bytes_each=width * 2)
-        else:
-            yield TensorGroup(name=name, count=1, shape=(rows, width), bytes_each=rows * width * arch.dtype_bytes)
+            yield TensorGroup(name=name, count=2, shape=(table.width // 2,), bytes_each=table.width * 2)
+            continue
+        rows = _rotary_rows(arch) if table.stretched else arch.max_position_embeddings
+        size = rows * table.width * (table.itemsize or arch.dtype_bytes)
+        yield TensorGroup(name=name, count=1, shape=(rows, table.width), bytes_each=size)
+
+
+def _rotary_rows(arch: ModelArch) -> int:
+    rows, rope = arch.max_position_embeddings, arch.rope
+    if rope.rope_type in ("yarn", "deepseek_yarn") and rope.original_max_position_embeddings:
+        return int(rope.original_max_position_embeddings * rope.factor)
+    return int(rows * rope.factor) if rope.rope_type in ("linear", "dynamic") else rows
 
 
 def _cut(
@@ -184,7 +200,7 @@ def _cut(
         size = part.size // pieces
         yield TensorGroup(name=part.name, count=count, shape=(size,), bytes_each=size * _itemsize(arch, part))
         return
-    rows, columns = cut_linear(part, ranks)
+    rows, columns = cut_linear(part, ranks, quantization)
     copies = math.ceil(part.copies / ranks.expert_ranks) if part.is_expert and ranks.ep else part.copies
     shape = (copies, rows, columns) if part.is_expert else (rows, columns)
     for tensor, size in _linear_tensors(arch, part, rows, columns, quantization).items():
@@ -204,15 +220,26 @@ def _itemsize(arch: ModelArch, part: Part) -> int:
     return part.itemsize or arch.dtype_bytes
 
 
-def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
-    """Outputs and inputs of a linear layer on a rank."""
+def cut_linear(part: Linear, ranks: Ranks, quantization: Quantization | None = None) -> tuple[int, int]:
+    """Outputs and inputs of a linear layer on a rank, as the engine lays it out for what it is stored in."""
     rows, columns = sum(part.outputs), part.inputs
     if part.cut is Cut.QKV:
         q, k, v = part.outputs
         shared = max(1, min(ranks.tp, part.kv_heads))
         return q // ranks.tp + (k + v) // shared, columns
     pieces = pieces_of(part, ranks)
-    return (rows, columns // pieces) if part.cut is Cut.ROW else (rows // pieces, columns)
+    wide, high = 1, 1
+    if quantization is not None and part.is_expert:
+        wide, high = quantization.expert_multiples
+    elif quantization is not None and quantization.block and part.in_blocks and pieces > 1:
+        wide = quantization.block[0]
+    if part.cut is Cut.ROW:
+        return _up(rows, high), _up(-(-columns // pieces), wide)
+    return sum(_up(-(-out // pieces), wide) for out in part.outputs), _up(columns, high)
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
 
 
 def pieces_of(part: Linear, ranks: Ranks) -> int:

@@ -27,10 +27,10 @@ from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
-from selfhost.quant.schemes import expanded, is_weight_only
+from selfhost.quant.schemes import loaded
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
     from selfhost.models.kv import KVRank
     from selfhost.planner.plan import Layout, Settings
@@ -89,8 +89,7 @@ class _Rest(NamedTuple):
 def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
     """Weights and KV layout of every stage of a layout."""
     device = hardware.device
-    if is_weight_only(arch.quantization, device):
-        arch = _weight_only(arch)
+    arch = _loaded(arch, device)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
     # A CPU has no caching allocator that rounds.
     rounds = device.platform is not Platform.CPU
@@ -98,10 +97,9 @@ def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype:
 
 
 @lru_cache(maxsize=64)
-def _weight_only(arch: ModelArch) -> ModelArch:
-    """With its FP8 weights as they lie in the memory of a device without FP8 arithmetic."""
-    assert arch.quantization is not None
-    return replace(arch, quantization=expanded(arch.quantization))
+def _loaded(arch: ModelArch, device: Device) -> ModelArch:
+    """With its weights as they lie in the memory of a device."""
+    return replace(arch, quantization=loaded(arch.quantization, device)) if arch.quantization else arch
 
 
 @lru_cache(maxsize=512)

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.models.compressed import CompressedAttention
 from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
@@ -51,7 +52,7 @@ def buffers(setup: Setup, *, last_stage: bool) -> int:
     if arch.indexer:
         total += settings.max_num_batched_tokens * arch.indexer.index_topk * 4
         # All users are views of one buffer that only grows: the largest decides (v1/worker/workspace.py).
-        workspace = max(workspace, _sparse_attention_workspace(arch.indexer, settings))
+        workspace = max(workspace, *_sparse_attention_workspaces(arch, arch.indexer, settings))
     return total + workspace
 
 
@@ -87,10 +88,18 @@ def _uses_marlin(arch: ModelArch, hardware: Hardware) -> bool:
     return arch.quantization.format is Format.INT_GROUP or is_weight_only(arch.quantization, hardware.device)
 
 
-def _sparse_attention_workspace(indexer: Indexer, settings: Settings) -> int:
-    """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144."""
+def _sparse_attention_workspaces(arch: ModelArch, indexer: Indexer, settings: Settings) -> list[int]:
+    """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144.
+
+    With compressed attention it holds rows of several tokens, and prefill has a buffer of its own.
+    """
     factor = 5 if settings.max_model_len <= 262_144 else 2  # noqa: PLR2004
-    return 8 * factor * settings.max_model_len * (indexer.index_head_dim + 4)
+    rows = 8 * factor * settings.max_model_len
+    length, batch = settings.max_model_len, settings.max_num_batched_tokens
+    compressed = [mixer for mixer in arch.mixers if isinstance(mixer, CompressedAttention)]
+    ratio = next((mixer.compress_ratio for mixer in compressed if mixer.indexer), 1)
+    prefill = [mixer.workspace_bytes(length, batch) for mixer in compressed]
+    return [rows // ratio * (indexer.index_head_dim + 4), *prefill]
 
 
 def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
@@ -103,7 +112,9 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     tp, dtype = setup.layout.tensor_parallel_size, arch.dtype_bytes
     attention = max(mixer.width_per_token(tp) for mixer in arch.mixers)
     mlp = 3 * arch.intermediate_size // tp
-    forward = settings.max_num_batched_tokens * (max(mlp, attention) + 3 * arch.hidden_size) * dtype
+    # What goes in, what comes out, and the residual: one stream of it, or several.
+    streams = 2 + (arch.connections.hc_mult if arch.connections else 1)
+    forward = settings.max_num_batched_tokens * (max(mlp, attention) + streams * arch.hidden_size) * dtype
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     logits = rows * (arch.vocab_size + arch.vocab_size // tp) * dtype if last_stage else 0
     extra = 0

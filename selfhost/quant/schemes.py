@@ -34,6 +34,8 @@ class Format(StrEnum):
     INT_GROUP = "int-group"
     """4 or 8 bit integers with a scale per group: AWQ, GPTQ, compressed-tensors W4A16."""
     NF4 = "nf4"
+    MXFP4 = "mxfp4"
+    """4-bit floats with a power of two per 32 inputs: the experts of DeepSeek-V4."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +55,26 @@ class Quantization:
     """Modules that stay in the model's dtype, as the checkpoint names them."""
     expanded_scales: bool = False
     """Whether FP8 scales are laid out per output, as the weight-only kernels take them: see `expanded`."""
+    scale_itemsize: int = 4
+    """Bytes of a scale of an FP8 block: 1 where it is a power of two (ue8m0) and kept as one."""
+    packed_scales: bool = False
+    """Whether there is such a scale for every output, four in a word: see `loaded`."""
+    experts: Quantization | None = None
+    """The format of the routed experts, when it is another one."""
 
     @property
     def is_fp8(self) -> bool:
         """Whether the weights are FP8."""
         return self.format in (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
+
+    @property
+    def expert_multiples(self) -> tuple[int, int]:
+        """What an expert's width on a rank and its hidden size are rounded up to.
+
+        MXFP4: 128 and 256, by whatever kernel (layers/fused_moe/oracle/mxfp4.py
+        `mxfp4_round_up_hidden_size_and_intermediate_size`, utils/humming/moe.py).
+        """
+        return (128, 256) if self.format is Format.MXFP4 else (1, 1)
 
     def applies_to(self, module: str) -> bool:
         """Whether a module, by its name in the checkpoint, is quantized.
@@ -89,9 +106,12 @@ class Quantization:
         weights = rows * columns * self.bits // 8
         if self.format is Format.FP8_BLOCK:
             height, width = block or self.block or (128, 128)
-            scales = 4 * math.ceil(rows / height) * math.ceil(columns / width)
+            across = math.ceil(columns / width)
+            scales = self.scale_itemsize * math.ceil(rows / height) * across
             if self.expanded_scales:
-                scales = 2 * rows * math.ceil(columns / width)
+                scales = 2 * rows * across
+            if self.packed_scales:
+                scales = 4 * rows * math.ceil(across / 4)
             return {"weight": weights, "weight_scale": scales}
         if self.is_fp8 and self.expanded_scales:
             return {"weight": weights, "weight_scale": 2 * rows}
@@ -99,9 +119,11 @@ class Quantization:
             return {"weight": weights, "weight_scale": 4 * rows}
         if self.format is Format.FP8_TENSOR:
             return {"weight": weights, "weight_scale": 4 * parts}
-        if self.format is Format.NF4:
-            # Double quantization is expanded to one float32 per 64 weights on loading (vllm-bnb-plugin).
-            return {"weight": weights, "absmax": 4 * math.ceil(rows * columns / 64)}
+        if self.format in (Format.NF4, Format.MXFP4):
+            # NF4: double quantization is expanded to one float32 per 64 weights on loading (vllm-bnb-plugin).
+            nf4 = self.format is Format.NF4
+            scales = 4 * math.ceil(rows * columns / 64) if nf4 else rows * (columns // 32)
+            return {"weight": weights, "absmax" if nf4 else "weight_scale": scales}
         groups = columns // (self.group_size or columns)
         kept = self.zero_points or (expert and self.method == "gptq")
         zeros = {"qzeros": groups * rows * self.bits // 8} if kept else {}
@@ -151,7 +173,7 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
         raise UsageError("arch.bad_quantization", detail="`quantization_config` has no `quant_method`")
     method: str = section["quant_method"].lower()[:80]
     try:
-        return _checked(_READERS[method](section))
+        return _checked(_with_experts(_READERS[method](section), config))
     except KeyError as missing:
         if missing.args[0] == method and method not in _READERS:
             nearest = difflib.get_close_matches(method, _METHODS, 1) or list(_METHODS)
@@ -159,6 +181,21 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
         raise UsageError("arch.bad_quantization", detail=f"`{method}` lacks `{missing.args[0]}`") from None
     except (TypeError, ValueError, AttributeError, LookupError, OverflowError, StopIteration, re.error) as error:
         raise UsageError("arch.bad_quantization", detail=str(error)[:200] or "a part is empty") from error
+
+
+def _with_experts(quantization: Quantization, config: Mapping[str, Any]) -> Quantization:
+    """DeepSeek-V4 says beside its section what the experts are in: FP4, then all scales are powers of two, or FP8.
+
+    Source: vLLM 0.32 models/deepseek_v4/quant_config.py.
+    """
+    kind = config.get("expert_dtype", "fp4")
+    if config.get("model_type") != "deepseek_v4" or quantization.format is not Format.FP8_BLOCK or kind == "fp8":
+        return quantization
+    if kind != "fp4":
+        message = f"`expert_dtype` is {kind!r}: fp4 or fp8 is wanted"
+        raise ValueError(message)
+    experts = Quantization(method=quantization.method, format=Format.MXFP4, bits=4)
+    return replace(quantization, scale_itemsize=1, experts=experts)
 
 
 def _checked(quantization: Quantization) -> Quantization:
@@ -266,6 +303,7 @@ _MINIMUM: dict[Format, tuple[int, int]] = {
     Format.INT8_CHANNEL: (7, 5),
     Format.INT_GROUP: (7, 5),
     Format.NF4: (7, 0),
+    Format.MXFP4: (8, 0),
 }
 
 _NO_INT8_FROM = (10, 0)
@@ -287,6 +325,24 @@ def expanded(quantization: Quantization) -> Quantization:
     Check: 7168 x 2048 -> 2 * 7168 * 16 = 229_376 bytes of scales instead of 3_584.
     """
     return replace(quantization, expanded_scales=True)
+
+
+def loaded(quantization: Quantization, device: Device) -> Quantization:
+    """The format as it lies in a device's memory once the engine has prepared it for its kernels.
+
+    Scales that are powers of two become float32 on compute capability 9; from 10 on there is one for every output, in a
+    byte, four in a word (DeepGEMM `transform_sf_into_required_layout`, utils/fp8_utils.py). Source only, not measured.
+    Check: 1536 x 4096 -> 384 bytes of scales in the checkpoint, 1_536 on a H100, 49_152 on a B200.
+    """
+    if is_weight_only(quantization, device):
+        return expanded(quantization)
+    capability = device.compute_capability
+    if quantization.scale_itemsize > 1 or capability is None or device.platform is not Platform.CUDA:
+        return quantization
+    return replace(quantization, scale_itemsize=4, packed_scales=capability[0] >= _PACKED_FROM)
+
+
+_PACKED_FROM = 10
 
 
 def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Message | None]:

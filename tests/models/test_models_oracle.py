@@ -33,6 +33,7 @@ NOT_AFTER_LOADING = [
     # Made for GPTQ experts that have biases, dropped when the checkpoint has none (quantization/auto_gptq.py).
     r"GPTQ.*routed_experts[.]w(13|2)_bias ",
 ]
+ONLY_AFTER_LOADING = ("self_attn.W_UK_W_UV", "hc_attn_fn_broadcast")
 NOT_COUNTED = [
     # The shape of a packed weight, 16 bytes each; up to 180 KB in Kimi-K2-Thinking.
     r"weight_shape ",
@@ -56,7 +57,7 @@ def ours(case: dict) -> Counter[int]:
     changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
     found: Counter[int] = Counter()
     for group in rank_weights(arch(case["model"], **changes), **sizes(case)).groups:
-        if group.name != "self_attn.W_UK_W_UV":
+        if group.name not in ONLY_AFTER_LOADING:
             found[group.bytes_each] += group.count
     return found
 

@@ -68,7 +68,7 @@ def without_kernels() -> None:
     import torch
     from vllm.model_executor.layers.attention import mla_attention
     from vllm.model_executor.layers.fused_moe import expert_map_manager
-    from vllm.model_executor.layers.fused_moe.oracle import fp8, int8, int_wna16
+    from vllm.model_executor.layers.fused_moe.oracle import fp8, int8, int_wna16, mxfp4
     from vllm.model_executor.layers.quantization import auto_awq, auto_gptq  # noqa: F401  (patched below)
     from vllm.model_executor.layers.quantization.compressed_tensors import compressed_tensors  # noqa: F401
 
@@ -82,6 +82,7 @@ def without_kernels() -> None:
         "select_fp8_moe_backend": (fp8.Fp8MoeBackend.TRITON, None),
         "select_int8_moe_backend": (int8.Int8MoeBackend.TRITON, None),
         "select_wna16_moe_backend": (int_wna16.WNA16MoEBackend.MARLIN, None),
+        "select_deepseek_v4_mxfp4_moe_backend": (mxfp4.Mxfp4MoeBackend.MARLIN, None),
     }
     for module in [module for name, module in sys.modules.items() if name.startswith("vllm.")]:
         for name in pretended.keys() & vars(module).keys():
@@ -116,11 +117,13 @@ def as_on_cuda() -> None:
     """The classes that CUDA runs, where the engine's choice goes by platform: sparse attention and DeepSeek-V4."""
     import torch
     from vllm.models import deepseek_v4, deepseek_v32
+    from vllm.models.deepseek_v4.nvidia import flashmla
     from vllm.models.deepseek_v4.nvidia import model as v4
     from vllm.models.deepseek_v32.nvidia import model as v32
 
     deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
     deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
+    flashmla.compute_fp8_einsum_recipe = MagicMock(return_value=((1, 128, 128), False))
     torch.cuda.Stream = torch.cuda.Event = MagicMock
     move = torch.nn.Module.to
 

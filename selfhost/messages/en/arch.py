@@ -42,6 +42,7 @@ MESSAGES = {
     ),
     "arch.layout_heads": Text("{heads} attention heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_kv_heads": Text("{heads} KV heads and tensor parallel size {tp}: one must divide the other"),
+    "arch.layout_groups": Text("{groups} groups of output heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
     "arch.layout_width": Text("{part} {width} cannot be divided by {ranks} ranks"),
     "arch.layout_block": Text("{part}: {width} per rank is not a multiple of the quantization block {block}"),
