@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped
 from selfhost.models.compressed import CompressedAttention, read_compressed
+from selfhost.models.draft import Draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.latent import LatentAttention, read_latents
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 
     from selfhost.models.compressed import HyperConnections
     from selfhost.models.families import Family
+    from selfhost.models.feed import Feed
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
     from selfhost.quant.schemes import Quantization
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 _MOST_LAYERS = 10_000
+_MOST_DRAFTS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +64,12 @@ class ModelArch:
     layers: tuple[int, ...]
     """For each layer its place in `kinds`."""
     num_nextn_predict_layers: int = 0
-    """Layers of multi-token prediction: in the checkpoint, loaded only for speculative decoding."""
+    """Layers of multi-token prediction, as the config counts them."""
     quantization: Quantization | None = None
     tower: MoonViT | None = None
     """The vision tower, not quantized."""
+    draft: Draft | None = None
+    """The layers of multi-token prediction, if the engine can load them."""
 
     @property
     def family(self) -> Family:
@@ -172,10 +177,13 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     hidden, count = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
     reader.check("num_hidden_layers", count, f"at most {_MOST_LAYERS}", good=count <= _MOST_LAYERS)
     count = min(count, _MOST_LAYERS)
-    mixers = _read_mixers(reader, family, hidden, count)
-    feeds = read_feeds(reader, config, family, count)
+    extra = reader.integer("num_nextn_predict_layers", default=0, minimum=0)
+    reader.check("num_nextn_predict_layers", extra, f"at most {_MOST_DRAFTS}", good=extra <= _MOST_DRAFTS)
+    drafts = min(extra, _MOST_DRAFTS) if family.drafts else 0
+    mixers = _read_mixers(reader, family, hidden, (count, drafts))
+    feeds = read_feeds(reader, config, family, count + drafts)
     quantization = quantization_from_config(config)
-    kinds, layers = kinds_of(mixers, feeds, norms=family.norms_per_layer, quantization=quantization)
+    kinds, layers = kinds_of(mixers[:count], feeds[:count], norms=family.norms_per_layer, quantization=quantization)
     return ModelArch(
         architecture=architecture,
         architectures=names,
@@ -188,17 +196,32 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         rope=_rope(reader),
         kinds=kinds,
         layers=layers,
-        num_nextn_predict_layers=reader.integer("num_nextn_predict_layers", default=0, minimum=0),
+        num_nextn_predict_layers=extra,
         quantization=quantization,
         tower=read_moonvit(reader) if family.tower == "moonvit" else None,
+        draft=_draft(family, mixers[count:], feeds[count:], count, quantization),
     )
 
 
-def _read_mixers(reader: Reader, family: Family, hidden_size: int, count: int) -> list[Mixer]:
-    """One for each layer."""
+def _draft(
+    family: Family, mixers: list[Mixer], feeds: list[Feed], first: int, quantization: Quantization | None
+) -> Draft | None:
+    """The layers of multi-token prediction; their numbers follow those of the others."""
+    if not mixers:
+        return None
+    kinds, layers = kinds_of(mixers, feeds, norms=family.norms_per_layer, quantization=quantization, first=first)
+    return Draft(
+        layers=tuple(kinds[place] for place in layers),
+        connections=next((mixer.connections for mixer in mixers if isinstance(mixer, CompressedAttention)), None),
+        ends_stored=family.draft_ends_stored,
+    )
+
+
+def _read_mixers(reader: Reader, family: Family, hidden_size: int, counts: tuple[int, int]) -> list[Mixer]:
+    """One for each layer, and one for each layer of multi-token prediction."""
     if family.compressed:
-        return [*read_compressed(reader, count)]
-    return [*read_latents(reader, count)] if family.mla else [read_grouped(reader, family, hidden_size)] * count
+        return [*read_compressed(reader, *counts)]
+    return [*read_latents(reader, *counts)] if family.mla else [read_grouped(reader, family, hidden_size)] * sum(counts)
 
 
 def _rope(reader: Reader) -> Rope:

@@ -49,20 +49,21 @@ def _elements(part: Part) -> int:
 
 
 def checkpoint_bytes(arch: ModelArch) -> int:
-    """Bytes of the tensors on disk, layers of multi-token prediction included.
-
-    A multi-token layer holds a decoder layer with experts, its own copies of embedding and head, a projection of
-    2 * hidden to hidden and three norms. Check: DeepSeek-V3 -> 688.57 GB.
-    """
+    """Bytes of the tensors on disk, layers of multi-token prediction included. Check: DeepSeek-V3 -> 688.57 GB."""
     dtype = arch.dtype_bytes
     embeddings = arch.vocab_size * arch.hidden_size * dtype
     total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
     layers = _layer_counts(arch)
-    if extra := arch.num_nextn_predict_layers:
-        layers[arch.kinds[arch.layers[-1]]] += extra
-        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
+    if arch.draft:
+        layers.update(arch.draft.layers)
+        each = sum(_stored_bytes(part, _format(arch, part), dtype) for part in arch.draft.parts(arch.hidden_size))
+        total += len(arch.draft.layers) * (each + (2 * embeddings if arch.draft.ends_stored else 0))
     total += sum(count * _stored_layer_bytes(arch, kind) for kind, count in layers.items())
     return total + sum(count * _stored_bytes(part, None, dtype) for count, part in _beside(arch))
+
+
+def _format(arch: ModelArch, part: Part) -> Quantization | None:
+    return None if isinstance(part, Vector) or not part.quantizable else arch.quantization
 
 
 def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:

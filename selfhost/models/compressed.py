@@ -189,8 +189,8 @@ def _compressor(name: str, hidden_size: int, head_dim: int, ratio: int) -> list[
     ]
 
 
-def read_compressed(reader: Reader, count: int) -> list[CompressedAttention]:
-    """One for each of `count` layers, from the keys of a config."""
+def read_compressed(reader: Reader, count: int, drafts: int) -> list[CompressedAttention]:
+    """One for each of `count` layers, and for each of multi-token prediction, which have a window only."""
     ratios = reader.numbers("compress_ratios")
     known = len(ratios) >= count and set(ratios) <= set(RATIOS)
     wanted = f"a list of {', '.join(map(str, RATIOS))}, one for each of the {count} layers"
@@ -219,4 +219,4 @@ def read_compressed(reader: Reader, count: int) -> list[CompressedAttention]:
         ratio: replace(window, compress_ratio=ratio, indexer=indexer if ratio == _SPARSE_RATIO else None)
         for ratio in RATIOS
     }
-    return [kinds[ratio] for ratio in ratios[:count]] if known else [window] * count
+    return [kinds[ratio] for ratio in (ratios[:count] if known else RATIOS[:1] * count)] + [window] * drafts

@@ -32,6 +32,10 @@ class Family:
     (models/deepseek_v32/nvidia/model.py)."""
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
+    drafts: bool = False
+    """Whether the engine loads its `num_nextn_predict_layers` for speculative decoding."""
+    draft_ends_stored: bool = True
+    """Whether the checkpoint has a copy of embedding and head for each of them."""
     partial_rotary_factor: float = 1.0
     tower: str | None = None
     """Kind of the vision tower beside the text model: `moonvit`."""
@@ -47,15 +51,22 @@ FAMILIES: dict[str, Family] = {
     "Qwen3ForCausalLM": Family(qk_norm="head"),
     "Qwen3MoeForCausalLM": Family(qk_norm="head", moe=True, router_quantizable=True, ends_on_all_stages=True),
     "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "DeepseekV3ForCausalLM": Family(mla=True, moe=True, drafts=True),
+    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, drafts=True, dense_on_token_shards=True),
     "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
-    "DeepseekV4ForCausalLM": Family(compressed=True, moe=True),
-    "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "DeepseekV4ForCausalLM": Family(compressed=True, moe=True, drafts=True, draft_ends_stored=False),
+    "GlmMoeDsaForCausalLM": Family(
+        mla=True, moe=True, drafts=True, draft_ends_stored=False, dense_on_token_shards=True
+    ),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
     "Glm4MoeForCausalLM": Family(
-        qk_norm="config", moe=True, router_dtype_bytes=4, expert_correction=True, partial_rotary_factor=0.5
+        qk_norm="config",
+        moe=True,
+        router_dtype_bytes=4,
+        expert_correction=True,
+        drafts=True,
+        partial_rotary_factor=0.5,
     ),
     "MiniMaxM2ForCausalLM": Family(
         qk_norm="full", moe=True, moe_only=True, router_dtype_bytes=4, expert_correction=True

@@ -7,6 +7,7 @@ Not covered: sliding windows, linear-attention state, decode context parallelism
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,18 +39,27 @@ class KVRank:
 
 
 def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
-    arch: ModelArch, *, tp: int = 1, pp: int = 1, pp_rank: int = 0, kv_dtype_bytes: float = 2, block_size: int
+    arch: ModelArch,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    pp_rank: int = 0,
+    kv_dtype_bytes: float = 2,
+    block_size: int,
+    drafts: bool = False,
 ) -> KVRank:
-    """KV cache of one rank of a pipeline stage.
+    """KV cache of one rank of a pipeline stage; drafts: with the layers of multi-token prediction, on the last one.
 
     Grouped attention: layers * max(1, KV heads / tp) * head_dim * 2 (keys and values) * itemsize.
     MLA: layers * (kv_lora_rank + qk_rope_head_dim) * itemsize, the same on every tensor-parallel rank; sparse attention
     adds index_head_dim bytes and one float32 scale per token and layer.
     Checks: DeepSeek-V3 bf16 -> 70_272 (61 * 576 * 2); Qwen2.5-72B TP4 -> 81_920; DeepSeek-V3.2 -> 78_324 (61 * 1284).
     """
-    layers = stage_layers(arch.num_hidden_layers, pp, pp_rank)
-    each = [_bytes_per_token(kind.mixer, tp, kv_dtype_bytes) for kind in arch.kinds]
-    per_token = math.ceil(sum(each[arch.layers[layer]] for layer in layers))
+    layers = [arch.kinds[arch.layers[layer]] for layer in stage_layers(arch.num_hidden_layers, pp, pp_rank)]
+    if drafts and arch.draft and pp_rank == pp - 1:
+        layers += arch.draft.layers
+    counts = Counter(kind.mixer for kind in layers)
+    per_token = math.ceil(sum(n * _bytes_per_token(mixer, tp, kv_dtype_bytes) for mixer, n in counts.items()))
     return KVRank(
         bytes_per_token=per_token,
         bytes_per_block=per_token * block_size,

@@ -125,8 +125,11 @@ class LatentAttention:
         ]
 
 
-def read_latents(reader: Reader, count: int) -> list[LatentAttention]:
-    """One for each of `count` layers. Sparse attention indexes the compressed queries, so it needs `q_lora_rank`."""
+def read_latents(reader: Reader, count: int, drafts: int) -> list[LatentAttention]:
+    """One for each of `count` layers, and for each of multi-token prediction, which never shares an indexer.
+
+    Sparse attention indexes the compressed queries, so it needs `q_lora_rank`.
+    """
     topk = reader.integer("index_topk", default=0, minimum=0)
     needed = None if topk else 0
     indexer = Indexer(
@@ -146,9 +149,9 @@ def read_latents(reader: Reader, count: int) -> list[LatentAttention]:
         is_sparse=topk > 0,
     )
     if not topk:
-        return [latent] * count
+        return [latent] * (count + drafts)
     shared = replace(latent, indexer=None)
-    return [latent if own else shared for own in _own_indexer(reader, count)]
+    return [latent if own else shared for own in (*_own_indexer(reader, count), *([True] * drafts))]
 
 
 def _own_indexer(reader: Reader, count: int) -> list[bool]:

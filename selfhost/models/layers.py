@@ -68,9 +68,9 @@ class LayerKind:
 
 
 def kinds_of(
-    mixers: Sequence[Mixer], feeds: Sequence[Feed], *, norms: int, quantization: Quantization | None
+    mixers: Sequence[Mixer], feeds: Sequence[Feed], *, norms: int, quantization: Quantization | None, first: int = 0
 ) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:
-    """Distinct kinds, and for each layer its place among them.
+    """Distinct kinds, and for each layer its place among them; first: number of the first of these layers.
 
     Checkpoints of mixed precision leave modules out by the number of their layer: such layers are a kind of their own.
     """
@@ -78,7 +78,7 @@ def kinds_of(
     modules = {(m, f): _modules(m, f) for m, f in dict.fromkeys(zip(mixers, feeds, strict=True))}
     numbered = quantization is not None and quantization.names_layers
     known: dict[tuple[Mixer, Feed, int], LayerKind] = {}
-    for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True)):
+    for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True), first):
         key = mixer, feed, number if numbered else 0
         if key not in known:
             plain = _plain(number, modules[mixer, feed], quantization)

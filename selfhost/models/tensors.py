@@ -4,7 +4,7 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: speculative decoding (MTP layers stay on disk), LoRA, and what single kernels change:
+Not covered here: draft models of other kinds than multi-token prediction, LoRA, and what single kernels change:
 padding of narrow layers and wider scales of FP8 under Marlin, the zero points of symmetric GPTQ that Machete keeps.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.models.draft import Draft
     from selfhost.models.layers import Mixer
     from selfhost.models.parts import Part
     from selfhost.quant.schemes import Quantization
@@ -110,14 +111,24 @@ class Ranks:
 
 
 def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a stage)
-    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, pp_rank: int = 0
+    arch: ModelArch,
+    *,
+    tp: int = 1,
+    pp: int = 1,
+    dp: int = 1,
+    ep: bool = False,
+    pp_rank: int = 0,
+    drafts: bool = False,
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
+    drafts: with the layers of multi-token prediction, as speculative decoding loads them.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+    draft = arch.draft if drafts and ranks.is_last else None
+    groups = tuple(group for group in _groups(arch, ranks, draft) if group.count and group.bytes_each)
+    return RankWeights(groups=groups)
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -132,17 +143,27 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
     return range(start, start + sizes[pp_rank])
 
 
-def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+def _groups(arch: ModelArch, ranks: Ranks, draft: Draft | None) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
     held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    counts = Counter(arch.layers[layer] for layer in held)
-    for place, count in sorted(counts.items()):
-        kind = arch.kinds[place]
+    kinds = [*(arch.kinds[arch.layers[layer]] for layer in held), *(draft.layers if draft else ())]
+    for kind, count in Counter(kinds).items():
         for part in kind.parts(arch.hidden_size):
             yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
-    yield from _rotary(arch, [arch.kinds[place].mixer for place in counts])
+    yield from _rotary(arch, [kind.mixer for kind in dict.fromkeys(kinds)])
     for number, part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, number, None)
+    if draft:
+        yield from _draft(arch, ranks, draft)
+
+
+def _draft(arch: ModelArch, ranks: Ranks, draft: Draft) -> Iterator[TensorGroup]:
+    """What layers of multi-token prediction have beside their core; see `models.draft`."""
+    for part in draft.parts(arch.hidden_size):
+        plain = isinstance(part, Vector) or not part.quantizable
+        yield from _cut(arch, part, ranks, len(draft.layers), None if plain else arch.quantization)
+    if ranks.pp > 1:
+        yield _embedding(arch, ranks, "draft.embed_tokens")
 
 
 def _beside(arch: ModelArch, ranks: Ranks) -> Iterator[tuple[int, Part]]:
@@ -156,16 +177,20 @@ def _beside(arch: ModelArch, ranks: Ranks) -> Iterator[tuple[int, Part]]:
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
-    rows, dtype = padded_vocab(arch) // ranks.tp, arch.dtype_bytes
-    shape = (rows, arch.hidden_size)
     everywhere = arch.family.ends_on_all_stages
     tied = arch.tie_word_embeddings
     if ranks.is_first or everywhere or (tied and ranks.is_last):
-        yield TensorGroup(name="embed_tokens", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
+        yield _embedding(arch, ranks, "embed_tokens")
     if (ranks.is_last or everywhere) and not tied:
-        yield TensorGroup(name="lm_head", count=1, shape=shape, bytes_each=rows * arch.hidden_size * dtype)
+        yield _embedding(arch, ranks, "lm_head")
     if ranks.is_last or everywhere:
-        yield TensorGroup(name="norm", count=1, shape=(arch.hidden_size,), bytes_each=arch.hidden_size * dtype)
+        size = arch.hidden_size
+        yield TensorGroup(name="norm", count=1, shape=(size,), bytes_each=size * arch.dtype_bytes)
+
+
+def _embedding(arch: ModelArch, ranks: Ranks, name: str) -> TensorGroup:
+    rows, columns = padded_vocab(arch) // ranks.tp, arch.hidden_size
+    return TensorGroup(name=name, count=1, shape=(rows, columns), bytes_each=rows * columns * arch.dtype_bytes)
 
 
 def _rotary(arch: ModelArch, mixers: list[Mixer]) -> Iterator[TensorGroup]:

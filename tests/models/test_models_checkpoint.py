@@ -24,10 +24,7 @@ NOT_IN_THE_CONFIG = {
     },
     **{f"Qwen/Qwen3-{size}": _head(f"Qwen/Qwen3-{size}") for size in ("0.6B", "1.7B")},
     # The multi-token layer has no copies of embedding and head.
-    **{
-        name: -2 * _head(name)
-        for name in ("zai-org/GLM-4.6", "zai-org/GLM-5", "zai-org/GLM-5-FP8", "zai-org/GLM-5.2", "zai-org/GLM-5.2-FP8")
-    },
+    "zai-org/GLM-4.6": -2 * _head("zai-org/GLM-4.6"),
     # Who quantized it left the multi-token layer out, and `num_nextn_predict_layers` in.
     "cognitivecomputations/DeepSeek-V3-AWQ": -10_118_161_920,
 }
@@ -48,7 +45,7 @@ def test_bytes_are_those_of_the_checkpoint(name):
 
 def test_a_checkpoint_that_is_only_known_in_round_figures():
     # vLLM's own recipe: about 160 GB on disk.
-    assert checkpoint_bytes(arch("deepseek-ai/DeepSeek-V4-Flash")) == pytest.approx(160e9, rel=0.015)
+    assert checkpoint_bytes(arch("deepseek-ai/DeepSeek-V4-Flash")) == pytest.approx(160e9, rel=0.005)
 
 
 @pytest.mark.parametrize(

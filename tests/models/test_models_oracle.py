@@ -49,7 +49,8 @@ LIVE = [
 
 
 def sizes(case: dict) -> dict:
-    return {name: case[name] for name in ("tp", "pp", "dp", "ep", "pp_rank") if name in case}
+    layout = {name: case[name] for name in ("tp", "pp", "dp", "ep", "pp_rank") if name in case}
+    return {**layout, "drafts": case.get("mtp", False)}
 
 
 def ours(case: dict) -> Counter[int]:

@@ -119,10 +119,13 @@ def as_on_cuda() -> None:
     from vllm.models import deepseek_v4, deepseek_v32
     from vllm.models.deepseek_v4.nvidia import flashmla
     from vllm.models.deepseek_v4.nvidia import model as v4
+    from vllm.models.deepseek_v4.nvidia import mtp as v4_mtp
     from vllm.models.deepseek_v32.nvidia import model as v32
+    from vllm.models.deepseek_v32.nvidia import mtp as v32_mtp
 
     deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
     deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
+    deepseek_v32.DeepseekV32MTP, deepseek_v4.DeepSeekV4MTP = v32_mtp.DeepseekV32MTP, v4_mtp.DeepSeekV4MTP
     flashmla.compute_fp8_einsum_recipe = MagicMock(return_value=((1, 128, 128), False))
     torch.cuda.Stream = torch.cuda.Event = MagicMock
     move = torch.nn.Module.to
@@ -142,7 +145,13 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(case["config"]))
-        arguments = EngineArgs(model=folder, skip_tokenizer_init=True, load_format="dummy", enforce_eager=True)
+        arguments = EngineArgs(
+            model=folder,
+            skip_tokenizer_init=True,
+            load_format="dummy",
+            enforce_eager=True,
+            speculative_config={"method": "mtp", "num_speculative_tokens": 1} if case.get("mtp") else None,
+        )
         engine = arguments.create_engine_config()
         parallel = engine.parallel_config
         parallel.tensor_parallel_size, parallel.pipeline_parallel_size = case.get("tp", 1), case.get("pp", 1)
@@ -150,14 +159,33 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
         pretend(case)
         dtype = set_default_torch_dtype(engine.model_config.dtype)
         with set_current_vllm_config(engine), dtype, torch.device("meta"):
-            model = initialize_model(engine)
+            models = {"": initialize_model(engine)}
+            if case.get("mtp") and case.get("pp_rank", 0) == case.get("pp", 1) - 1:
+                models["draft."] = draft_of(engine, models[""])
     seen: set[int] = set()
     tensors = []
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+    for name, tensor in [
+        (prefix + name, tensor)
+        for prefix, model in models.items()
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    ]:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             tensors.append([name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.nbytes])
     return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors}
+
+
+def draft_of(engine: Any, target: Any) -> Any:
+    """The layers of multi-token prediction beside their model, with what they share with it already shared.
+
+    They are on the last pipeline stage only; the engine's own loading does the sharing, and is given a model that was
+    made like all others here.
+    """
+    from vllm.model_executor.model_loader.utils import initialize_model
+    from vllm.v1.worker.gpu.spec_decode.eagle import utils
+
+    utils.get_model = lambda vllm_config, model_config: initialize_model(vllm_config, model_config=model_config)
+    return utils.load_eagle_model(target, engine)
 
 
 def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
