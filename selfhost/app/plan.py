@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.engines import known, owned, vllm
+from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.plan import Verdict
+from selfhost.planner.speculation import with_drafts
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
@@ -30,10 +32,13 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     # A device without an engine gets the plan of the common one, which then says why not.
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
+    recipe, given = vllm.engine_options(model, request, engine)
+    request = replace(request, speculation=read_speculation([*recipe, *given]))
+    model = with_drafts(model, request.speculation)
     model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
-    if request.engine_args:
-        # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
-        note = text("plan.not_counted", options=" ".join(request.engine_args))
+    if left_out := not_counted(given, request.speculation):
+        # `--hf-overrides` can make another model of it: figures that leave it out must say so.
+        note = text("plan.not_counted", options=" ".join(left_out))
         plan = replace(plan, reasons=(*plan.reasons, note))
     plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:

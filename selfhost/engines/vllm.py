@@ -6,6 +6,7 @@ the device. A server always reads a local directory, so the engine is told to st
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from selfhost.engines import owned
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.engines.known import Known
+    from selfhost.engines.owned import Option
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 SHUTDOWN_TIMEOUT_S = 10
@@ -32,17 +34,26 @@ def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) 
     The request's engine options must have been read with `owned.absorb`. Raises UsageError for an option of the recipe
     that the engine does not have or that selfhost owns.
     """
-    given = owned.parse(request.engine_args, known)
-    taken = {option.flag.name for option in given}
-    recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
-    taken |= {option.flag.name for option in recipe}
+    options = [*itertools.chain(*engine_options(model, request, known))]
+    taken = {option.flag.name for option in options}
     argv = ["vllm", "serve", plan.model_path]
     for name, *values in _own(plan, model):
         if name not in taken:
             argv += [name, *values]
-    for option in (*recipe, *given):
+    for option in options:
         argv += option.tokens
     return tuple(argv)
+
+
+def engine_options(model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[list[Option], list[Option]]:
+    """Options of the recipe that the request does not replace, and the request's own.
+
+    Raises UsageError as `owned.parse` does.
+    """
+    given = owned.parse(request.engine_args, known)
+    taken = {option.flag.name for option in given}
+    recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
+    return recipe, given
 
 
 def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:

@@ -70,11 +70,18 @@ class ModelArch:
     """The vision tower, not quantized."""
     draft: Draft | None = None
     """The layers of multi-token prediction, if the engine can load them."""
+    drafting: bool = False
+    """Whether it does load them; set by who plans speculative decoding."""
 
     @property
     def family(self) -> Family:
         """What its class does beyond the common decoder."""
         return FAMILIES[self.architecture]
+
+    @property
+    def loaded_draft(self) -> Draft | None:
+        """The layers of multi-token prediction that a server has in memory."""
+        return self.draft if self.drafting else None
 
     @property
     def num_hidden_layers(self) -> int:

@@ -15,7 +15,7 @@ from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.compressed import CompressedAttention
 from selfhost.models.latent import LatentAttention
-from selfhost.models.tensors import stage_layers
+from selfhost.models.tensors import stage_kinds
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -39,25 +39,16 @@ class KVRank:
 
 
 def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
-    arch: ModelArch,
-    *,
-    tp: int = 1,
-    pp: int = 1,
-    pp_rank: int = 0,
-    kv_dtype_bytes: float = 2,
-    block_size: int,
-    drafts: bool = False,
+    arch: ModelArch, *, tp: int = 1, pp: int = 1, pp_rank: int = 0, kv_dtype_bytes: float = 2, block_size: int
 ) -> KVRank:
-    """KV cache of one rank of a pipeline stage; drafts: with the layers of multi-token prediction, on the last one.
+    """KV cache of one rank of a pipeline stage.
 
     Grouped attention: layers * max(1, KV heads / tp) * head_dim * 2 (keys and values) * itemsize.
     MLA: layers * (kv_lora_rank + qk_rope_head_dim) * itemsize, the same on every tensor-parallel rank; sparse attention
     adds index_head_dim bytes and one float32 scale per token and layer.
     Checks: DeepSeek-V3 bf16 -> 70_272 (61 * 576 * 2); Qwen2.5-72B TP4 -> 81_920; DeepSeek-V3.2 -> 78_324 (61 * 1284).
     """
-    layers = [arch.kinds[arch.layers[layer]] for layer in stage_layers(arch.num_hidden_layers, pp, pp_rank)]
-    if drafts and arch.draft and pp_rank == pp - 1:
-        layers += arch.draft.layers
+    layers = stage_kinds(arch, pp, pp_rank)
     counts = Counter(kind.mixer for kind in layers)
     per_token = math.ceil(sum(n * _bytes_per_token(mixer, tp, kv_dtype_bytes) for mixer, n in counts.items()))
     return KVRank(

@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
     from selfhost.models.arch import ModelArch
     from selfhost.models.draft import Draft
-    from selfhost.models.layers import Mixer
+    from selfhost.models.layers import LayerKind, Mixer
     from selfhost.models.parts import Part
     from selfhost.quant.schemes import Quantization
 
-__all__ = ["RankWeights", "TensorGroup", "checkpoint_bytes", "parameter_count", "rank_weights", "stage_layers"]
+__all__ = [
+    "RankWeights",
+    "TensorGroup",
+    "checkpoint_bytes",
+    "parameter_count",
+    "rank_weights",
+    "stage_kinds",
+    "stage_layers",
+]
 
 _VOCAB_PADDING = 64
 _LARGE_BYTES = 20 * MIB
@@ -111,24 +119,14 @@ class Ranks:
 
 
 def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a stage)
-    arch: ModelArch,
-    *,
-    tp: int = 1,
-    pp: int = 1,
-    dp: int = 1,
-    ep: bool = False,
-    pp_rank: int = 0,
-    drafts: bool = False,
+    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, pp_rank: int = 0
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
-    drafts: with the layers of multi-token prediction, as speculative decoding loads them.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    draft = arch.draft if drafts and ranks.is_last else None
-    groups = tuple(group for group in _groups(arch, ranks, draft) if group.count and group.bytes_each)
-    return RankWeights(groups=groups)
+    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -143,18 +141,23 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
     return range(start, start + sizes[pp_rank])
 
 
-def _groups(arch: ModelArch, ranks: Ranks, draft: Draft | None) -> Iterator[TensorGroup]:
+def stage_kinds(arch: ModelArch, pp: int, pp_rank: int) -> list[LayerKind]:
+    """The kind of each layer of a stage; the last has those of multi-token prediction, if they are loaded."""
+    kinds = [arch.kinds[arch.layers[layer]] for layer in stage_layers(arch.num_hidden_layers, pp, pp_rank)]
+    return [*kinds, *arch.loaded_draft.layers] if arch.loaded_draft and pp_rank == pp - 1 else kinds
+
+
+def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
     yield from _embeddings(arch, ranks)
-    held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
-    kinds = [*(arch.kinds[arch.layers[layer]] for layer in held), *(draft.layers if draft else ())]
+    kinds = stage_kinds(arch, ranks.pp, ranks.pp_rank)
     for kind, count in Counter(kinds).items():
         for part in kind.parts(arch.hidden_size):
             yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
     yield from _rotary(arch, [kind.mixer for kind in dict.fromkeys(kinds)])
     for number, part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, number, None)
-    if draft:
-        yield from _draft(arch, ranks, draft)
+    if arch.loaded_draft and ranks.is_last:
+        yield from _draft(arch, ranks, arch.loaded_draft)
 
 
 def _draft(arch: ModelArch, ranks: Ranks, draft: Draft) -> Iterator[TensorGroup]:

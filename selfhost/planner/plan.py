@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.speculation import Speculation
 
 SCHEMA_VERSION = 1
 
@@ -63,6 +64,8 @@ class Settings:
     max_num_batched_tokens: int
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
+    num_speculative_tokens: int = 0
+    """Tokens that are drafted ahead, by a method whose memory is known; handed over among the engine's options."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +122,8 @@ class PlanRequest:
     port: int = 8000
     engine_args: tuple[str, ...] = ()
     """After `--`: handed to the engine as they are."""
+    speculation: Speculation | None = None
+    """What these options, or those of the recipe, say about speculative decoding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -260,6 +265,7 @@ class Plan:
                 "max_num_batched_tokens": self.settings.max_num_batched_tokens,
                 "kv_cache_dtype": self.settings.kv_cache_dtype,
                 "enforce_eager": self.settings.enforce_eager,
+                "num_speculative_tokens": self.settings.num_speculative_tokens,
             },
             "weight_bytes_total": self.weight_bytes_total,
             "per_rank": {

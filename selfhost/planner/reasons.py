@@ -24,6 +24,9 @@ def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Es
     found = [_layout(request, setup), _weights(setup, estimate)]
     if is_weight_only(setup.arch.quantization, setup.hardware.device):
         found.append(text("plan.weight_only", device=setup.hardware.device.name))
+    if draft := setup.arch.loaded_draft:
+        tokens = setup.settings.num_speculative_tokens
+        found.append(text("plan.draft_layers", layers=len(draft.layers), tokens=tokens))
     if request.auto_max_model_len:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))

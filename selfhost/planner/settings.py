@@ -76,7 +76,14 @@ def choose_settings(
         # Compiled bfloat16 gives wrong text in the CPU build of vLLM 0.32: eager there, but for pipeline stages, which
         # fail without the warm-up that eager skips (engines/vllm.py has the compilation that neither breaks).
         enforce_eager=layout.pipeline_parallel_size == 1 if cpu else bool(request.enforce_eager),
+        num_speculative_tokens=_drafted(request),
     )
+
+
+def _drafted(request: PlanRequest) -> int:
+    """Tokens drafted ahead, where that is counted."""
+    asked = request.speculation
+    return (asked.num_speculative_tokens or 0) if asked is not None and asked.is_counted else 0
 
 
 def _batch(hardware: Hardware) -> tuple[int, int]:

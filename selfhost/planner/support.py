@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.speculation import speculation_refusals
 from selfhost.quant.schemes import runs_on
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _runs_sparse_attention(device: Device) -> bool:
 
 
 def setting_refusals(model: ModelToPlan, hardware: Hardware, request: PlanRequest, settings: Settings) -> list[str]:
-    """Settings the engine would refuse for this model: a context beyond what the weights were made for."""
+    """Settings the engine would refuse for this model: a context beyond what it was made for, drafting it cannot."""
     found = []
     longest = model.arch.max_position_embeddings
     extended = any(arg.startswith(_CHANGES_CONTEXT) for arg in (*model.engine_args, *request.engine_args))
@@ -52,7 +53,7 @@ def setting_refusals(model: ModelToPlan, hardware: Hardware, request: PlanReques
         found.append(text("plan.context_too_long", length=settings.max_model_len, longest=longest))
     if settings.kv_cache_dtype.startswith("fp8") and not runs_fp8_kv(model, hardware):
         found.append(text("plan.fp8_kv", device=hardware.device.name))
-    return found
+    return [*found, *speculation_refusals(model.arch, model.name, request.speculation)]
 
 
 def runs_fp8_kv(model: ModelToPlan, hardware: Hardware) -> bool:

@@ -47,7 +47,7 @@ class Range(NamedTuple):
 def buffers(setup: Setup, *, last_stage: bool) -> int:
     """Tensors that stay beside the weights: sampler state, expert workspace, buffers of sparse attention."""
     arch, settings = setup.arch, setup.settings
-    total = sampler_state(arch, settings) if last_stage else 0
+    total = sampler_state(arch, settings) + draft_buffers(arch, settings) if last_stage else 0
     workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
     if arch.indexer:
         total += settings.max_num_batched_tokens * arch.indexer.index_topk * 4
@@ -59,10 +59,25 @@ def buffers(setup: Setup, *, last_stage: bool) -> int:
 def sampler_state(arch: ModelArch, settings: Settings) -> int:
     """Token counts, prompt mask and grammar mask per request, on the last pipeline stage.
 
-    Source: v1/worker/gpu/sample/penalties.py.
+    The grammar mask has a row for each token that is drafted ahead too. Sources: v1/worker/gpu/sample/penalties.py,
+    v1/worker/gpu/structured_outputs.py.
     Check: 1024 requests, vocabulary 152064 -> 661_782_528 bytes (594 + 18.6 + 18.6 MiB).
     """
-    return settings.max_num_seqs * (arch.vocab_size * 4 + 2 * math.ceil(arch.vocab_size / 32) * 4)
+    masks = 2 + settings.num_speculative_tokens
+    return settings.max_num_seqs * (arch.vocab_size * 4 + masks * math.ceil(arch.vocab_size / 32) * 4)
+
+
+def draft_buffers(arch: ModelArch, settings: Settings) -> int:
+    """Hidden states handed to the layers of multi-token prediction, on the last pipeline stage; 0 without them.
+
+    With several residual streams there is a copy of all of them on either side. Sources: v1/worker/gpu/spec_decode/
+    target_dependent_ar/speculator.py, models/deepseek_v4/nvidia/model.py `_mtp_hidden_buffer`.
+    Check: DeepSeek-V3, 8192 tokens -> 117_440_512 bytes (8192 * 7168 * 2).
+    """
+    if not arch.loaded_draft:
+        return 0
+    streams = 2 * arch.connections.hc_mult if arch.connections else 1
+    return settings.max_num_batched_tokens * arch.hidden_size * streams * arch.dtype_bytes
 
 
 def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin: bool) -> int:
@@ -114,6 +129,9 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     mlp = 3 * arch.intermediate_size // tp
     # What goes in, what comes out, and the residual: one stream of it, or several.
     streams = 2 + (arch.connections.hc_mult if arch.connections else 1)
+    if last_stage and arch.loaded_draft:
+        # The model's result, the embedding and both of them normed stay while a layer of multi-token prediction runs.
+        streams += 3
     forward = settings.max_num_batched_tokens * (max(mlp, attention) + streams * arch.hidden_size) * dtype
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     logits = rows * (arch.vocab_size + arch.vocab_size // tp) * dtype if last_stage else 0
@@ -151,7 +169,8 @@ def cuda_graphs(arch: ModelArch, settings: Settings) -> Range:
         return Range(0, 0, 0)
     low, likely, high = (0.5, 1.5, 4.0) if arch.is_moe and arch.hidden_size >= _HUGE_HIDDEN else (0.3, 1.0, 2.0)
     # The logs are of 256 requests and more.
-    share = _captured(min(settings.max_num_seqs, 256)) / _captured(256)
+    rows = settings.max_num_seqs * (1 + settings.num_speculative_tokens)
+    share = _captured(min(rows, 256)) / _captured(256)
     # However few graphs there are, one extra segment in a sample has been seen to cost this much.
     return Range(int(low * share * GIB), int(likely * share * GIB), int(max(high * share, 0.5) * GIB))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfhost.errors import UsageError
@@ -14,13 +16,16 @@ from selfhost.units import GIB, MIB
 from tests.models.public_models import DEEPSEEK_V3, QWEN_72B, arch
 
 
+def drafting(name: str) -> ModelArch:
+    return replace(arch(name), drafting=True)
+
+
 def added(name: str, **layout: int) -> int:
-    model = arch(name)
-    return rank_weights(model, **layout, drafts=True).bytes - rank_weights(model, **layout).bytes
+    return rank_weights(drafting(name), **layout).bytes - rank_weights(arch(name), **layout).bytes
 
 
 def test_the_projection_and_the_experts_of_the_layer_are_what_counts():
-    groups = {group.name: group for group in rank_weights(arch(DEEPSEEK_V3), tp=8, drafts=True).groups}
+    groups = {group.name: group for group in rank_weights(drafting(DEEPSEEK_V3), tp=8).groups}
     assert groups["draft.eh_proj.weight"].total_bytes == 196 * MIB  # 2 * 7168 * 7168 * 2, whole on every rank
     assert sum(group.count for group in groups.values() if group.name == "mlp.experts.w13.weight") == 59
     assert added(DEEPSEEK_V3, tp=8) / GIB == pytest.approx(1.551, abs=0.001)
@@ -54,7 +59,8 @@ def test_with_compressed_attention_it_has_a_window_only_and_the_table_of_such_la
     mixer = draft.layers[0].mixer
     assert isinstance(mixer, CompressedAttention)
     assert mixer.compress_ratio == 0
-    tables = [{g.name for g in rank_weights(model, drafts=drafts).groups if "rotary" in g.name} for drafts in (False, True)]
+    both = (model, replace(model, drafting=True))
+    tables = [{group.name for group in rank_weights(each).groups if "rotary" in group.name} for each in both]
     assert tables == [{"compressed.rotary_emb"}, {"compressed.rotary_emb", "rotary_emb"}]
 
 
@@ -79,8 +85,8 @@ def test_each_has_a_cache():
         }
     )
     logged = []
-    for drafts in (False, True):
-        kv = kv_cache(tiny, block_size=128, drafts=drafts)
+    for model in (tiny, replace(tiny, drafting=True)):
+        kv = kv_cache(model, block_size=128)
         logged.append(tokens(GIB // kv.bytes_per_block, 128, 1024))
     assert logged == [699_008, 524_288]
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,15 +50,15 @@ LIVE = [
 
 
 def sizes(case: dict) -> dict:
-    layout = {name: case[name] for name in ("tp", "pp", "dp", "ep", "pp_rank") if name in case}
-    return {**layout, "drafts": case.get("mtp", False)}
+    return {name: case[name] for name in ("tp", "pp", "dp", "ep", "pp_rank") if name in case}
 
 
 def ours(case: dict) -> Counter[int]:
     """Sizes of our tensors and how many have each, without what only exists after loading."""
     changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
     found: Counter[int] = Counter()
-    for group in rank_weights(arch(case["model"], **changes), **sizes(case)).groups:
+    model = replace(arch(case["model"], **changes), drafting=case.get("mtp", False))
+    for group in rank_weights(model, **sizes(case)).groups:
         if group.name not in ONLY_AFTER_LOADING:
             found[group.bytes_each] += group.count
     return found

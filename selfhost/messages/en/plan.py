@@ -57,6 +57,9 @@ MESSAGES = {
         "format: FP8 weights with 16-bit arithmetic (w8a16, Marlin), since {device} computes no FP8"
     ),
     "plan.no_accelerator": Text("hardware: no accelerator that an engine here drives was found; planned for the CPU"),
+    "plan.draft_layers": Text(
+        "speculative decoding: layers of multi-token prediction ({layers}) are loaded too and predict {tokens} ahead"
+    ),
     # Reasons: variant.
     "plan.variant_asked": Text("variant: {variant}, as asked for"),
     "plan.variant_own": Text("variant: {variant}, the format the model was released in"),
@@ -94,6 +97,13 @@ MESSAGES = {
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
     ),
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
+    "plan.no_draft_layers": Text(
+        "speculative decoding by `mtp` asked for; {model} has no layers of multi-token prediction"
+    ),
+    "plan.no_speculative_tokens": Text("speculative decoding needs a number: `num_speculative_tokens`, for example 1"),
+    "plan.uneven_speculative_tokens": Text(
+        "{tokens} tokens are to be predicted with {layers} layers of multi-token prediction: wanted is a multiple"
+    ),
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
     "plan.kv_cache_dtype": Text(
