@@ -22,7 +22,9 @@ def said(name: str, layout: dict, **changes: object) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_what_the_engine_builds_is_legal_and_what_it_refuses_is_not(case):
-    changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
+    changes = dict(case.get("changes", {}))
+    if "quantization_config" in case:
+        changes["quantization_config"] = case["quantization_config"]
     layout = {name: case[name] for name in ("tp", "pp", "dp", "ep") if name in case}
     assert bool(said(case["model"], layout, **changes)) is case.get("refused", False)
 

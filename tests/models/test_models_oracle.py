@@ -55,7 +55,9 @@ def sizes(case: dict) -> dict:
 
 def ours(case: dict) -> Counter[int]:
     """Sizes of our tensors and how many have each, without what only exists after loading."""
-    changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
+    changes = dict(case.get("changes", {}))
+    if "quantization_config" in case:
+        changes["quantization_config"] = case["quantization_config"]
     found: Counter[int] = Counter()
     model = replace(arch(case["model"], **changes), drafting=case.get("mtp", False))
     for group in rank_weights(model, **sizes(case)).groups:

@@ -199,8 +199,8 @@ def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
 
 
 def with_config(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
-    """A case with the config of its model, its quantization replaced where the case says so."""
-    config = dict(models[case["model"]]["config"])
+    """A case with the config of its model, its quantization and other keys replaced where the case says so."""
+    config = {**models[case["model"]]["config"], **case.get("changes", {})}
     if "quantization_config" in case:
         config.pop("quantization_config", None)
         if case["quantization_config"]:
