@@ -53,8 +53,8 @@ class LatentAttention:
     is not used. Source: vLLM 0.32 model_executor/models/deepseek_v2.py, and for sparse attention on CUDA
     models/deepseek_v32/ (attention.py, nvidia/model.py), whose tensors are the same.
 
-    `kv_b_proj` stays as it is, for prefill; decoding takes its two halves, W_UK and W_UV, in the model's dtype: views of
-    it when it is not quantized, one de-quantized copy whatever else it is in (layers/attention/mla_attention.py
+    `kv_b_proj` stays as it is, for prefill; decoding takes its two halves, W_UK and W_UV, in the model's dtype: views
+    of it when it is not quantized, one de-quantized copy whatever else it is in (layers/attention/mla_attention.py
     `split_kv_b_proj`, quant_utils.py `get_and_maybe_dequant_weights`).
 
     Decode context parallelism does not change any of it, but for `--dcp-q-replicate` (layers/linear.py
