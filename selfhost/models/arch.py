@@ -7,7 +7,7 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
@@ -16,6 +16,7 @@ from selfhost.models.compressed import CompressedAttention, read_compressed
 from selfhost.models.draft import Draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
+from selfhost.models.kimi_linear import read_kimi_linear
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
 from selfhost.models.moonvit import MoonViT, read_moonvit
@@ -70,6 +71,8 @@ class ModelArch:
     """The vision tower, not quantized."""
     draft: Draft | None = None
     """The layers of multi-token prediction, if the engine can load them."""
+    residual_block_layers: int = 0
+    """Layers in a block whose result later layers look back at (`attn_res_block_size`); 0: there are no blocks."""
     drafting: bool = False
     """Whether it does load them; set by who plans speculative decoding."""
 
@@ -114,6 +117,12 @@ class ModelArch:
         """The hyper-connections, if there are several residual streams."""
         found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
         return next(found, None)
+
+    @property
+    def residual_streams(self) -> int:
+        """Vectors of the hidden size that every token carries from layer to layer."""
+        blocks = -(-self.num_hidden_layers // self.residual_block_layers) if self.residual_block_layers else 0
+        return 1 + blocks if self.connections is None else self.connections.hc_mult
 
     @property
     def experts(self) -> Experts | None:
@@ -190,6 +199,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     mixers = _read_mixers(reader, family, hidden, (count, drafts))
     feeds = read_feeds(reader, config, family, count + drafts)
     quantization = quantization_from_config(config)
+    block = reader.integer("attn_res_block_size", default=0) if family.delta else 0
     kinds, layers = kinds_of(mixers[:count], feeds[:count], norms=family.norms_per_layer, quantization=quantization)
     return ModelArch(
         architecture=architecture,
@@ -201,11 +211,12 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         max_position_embeddings=reader.integer("max_position_embeddings"),
         torch_dtype=_dtype(reader, config),
         rope=_rope(reader),
-        kinds=kinds,
+        kinds=tuple(replace(kind, attends_residuals=block > 0) for kind in kinds),
         layers=layers,
         num_nextn_predict_layers=extra,
         quantization=quantization,
-        tower=read_moonvit(reader) if family.tower == "moonvit" else None,
+        tower=read_moonvit(reader, own_keys=family.tower == "moonvit3") if family.tower else None,
+        residual_block_layers=block,
         draft=_draft(family, mixers[count:], feeds[count:], count, quantization),
     )
 
@@ -226,6 +237,8 @@ def _draft(
 
 def _read_mixers(reader: Reader, family: Family, hidden_size: int, counts: tuple[int, int]) -> list[Mixer]:
     """One for each layer, and one for each layer of multi-token prediction."""
+    if family.delta:
+        return read_kimi_linear(reader, counts[0])
     if family.compressed:
         return [*read_compressed(reader, *counts)]
     return [*read_latents(reader, *counts)] if family.mla else [read_grouped(reader, family, hidden_size)] * sum(counts)

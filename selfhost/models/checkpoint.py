@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from selfhost.models.layers import residual_parts
 from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
 
 def _beside(arch: ModelArch) -> list[tuple[int, Part]]:
     """What is not part of a layer, and how many of each."""
-    streams = arch.connections.head_parts(arch.hidden_size) if arch.connections else []
-    return [*((1, part) for part in streams), *(arch.tower.parts(1) if arch.tower else [])]
+    ends = list(arch.connections.head_parts(arch.hidden_size)) if arch.connections else []
+    if arch.residual_block_layers:
+        ends += residual_parts(("output",), arch.hidden_size)
+    return [*((1, part) for part in ends), *(arch.tower.parts(1) if arch.tower else [])]
 
 
 def parameter_count(arch: ModelArch) -> int:

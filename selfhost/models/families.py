@@ -18,6 +18,8 @@ class Family:
     mla: bool = False
     compressed: bool = False
     """Compressed attention, hyper-connections, and experts that some layers look up by the token (DeepSeek-V4)."""
+    delta: bool = False
+    """Kimi delta attention beside gated latent attention, and experts in a space of their own (Kimi-K3)."""
     moe: bool = False
     moe_only: bool = False
     """No layer is dense, and `intermediate_size` is the experts'."""
@@ -38,7 +40,10 @@ class Family:
     """Whether the checkpoint has a copy of embedding and head for each of them."""
     partial_rotary_factor: float = 1.0
     tower: str | None = None
-    """Kind of the vision tower beside the text model: `moonvit`."""
+    """Kind of the vision tower beside the text model: `moonvit`, or `moonvit3`, whose keys the engine reads by their
+    names in the Hub's file."""
+    gpu_only: bool = False
+    """Whether its constructor asks for CUDA streams, so that it does not start on a CPU."""
     ends_on_all_stages: bool = False
     """Qwen3-MoE builds embedding, last norm and head on every pipeline stage (vLLM 0.32 models/qwen3_moe.py)."""
     transformers_backend: bool = False
@@ -54,6 +59,9 @@ FAMILIES: dict[str, Family] = {
     "DeepseekV3ForCausalLM": Family(mla=True, moe=True, drafts=True),
     "DeepseekV32ForCausalLM": Family(mla=True, moe=True, drafts=True, dense_on_token_shards=True),
     "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
+    "KimiK3ForConditionalGeneration": Family(
+        delta=True, moe=True, expert_correction=True, dense_on_token_shards=True, tower="moonvit3", gpu_only=True
+    ),
     "DeepseekV4ForCausalLM": Family(compressed=True, moe=True, drafts=True, draft_ends_stored=False),
     "GlmMoeDsaForCausalLM": Family(
         mla=True, moe=True, drafts=True, draft_ends_stored=False, dense_on_token_shards=True

@@ -42,6 +42,12 @@ class Experts:
     router_dtype_bytes: int | None = None
     """Of the router in the engine; None: the model's."""
     router_quantizable: bool = False
+    routed_expert_hidden_size: int = 0
+    """Above 0: routed experts work in a space of this size; projections into it and back are whole on every rank."""
+    latent_moe_use_norm: bool = False
+    """Whether there is a norm before the projection back."""
+    least_width: int = 0
+    """Of an expert on a tensor-parallel rank, which the engine fills up to."""
     hashed_vocab_size: int = 0
     """Above 0: experts are looked up by the token, in a table of so many rows."""
     shared_token_shards: TokenShards = TokenShards.ALWAYS
@@ -50,7 +56,7 @@ class Experts:
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything it holds, uncut."""
-        width = self.moe_intermediate_size
+        width, inside = self.moe_intermediate_size, self.routed_expert_hidden_size or hidden_size
         parts: list[Part] = [
             Linear(
                 name="mlp.gate",
@@ -63,20 +69,24 @@ class Experts:
             Linear(
                 name="mlp.experts.w13",
                 outputs=(width, width),
-                inputs=hidden_size,
+                inputs=inside,
                 cut=Cut.COLUMN,
                 copies=self.num_experts,
+                least_width=self.least_width,
                 parts=("0.gate_proj", "0.up_proj"),
             ),
             Linear(
                 name="mlp.experts.w2",
-                outputs=(hidden_size,),
+                outputs=(inside,),
                 inputs=width,
                 cut=Cut.ROW,
                 copies=self.num_experts,
+                least_width=self.least_width,
                 parts=("0.down_proj",),
             ),
         ]
+        if self.routed_expert_hidden_size:
+            parts += self._latent(hidden_size)
         if self.expert_bias:
             name = "mlp.gate.e_score_correction_bias"
             parts.append(
@@ -97,8 +107,21 @@ class Experts:
             )
         return parts
 
+    def _latent(self, hidden_size: int) -> list[Part]:
+        """The way into the space of the routed experts and back."""
+        inside = self.routed_expert_hidden_size
+        norm = [Vector(name="mlp.routed_expert_norm", size=inside)] if self.latent_moe_use_norm else []
+        return [
+            Linear(name="mlp.routed_expert_down_proj", outputs=(inside,), inputs=hidden_size, cut=Cut.WHOLE),
+            *norm,
+            Linear(name="mlp.routed_expert_up_proj", outputs=(hidden_size,), inputs=inside, cut=Cut.WHOLE),
+        ]
+
 
 Feed = DenseFeed | Experts
+
+_LEAST_WIDTH = 256
+"""Of an expert of Kimi-K3 on a rank (models/kimi_k3/nvidia/model.py `min_moe_intermediate_per_partition`)."""
 
 
 def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers: int) -> list[Feed]:
@@ -120,17 +143,21 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
 def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> Experts:
     experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts")
     width = reader.integer("intermediate_size" if family.moe_only else "moe_intermediate_size")
-    chosen = reader.integer("num_experts_per_tok")
+    chosen = reader.integer("num_experts_per_tok", "num_experts_per_token")
+    shared = reader.integer("n_shared_experts", "num_shared_experts", default=0, minimum=0)
     reader.check("num_experts_per_tok", chosen, f"at most the {experts} experts", good=chosen <= experts)
     return Experts(
         num_experts=experts,
         num_experts_per_tok=chosen,
         moe_intermediate_size=width,
-        shared_expert_intermediate_size=reader.integer("n_shared_experts", default=0, minimum=0) * width,
+        shared_expert_intermediate_size=shared * width,
         expert_bias=family.expert_correction or config.get("topk_method") == "noaux_tc",
         router_dtype_bytes=family.router_dtype_bytes,
         router_quantizable=family.router_quantizable,
-        shared_token_shards=TokenShards.ONE_STAGE if family.compressed else TokenShards.ALWAYS,
+        routed_expert_hidden_size=reader.integer("routed_expert_hidden_size", default=0) if family.delta else 0,
+        latent_moe_use_norm=family.delta and reader.flag("latent_moe_use_norm"),
+        least_width=_LEAST_WIDTH if family.delta else 0,
+        shared_token_shards=TokenShards.ONE_STAGE if family.compressed or family.delta else TokenShards.ALWAYS,
         shared_in_blocks=family.compressed,
     )
 

@@ -1,7 +1,7 @@
 """The KV cache of one rank: bytes per token and block, and the engine's own arithmetic of blocks.
 
 Source: vLLM 0.32 v1/kv_cache_interface.py (page sizes) and v1/core/kv_cache_utils.py (capacity).
-Not covered: sliding windows, linear-attention state, decode context parallelism.
+Not covered: sliding windows, how the engine pads states and attention to pages of one size, decode context parallelism.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.compressed import CompressedAttention
+from selfhost.models.kimi_linear import DeltaAttention
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import stage_kinds
 
@@ -34,7 +35,7 @@ class KVRank:
     """All layers of the rank together."""
     bytes_per_block: int
     bytes_per_request_fixed: int
-    """State that does not grow with the length; none of the architectures known here has any."""
+    """State that does not grow with the length: that of Kimi delta attention."""
     layers: int
 
 
@@ -54,7 +55,11 @@ def kv_cache(  # noqa: PLR0913  (sizes of the engine, one by one)
     return KVRank(
         bytes_per_token=per_token,
         bytes_per_block=per_token * block_size,
-        bytes_per_request_fixed=0,
+        bytes_per_request_fixed=sum(
+            n * mixer.state_bytes(tp, arch.dtype_bytes)
+            for mixer, n in counts.items()
+            if isinstance(mixer, DeltaAttention)
+        ),
         layers=len(layers),
     )
 
@@ -66,6 +71,8 @@ def _bytes_per_token(mixer: Mixer, tp: int, kv_dtype_bytes: float) -> float:
     if isinstance(mixer, LatentAttention):
         latent = int((mixer.kv_lora_rank + mixer.qk_rope_head_dim) * kv_dtype_bytes)
         return latent + (mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else 0)
+    if isinstance(mixer, DeltaAttention):
+        return 0
     if isinstance(mixer, GroupedAttention):
         return int(max(1, mixer.num_key_value_heads // tp) * mixer.head_dim * 2 * kv_dtype_bytes)
     raise TypeError(mixer)

@@ -52,19 +52,32 @@ class LayerKind:
     feed: Feed
     norms: int = 2
     """Norms of the hidden size."""
+    attends_residuals: bool = False
+    """Whether each half starts from a mix of what earlier blocks of layers made (`attn_res_block_size`)."""
     plain: frozenset[str] = frozenset()
     """Names of the linear parts that the checkpoint leaves in the model's dtype."""
 
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything a layer of this kind holds, uncut."""
         norms = [Vector(name=name, size=hidden_size) for name in _NORMS[: self.norms]]
-        return [*norms, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
+        mixed = residual_parts(("self_attention", "mlp"), hidden_size) if self.attends_residuals else []
+        return [*norms, *mixed, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
 
     def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
         """What a part is stored in; None: the model's dtype, or its own."""
         if quantization is None or isinstance(part, Vector) or not part.quantizable or part.name in self.plain:
             return None
-        return quantization.experts or quantization if part.is_expert else quantization
+        if part.is_expert:
+            return quantization.experts or quantization
+        return None if quantization.experts_only else quantization
+
+
+def residual_parts(names: Sequence[str], hidden_size: int) -> list[Part]:
+    """What scores the blocks of layers whose results are mixed: a norm and a projection to one number, not quantized.
+
+    Source: vLLM 0.32 models/kimi_k3/nvidia/model.py `KimiDecoderLayer`.
+    """
+    return [Vector(name=f"{name}_res_{part}", size=hidden_size) for name in names for part in ("norm", "proj")]
 
 
 def kinds_of(

@@ -67,6 +67,12 @@ class Linear:
     token_shards: TokenShards = TokenShards.NEVER
     in_blocks: bool = False
     """Whether its width on a rank is rounded up to whole blocks of the quantization, when there are any."""
+    whole_outputs: int = 0
+    """How many of the last matrices merged here are whole on every rank though the others are cut."""
+    rows_multiple: int = 1
+    """What its outputs on a rank are rounded up to."""
+    least_width: int = 0
+    """Of an expert: where tensor parallelism would leave less on a rank, it is filled up to this first."""
     kept_plain_too: bool = False
     """Whether the engine keeps a de-quantized copy of it after loading, beside the quantized one."""
     parts: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
+from selfhost.models.layers import residual_parts
 from selfhost.models.parts import Cut, Linear, RotaryTable, TokenShards, Vector
 from selfhost.units import MIB
 
@@ -177,6 +178,8 @@ def _beside(arch: ModelArch, ranks: Ranks) -> Iterator[tuple[int, Part]]:
             yield from ((1, part) for part in arch.connections.first_parts(arch.hidden_size))
     if arch.tower:
         yield from arch.tower.parts(ranks.tp)
+    if arch.residual_block_layers and ranks.is_last:
+        yield from ((1, part) for part in residual_parts(("output",), arch.hidden_size))
 
 
 def _embeddings(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
@@ -256,14 +259,23 @@ def cut_linear(part: Linear, ranks: Ranks, quantization: Quantization | None = N
         shared = max(1, min(ranks.tp, part.kv_heads))
         return q // ranks.tp + (k + v) // shared, columns
     pieces = pieces_of(part, ranks)
+    if part.whole_outputs:
+        whole = sum(part.outputs[-part.whole_outputs :])
+        return _up((rows - whole) // pieces + whole, part.rows_multiple), columns
     wide, high = 1, 1
     if quantization is not None and part.is_expert:
         wide, high = quantization.expert_multiples
     elif quantization is not None and quantization.block and part.in_blocks and pieces > 1:
         wide = quantization.block[0]
     if part.cut is Cut.ROW:
-        return _up(rows, high), _up(-(-columns // pieces), wide)
-    return sum(_up(-(-out // pieces), wide) for out in part.outputs), _up(columns, high)
+        return _up(rows, high), _up(-(-_filled(part, columns, ranks) // pieces), wide)
+    return sum(_up(-(-_filled(part, out, ranks) // pieces), wide) for out in part.outputs), _up(columns, high)
+
+
+def _filled(part: Linear, width: int, ranks: Ranks) -> int:
+    """Width of an expert once it is filled up so that each tensor-parallel rank has at least `least_width` of it."""
+    alone = ranks.ep or ranks.tp == 1
+    return width if alone or width // ranks.tp >= part.least_width else part.least_width * ranks.tp
 
 
 def _up(size: int, multiple: int) -> int:

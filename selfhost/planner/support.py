@@ -34,6 +34,8 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts) -> lis
             found.append(": ".join(part for part in (why.what, why.why) if part))
     if arch.indexer and not _runs_sparse_attention(device):
         found.append(text("plan.sparse_attention", model=model.name, device=device.name))
+    if arch.family.gpu_only and device.platform is Platform.CPU:
+        found.append(text("plan.gpu_only", model=model.name, device=device.name))
     return found
 
 

@@ -90,7 +90,8 @@ def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin
         return 0
     rows = settings.max_num_batched_tokens * dp * experts.num_experts_per_tok
     shards = 1 if layout.enable_expert_parallel else layout.tensor_parallel_size * dp
-    width, hidden = 2 * experts.moe_intermediate_size // shards, arch.hidden_size
+    width = 2 * experts.moe_intermediate_size // shards
+    hidden = experts.routed_expert_hidden_size or arch.hidden_size
     if marlin:
         return rows * (max(width, hidden) + max(2 * width, hidden)) * _BF16
     return rows * (max(width // 2, hidden) + max(width, hidden)) * _BF16
@@ -128,7 +129,7 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     attention = max(mixer.width_per_token(tp) for mixer in arch.mixers)
     mlp = 3 * arch.intermediate_size // tp
     # What goes in, what comes out, and the residual: one stream of it, or several.
-    streams = 2 + (arch.connections.hc_mult if arch.connections else 1)
+    streams = 2 + arch.residual_streams
     if last_stage and arch.loaded_draft:
         # The model's result, the embedding and both of them normed stay while a layer of multi-token prediction runs.
         streams += 3

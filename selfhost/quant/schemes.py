@@ -61,6 +61,8 @@ class Quantization:
     """Whether there is such a scale for every output, four in a word: see `loaded`."""
     experts: Quantization | None = None
     """The format of the routed experts, when it is another one."""
+    experts_only: bool = False
+    """Whether the engine has nothing but the routed experts in it, whatever the section says."""
 
     @property
     def is_fp8(self) -> bool:
@@ -186,8 +188,17 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
 def _with_experts(quantization: Quantization, config: Mapping[str, Any]) -> Quantization:
     """DeepSeek-V4 says beside its section what the experts are in: FP4, then all scales are powers of two, or FP8.
 
-    Source: vLLM 0.32 models/deepseek_v4/quant_config.py.
+    Of Kimi-K3 the engine takes compressed-tensors' MXFP4 for the experts only. Sources: vLLM 0.32
+    models/deepseek_v4/quant_config.py; models/config.py `KimiK3ForConditionalGenerationConfig`, quantization/mxfp4.py.
     """
+    section = config.get("quantization_config")
+    if isinstance(section, dict) and section.get("format") == "mxfp4-pack-quantized":
+        if "KimiK3ForConditionalGeneration" not in (config.get("architectures") or ()):
+            message = "`mxfp4-pack-quantized` is known of Kimi-K3 only"
+            raise ValueError(message)
+        return Quantization(
+            method="compressed-tensors", format=Format.MXFP4, bits=4, ignored=quantization.ignored, experts_only=True
+        )
     kind = config.get("expert_dtype", "fp4")
     if config.get("model_type") != "deepseek_v4" or quantization.format is not Format.FP8_BLOCK or kind == "fp8":
         return quantization

