@@ -3,61 +3,136 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.engines import known, owned, vllm
 from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.capacity import capacity
 from selfhost.planner.plan import Verdict
 from selfhost.planner.speculation import with_drafts
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Hardware, HardwareSnapshot
+    from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
+_COMMON_ENGINE = "vllm"
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE}
 
 
-def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
+class Here(NamedTuple):
+    """Where boot records are kept, and how the hardware of a plan was named."""
+
+    home: Home
+    on: str | None = None
+    """`--on`; None: what was found here."""
+    look: Callable[[Home], HardwareSnapshot] | None = None
+    """What this machine has, if not `detect`; asked only when `--on` names devices that records are of."""
+
+
+def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what may speak for it)
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    with_remedies: bool = True,
+    explained: bool = False,
+    here: Here | None = None,
+) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
+    with_remedies: as an answer, with remedies and what it holds; without, for one of many.
+    explained: with the formulas and sources of its figures.
+    here: where boot records are, if they may speak for this plan; None: they are not looked at.
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
     """
-    # A device without an engine gets the plan of the common one, which then says why not.
-    engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
+    engine = engine_for(hardware)
     request = owned.absorb(request, engine)
-    recipe, given = vllm.engine_options(model, request, engine)
-    request = replace(request, speculation=read_speculation([*recipe, *given]))
-    model = with_drafts(model, request.speculation)
-    model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
-    if left_out := not_counted(given, request.speculation):
-        # `--hf-overrides` can make another model of it: figures that leave it out must say so.
-        note = text("plan.not_counted", options=" ".join(left_out))
-        plan = replace(plan, reasons=(*plan.reasons, note))
-    plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    model, request, given = with_speculation(model, request, engine)
+    facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
+    if here and here.home.boots.is_dir():
+        # Imported where something was ever started: `plan` is measured in milliseconds.
+        from selfhost.app import known_boots
+
+        records, unusable = known_boots.find(here, model, hardware, request, engine)
+        facts, notes = replace(facts, boots=records), (*notes, *unusable)
+    model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
+    if (words := not_counted(given, request.speculation)) and not plan.measured:
+        # `--enable-lora` takes its memory: figures that leave it out must say so.
+        notes = (text("plan.not_counted", options=" ".join(words)), *notes)
+    plan = replace(plan, reasons=(*plan.reasons, *notes))
+    if with_remedies:
+        plan = replace(plan, capacity=capacity(model, plan, request, engine=facts))
+    if explained:
+        from selfhost.planner.explain import explain
+
+        plan = replace(plan, explanation=explain(model, plan, request, engine=facts))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    return replace(plan, node_argv=vllm.commands_of_nodes(plan))
 
 
-def plan_for(
+def with_speculation(
+    model: ModelToPlan, request: PlanRequest, engine: known.Known | None = None
+) -> tuple[ModelToPlan, PlanRequest, list[owned.Option]]:
+    """Model and request with what the options of recipe and request say about speculative decoding; the request's own.
+
+    request: without the settings (`owned.absorb`); engine: None for plans on several devices. Raises UsageError for
+    options the engine does not have.
+    """
+    recipe, given = vllm.engine_options(model, request, engine or known.load(_COMMON_ENGINE))
+    speculation = read_speculation([*recipe, *given])
+    return with_drafts(model, speculation), replace(request, speculation=speculation), given
+
+
+def engine_for(hardware: Hardware) -> known.Known:
+    """The engine that drives it; for a device without one the common engine, whose plan then says why not."""
+    return known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, _COMMON_ENGINE))
+
+
+def absorb(request: PlanRequest) -> PlanRequest:
+    """For plans on several devices: engine options after `--` that are settings become settings.
+
+    Raises UsageError for options the engine does not have, that selfhost owns, or that contradict each other.
+    """
+    return owned.absorb(request, known.load(_COMMON_ENGINE))
+
+
+def left_out(request: PlanRequest) -> list[str]:
+    """The words of a request's own options that plans on several devices leave out; raises as `absorb`."""
+    given = owned.parse(request.engine_args, known.load(_COMMON_ENGINE))
+    return not_counted(given, read_speculation(given))
+
+
+def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:
+    """The plan for hardware found here, with what its boot record will be kept under. Raises as `plan_model`."""
+    from selfhost.app.known_boots import with_subject
+
+    plan = plan_model(model, hardware, request, here=Here(home))
+    return with_subject(plan, model, request) if plan.argv else plan
+
+
+def plan_for(  # noqa: PLR0913  (what the command line takes)
     name: str,
     *,
     on: str | None,
     request: PlanRequest,
     variant: str | None = None,
     recipe_paths: Sequence[Path] = (),
+    explained: bool = False,
 ) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    model = resolve(name, variant=variant, recipe_paths=recipe_paths)
-    return plan_model(model.to_plan(), hardware_for(on, find_home()), request)
+    model, home = resolve(name, variant=variant, recipe_paths=recipe_paths), find_home()
+    return plan_model(model.to_plan(), hardware_for(on, home), request, explained=explained, here=Here(home, on))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from selfhost.cli import complete
 from selfhost.cli.options import RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
@@ -21,10 +22,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _serve(  # noqa: PLR0917 - Typer reads them by name
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", autocompletion=complete.models)
+    ],
     variant: Annotated[
         str | None,
-        typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
+        typer.Option(
+            "--variant",
+            help="Which checkpoint; without it the best that fits.",
+            show_default=False,
+            autocompletion=complete.variants,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
@@ -43,7 +51,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     """
     import signal
 
-    from selfhost.app import serve, servers, start
+    from selfhost.app import boot, serve, servers, start
     from selfhost.cli import output
     from selfhost.cli.progress import StatusLine
     from selfhost.errors import ExitCode, SelfhostError
@@ -64,6 +72,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         else:
             output.write(record.url)
         output.note(text("serve.ready", url=record.url, model=record.served_model_name))
+        for said in boot.ready_lines(home, record):
+            output.note(said)
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:

@@ -9,6 +9,7 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner import layouts
 from selfhost.planner.plan import Verdict
+from selfhost.planner.settings import shares_experts
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
 
@@ -19,17 +20,25 @@ if TYPE_CHECKING:
     from selfhost.planner.terms import Setup
 
 
-def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate) -> list[str]:
-    """Layout, weights against what is usable, KV cache against what one request needs."""
-    found = [_layout(request, setup), _weights(setup, estimate)]
+def reasons(
+    model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate, *, why: str | None = None
+) -> list[str]:
+    """Layout, weights against what is usable, KV cache against what one request needs; `why`: of the layout."""
+    found = [why or _layout(request, setup), _weights(setup, estimate)]
+    if request.goal is not None and why is None:
+        found.insert(1, text("plan.goal_no_choice", goal=request.goal.value))
+    if shares_experts(setup.arch, setup.layout, request):
+        found.append(text("plan.goal_batch", tokens=setup.settings.max_num_batched_tokens))
     if is_weight_only(setup.arch.quantization, setup.hardware.device):
         found.append(text("plan.weight_only", device=setup.hardware.device.name))
     if draft := setup.arch.loaded_draft:
         tokens = setup.settings.num_speculative_tokens
         found.append(text("plan.draft_layers", layers=len(draft.layers), tokens=tokens))
-    if request.auto_max_model_len:
+    if request.wants_longest:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
+    if setup.arch.keeps_more_than_tokens:
+        found.append(text("plan.kv_not_whole"))
     if setup.hardware.device.platform is Platform.CPU:
         if not setup.hardware.assumed:
             found.insert(0, text("plan.no_accelerator"))
@@ -136,6 +145,13 @@ def nodes(hardware: Hardware, layout: Layout) -> list[str]:
     if count == 1:
         return []
     ranks = "1" if count == 2 else f"1 to {count - 1}"  # noqa: PLR2004
+    if (engines := layout.data_parallel_size) > 1:
+        local, port = engines // count, layouts.DATA_PARALLEL_RPC_PORT
+        starts = ", ".join(str(node * local) for node in range(1, count))
+        return [
+            text("plan.first_node_engines", first=layouts.FIRST_NODE, port=port, local=local, engines=engines),
+            text("plan.other_nodes_engines", ranks=ranks, count=count, starts=starts),
+        ]
     return [
         text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
         text("plan.other_nodes", ranks=ranks, count=count),

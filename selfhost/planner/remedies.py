@@ -23,7 +23,6 @@ LIMIT = 5
 _SMALL_BATCH = {"max_num_seqs": 128, "max_num_batched_tokens": 2048}
 _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
-_DEVICES_PER_NODE = 8
 _NODES = (2, 4)
 _INSTEAD_OF_CPU = {"RTX4090-24G": (1,), "A800-80G": (1, 2, 4, 8), "H200-141G": (8,)}
 """Common GPUs, the smallest first."""
@@ -77,12 +76,14 @@ def _other_layout(
         change = f"--tensor-parallel-size {layout.tensor_parallel_size}"
         if layout.pipeline_parallel_size > 1:
             change += f" --pipeline-parallel-size {layout.pipeline_parallel_size}"
+        if layout.data_parallel_size > 1:
+            change += f" --data-parallel-size {layout.data_parallel_size}"
         if layout.enable_expert_parallel:
             change += " --enable-expert-parallel"
         # What was asked for and is not part of it has to be taken back.
         if request.enable_expert_parallel and not layout.enable_expert_parallel:
             change += " --no-enable-expert-parallel"
-        if (request.data_parallel_size or 1) > 1:
+        if (request.data_parallel_size or 1) > 1 and layout.data_parallel_size == 1:
             change += " --data-parallel-size 1"
         if (request.pipeline_parallel_size or 1) > 1 and layout.pipeline_parallel_size == 1:
             change += " --pipeline-parallel-size 1"
@@ -153,10 +154,10 @@ def _more_devices(hardware: Hardware) -> Iterator[Hardware]:
         return
     hardware = replace(hardware, free_memory_bytes=())
     count = hardware.devices_per_node * 2
-    while count <= _DEVICES_PER_NODE and hardware.nodes == 1:
+    while count <= hardware.device.devices_per_node and hardware.nodes == 1:
         yield replace(hardware, devices_per_node=count, assumed=True)
         count *= 2
     for nodes in _NODES:
         if nodes > hardware.nodes:
-            per_node = max(hardware.devices_per_node, _DEVICES_PER_NODE)
+            per_node = max(hardware.devices_per_node, hardware.device.devices_per_node)
             yield replace(hardware, nodes=nodes, devices_per_node=per_node, assumed=True)

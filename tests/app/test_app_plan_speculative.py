@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from selfhost.app.model import resolve
-from selfhost.app.plan import plan_model
+from selfhost.app.overview import matrix_of
+from selfhost.app.plan import left_out, plan_model
 from selfhost.hardware.spec import parse
 from selfhost.planner.plan import Plan, PlanRequest
 from selfhost.units import GIB
@@ -50,6 +51,27 @@ def test_other_methods_are_left_out_and_that_is_said():
     made = plan("deepseek-v3", "8xH200", "--speculative-config", eagle)
     assert made.memory == plan("deepseek-v3", "8xH200").memory
     assert made.reasons[-1] == f"handed to the engine, not counted in these figures: --speculative-config {eagle}"
+
+
+def test_plans_on_many_devices_count_it_too():
+    model = resolve("glm-4.5-air", variant="fp8").to_plan()
+    for words in ((), MTP):
+        cell = matrix_of(model, [parse("2xH100")], PlanRequest(engine_args=words)).cells[0]
+        alone = plan("glm-4.5-air", "2xH100", *words)
+        assert cell.plan.memory == alone.memory
+        assert cell.plan.settings == alone.settings
+    assert left_out(PlanRequest(engine_args=("--enable-lora", *MTP))) == ["--enable-lora"]
+
+
+def test_an_explanation_counts_it_too():
+    model = resolve("deepseek-v3", variant="fp8").to_plan()
+    made = plan_model(model, parse("8xH200"), PlanRequest(engine_args=MTP), explained=True)
+    assert made.explanation is not None
+    weights = next(term for term in made.explanation.terms if term.name == "weights")
+    assert weights.value_bytes == made.memory.weight_bytes
+    assert sum(tensor.number * tensor.bytes_each for tensor in weights.tensors) == weights.value_bytes
+    layers = next(one for one in made.explanation.kv_cache if one.name == "bytes_per_token")
+    assert layers.value == 62 * 1152
 
 
 @pytest.mark.parametrize(
