@@ -65,7 +65,8 @@ def _stored_layer_bytes(arch: ModelArch, kind: LayerKind) -> int:
             continue
         rows, columns = sum(part.outputs), part.inputs
         if arch.quantization is not None and kind.is_quantized(part, arch.quantization):
-            matrices = sum(arch.quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
+            stored = arch.quantization.stored_bytes
+            matrices = sum(stored(out, columns, dtype, module=part.module) for out in part.outputs)
         else:
             matrices = rows * columns * dtype
         total += part.copies * matrices + (rows * dtype if part.bias else 0)

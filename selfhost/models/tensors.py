@@ -84,6 +84,8 @@ class Ranks:
     dp: int = 1
     ep: bool = False
     pp_rank: int = 0
+    sequence_parallel_experts: bool = True
+    """Whether shared experts are whole on every rank where tensor, data and expert parallel meet."""
 
     @property
     def expert_ranks(self) -> int:
@@ -109,7 +111,7 @@ def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+    return RankWeights(groups=tuple(group for group in groups(arch, ranks) if group.count and group.bytes_each))
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -124,7 +126,8 @@ def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
     return range(start, start + sizes[pp_rank])
 
 
-def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+def groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+    """Equal tensors of a rank, those without bytes included."""
     yield from _embeddings(arch, ranks)
     held = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
     for place, count in sorted(Counter(arch.layers[layer] for layer in held).items()):
@@ -202,7 +205,7 @@ def cut_linear(part: Linear, ranks: Ranks) -> tuple[int, int]:
     tp = ranks.tp
     if part.is_expert:
         tp = 1 if ranks.ep else ranks.expert_ranks
-    elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1:
+    elif part.shared_expert and ranks.ep and ranks.tp > 1 and ranks.dp > 1 and ranks.sequence_parallel_experts:
         tp = 1  # sequence-parallel experts replicate the shared one (config/parallel.py use_sequence_parallel_moe)
     if part.cut is Cut.COLUMN:
         return rows // tp, columns
@@ -217,7 +220,9 @@ def _linear_tensors(arch: ModelArch, kind: LayerKind, part: Linear, rows: int, c
     block = None
     if part.is_expert:
         block = refined_block(arch, columns if part.cut is Cut.ROW else rows // len(part.outputs))
-    return arch.quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+    return arch.quantization.linear_tensors(
+        rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block, module=part.module
+    )
 
 
 def refined_block(arch: ModelArch, width: int) -> tuple[int, int] | None:
