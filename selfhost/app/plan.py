@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.engines import known, owned, vllm
+from selfhost.engines import known, owned, vllm, vllm_ascend
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.plan import Verdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm"}
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm", Platform.ASCEND: "vllm-ascend"}
 
 
 def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
@@ -38,7 +38,21 @@ def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, 
     plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
+    if hardware.device.platform is Platform.ASCEND:
+        return _with_ascend_command(plan, model, request, engine)
     return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+
+
+def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, engine: known.Known) -> Plan:
+    model, missing = vllm_ascend.fitting(model, engine)
+    names = {"engine": engine.ref.name, "version": engine.ref.version}
+    reasons = [text("plan.ascend_parser", option=f"`{option}`", **names) for option in missing]
+    return replace(
+        plan,
+        reasons=(*plan.reasons, *reasons),
+        argv=vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model)),
+        env=vllm_ascend.environment(plan, model),
+    )
 
 
 def plan_for(

@@ -13,7 +13,7 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.engines.known import Known
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
@@ -26,18 +26,25 @@ NO_DOMAIN = "none.invalid"
 _BF16_CAPABILITY = (8, 0)
 
 
-def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[str, ...]:
+def command(
+    plan: Plan,
+    model: ModelToPlan,
+    request: PlanRequest,
+    known: Known,
+    options: Iterable[tuple[str, ...]] | None = None,
+) -> tuple[str, ...]:
     """`vllm serve ...` for a plan; the request's own options come last and replace those of the recipe.
 
-    The request's engine options must have been read with `owned.absorb`. Raises UsageError for an option of the recipe
-    that the engine does not have or that selfhost owns.
+    options: those of the plan itself, where another engine has others than `own`. The request's engine options must
+    have been read with `owned.absorb`. Raises UsageError for an option of the recipe that the engine does not have or
+    that selfhost owns.
     """
     given = owned.parse(request.engine_args, known)
     taken = {option.flag.name for option in given}
     recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
     taken |= {option.flag.name for option in recipe}
     argv = ["vllm", "serve", plan.model_path]
-    for name, *values in _own(plan, model):
+    for name, *values in own(plan, model) if options is None else options:
         if name not in taken:
             argv += [name, *values]
     for option in (*recipe, *given):
@@ -45,7 +52,7 @@ def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) 
     return tuple(argv)
 
 
-def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
+def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     """The options of the plan itself."""
     layout, settings = plan.layout, plan.settings
     yield "--served-model-name", plan.served_model_name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
+from selfhost.planner import ascend
 from selfhost.planner.plan import Layout, PlanRequest
 
 FIRST_NODE = "NODE0"
@@ -38,7 +39,7 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     if hardware.device.platform is Platform.CPU:
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     if len(asked(request)) == 3:  # noqa: PLR2004
-        return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+        return [x for x in [explicit(request)] if not problems(arch, hardware, x, eager=bool(request.enforce_eager))]
     # What decides nothing here is left out, so that devices of one number ask for the same.
     shape = Hardware(
         device=_ANY_GPU,
@@ -53,7 +54,12 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
         data_parallel_size=request.data_parallel_size,
         enable_expert_parallel=request.enable_expert_parallel,
     )
-    return _gpu_candidates(arch, shape, sizes)
+    found = _gpu_candidates(arch, shape, sizes)
+    if hardware.device.platform is not Platform.ASCEND:
+        return found
+    first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
+    tried, eager = dict.fromkeys([*first, *found]), bool(request.enforce_eager)
+    return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
@@ -117,10 +123,11 @@ def explicit(request: PlanRequest) -> Layout:
     )
 
 
-def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Message]:
+def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool = False) -> list[Message]:
     """Why the engine would refuse a layout, or the hardware cannot hold it; empty when it is legal.
 
-    On a CPU the ranks are processes that share the host, so there is no number of devices to run out of.
+    eager: without graphs, some of which ask for more. On a CPU the ranks are processes that share the host, so there is
+    no number of devices to run out of.
     """
     if hardware.device.platform is not Platform.CPU and layout.world_size > hardware.device_count:
         return [
@@ -132,6 +139,8 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
     found = [*_engine_problems(arch, layout)]
+    if hardware.device.platform is Platform.ASCEND:
+        found += ascend.layout_problems(arch, hardware, layout, eager=eager)
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
@@ -169,7 +178,7 @@ def _over_nodes(hardware: Hardware, layout: Layout) -> Message | None:
     over nodes is started with other options, which this version does not plan.
     """
     values = {"layout": describe(layout), "needs": layout.world_size, "nodes": hardware.nodes}
-    if layout.data_parallel_size > 1:
+    if layout.data_parallel_size > 1 and hardware.device.platform is not Platform.ASCEND:
         return Message("plan.data_parallel_over_nodes", values)
     if layout.world_size % hardware.nodes:
         return Message("plan.uneven_over_nodes", values)

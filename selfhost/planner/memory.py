@@ -9,6 +9,9 @@ vLLM 0.32 (v1/worker/gpu_worker.py `determine_available_memory`, worker/utils.py
 What the CUDA context and NCCL hold before the model is built is not taken from KV: it has to fit into what
 `gpu_memory_utilization` leaves out.
 
+vllm-ascend 0.23 (worker/worker.py) counts from before the communicators are opened and does not subtract graphs: they
+come on top and have to fit in beside the budget.
+
 Weights, the KV layout and the buffers follow from the engine's source. Non-torch memory and graphs do not: they have a
 range, and the low and high bounds of KV carry it together with the error of the other terms.
 Not covered: LoRA, multimodal encoders, speculative drafts.
@@ -22,9 +25,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
+from selfhost.models import ascend
 from selfhost.models.kv import default_block_size, kv_cache, max_concurrency, tokens
 from selfhost.models.tensors import rank_weights
-from selfhost.planner import terms
+from selfhost.planner import ascend_terms, terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
 from selfhost.quant.schemes import expanded, is_weight_only
@@ -64,13 +68,17 @@ class Estimate(NamedTuple):
     bytes_per_block: int
     usable_bytes: int
     """What the rank may use; the budget, except on a CPU, where only what is needed is taken."""
+    left_bytes: int = 0
+    """On Ascend: what is left beside the budget when graphs are captured."""
+    left_bytes_low: int = 0
 
     @property
     def verdict(self) -> Verdict:
         """Whether one request of full length fits; the engine keeps one block back (v1/core/block_pool.py)."""
-        if self.blocks_low - 1 >= self.blocks_per_request:
+        if self.blocks_low - 1 >= self.blocks_per_request and self.left_bytes_low >= 0:
             return Verdict.FITS
-        return Verdict.TIGHT if self.blocks - 1 >= self.blocks_per_request else Verdict.DOES_NOT_FIT
+        likely = self.blocks - 1 >= self.blocks_per_request and self.left_bytes >= 0
+        return Verdict.TIGHT if likely else Verdict.DOES_NOT_FIT
 
     @property
     def request_bytes(self) -> int:
@@ -92,9 +100,9 @@ def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype:
     if is_weight_only(arch.quantization, device):
         arch = _weight_only(arch)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
-    # A CPU has no caching allocator that rounds.
-    rounds = device.platform is not Platform.CPU
-    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, rounds)
+    if device.platform is Platform.ASCEND:
+        arch = ascend.arch_on_ascend(arch)
+    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, device.platform)
 
 
 @lru_cache(maxsize=64)
@@ -105,18 +113,27 @@ def _weight_only(arch: ModelArch) -> ModelArch:
 
 
 @lru_cache(maxsize=512)
-def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, rounds: bool) -> Sizes:  # noqa: FBT001
+def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, platform: Platform | None) -> Sizes:
     """Remembered: most devices of the catalogue ask for the same."""
     tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
     ranks = []
     for pp_rank in range(pp):
-        weights = rank_weights(
-            arch, tp=tp, pp=pp, dp=layout.data_parallel_size, ep=layout.enable_expert_parallel, pp_rank=pp_rank
-        )
+        size = _loaded_bytes(arch, layout, pp_rank, platform)
         kv = kv_cache(arch, tp=tp, pp=pp, pp_rank=pp_rank, kv_dtype_bytes=itemsize, block_size=block_size)
-        rounding = weights.rounding_bytes if rounds else 0
-        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
+        if platform is Platform.ASCEND:
+            kv = ascend.kv_on_ascend(arch, kv, pp=pp, pp_rank=pp_rank, block_size=block_size)
+        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=size, kv=kv))
     return Sizes(ranks=tuple(ranks), block_size=block_size)
+
+
+def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, platform: Platform | None) -> int:
+    """Weights of a rank with what its allocator adds; a CPU has none that rounds."""
+    counted = ascend.rank_weights if platform is Platform.ASCEND else rank_weights
+    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
+    weights = counted(arch, tp=tp, pp=pp, dp=dp, ep=layout.enable_expert_parallel, pp_rank=pp_rank)
+    if platform is Platform.ASCEND:
+        return weights.bytes + ascend.rounding_bytes(weights)
+    return weights.bytes + (0 if platform is Platform.CPU else weights.rounding_bytes)
 
 
 def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> int:
@@ -126,7 +143,7 @@ def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype
 
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
-    one = _cpu_rank if setup.hardware.device.platform is Platform.CPU else _gpu_rank
+    one = _RANKS.get(setup.hardware.device.platform or Platform.CUDA, _gpu_rank)
     stages = [one(setup, rank, sizes.block_size) for rank in sizes.ranks]
     return min(stages, key=lambda stage: stage.blocks)
 
@@ -159,6 +176,45 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
         kv_cache_bytes_high=rest.high,
     )
     return _with_blocks(memory, rank, settings, block_size, usable=budget)
+
+
+def _npu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+    """KV = budget - weights - activation peak - all growth outside the allocator; on 310P half of that."""
+    hardware, settings = setup.hardware, setup.settings
+    family, visible = hardware.device.family, hardware.visible_memory_bytes
+    activation = ascend_terms.activation(setup, last_stage=rank.pp_rank == setup.layout.pipeline_parallel_size - 1)
+    non_torch = ascend_terms.non_torch(setup)
+    eager, layout = settings.enforce_eager, setup.layout
+    beside = ascend_terms.beside(setup.arch, hardware, layout, eager=eager)
+    graphs = ascend_terms.graphs(setup.arch, layout, eager=eager)
+    budget = int(visible * settings.gpu_memory_utilization)
+    slack = int(rank.weight_bytes * terms.WEIGHT_ERROR)
+    buffers = ascend_terms.buffers(setup)
+    fixed = rank.weight_bytes + buffers
+    rest = _Rest(
+        low=int(_visible_low(hardware) * settings.gpu_memory_utilization)
+        - (fixed + slack + activation.high + non_torch.high),
+        likely=budget - fixed - activation.likely - non_torch.likely,
+        high=budget - fixed + slack - activation.low - non_torch.low,
+    )
+    if family == ascend_terms.SMALL_FAMILY:
+        less = ascend_terms.cleared_310p()
+        halved = _Rest((rest.low - less.high) // 2, (rest.likely - less.likely) // 2, (rest.high - less.low) // 2)
+        buffers, rest = buffers + rest.likely - halved.likely, halved
+    memory = MemoryPerRank(
+        budget_bytes=budget,
+        weight_bytes=rank.weight_bytes,
+        buffer_bytes=buffers,
+        activation_bytes=activation.likely,
+        non_torch_bytes=non_torch.likely,
+        cudagraph_bytes=graphs.likely,
+        kv_cache_bytes=rest.likely,
+        kv_cache_bytes_low=rest.low,
+        kv_cache_bytes_high=rest.high,
+    )
+    found = _with_blocks(memory, rank, settings, block_size, usable=budget)
+    left = visible - budget
+    return found._replace(left_bytes=left - beside.likely, left_bytes_low=left - beside.high)
 
 
 def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
@@ -196,6 +252,9 @@ def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
         kv_cache_bytes_high=size,
     )
     return _with_blocks(memory, rank, settings, block_size, usable=usable)
+
+
+_RANKS = {Platform.CPU: _cpu_rank, Platform.ASCEND: _npu_rank}
 
 
 def _with_blocks(

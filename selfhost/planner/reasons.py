@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner import layouts
+from selfhost.planner import ascend, layouts
 from selfhost.planner.plan import Verdict
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
@@ -27,6 +27,11 @@ def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Es
     if request.auto_max_model_len:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
+    if setup.hardware.device.platform is Platform.ASCEND:
+        found += ascend.reasons(setup, estimate.left_bytes)
+        if estimate.left_bytes < 0:
+            # Before all others: the cache may be large enough, and still the start fails.
+            found.insert(0, ascend.no_room(setup, estimate.left_bytes))
     if setup.hardware.device.platform is Platform.CPU:
         if not setup.hardware.assumed:
             found.insert(0, text("plan.no_accelerator"))
@@ -119,7 +124,7 @@ def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
         return None
     left, names = min(free), hardware.device_indices or range(len(free))
     return text(
-        "plan.in_use",
+        "plan.in_use_npu" if hardware.device.platform is Platform.ASCEND else "plan.in_use",
         devices=", ".join(str(names[number]) for number in short),
         used=format_bytes(hardware.visible_memory_bytes - left),
         left=format_bytes(left),
@@ -132,13 +137,16 @@ def nodes(hardware: Hardware, layout: Layout) -> list[str]:
     count = layouts.nodes_used(hardware, layout)
     if count == 1:
         return []
+    if hardware.device.platform is Platform.ASCEND and ascend.over_nodes(hardware, layout):
+        return ascend.node_reasons(hardware, layout, layouts.FIRST_NODE)
     ranks = "1" if count == 2 else f"1 to {count - 1}"  # noqa: PLR2004
-    return [
+    found = [
         text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
         text("plan.other_nodes", ranks=ranks, count=count),
     ]
+    return [*found, text("plan.ascend_network")] if hardware.device.platform is Platform.ASCEND else found
 
 
 def unit(hardware: Hardware) -> str:
     """What a rank runs on, for people."""
-    return "worker" if hardware.device.platform is Platform.CPU else "GPU"
+    return {Platform.CPU: "worker", Platform.ASCEND: "NPU"}.get(hardware.device.platform or Platform.CUDA, "GPU")

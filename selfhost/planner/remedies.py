@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware, Platform
-from selfhost.planner import layouts
+from selfhost.planner import ascend, layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
-from selfhost.planner.settings import MAX_GPU_MEMORY_UTILIZATION
+from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, MAX_GPU_MEMORY_UTILIZATION
 from selfhost.planner.support import runs_fp8_kv
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LIMIT = 5
 _SMALL_BATCH = {"max_num_seqs": 128, "max_num_batched_tokens": 2048}
+_SMALL_BATCH_ASCEND = {"max_num_seqs": 16, "max_num_batched_tokens": 1024}
 _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
 _DEVICES_PER_NODE = 8
@@ -77,12 +78,14 @@ def _other_layout(
         change = f"--tensor-parallel-size {layout.tensor_parallel_size}"
         if layout.pipeline_parallel_size > 1:
             change += f" --pipeline-parallel-size {layout.pipeline_parallel_size}"
+        if layout.data_parallel_size > 1:
+            change += f" --data-parallel-size {layout.data_parallel_size}"
         if layout.enable_expert_parallel:
             change += " --enable-expert-parallel"
         # What was asked for and is not part of it has to be taken back.
         if request.enable_expert_parallel and not layout.enable_expert_parallel:
             change += " --no-enable-expert-parallel"
-        if (request.data_parallel_size or 1) > 1:
+        if (request.data_parallel_size or 1) > 1 and layout.data_parallel_size == 1:
             change += " --data-parallel-size 1"
         if (request.pipeline_parallel_size or 1) > 1 and layout.pipeline_parallel_size == 1:
             change += " --pipeline-parallel-size 1"
@@ -118,7 +121,7 @@ def _settings_changes(
 ) -> Iterator[tuple[str, PlanRequest, Hardware]]:
     """Settings that keep the context, single ones first; what was asked for explicitly is not touched."""
     single: list[tuple[str, dict[str, object]]] = []
-    settings = plan.settings
+    settings, ascend_npu = plan.settings, hardware.device.platform is Platform.ASCEND
     if hardware.device.platform is not Platform.CPU and request.gpu_memory_utilization is None:
         value = MAX_GPU_MEMORY_UTILIZATION
         if hardware.free_memory_bytes:
@@ -126,9 +129,13 @@ def _settings_changes(
             free = min(hardware.free_memory_bytes[: plan.layout.world_size]) / hardware.visible_memory_bytes
             value = min(value, max(0.01, math.floor(free * 100 - 1) / 100))
         single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
+    if ascend_npu and (request.gpu_memory_utilization or 0) > GPU_MEMORY_UTILIZATION:
+        # Asked for, and too high: graphs come on top of the budget.
+        value = GPU_MEMORY_UTILIZATION
+        single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
     smaller = {
         name: value
-        for name, value in _SMALL_BATCH.items()
+        for name, value in (_SMALL_BATCH_ASCEND if ascend_npu else _SMALL_BATCH).items()
         if getattr(request, name) is None and getattr(settings, name) > value
     }
     if smaller:
@@ -152,11 +159,14 @@ def _more_devices(hardware: Hardware) -> Iterator[Hardware]:
                 yield from (Hardware(device=device, devices_per_node=n, visible_memory_bytes=visible) for n in counts)
         return
     hardware = replace(hardware, free_memory_bytes=())
+    largest = _DEVICES_PER_NODE
+    if hardware.device.platform is Platform.ASCEND:
+        largest = ascend.devices_in_node(hardware.device.family)
     count = hardware.devices_per_node * 2
-    while count <= _DEVICES_PER_NODE and hardware.nodes == 1:
+    while count <= largest and hardware.nodes == 1:
         yield replace(hardware, devices_per_node=count, assumed=True)
         count *= 2
     for nodes in _NODES:
         if nodes > hardware.nodes:
-            per_node = max(hardware.devices_per_node, _DEVICES_PER_NODE)
+            per_node = max(hardware.devices_per_node, largest)
             yield replace(hardware, nodes=nodes, devices_per_node=per_node, assumed=True)

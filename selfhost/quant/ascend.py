@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 METHOD = "ascend"
+DESCRIPTION = "quant_model_description.json"
+"""Lies beside config.json: names of tensors with their types, and a few settings."""
 FLOAT = "FLOAT"
 BITS = {"W8A8": 8, "W8A8_DYNAMIC": 8, "W8A8_MIX": 8, "W8A16": 8, "W4A8_DYNAMIC": 4, "W4A16": 4}
 """Types that are known here, and the bits of their weights."""

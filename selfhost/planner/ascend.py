@@ -1,0 +1,201 @@
+"""Rules of vllm-ascend 0.23.0: which models, formats and layouts run on which chips, and in which order they are tried.
+
+Sources: files of vllm-ascend 0.23.0, its tutorials (docs/source/tutorials/models/) and FAQ. Chip families: A2 (910B),
+A3 (910C, two dies a card), 310P, 950.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.messages import Message, text
+from selfhost.models.parts import Linear
+from selfhost.planner import ascend_terms
+from selfhost.planner.ascend_terms import SMALL_FAMILY
+from selfhost.planner.plan import Layout
+from selfhost.quant import ascend as modelslim
+from selfhost.quant.schemes import Format
+from selfhost.units import MIB, format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.hardware.types import Device, Hardware
+    from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import ModelToPlan, PlanRequest
+    from selfhost.planner.terms import Setup
+
+FP8_FAMILY = "950"
+RPC_PORT = 13389
+"""Where the data-parallel ranks of several nodes meet; the port of the tutorials."""
+GRAPH_HEADS = (32, 64, 128)
+"""Query heads per NPU with which MLA runs in graph mode, by the FAQ."""
+LEAST_GRAPH_HEADS = 16
+"""The tutorial of Kimi-K2.5 runs graphs with this many; with 8 the kernel refuses (FAQ 13)."""
+
+_MOST_WIDE = 8
+"""Tensor parallel beyond this divides experts' attention no further in the tutorials: they add data parallel."""
+_TYPES_310P = ("W8A8", "W8A8_DYNAMIC", modelslim.FLOAT)
+_DEEPSEEK_V4 = "DeepseekV4ForCausalLM"
+
+
+def devices_in_node(family: str) -> int:
+    """Devices of the usual server: an A3 one has eight cards of two dies."""
+    return 16 if family == "A3" else 8
+
+
+def refusals(model: ModelToPlan, device: Device) -> list[str]:
+    """What stands against a model on a chip, its architecture being known to the engine."""
+    arch, small = model.arch, device.family == SMALL_FAMILY
+    found = [] if (why := _format(arch, device)) is None else [why.what]
+    if small and arch.is_mla:
+        # platform.py `get_attn_backend_cls`: its one backend takes neither latent vectors nor an indexer.
+        found.append(text("plan.ascend_mla", model=model.name, device=device.name))
+    return found
+
+
+def _format(arch: ModelArch, device: Device) -> Message | None:
+    """Source: platform.py `supported_quantization`, quantization/ and _310p/quantization/."""
+    quantization, small = arch.quantization, device.family == SMALL_FAMILY
+    if quantization is None:
+        return None
+    values, kind = {"format": quantization.format.value, "device": device.name}, quantization.format
+    if quantization.method == modelslim.METHOD:
+        other = sorted({kind for _, kind in quantization.types} - set(_TYPES_310P))
+        return Message("arch.format_310p", {**values, "types": ", ".join(other)}) if small and other else None
+    if quantization.method == "compressed-tensors" and not small:
+        if kind is Format.INT8_CHANNEL or (kind is Format.FP8_CHANNEL and device.native_fp8):
+            return None
+        if kind is Format.INT_GROUP and quantization.bits == 4:  # noqa: PLR2004
+            return None if _only_experts(arch) else Message("arch.format_ascend_experts", values)
+    if quantization.is_fp8 and device.native_fp8:
+        # quantization/methods/fp8.py reads keys that only configs of DeepSeek-V4 have.
+        return None if arch.architecture == _DEEPSEEK_V4 else Message("arch.format_ascend_v4", values)
+    return Message("arch.format_ascend", values)
+
+
+def _only_experts(arch: ModelArch) -> bool:
+    """Whether nothing but experts is quantized: there is no 4-bit kernel for other layers."""
+    parts = ((kind, part) for kind in arch.kinds for part in kind.parts(arch.hidden_size) if isinstance(part, Linear))
+    return all(part.is_expert or not kind.is_quantized(part, arch.quantization) for kind, part in parts)
+
+
+def expert_layouts(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+    """Layouts of a model with experts, in the order in which they are tried; the caller leaves out illegal ones.
+
+    Experts over all ranks, attention tensor parallel within a node and data parallel beyond, as the tutorials run
+    DeepSeek, Qwen3-MoE and GLM on one and on several nodes:
+
+    1. Hardware that was named is used whole, of hardware found here as little as it takes.
+    2. MLA keeps one latent vector whatever the tensor parallel size, and its graphs want 32 heads and more per NPU:
+       the widest that leaves them (DeepSeek-V3: 4).
+    3. Otherwise the widest up to eight, but not wider than there are KV heads to divide.
+
+    Check: DeepSeek-V3 on two nodes of eight -> TP=4 DP=4 EP first.
+    """
+    found = dict.fromkeys(_expert_layouts(hardware, request))
+    order = sorted(found, key=lambda layout: _expert_rank(arch, layout, eager=bool(request.enforce_eager)))
+    return sorted(order, key=lambda x: -x.world_size if hardware.assumed else x.world_size)
+
+
+def _expert_layouts(hardware: Hardware, request: PlanRequest) -> Iterator[Layout]:
+    devices = hardware.device_count
+    widths = range(1, hardware.devices_per_node + 1)
+    for tp in [request.tensor_parallel_size] if request.tensor_parallel_size else widths:
+        sizes = range(1, devices // tp + 1)
+        for dp in [request.data_parallel_size] if request.data_parallel_size else sizes:
+            spread = tp * dp > 1
+            for ep in [spread] if request.enable_expert_parallel is None else [request.enable_expert_parallel]:
+                yield Layout(
+                    tensor_parallel_size=tp,
+                    pipeline_parallel_size=request.pipeline_parallel_size or 1,
+                    data_parallel_size=dp,
+                    enable_expert_parallel=ep,
+                )
+
+
+def _expert_rank(arch: ModelArch, layout: Layout, *, eager: bool) -> tuple[int, int]:
+    tp = layout.tensor_parallel_size
+    if arch.is_mla and arch.indexer is None:
+        heads = arch.num_attention_heads // tp
+        return (0 if eager or heads in GRAPH_HEADS else 1 if heads >= LEAST_GRAPH_HEADS else 2), -tp
+    most = _MOST_WIDE if arch.is_mla else min(_MOST_WIDE, max(mixer.num_key_value_heads for mixer in arch.mixers))
+    return (0, -tp) if tp <= most else (1, tp)
+
+
+def layout_problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool) -> list[Message]:
+    """What vllm-ascend would refuse beyond what vLLM does."""
+    found = []
+    tp, dp, pp = layout.tensor_parallel_size, layout.data_parallel_size, layout.pipeline_parallel_size
+    nodes = hardware.nodes
+    if nodes > 1 and layout.world_size > hardware.devices_per_node and dp > 1:
+        values = {"tp": tp * pp, "dp": dp, "nodes": nodes, "devices": hardware.devices_per_node}
+        if dp % nodes or dp // nodes * tp * pp > hardware.devices_per_node:
+            found.append(Message("plan.ascend_data_parallel_nodes", values))
+    heads = arch.num_attention_heads // tp
+    if arch.is_mla and arch.indexer is None and not eager and heads < LEAST_GRAPH_HEADS:
+        found.append(Message("plan.ascend_graph_heads", {"heads": heads, "tp": tp}))
+    return found
+
+
+def over_nodes(hardware: Hardware, layout: Layout) -> bool:
+    """Whether data-parallel ranks, and not pipeline stages, are spread over the nodes."""
+    return hardware.nodes > 1 and layout.world_size > hardware.devices_per_node and layout.data_parallel_size > 1
+
+
+def reasons(setup: Setup, left_bytes: int) -> list[str]:
+    """What is particular to Ascend in a plan: graphs beside the budget, buffers of HCCL, the halved cache."""
+    return [*_layout_reasons(setup), *_memory_reasons(setup, left_bytes)]
+
+
+def _layout_reasons(setup: Setup) -> list[str]:
+    layout, arch = setup.layout, setup.arch
+    if not arch.is_mla or arch.indexer is not None or setup.settings.enforce_eager:
+        return []
+    heads = arch.num_attention_heads // layout.tensor_parallel_size
+    if heads not in GRAPH_HEADS:
+        return [text("plan.ascend_few_heads", heads=heads)]
+    if layout.data_parallel_size == 1:
+        return []
+    return [text("plan.ascend_latent", tp=layout.tensor_parallel_size, count=layout.world_size)]
+
+
+def _memory_reasons(setup: Setup, left_bytes: int) -> list[str]:
+    device, found = setup.hardware.device, []
+    if names := ascend_terms.communicators(setup):
+        sizes = ", ".join(f"{name} {format_bytes(size * MIB)}" for name, size in names.items())
+        size = ascend_terms.buffer_mib(setup)
+        kind = "plan.ascend_hccl_dispatch" if size else "plan.ascend_hccl"
+        found.append(text(kind, sizes=sizes, total=format_bytes(sum(names.values()) * MIB), size=size or 0))
+    graphs = _graphs(setup)
+    if graphs and left_bytes >= 0:
+        found.append(text("plan.ascend_graphs", size=format_bytes(graphs), left=format_bytes(left_bytes + graphs)))
+    if device.family == SMALL_FAMILY:
+        found.append(text("plan.ascend_310p", device=device.name))
+        if setup.arch.torch_dtype != "float16":
+            found.append(text("plan.ascend_float16", device=device.name))
+    return found
+
+
+def _graphs(setup: Setup) -> int:
+    return ascend_terms.graphs(setup.arch, setup.layout, eager=setup.settings.enforce_eager).likely
+
+
+def no_room(setup: Setup, left_bytes: int) -> str:
+    """That graphs, or the engine itself, find no room beside the budget."""
+    graphs = _graphs(setup)
+    left = left_bytes + graphs
+    if left < 0:
+        return text("plan.ascend_start_short", missing=format_bytes(-left))
+    return text("plan.ascend_graphs_short", size=format_bytes(graphs), left=format_bytes(left))
+
+
+def node_reasons(hardware: Hardware, layout: Layout, first: str) -> list[str]:
+    """What the command of a plan over several nodes leaves open when they are spread by data parallelism."""
+    local = layout.data_parallel_size // hardware.nodes
+    starts = ", ".join(str(node * local) for node in range(1, hardware.nodes))
+    return [
+        text("plan.ascend_first_node", first=first, port=RPC_PORT),
+        text("plan.ascend_other_nodes", starts=starts, count=hardware.nodes),
+        text("plan.ascend_network"),
+    ]
