@@ -194,3 +194,24 @@ def test_norms_have_biases_only_where_outliers_were_moved():
     static = {"quant_method": "ascend", "types": {"*.self_attn.*": "W8A8", "*.mlp.*": "W8A8_DYNAMIC"}}
     assert "input_layernorm.bias" in names(static)
     assert not [name for name in names(dynamic) if name.endswith("norm.bias")]
+
+
+def test_a_description_counts_like_the_patterns_it_was_made_by():
+    """All 58 * 256 * 3 experts by name, the layer of multi-token prediction among them, as a checkpoint lists them."""
+    attention = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
+    matrices = ("gate_proj", "up_proj", "down_proj")
+    described = {"model.embed_tokens.weight": "FLOAT", "lm_head.weight": "FLOAT"}
+    types = tuple(W8A8["types"].items())
+    for layer in range(62):
+        at = f"model.layers.{layer}"
+        names = [f"{at}.self_attn.{name}" for name in attention]
+        if layer < 3:
+            names += [f"{at}.mlp.{name}" for name in matrices]
+        else:
+            names += [f"{at}.mlp.experts.{number}.{name}" for number in range(256) for name in matrices]
+            names += [f"{at}.mlp.shared_experts.{name}" for name in matrices]
+            described[f"{at}.mlp.gate.weight"] = "FLOAT"
+        described |= {f"{name}.weight": "FLOAT" if layer == 61 else modelslim.type_of(types, name) for name in names}
+    layout = {"tp": 4, "dp": 4, "ep": True}
+    counted = ascend.rank_weights(of("deepseek-ai/DeepSeek-V3", modelslim.condensed(described)), **layout)
+    assert counted.bytes == ascend.rank_weights(of("deepseek-ai/DeepSeek-V3", W8A8), **layout).bytes
