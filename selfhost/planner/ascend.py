@@ -18,7 +18,7 @@ from selfhost.quant.schemes import Format
 from selfhost.units import MIB, format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
@@ -94,13 +94,13 @@ def expert_layouts(arch: ModelArch, hardware: Hardware, request: PlanRequest) ->
     Check: DeepSeek-V3 on two nodes of eight -> TP=4 DP=4 EP first.
     """
     found = dict.fromkeys(_expert_layouts(hardware, request))
-    order = sorted(found, key=lambda layout: _expert_rank(arch, layout, eager=bool(request.enforce_eager)))
+    order = sorted(found, key=_expert_rank(arch, eager=bool(request.enforce_eager)))
     return sorted(order, key=lambda x: -x.world_size if hardware.assumed else x.world_size)
 
 
 def _expert_layouts(hardware: Hardware, request: PlanRequest) -> Iterator[Layout]:
     devices = hardware.device_count
-    widths = range(1, hardware.devices_per_node + 1)
+    widths = [width for width in range(1, hardware.devices_per_node + 1) if hardware.devices_per_node % width == 0]
     for tp in [request.tensor_parallel_size] if request.tensor_parallel_size else widths:
         sizes = range(1, devices // tp + 1)
         for dp in [request.data_parallel_size] if request.data_parallel_size else sizes:
@@ -114,13 +114,23 @@ def _expert_layouts(hardware: Hardware, request: PlanRequest) -> Iterator[Layout
                 )
 
 
-def _expert_rank(arch: ModelArch, layout: Layout, *, eager: bool) -> tuple[int, int]:
-    tp = layout.tensor_parallel_size
+def _expert_rank(arch: ModelArch, *, eager: bool) -> Callable[[Layout], tuple[int, int]]:
+    heads = arch.num_attention_heads
     if arch.is_mla and arch.indexer is None:
-        heads = arch.num_attention_heads // tp
-        return (0 if eager or heads in GRAPH_HEADS else 1 if heads >= LEAST_GRAPH_HEADS else 2), -tp
+        return lambda x: (_heads_rank(heads // x.tensor_parallel_size, eager=eager), -x.tensor_parallel_size)
     most = _MOST_WIDE if arch.is_mla else min(_MOST_WIDE, max(mixer.num_key_value_heads for mixer in arch.mixers))
-    return (0, -tp) if tp <= most else (1, tp)
+
+    def by_width(layout: Layout) -> tuple[int, int]:
+        tp = layout.tensor_parallel_size
+        return (0, -tp) if tp <= most else (1, tp)
+
+    return by_width
+
+
+def _heads_rank(heads: int, *, eager: bool) -> int:
+    if eager or heads in GRAPH_HEADS:
+        return 0
+    return 1 if heads >= LEAST_GRAPH_HEADS else 2
 
 
 def layout_problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool) -> list[Message]:
@@ -133,7 +143,7 @@ def layout_problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eage
         if dp % nodes or dp // nodes * tp * pp > hardware.devices_per_node:
             found.append(Message("plan.ascend_data_parallel_nodes", values))
     heads = arch.num_attention_heads // tp
-    if arch.is_mla and arch.indexer is None and not eager and heads < LEAST_GRAPH_HEADS:
+    if heads < LEAST_GRAPH_HEADS and not eager and arch.is_mla and arch.indexer is None:
         found.append(Message("plan.ascend_graph_heads", {"heads": heads, "tp": tp}))
     return found
 
