@@ -153,9 +153,9 @@ def over_nodes(hardware: Hardware, layout: Layout) -> bool:
     return hardware.nodes > 1 and layout.world_size > hardware.devices_per_node and layout.data_parallel_size > 1
 
 
-def reasons(setup: Setup, left_bytes: int) -> list[str]:
-    """What is particular to Ascend in a plan: graphs beside the budget, buffers of HCCL, the halved cache."""
-    return [*_layout_reasons(setup), *_memory_reasons(setup, left_bytes)]
+def reasons(setup: Setup) -> list[str]:
+    """What is particular to Ascend in a plan: the layout that graphs ask for, buffers of HCCL, the halved cache."""
+    return [*_layout_reasons(setup), *_memory_reasons(setup)]
 
 
 def _layout_reasons(setup: Setup) -> list[str]:
@@ -170,16 +170,13 @@ def _layout_reasons(setup: Setup) -> list[str]:
     return [text("plan.ascend_latent", tp=layout.tensor_parallel_size, count=layout.world_size)]
 
 
-def _memory_reasons(setup: Setup, left_bytes: int) -> list[str]:
+def _memory_reasons(setup: Setup) -> list[str]:
     device, found = setup.hardware.device, []
     if names := ascend_terms.communicators(setup):
         sizes = ", ".join(f"{name} {format_bytes(size * MIB)}" for name, size in names.items())
         size = ascend_terms.buffer_mib(setup)
         kind = "plan.ascend_hccl_dispatch" if size else "plan.ascend_hccl"
         found.append(text(kind, sizes=sizes, total=format_bytes(sum(names.values()) * MIB), size=size or 0))
-    graphs = _graphs(setup)
-    if graphs and left_bytes >= 0:
-        found.append(text("plan.ascend_graphs", size=format_bytes(graphs), left=format_bytes(left_bytes + graphs)))
     if device.family == SMALL_FAMILY:
         found.append(text("plan.ascend_310p", device=device.name))
         if setup.arch.torch_dtype != "float16":
@@ -187,17 +184,18 @@ def _memory_reasons(setup: Setup, left_bytes: int) -> list[str]:
     return found
 
 
-def _graphs(setup: Setup) -> int:
-    return ascend_terms.graphs(setup.arch, setup.layout, eager=setup.settings.enforce_eager).likely
-
-
-def no_room(setup: Setup, left_bytes: int) -> str:
-    """That graphs, or the engine itself, find no room beside the budget."""
-    graphs = _graphs(setup)
-    left = left_bytes + graphs
+def beside(setup: Setup, left_bytes: int, left_bytes_low: int) -> str | None:
+    """Whether graphs find room beside the budget; `left_bytes`: what is left then. None without graphs."""
+    graphs = ascend_terms.graphs(setup.arch, setup.layout, eager=setup.settings.enforce_eager)
+    left = left_bytes + graphs.likely
     if left < 0:
         return text("plan.ascend_start_short", missing=format_bytes(-left))
-    return text("plan.ascend_graphs_short", size=format_bytes(graphs), left=format_bytes(left))
+    values = {"size": format_bytes(graphs.likely), "left": format_bytes(left)}
+    if left_bytes < 0:
+        return text("plan.ascend_graphs_short", **values)
+    if left_bytes_low < 0:
+        return text("plan.ascend_graphs_tight", **values, most=format_bytes(graphs.high))
+    return text("plan.ascend_graphs", **values) if graphs.likely else None
 
 
 def node_reasons(hardware: Hardware, layout: Layout, first: str) -> list[str]:

@@ -73,12 +73,21 @@ class Estimate(NamedTuple):
     left_bytes_low: int = 0
 
     @property
+    def holds(self) -> bool:
+        """Whether the KV cache holds one request of full length; the engine keeps a block back (core/block_pool.py)."""
+        return self.blocks - 1 >= self.blocks_per_request
+
+    @property
+    def surely_holds(self) -> bool:
+        """The same at the low bound."""
+        return self.blocks_low - 1 >= self.blocks_per_request
+
+    @property
     def verdict(self) -> Verdict:
-        """Whether one request of full length fits; the engine keeps one block back (v1/core/block_pool.py)."""
-        if self.blocks_low - 1 >= self.blocks_per_request and self.left_bytes_low >= 0:
+        """Whether one request of full length fits, and the engine starts."""
+        if self.surely_holds and self.left_bytes_low >= 0:
             return Verdict.FITS
-        likely = self.blocks - 1 >= self.blocks_per_request and self.left_bytes >= 0
-        return Verdict.TIGHT if likely else Verdict.DOES_NOT_FIT
+        return Verdict.TIGHT if self.holds and self.left_bytes >= 0 else Verdict.DOES_NOT_FIT
 
     @property
     def request_bytes(self) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner import ascend, layouts
-from selfhost.planner.plan import Verdict
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
 
@@ -28,10 +27,10 @@ def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Es
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
     if setup.hardware.device.platform is Platform.ASCEND:
-        found += ascend.reasons(setup, estimate.left_bytes)
-        if estimate.left_bytes < 0:
-            # Before all others: the cache may be large enough, and still the start fails.
-            found.insert(0, ascend.no_room(setup, estimate.left_bytes))
+        found += ascend.reasons(setup)
+        if beside := ascend.beside(setup, estimate.left_bytes, estimate.left_bytes_low):
+            # Before all others when it stands against the plan: the cache may be large enough, and still no start.
+            found.insert(0 if estimate.left_bytes < 0 else len(found), beside)
     if setup.hardware.device.platform is Platform.CPU:
         if not setup.hardware.assumed:
             found.insert(0, text("plan.no_accelerator"))
@@ -80,9 +79,9 @@ def _kv(setup: Setup, estimate: Estimate) -> str:
     if memory.kv_cache_bytes <= 0:
         return text("plan.kv_nothing", per=per, over=format_bytes(-memory.kv_cache_bytes), needs=needs, length=length)
     left = format_bytes(memory.kv_cache_bytes)
-    if estimate.verdict is Verdict.DOES_NOT_FIT:
+    if not estimate.holds:
         return text("plan.kv_short", per=per, left=left, needs=needs, length=length)
-    if estimate.verdict is Verdict.TIGHT:
+    if not estimate.surely_holds:
         low = format_bytes(memory.kv_cache_bytes_low)
         return text("plan.kv_tight", per=per, left=left, low=low, needs=needs, length=length)
     return text(

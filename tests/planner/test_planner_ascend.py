@@ -274,3 +274,46 @@ def test_memory_that_others_hold_is_told_with_the_tool_that_shows_it():
 def test_an_fp8_cache_is_refused():
     made = planned(arch("Qwen/Qwen3-14B"), "910B3", kv_cache_dtype="fp8")
     assert made.verdict is Verdict.UNSUPPORTED
+
+
+def test_graphs_that_may_find_too_little_room_make_a_plan_tight():
+    made = planned(arch("Qwen/Qwen3-30B-A3B"), "4x910B3", gpu_memory_utilization=0.95)
+    assert made.verdict is Verdict.TIGHT
+    told = [reason for reason in made.reasons if reason.startswith("graphs: ")]
+    assert [reason.partition(", which")[0] for reason in told] == [
+        "graphs: about 1.4 GiB per NPU, at most 2.7 GiB, come on top of the budget; beside it 2.7 GiB is left"
+    ]
+    assert any(reason.startswith("KV cache: ") and " per NPU holds " in reason for reason in made.reasons)
+
+
+DYNAMIC = {"*.self_attn.*": "W8A8_DYNAMIC", "*.mlp.*": "W8A8_DYNAMIC"}
+SPREAD = {"tensor_parallel_size": 4, "data_parallel_size": 4, "enable_expert_parallel": True}
+R1 = {**SPREAD, "max_model_len": 16384, "max_num_seqs": 16, "max_num_batched_tokens": 4096}
+V32 = {**R1, "tensor_parallel_size": 8, "data_parallel_size": 2, "max_model_len": 8192}
+GLM = {**V32, "max_model_len": 133_000, "max_num_batched_tokens": 8192, "gpu_memory_utilization": 0.9}
+THIRTY = {"tensor_parallel_size": 4, "enable_expert_parallel": True, "max_model_len": 40_960, "max_num_seqs": 100}
+DENSE = {"tensor_parallel_size": 4, "max_model_len": 5500, "max_num_batched_tokens": 40_960}
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "on", "settings"),
+    [
+        ("deepseek-ai/DeepSeek-V3", V3_W8A8["types"], "16x910C", R1),
+        ("deepseek-ai/DeepSeek-V3", V3_W8A8["types"], "2x8x910B3", R1),
+        ("deepseek-ai/DeepSeek-V3.2-Exp", {"*.indexer.*": "FLOAT", **V3_W8A8["types"]}, "16x910C", V32),
+        ("zai-org/GLM-4.7", DYNAMIC, "16x910C", GLM),
+        (
+            "Qwen/Qwen3-30B-A3B",
+            DYNAMIC,
+            "4x910B3",
+            {**THIRTY, "max_num_batched_tokens": 16_384, "gpu_memory_utilization": 0.95},
+        ),
+        ("Qwen/Qwen3-32B", DYNAMIC, "4x910B3", {**DENSE, "gpu_memory_utilization": 0.9}),
+    ],
+)
+def test_what_the_tutorials_run_is_not_refused(name, types, on, settings):
+    """docs/source/tutorials/models/ of vllm-ascend 0.23.0, without their drafts."""
+    asked = {"gpu_memory_utilization": 0.92, **settings}
+    made = planned(arch(name, quantization_config={"quant_method": "ascend", "types": types}), on, **asked)
+    assert made.fits
+    assert sizes(made.layout)[:3:2] == (settings["tensor_parallel_size"], settings.get("data_parallel_size", 1))

@@ -110,6 +110,10 @@ MESSAGES = {
     "plan.ascend_graphs": Text(
         "graphs: about {size} per NPU, not subtracted from the KV cache by the engine; {left} is left beside the budget"
     ),
+    "plan.ascend_graphs_tight": Text(
+        "graphs: about {size} per NPU, at most {most}, come on top of the budget; beside it {left} is left, which may"
+        " be too little"
+    ),
     "plan.ascend_graphs_short": Text(
         "graphs: about {size} per NPU come on top of the budget, and beside it {left} is left; lower"
         " `--gpu-memory-utilization`"
