@@ -3,6 +3,7 @@
 engines/   environments, one folder per engine, version and lock
 models/    directories an engine can open by path
 servers/   one folder per started server: record, log, keys in force
+boots/     what engines measured when they were started here
 keys/      API keys
 """
 
@@ -35,6 +36,11 @@ class Home:
     def servers(self) -> Path:
         """State of servers, one folder per name."""
         return self.root / "servers"
+
+    @property
+    def boots(self) -> Path:
+        """Boot records; they outlive the servers."""
+        return self.root / "boots"
 
     @property
     def keys(self) -> Path:

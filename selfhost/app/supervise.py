@@ -219,15 +219,17 @@ class Supervisor:
         if status.state in (State.STOPPED, State.FAILED):
             return  # `_on_finish` writes these with their reasons
         ready = status.state is State.READY and self.record.ready_at is None
+        kept = None
         if ready:
             self._tree = set(process.members(self._orders.mark, self.record.engine))
             self._ready_offset = self._folder.engine_log.stat().st_size
-            boot.write(self._folder, self.record, self._phase_times)
+            kept = boot.write(self._home, self.record, self._orders.subject, self._phase_times)
         self._save(
             state=status.state,
             phase=status.phase,
             ready_at=now_text() if ready else self.record.ready_at,
             chat=self._endpoint.chat,
+            boot_record=str(kept) if kept else self.record.boot_record,
         )
         self._show(self.record)
 
@@ -289,6 +291,9 @@ class Supervisor:
                     expect=self._orders.expect,
                 ),
             )
+            if self.record.ready_at is None:
+                subject = self._orders.subject
+                boot.write_failed(self._home, self.record, subject, failure, self._phase_times)
         elif self._survivors:
             failure = failures.survivors(self.record, self._survivors)
         self._save(state=State.FAILED if failure else State.STOPPED, failure=failure, ended_at=now_text())

@@ -43,7 +43,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     """
     import signal
 
-    from selfhost.app import serve, servers, start
+    from selfhost.app import boot, serve, servers, start
     from selfhost.cli import output
     from selfhost.cli.progress import StatusLine
     from selfhost.errors import ExitCode, SelfhostError
@@ -64,6 +64,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         else:
             output.write(record.url)
         output.note(text("serve.ready", url=record.url, model=record.served_model_name))
+        for said in boot.ready_lines(home, record):
+            output.note(said)
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:

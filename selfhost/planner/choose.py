@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
-from selfhost.planner import layouts, memory, support
+from selfhost.planner import calibration, layouts, memory, support
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.hardware.types import Hardware
-    from selfhost.planner.memory import Estimate
+    from selfhost.planner.measured import Use
+    from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
 
 
@@ -27,6 +28,8 @@ class Choice(NamedTuple):
 
     setup: Setup
     estimate: Estimate
+    known: Use | None = None
+    """What this machine's boot records say about it, when there are any."""
 
 
 def make_plan(
@@ -44,8 +47,8 @@ def make_plan(
         plan = _without_figures(model, hardware, request, engine, refused)
         return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
 
-    choice = _choose(model, hardware, request, possible)
-    (setup, estimate), settings = choice, choice.setup.settings
+    setup, estimate, known = _choose(model, hardware, request, possible, engine)
+    settings = setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
     verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
@@ -55,7 +58,7 @@ def make_plan(
         model_path=model.model_path,
         served_model_name=request.served_model_name or model.served_model_name,
         verdict=Verdict.UNSUPPORTED if refused else verdict,
-        confidence=_confidence(model, hardware),
+        confidence=(known and known.confidence) or _confidence(setup, engine),
         engine=engine.ref,
         hardware=hardware,
         layout=setup.layout,
@@ -63,10 +66,16 @@ def make_plan(
         memory=estimate.memory,
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
-        reasons=(*refused, *([busy] if busy else ()), *reasons(model, request, setup, estimate)),
+        reasons=(
+            *refused,
+            *([busy] if busy else ()),
+            *reasons(model, request, setup, estimate),
+            *(known.reasons if known else ()),
+        ),
         host=request.host,
         port=request.port,
         check=model.check,
+        measured=known.comparison if known else None,
     )
     if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
         plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
@@ -84,14 +93,16 @@ def _with_remedies(
     return replace(plan, remedies=find_remedies(model, hardware, request, plan, engine=engine))
 
 
-def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout]) -> Choice:
+def _choose(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout], engine: EngineFacts
+) -> Choice:
     """The first layout that fits; the first of all when none does."""
     first: Choice | None = None
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
     for layout in possible:
         if first and memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable:
             continue  # The weights alone are too much: nothing else has to be looked at.
-        choice = _evaluate(model, hardware, request, layout)
+        choice = _evaluate(model, hardware, request, layout, engine)
         if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
             return choice
         first = first or choice
@@ -99,17 +110,31 @@ def _choose(model: ModelToPlan, hardware: Hardware, request: PlanRequest, possib
     return first
 
 
-def _evaluate(model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout) -> Choice:
+def _evaluate(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
+) -> Choice:
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
 
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
         setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
-        return Choice(setup, memory.estimate(setup, sizes))
+        return _chosen(setup, sizes, engine)
 
     if request.auto_max_model_len:
         return at(longest(at, model.max_model_len, sizes.block_size) or min(sizes.block_size, model.max_model_len))
     return at(request.max_model_len or model.max_model_len)
+
+
+def _chosen(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
+    row = calibration.find(setup, engine.ref)
+    computed = calibration.calibrated(setup, memory.estimate(setup, sizes), row)
+    if not engine.boots:
+        return Choice(setup, computed)
+    # Imported where something was ever started: most plans need none of it.
+    from selfhost.planner import measured
+
+    known = measured.use_records(setup, sizes, computed, engine)
+    return Choice(setup, known.estimate, known)
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:
@@ -172,11 +197,6 @@ def _stored_bytes(model: ModelToPlan) -> int:
     return model.weight_bytes_total if model.weight_bytes_total is not None else checkpoint_bytes(model.arch)
 
 
-def _confidence(model: ModelToPlan, hardware: Hardware) -> Confidence:
-    """Calibrated where boots of the pinned engine were compared with the formulas; everything else is derived.
-
-    That is the CPU build with dense and MLA models: the KV tokens it logs equal them.
-    """
-    if hardware.device.platform is Platform.CPU and (model.arch.is_mla or not model.arch.is_moe):
-        return Confidence.CALIBRATED
-    return Confidence.DERIVED
+def _confidence(setup: Setup, engine: EngineFacts) -> Confidence:
+    """Calibrated where starts of the pinned engine were compared with the formulas; everything else is derived."""
+    return Confidence.CALIBRATED if calibration.find(setup, engine.ref) else Confidence.DERIVED

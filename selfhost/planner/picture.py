@@ -29,6 +29,10 @@ def draw(plan: Plan, *, width: int) -> str:
     parts = [_wrapped(_verdict(plan), width)]
     if plan.memory.budget_bytes:
         parts += [_memory(plan, width), _wrapped(_kv_cache(plan), width)]
+    if plan.measured:
+        from selfhost.planner import compare
+
+        parts.append(compare.table(plan.measured))
     parts.append(_listed(text("plan.title_reasons"), plan.reasons, width))
     if plan.remedies:
         offered = [text("plan.remedy", change=r.change, length=r.max_model_len) for r in plan.remedies]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.boots import BootRecord, Subject
+    from selfhost.planner.measured import Comparison
 
 SCHEMA_VERSION = 1
 
@@ -180,6 +182,8 @@ class EngineFacts:
     ref: EngineRef
     architectures: frozenset[str]
     """Names of its model registry, as in `config.json`."""
+    boots: tuple[BootRecord, ...] = ()
+    """What it measured on this machine; empty for hardware that is only supposed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +214,10 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     check: AnswerCheck | None = None
+    measured: Comparison | None = None
+    """Predicted against actual, when this machine has a boot record of exactly this plan."""
+    subject: Subject | None = None
+    """What its boot record is kept under; None for a plan that nobody will start."""
 
     @property
     def fits(self) -> bool:
@@ -280,6 +288,7 @@ class Plan:
                 "tokens": kv.tokens,
                 "max_concurrency": kv.max_concurrency,
             },
+            "measured": self.measured.as_dict() if self.measured else None,
             "reasons": list(self.reasons),
             "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
             "argv": list(self.argv),

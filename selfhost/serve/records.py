@@ -116,6 +116,8 @@ class Record:
     chat: bool = True
     """Whether the model has a chat template."""
     failure: Failure | None = None
+    boot_record: str | None = None
+    """Where the boot record of its start is kept; None while it starts, and when it could not be kept."""
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:

@@ -56,6 +56,15 @@ def test_a_tiny_model_of_the_class_is_served_and_stopped(kind, engine_home, engi
     answer = selfhost("chat", kind, "你好, who are you?")
     assert answer.stdout.strip()
 
+    # The same plan again knows of this start: what was computed is what the engine counted.
+    plan = json.loads(selfhost("plan", str(model), "--max-model-len", "512", "--json").stdout)
+    said = plan["measured"]
+    assert plan["confidence"] == "measured", plan["reasons"]
+    assert said["predicted"]["kv_cache_tokens"] == said["actual"]["kv_cache_tokens"] == plan["kv_cache"]["tokens"]
+    assert said["actual"]["ready_s"] > said["actual"]["engine_init_s"] > 0
+    assert f"boot record: {said['record']}" in started.stderr
+    assert f"tokens {plan['kv_cache']['tokens']:,} / {plan['kv_cache']['tokens']:,}" in started.stderr
+
     selfhost("stop", kind)
 
     assert json.loads(selfhost("ps", "--json").stdout)["servers"] == []

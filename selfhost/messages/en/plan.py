@@ -73,6 +73,49 @@ MESSAGES = {
     "plan.variant_would": Text("{why}; it fits with `{changes}`"),
     "plan.variant_tight": Text("it fits per {per} at the likely values, but not at the low bound"),
     "plan.variant_shorter": Text("it holds only {length:,} tokens of context"),
+    # Reasons: boot records of this machine.
+    "plan.measured": Text(
+        "measured: started on this machine with exactly this plan ({when}), the engine had {kv} per {per} for the KV"
+        " cache; {predicted} was computed"
+    ),
+    "plan.measured_cpu": Text(
+        "measured: started on this machine with exactly this plan ({when}), the engine counted {tokens:,} tokens of KV"
+        " cache; {predicted:,} were computed"
+    ),
+    "plan.measured_ended": Text(
+        "measured: started on this machine with exactly this plan ({when}), the engine was given {kv} for the KV cache"
+        " and ended before it had counted its tokens"
+    ),
+    "plan.measured_near": Text(
+        "calibrated: started on this machine with `{difference}` ({when}), the engine had {kv} per {per} for the KV"
+        " cache where {predicted} was computed; what differs is carried over (boot record {record})"
+    ),
+    "plan.measured_near_cpu": Text(
+        "calibrated: on this machine the engine counted {tokens:,} tokens for this model with other settings ({when}),"
+        " as computed"
+    ),
+    "plan.measured_weights": Text(
+        "weights: {weights} per {per} was loaded when this model was started on this machine with other settings"
+        " ({when})"
+    ),
+    "plan.measured_odd_weights": Text(
+        "weights: the engine loaded {loaded} per {per}, {predicted} was computed: {share} apart, which is more than it"
+        " should be"
+    ),
+    "plan.measured_odd_kv": Text(
+        "KV cache: {kv} held {tokens:,} tokens when this model was started on this machine ({when}), {predicted:,} were"
+        " computed for it"
+    ),
+    "plan.measured_out_of_memory": Text(
+        "out of memory: so ended the last start of exactly this plan on this machine ({when})"
+    ),
+    "plan.title_compare": Text("predicted against actual: start of {when}, {starts} kept"),
+    "plan.compare_predicted": Text("predicted"),
+    "plan.compare_actual": Text("actual"),
+    "plan.compare_weights": Text("weights, GiB"),
+    "plan.compare_kv": Text("KV, GiB"),
+    "plan.compare_tokens": Text("tokens"),
+    "plan.compare_ready": Text("ready after"),
     # Several nodes.
     "plan.short_layout": Text("layout: {layout} on {hardware}"),
     "plan.first_node": Text(
