@@ -71,7 +71,7 @@ def _format(arch: ModelArch, device: Device) -> Message | None:
     if quantization.is_fp8 and device.native_fp8:
         # quantization/methods/fp8.py reads keys that only configs of DeepSeek-V4 have.
         return None if arch.architecture == _DEEPSEEK_V4 else Message("arch.format_ascend_v4", values)
-    return Message("arch.format_ascend", values)
+    return Message("arch.format_ascend_small" if small else "arch.format_ascend", values)
 
 
 def _only_experts(arch: ModelArch) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.planner.terms import Range
+from selfhost.planner.plan import MemoryPerRank
+from selfhost.planner.terms import WEIGHT_ERROR, Range
 from selfhost.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -161,6 +162,43 @@ def cleared_310p() -> Range:
     (_310p/worker_310p.py `determine_available_memory`). In the one public log: 1.49 GiB, where 1.0 was there before.
     """
     return Range(int(0.7 * GIB), int(1.4 * GIB), int(1.9 * GIB))
+
+
+def memory(
+    setup: Setup, weight_bytes: int, *, visible_low_bytes: int, last_stage: bool
+) -> tuple[MemoryPerRank, int, int]:
+    """The terms of a rank; what is left beside the budget when graphs are captured, likely and at the low bound.
+
+    KV = budget - weights - activation peak - all growth outside the allocator; on 310P half of that.
+    """
+    visible, settings = setup.hardware.visible_memory_bytes, setup.settings
+    budget = int(visible * settings.gpu_memory_utilization)
+    kept, peak, outside = buffers(setup), activation(setup, last_stage=last_stage), non_torch(setup)
+    fixed, slack = weight_bytes + kept, int(weight_bytes * WEIGHT_ERROR)
+    low = int(visible_low_bytes * settings.gpu_memory_utilization) - fixed - slack - peak.high - outside.high
+    rest = Range(low, budget - fixed - peak.likely - outside.likely, budget - fixed + slack - peak.low - outside.low)
+    if setup.hardware.device.family == SMALL_FAMILY:
+        less = cleared_310p()
+        halved = Range(*map(_half, (rest.low - less.high, rest.likely - less.likely, rest.high - less.low)))
+        kept, rest = kept + rest.likely - halved.likely, halved
+    found = MemoryPerRank(
+        budget_bytes=budget,
+        weight_bytes=weight_bytes,
+        buffer_bytes=kept,
+        activation_bytes=peak.likely,
+        non_torch_bytes=outside.likely,
+        cudagraph_bytes=graphs(setup.arch, setup.layout, eager=settings.enforce_eager).likely,
+        kv_cache_bytes=rest.likely,
+        kv_cache_bytes_low=rest.low,
+        kv_cache_bytes_high=rest.high,
+    )
+    more = beside(setup.arch, setup.hardware, setup.layout, eager=settings.enforce_eager)
+    return found, visible - budget - more.likely, visible - budget - more.high
+
+
+def _half(rest: int) -> int:
+    """Of what is there; what is missing is missing whole."""
+    return rest // 2 if rest > 0 else rest
 
 
 def activation(setup: Setup, *, last_stage: bool) -> Range:

@@ -188,42 +188,11 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
 
 
 def _npu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
-    """KV = budget - weights - activation peak - all growth outside the allocator; on 310P half of that."""
-    hardware, settings = setup.hardware, setup.settings
-    family, visible = hardware.device.family, hardware.visible_memory_bytes
-    activation = ascend_terms.activation(setup, last_stage=rank.pp_rank == setup.layout.pipeline_parallel_size - 1)
-    non_torch = ascend_terms.non_torch(setup)
-    eager, layout = settings.enforce_eager, setup.layout
-    beside = ascend_terms.beside(setup.arch, hardware, layout, eager=eager)
-    graphs = ascend_terms.graphs(setup.arch, layout, eager=eager)
-    budget = int(visible * settings.gpu_memory_utilization)
-    slack = int(rank.weight_bytes * terms.WEIGHT_ERROR)
-    buffers = ascend_terms.buffers(setup)
-    fixed = rank.weight_bytes + buffers
-    rest = _Rest(
-        low=int(_visible_low(hardware) * settings.gpu_memory_utilization)
-        - (fixed + slack + activation.high + non_torch.high),
-        likely=budget - fixed - activation.likely - non_torch.likely,
-        high=budget - fixed + slack - activation.low - non_torch.low,
-    )
-    if family == ascend_terms.SMALL_FAMILY:
-        less = ascend_terms.cleared_310p()
-        halved = _Rest((rest.low - less.high) // 2, (rest.likely - less.likely) // 2, (rest.high - less.low) // 2)
-        buffers, rest = buffers + rest.likely - halved.likely, halved
-    memory = MemoryPerRank(
-        budget_bytes=budget,
-        weight_bytes=rank.weight_bytes,
-        buffer_bytes=buffers,
-        activation_bytes=activation.likely,
-        non_torch_bytes=non_torch.likely,
-        cudagraph_bytes=graphs.likely,
-        kv_cache_bytes=rest.likely,
-        kv_cache_bytes_low=rest.low,
-        kv_cache_bytes_high=rest.high,
-    )
-    found = _with_blocks(memory, rank, settings, block_size, usable=budget)
-    left = visible - budget
-    return found._replace(left_bytes=left - beside.likely, left_bytes_low=left - beside.high)
+    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
+    low = _visible_low(setup.hardware)
+    memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, last_stage=last)
+    found = _with_blocks(memory, rank, setup.settings, block_size, usable=memory.budget_bytes)
+    return found._replace(left_bytes=left, left_bytes_low=left_low)
 
 
 def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:

@@ -230,6 +230,12 @@ def test_a_310p_gives_half_to_the_kv_cache():
     assert "dtype: float16, since 310P3 computes no bfloat16; weights are cast as they load" in made.reasons
 
 
+def test_what_a_310p_lacks_is_not_halved():
+    memory = planned(arch("Qwen/Qwen2.5-32B-Instruct"), "310P3").memory
+    outside = memory.activation_bytes + memory.non_torch_bytes + ascend_terms.cleared_310p().likely
+    assert memory.kv_cache_bytes == memory.budget_bytes - memory.weight_bytes - outside
+
+
 def test_graphs_that_find_no_room_beside_the_budget_are_told_first():
     asked = {"tensor_parallel_size": 4, "gpu_memory_utilization": 0.99}
     made = planned(arch("Qwen/Qwen2.5-72B-Instruct"), "4x910B3", remedies=True, **asked)
