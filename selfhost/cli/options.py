@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -45,6 +45,9 @@ SETTINGS: dict[str, Any] = {
     "tensor_parallel_size": _option(int | None, "--tensor-parallel-size", "Devices each layer is split over."),
     "pipeline_parallel_size": _option(int | None, "--pipeline-parallel-size", "Stages the layers are split into."),
     "data_parallel_size": _option(int | None, "--data-parallel-size", "Copies of the attention part."),
+    "goal": _option(
+        Literal["latency", "throughput", "context"] | None, "--for", "What the layout is chosen for, where several fit."
+    ),
     "enable_expert_parallel": _option(
         bool | None, "--enable-expert-parallel/--no-enable-expert-parallel", "Whole experts per device."
     ),
@@ -100,13 +103,16 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     return with_settings
 
 
-def _request(*, max_model_len: str | None, engine_args: list[str] | None, **settings: Any) -> PlanRequest:
-    from selfhost.planner.plan import PlanRequest
+def _request(
+    *, max_model_len: str | None, goal: str | None, engine_args: list[str] | None, **settings: Any
+) -> PlanRequest:
+    from selfhost.planner.plan import Goal, PlanRequest
 
     auto = max_model_len == "auto"
     return PlanRequest(
         max_model_len=None if auto or max_model_len is None else int(max_model_len),
         auto_max_model_len=auto,
+        goal=None if goal is None else Goal(goal),
         engine_args=tuple(engine_args or ()),
         **{name: value for name, value in settings.items() if value is not None},
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from selfhost.cli import complete
 from selfhost.cli.options import RecipePath, takes_settings
 
 if TYPE_CHECKING:
-    from selfhost.planner.plan import Plan, PlanRequest
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from selfhost.planner.plan import PlanRequest
+
+_MANY = "Many plans at once"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,47 +25,192 @@ def register(app: typer.Typer) -> None:
 
 
 def _plan(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.")],
-    on: Annotated[
+    model: Annotated[
         str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A recipe, a hub id, or a directory.",
+            show_default=False,
+            autocompletion=complete.models,
+        ),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
         typer.Option(
-            "--on", metavar="HW", help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`.", show_default=False
+            "--on",
+            metavar="HW",
+            help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix.",
+            show_default=False,
+            autocompletion=complete.hardware,
         ),
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option("--variant", help="Which checkpoint; without it the best that fits.", show_default=False),
+        typer.Option(
+            "--variant",
+            help="Which checkpoint; without it the best that fits.",
+            show_default=False,
+            autocompletion=complete.variants,
+        ),
     ] = None,
+    *,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Each figure with its formula, in numbers, and its source.")
+    ] = False,
+    matrix: Annotated[
+        bool,
+        typer.Option(
+            "--matrix", help="On all known devices, 1 to 16 of them; with --on on those.", rich_help_panel=_MANY
+        ),
+    ] = False,
+    for_hardware: Annotated[
+        str | None,
+        typer.Option(
+            "--for-hardware",
+            metavar="HW",
+            help="All recipes on this hardware; `here`: on this machine. Instead of MODEL.",
+            show_default=False,
+            rich_help_panel=_MANY,
+            autocompletion=complete.hardware_or_here,
+        ),
+    ] = None,
+    fits: Annotated[
+        bool, typer.Option("--fits", help="Of many plans only those that fit.", rich_help_panel=_MANY)
+    ] = False,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    *,
     request: PlanRequest,
 ) -> None:
     """Say whether a model fits: verdict, memory per rank, command line, remedies.
 
-    Exit code 0 when it fits, 3 when it does not. Nothing is downloaded or started.
+    Exit code 0 when it fits (of many: when one does), 3 when it does not. Nothing is downloaded or started.
 
         selfhost plan qwen2.5-72b --on 4xA800-80G
 
         selfhost plan ./model --on 8xH20 --max-model-len auto --json
+
+        selfhost plan qwen2.5-72b --matrix
+
+        selfhost plan --for-hardware 8xH20
     """
-    from selfhost.app.plan import plan_for
     from selfhost.cli import output
     from selfhost.errors import ExitCode
 
-    plan = plan_for(model, on=on, request=request, variant=variant, recipe_paths=recipe_path or ())
-    if as_json:
-        output.write_json(plan.as_dict())
+    if model is not None and model.startswith("-"):
+        # Without MODEL the first word after `--` lands here.
+        request, model = replace(request, engine_args=(model, *request.engine_args)), None
+    many = {"--matrix": matrix, "--for-hardware": for_hardware is not None}
+    single = {"MODEL": model is not None, "--on": bool(on), "--variant": variant is not None}
+    _check_options(many, single, on=on or [], fits=fits, explain=explain)
+    if for_hardware is not None:
+        answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:
-        _print(plan)
-    if not plan.fits:
+        named = _Model(model or "", variant, recipe_path or ())
+        if matrix:
+            answer = _matrix(named, on or (), request, only_fitting=fits)
+        else:
+            answer = _single(named, on[0] if on else None, request, explained=explain)
+    if as_json:
+        output.write_json(answer.as_dict())
+    else:
+        output.write(answer.draw(_width()))
+    if not answer.fits:
         raise typer.Exit(ExitCode.NO)
 
 
-def _print(plan: Plan) -> None:
+def _check_options(many: dict[str, bool], single: dict[str, bool], *, on: list[str], fits: bool, explain: bool) -> None:
+    """Raises UsageError for options that contradict each other."""
+    from selfhost.errors import UsageError
+
+    given = [name for name, is_given in (many | single).items() if is_given]
+    if many["--for-hardware"] and (others := [name for name in given if name != "--for-hardware"]):
+        raise UsageError("plan.for_hardware_alone", others=", ".join(others))
+    if not many["--for-hardware"] and not single["MODEL"]:
+        raise UsageError("plan.no_model")
+    if len(on) > 1 and not many["--matrix"]:
+        raise UsageError("plan.on_twice", first=on[0], second=on[1])
+    if fits and not any(many.values()):
+        raise UsageError("plan.fits_of_one")
+    if explain and any(many.values()):
+        raise UsageError("plan.explain_many", option=given[0])
+
+
+class _Answer(NamedTuple):
+    """What is printed, and whether it is a yes."""
+
+    fits: bool
+    as_dict: Callable[[], dict[str, object]]
+    draw: Callable[[int], str]
+
+
+class _Model(NamedTuple):
+    """Which model was asked for."""
+
+    name: str
+    variant: str | None
+    recipe_paths: Sequence[Path]
+
+
+def _single(model: _Model, on: str | None, request: PlanRequest, *, explained: bool) -> _Answer:
+    from selfhost.app.plan import plan_for
+
+    plan = plan_for(
+        model.name,
+        on=on,
+        request=request,
+        variant=model.variant,
+        recipe_paths=model.recipe_paths,
+        explained=explained,
+    )
+
+    def draw(width: int) -> str:
+        from selfhost.planner.picture import draw
+
+        return draw(plan, width=width)
+
+    return _Answer(plan.fits, plan.as_dict, draw)
+
+
+def _matrix(model: _Model, on: Sequence[str], request: PlanRequest, *, only_fitting: bool) -> _Answer:
+    from selfhost.app import overview
+    from selfhost.planner.tables import draw_matrix
+
+    devices = [part for text in on for part in text.split(",")]
+    found = overview.matrix_for(
+        model.name, on=devices, request=_absorbed(request), variant=model.variant, recipe_paths=model.recipe_paths
+    )
+    fits = any(cell.plan.fits for cell in found.cells)
+    found = found.only_fitting() if only_fitting else found
+    return _Answer(fits, found.as_dict, lambda width: draw_matrix(found, width=width))
+
+
+def _list(where: str, request: PlanRequest, recipe_paths: Sequence[Path], *, only_fitting: bool) -> _Answer:
+    from selfhost.app import overview
+    from selfhost.cli import output
+    from selfhost.planner.tables import draw_list
+
+    found = overview.models_on(where, request=_absorbed(request), recipe_paths=recipe_paths)
+    for line in found.skipped:
+        output.warn(line)
+    fits = any(cell.plan.fits for cell in found.cells)
+    found = found.only_fitting() if only_fitting else found
+    return _Answer(
+        fits, found.as_dict, lambda width: draw_list(found.hardware, found.cells, found.planned, width=width)
+    )
+
+
+def _absorbed(request: PlanRequest) -> PlanRequest:
+    from selfhost.app.plan import absorb
+    from selfhost.cli import output
+    from selfhost.messages import text
+
+    request = absorb(request)
+    if request.engine_args:
+        output.warn(text("plan.not_counted", options=" ".join(request.engine_args)))
+    return request
+
+
+def _width() -> int:
     import shutil
 
-    from selfhost.cli import output
-    from selfhost.planner.picture import draw
-
-    output.write(draw(plan, width=shutil.get_terminal_size((100, 24)).columns))
+    return shutil.get_terminal_size((100, 24)).columns

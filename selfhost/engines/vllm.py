@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import owned
 from selfhost.hardware.types import Platform
-from selfhost.planner.layouts import FIRST_NODE, MASTER_PORT, nodes_used
+from selfhost.planner.layouts import DATA_PARALLEL_RPC_PORT, FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,11 +63,7 @@ def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--data-parallel-size", str(layout.data_parallel_size)
     if layout.enable_expert_parallel:
         yield ("--enable-expert-parallel",)
-    if (nodes := nodes_used(plan.hardware, layout)) > 1:
-        yield "--nnodes", str(nodes)
-        yield "--node-rank", "0"
-        yield "--master-addr", FIRST_NODE
-        yield "--master-port", str(MASTER_PORT)
+    yield from _nodes(plan)
     yield "--dtype", dtype(plan, model)
     yield "--max-model-len", str(settings.max_model_len)
     yield "--max-num-seqs", str(settings.max_num_seqs)
@@ -87,6 +83,45 @@ def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     # The page loads its scripts from a content delivery network, and the gate would not let it through anyway.
     yield ("--disable-fastapi-docs",)
     yield "--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S)
+
+
+def _nodes(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """How the first node finds the others; nothing on a single one.
+
+    Ranks of one engine over several nodes are started with `--nnodes`. Engines of data parallelism are told how many of
+    them are here and where the first node waits for the others (vLLM 0.32 v1/engine/utils.py `launch_core_engines`).
+    """
+    engines, nodes = plan.layout.data_parallel_size, nodes_used(plan.hardware, plan.layout)
+    if nodes == 1:
+        return
+    if engines > 1:
+        yield "--data-parallel-size-local", str(engines // nodes)
+        yield "--data-parallel-address", FIRST_NODE
+        yield "--data-parallel-rpc-port", str(DATA_PARALLEL_RPC_PORT)
+        return
+    yield "--nnodes", str(nodes)
+    yield "--node-rank", "0"
+    yield "--master-addr", FIRST_NODE
+    yield "--master-port", str(MASTER_PORT)
+
+
+def commands_of_nodes(plan: Plan) -> tuple[tuple[str, ...], ...]:
+    """The command of each node of a plan with its `argv`; empty for a plan on a single one.
+
+    All but the first are headless: they serve no requests of their own (entrypoints/cli/serve.py `run_headless`).
+    """
+    engines, nodes = plan.layout.data_parallel_size, nodes_used(plan.hardware, plan.layout)
+    if nodes == 1 or not plan.argv:
+        return ()
+    found = [plan.argv]
+    for node in range(1, nodes):
+        argv = list(plan.argv)
+        if engines > 1:
+            argv += ["--data-parallel-start-rank", str(engines // nodes * node)]
+        else:
+            argv[argv.index("--node-rank") + 1] = str(node)
+        found.append((*argv, "--headless"))
+    return tuple(found)
 
 
 def dtype(plan: Plan, model: ModelToPlan) -> str:

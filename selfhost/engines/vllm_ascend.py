@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.engines import owned, vllm
-from selfhost.planner import ascend, ascend_terms
-from selfhost.planner.layouts import FIRST_NODE, nodes_used
+from selfhost.planner import ascend_terms
 from selfhost.planner.terms import Setup
 from selfhost.quant.ascend import METHOD
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from selfhost.engines.known import Known
     from selfhost.planner.plan import ModelToPlan, Plan
-
-_FOR_GPUS = ("--nnodes", "--node-rank", "--master-addr", "--master-port")
 
 
 def fitting(model: ModelToPlan, known: Known) -> tuple[ModelToPlan, list[str]]:
@@ -43,18 +40,9 @@ def fitting(model: ModelToPlan, known: Known) -> tuple[ModelToPlan, list[str]]:
 
 def options(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     """The options of the plan itself, as `engines.vllm.own` gives them."""
-    spread = ascend.over_nodes(plan.hardware, plan.layout)
+    small = plan.hardware.device.family == ascend_terms.SMALL_FAMILY
     for option in vllm.own(plan, model):
-        if spread and option[0] in _FOR_GPUS:
-            continue
-        if option[0] == "--dtype" and plan.hardware.device.family == ascend_terms.SMALL_FAMILY:
-            yield "--dtype", "float16"
-            continue
-        yield option
-    if spread:
-        yield "--data-parallel-size-local", str(plan.layout.data_parallel_size // plan.hardware.nodes)
-        yield "--data-parallel-address", FIRST_NODE
-        yield "--data-parallel-rpc-port", str(ascend.RPC_PORT)
+        yield ("--dtype", "float16") if small and option[0] == "--dtype" else option
     yield "--block-size", str(plan.kv_cache.block_size)
     quantization = model.arch.quantization
     if quantization is not None and quantization.method == METHOD:
@@ -62,15 +50,13 @@ def options(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     if not plan.settings.enforce_eager:
         # As every tutorial has it: graphs of prefill as well ask for more streams than older drivers have (FAQ 17).
         yield "--compilation-config", '{"cudagraph_mode":"FULL_DECODE_ONLY"}'
-    if plan.hardware.device.family == ascend_terms.SMALL_FAMILY:
+    if small:
         yield "--additional-config", '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
 
 
 def environment(plan: Plan, model: ModelToPlan) -> dict[str, str]:
     """Variables the engine is started with: those of vLLM without CUDA's, and those memory depends on."""
     values = {name: value for name, value in vllm.environment(plan).items() if not name.startswith("CUDA_")}
-    if nodes_used(plan.hardware, plan.layout) > 1:
-        values.pop("VLLM_HOST_IP", None)
     values["PYTORCH_NPU_ALLOC_CONF"] = "expandable_segments:True"
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
     if size := ascend_terms.buffer_mib(setup):

@@ -46,6 +46,8 @@ class Device:
     bf16_flops: int | None = None
     """Dense, per second."""
     fp8_flops: int | None = None
+    devices_per_node: int = 8
+    """What one machine of the usual kind holds; more of them are several nodes."""
     interconnect: str = ""
     """How devices of one node reach each other: `NVLink4 SXM`, `PCIe 4.0 x16`."""
     supported: bool = True
@@ -81,9 +83,13 @@ class Hardware:
     def text(self) -> str:
         """As one would write it after `--on`; with `@GIB` when the memory is not the catalogue's."""
         count = f"{self.nodes}x{self.devices_per_node}x" if self.nodes > 1 else f"{self.devices_per_node}x"
+        return ("" if self.device_count == 1 else count) + self.device_text
+
+    @property
+    def device_text(self) -> str:
+        """The same for one device."""
         known = self.visible_memory_bytes == self.device.visible_memory_bytes
-        memory = "" if known else f"@{self.visible_memory_bytes / GIB:.6g}"
-        return ("" if self.device_count == 1 else count) + self.device.id + memory
+        return self.device.id + ("" if known else f"@{self.visible_memory_bytes / GIB:.6g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -148,8 +148,8 @@ def _rotary(arch: ModelArch, group: TensorGroup) -> Iterator[TensorGroup]:
     table = rows * width * arch.dtype_bytes
     yield TensorGroup(name=group.name, count=1, shape=(rows, width), bytes_each=table)
     if arch.is_mla and "yarn" in arch.rope.rope_type:
-        yield TensorGroup(name="cos_cached", count=1, shape=(rows, width), bytes_each=table)
-        yield TensorGroup(name="sin_cached", count=1, shape=(rows, width), bytes_each=table)
-        yield TensorGroup(name="inv_freq", count=1, shape=(width // 2,), bytes_each=width // 2 * _FLOAT32)
+        yield TensorGroup(name="rotary_emb.cos_cached", count=1, shape=(rows, width), bytes_each=table)
+        yield TensorGroup(name="rotary_emb.sin_cached", count=1, shape=(rows, width), bytes_each=table)
+        yield TensorGroup(name="rotary_emb.inv_freq", count=1, shape=(width // 2,), bytes_each=width // 2 * _FLOAT32)
     elif arch.rope.rope_type == "default":
-        yield TensorGroup(name="cos_and_sin", count=1, shape=(rows, 2, width), bytes_each=2 * table)
+        yield TensorGroup(name="rotary_emb.cos_and_sin", count=1, shape=(rows, 2, width), bytes_each=2 * table)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from selfhost.planner.terms import Setup
 
 FP8_FAMILY = "950"
-RPC_PORT = 13389
-"""Where the data-parallel ranks of several nodes meet; the port of the tutorials."""
 GRAPH_HEADS = (32, 64, 128)
 """Query heads per NPU with which MLA runs in graph mode, by the FAQ."""
 LEAST_GRAPH_HEADS = 16
@@ -37,11 +35,6 @@ _MOST_WIDE = 8
 """Tensor parallel beyond this divides experts' attention no further in the tutorials: they add data parallel."""
 _TYPES_310P = ("W8A8", "W8A8_DYNAMIC", modelslim.FLOAT)
 _DEEPSEEK_V4 = "DeepseekV4ForCausalLM"
-
-
-def devices_in_node(family: str) -> int:
-    """Devices of the usual server: an A3 one has eight cards of two dies."""
-    return 16 if family == "A3" else 8
 
 
 def refusals(model: ModelToPlan, device: Device) -> list[str]:
@@ -102,7 +95,7 @@ def _expert_layouts(hardware: Hardware, request: PlanRequest) -> Iterator[Layout
     devices = hardware.device_count
     widths = [width for width in range(1, hardware.devices_per_node + 1) if hardware.devices_per_node % width == 0]
     for tp in [request.tensor_parallel_size] if request.tensor_parallel_size else widths:
-        sizes = range(1, devices // tp + 1)
+        sizes = [size for size in range(1, devices // tp + 1) if devices % (tp * size) == 0]
         for dp in [request.data_parallel_size] if request.data_parallel_size else sizes:
             spread = tp * dp > 1
             for ep in [spread] if request.enable_expert_parallel is None else [request.enable_expert_parallel]:
@@ -133,24 +126,13 @@ def _heads_rank(heads: int, *, eager: bool) -> int:
     return 1 if heads >= LEAST_GRAPH_HEADS else 2
 
 
-def layout_problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool) -> list[Message]:
+def layout_problems(arch: ModelArch, layout: Layout, *, eager: bool) -> list[Message]:
     """What vllm-ascend would refuse beyond what vLLM does."""
-    found = []
-    tp, dp, pp = layout.tensor_parallel_size, layout.data_parallel_size, layout.pipeline_parallel_size
-    nodes = hardware.nodes
-    if nodes > 1 and layout.world_size > hardware.devices_per_node and dp > 1:
-        values = {"tp": tp * pp, "dp": dp, "nodes": nodes, "devices": hardware.devices_per_node}
-        if dp % nodes or dp // nodes * tp * pp > hardware.devices_per_node:
-            found.append(Message("plan.ascend_data_parallel_nodes", values))
+    tp = layout.tensor_parallel_size
     heads = arch.num_attention_heads // tp
     if heads < LEAST_GRAPH_HEADS and not eager and arch.is_mla and arch.indexer is None:
-        found.append(Message("plan.ascend_graph_heads", {"heads": heads, "tp": tp}))
-    return found
-
-
-def over_nodes(hardware: Hardware, layout: Layout) -> bool:
-    """Whether data-parallel ranks, and not pipeline stages, are spread over the nodes."""
-    return hardware.nodes > 1 and layout.world_size > hardware.devices_per_node and layout.data_parallel_size > 1
+        return [Message("plan.ascend_graph_heads", {"heads": heads, "tp": tp})]
+    return []
 
 
 def reasons(setup: Setup) -> list[str]:
@@ -196,14 +178,3 @@ def beside(setup: Setup, left_bytes: int, left_bytes_low: int) -> str | None:
     if left_bytes_low < 0:
         return text("plan.ascend_graphs_tight", **values, most=format_bytes(graphs.high))
     return text("plan.ascend_graphs", **values) if graphs.likely else None
-
-
-def node_reasons(hardware: Hardware, layout: Layout, first: str) -> list[str]:
-    """What the command of a plan over several nodes leaves open when they are spread by data parallelism."""
-    local = layout.data_parallel_size // hardware.nodes
-    starts = ", ".join(str(node * local) for node in range(1, hardware.nodes))
-    return [
-        text("plan.ascend_first_node", first=first, port=RPC_PORT),
-        text("plan.ascend_other_nodes", starts=starts, count=hardware.nodes),
-        text("plan.ascend_network"),
-    ]

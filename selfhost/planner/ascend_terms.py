@@ -172,7 +172,7 @@ def memory(
     KV = budget - weights - activation peak - all growth outside the allocator; on 310P half of that.
     """
     visible, settings = setup.hardware.visible_memory_bytes, setup.settings
-    budget = int(visible * settings.gpu_memory_utilization)
+    budget = math.floor(visible * settings.gpu_memory_utilization)
     kept, peak, outside = buffers(setup), activation(setup, last_stage=last_stage), non_torch(setup)
     fixed, slack = weight_bytes + kept, int(weight_bytes * WEIGHT_ERROR)
     low = int(visible_low_bytes * settings.gpu_memory_utilization) - fixed - slack - peak.high - outside.high

@@ -110,7 +110,7 @@ def calibrated(setup: Setup, computed: Estimate, row: Calibration | None) -> Est
     found = computed.memory
     changes = (
         ("non_torch_bytes", terms.non_torch(setup.arch, setup.layout), row.non_torch),
-        ("cudagraph_bytes", terms.cuda_graphs(setup.arch, setup.settings), _graphs(setup, row)),
+        ("cudagraph_bytes", terms.cuda_graphs(setup.arch, setup.settings), graphs(setup, row)),
     )
     for name, general, special in changes:
         if special is not None:
@@ -128,7 +128,7 @@ def calibrated(setup: Setup, computed: Estimate, row: Calibration | None) -> Est
     return recounted(computed._replace(memory=found), setup.settings.max_model_len)
 
 
-def _graphs(setup: Setup, row: Calibration) -> Range | None:
+def graphs(setup: Setup, row: Calibration) -> Range | None:
     """The row's range for as many graphs as the settings make."""
     if row.cudagraph is None:
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Platform
+from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import calibration, layouts, memory, support
+from selfhost.planner.goals import decide
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
@@ -17,7 +19,7 @@ from selfhost.planner.terms import Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from selfhost.hardware.types import Hardware
+    from selfhost.models.arch import ModelArch
     from selfhost.planner.measured import Use
     from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
@@ -32,14 +34,22 @@ class Choice(NamedTuple):
     """What this machine's boot records say about it, when there are any."""
 
 
-def make_plan(
-    model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, engine: EngineFacts, with_remedies: bool = True
+def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wanted)
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    *,
+    engine: EngineFacts,
+    with_remedies: bool = True,
+    briefly: bool = False,
 ) -> Plan:
     """The plan, without a command line (that is the engine's part: `engines.vllm`).
 
     A model, device or layout that the engine refuses gives the verdict `unsupported`, with the reasons; nothing is
-    raised for it. Raises UsageError for settings that no engine takes.
+    raised for it. `briefly`: of the reasons only refusals, and no remedies; for tables of hundreds.
+    Raises UsageError for settings that no engine takes.
     """
+    with_remedies = with_remedies and not briefly
     check_request(request)
     refused = support.refusals(model, hardware, engine)
     possible = [] if refused else layouts.candidates(model.arch, hardware, request)
@@ -47,12 +57,30 @@ def make_plan(
         plan = _without_figures(model, hardware, request, engine, refused)
         return _with_remedies(model, hardware, request, plan, engine) if with_remedies and not refused else plan
 
-    setup, estimate, known = _choose(model, hardware, request, possible, engine)
+    plan = _with_figures(model, hardware, request, engine, possible, briefly=briefly)
+    if not briefly and plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
+        plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
+    if with_remedies and plan.verdict is not Verdict.FITS:
+        plan = _with_remedies(model, hardware, request, plan, engine)
+    return plan
+
+
+def _with_figures(  # noqa: PLR0913
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    engine: EngineFacts,
+    possible: list[Layout],
+    *,
+    briefly: bool,
+) -> Plan:
+    (setup, estimate, known), why = _choose(model, hardware, request, possible, engine)
     settings = setup.settings
     refused = support.setting_refusals(model, hardware, request, settings)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
+    against = (*refused, *([busy] if busy else ()))
     verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
-    plan = Plan(
+    return Plan(
         model=model.name,
         variant=model.variant,
         model_path=model.model_path,
@@ -67,21 +95,16 @@ def make_plan(
         kv_cache=estimate.kv_cache,
         weight_bytes_total=_stored_bytes(model),
         reasons=(
-            *refused,
-            *([busy] if busy else ()),
-            *reasons(model, request, setup, estimate),
-            *(known.reasons if known else ()),
+            *against,
+            *(() if briefly else reasons(model, request, setup, estimate, why=why)),
+            *(known.reasons if known and not briefly else ()),
         ),
         host=request.host,
         port=request.port,
         check=model.check,
         measured=known.comparison if known else None,
+        goal=request.goal,
     )
-    if plan.verdict is Verdict.DOES_NOT_FIT and plan.missing_bytes > 0:
-        plan = replace(plan, reasons=(text("plan.memory", missing=short_of(plan)), *plan.reasons))
-    if with_remedies and plan.verdict is not Verdict.FITS:
-        plan = _with_remedies(model, hardware, request, plan, engine)
-    return plan
 
 
 def _with_remedies(
@@ -95,37 +118,64 @@ def _with_remedies(
 
 def _choose(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout], engine: EngineFacts
-) -> Choice:
-    """The first layout that fits; the first of all when none does."""
-    first: Choice | None = None
+) -> tuple[Choice, str | None]:
+    """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    for layout in possible:
-        if first and memory.heaviest(model.arch, hardware, layout, request.kv_cache_dtype or "auto") > usable:
-            continue  # The weights alone are too much: nothing else has to be looked at.
-        choice = _evaluate(model, hardware, request, layout, engine)
-        if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
-            return choice
-        first = first or choice
-    assert first is not None, "asked without candidates"
-    return first
+    device, kv_cache_dtype = hardware.device, request.kv_cache_dtype or "auto"
+
+    def too_heavy(layout: Layout) -> bool:
+        # The weights alone are too much: nothing else has to be looked at.
+        return _heaviest(model.arch, layout, kv_cache_dtype, device.platform, device.compute_capability) > usable
+
+    first = evaluate(model, hardware, request, possible[0], engine)
+    choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
+    if request.goal is not None and len(possible) > 1:
+        return decide(request.goal, [first, *choices])
+    if first.estimate.verdict is not Verdict.DOES_NOT_FIT:
+        return first, None
+    found = (choice for choice in choices if choice.estimate.verdict is not Verdict.DOES_NOT_FIT)
+    return next(found, first), None
 
 
-def _evaluate(
+@lru_cache(maxsize=2048)
+def _heaviest(
+    arch: ModelArch,
+    layout: Layout,
+    kv_cache_dtype: str,
+    platform: Platform | None,
+    capability: tuple[int, int] | None,
+) -> int:
+    """Weights of the rank with most; remembered, since they depend on a device only by what it computes."""
+    device = Device(id="", name="", vendor="", platform=platform, compute_capability=capability)
+    return memory.heaviest(arch, Hardware(device=device, visible_memory_bytes=0), layout, kv_cache_dtype)
+
+
+def evaluate(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
 ) -> Choice:
+    """A layout with the settings that were asked for; with `auto`, with the longest context that fits in it."""
+    at, step = by_length(model, hardware, request, layout, engine)
+    if request.wants_longest:
+        return at(longest(at, model.max_model_len, step) or min(step, model.max_model_len))
+    return at(request.max_model_len or model.max_model_len)
+
+
+def by_length(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
+) -> tuple[Callable[[int], Choice], int]:
+    """(`max_model_len` -> what a layout comes to with it, the tokens of a block)."""
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
 
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
         setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
-        return _chosen(setup, sizes, engine)
+        return known_of(setup, sizes, engine)
 
-    if request.auto_max_model_len:
-        return at(longest(at, model.max_model_len, sizes.block_size) or min(sizes.block_size, model.max_model_len))
-    return at(request.max_model_len or model.max_model_len)
+    return at, sizes.block_size
 
 
-def _chosen(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
+def known_of(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
+    """What a layout with its settings comes to: computed, calibrated, and as this machine measured it."""
     row = calibration.find(setup, engine.ref)
     computed = calibration.calibrated(setup, memory.estimate(setup, sizes), row)
     if not engine.boots:
@@ -138,15 +188,32 @@ def _chosen(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
 
 
 def longest(at: Callable[[int], Choice], limit: int, step: int) -> int | None:
-    """The longest `max_model_len` up to `limit` that fits, in whole blocks; None when not even one block does."""
-    if at(limit).estimate.verdict is not Verdict.DOES_NOT_FIT:
+    """The longest `max_model_len` up to `limit` that fits, in whole blocks; None when not even one block does.
+
+    What is left for the KV cache hardly depends on the length, so each estimate says nearly how long it may be: mostly
+    three estimates are enough, and bisection takes over where they are not.
+    """
+    choice = at(limit)
+    if choice.estimate.verdict is not Verdict.DOES_NOT_FIT:
         return limit
     low, high = 0, -(-limit // step)
+    middle, hints = _told(choice, high), _HINTS
     while high - low > 1:
-        middle = (low + high) // 2
-        fits = at(middle * step).estimate.verdict is not Verdict.DOES_NOT_FIT
+        middle = min(max(middle, low + 1), high - 1) if hints else (low + high) // 2
+        choice, hints = at(middle * step), max(0, hints - 1)
+        fits = choice.estimate.verdict is not Verdict.DOES_NOT_FIT
         low, high = (middle, high) if fits else (low, middle)
+        middle = _told(choice, middle) + fits
     return low * step or None
+
+
+_HINTS = 4
+
+
+def _told(choice: Choice, length_blocks: int) -> int:
+    """The length that an estimate has room for, in blocks of it."""
+    estimate = choice.estimate
+    return (estimate.blocks - 1) * length_blocks // estimate.blocks_per_request
 
 
 def _without_figures(
@@ -177,6 +244,7 @@ def _without_figures(
         host=request.host,
         port=request.port,
         check=model.check,
+        goal=request.goal,
     )
 
 

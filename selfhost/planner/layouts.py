@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
 from selfhost.planner import ascend
-from selfhost.planner.plan import Layout, PlanRequest
+from selfhost.planner.plan import Goal, Layout
 
 FIRST_NODE = "NODE0"
 """Stands for the address of the first node in the command of a plan for several."""
 MASTER_PORT = 29501
 """Where the ranks of several nodes meet, on the first one; the engine's default, written out."""
+DATA_PARALLEL_RPC_PORT = 29550
+"""Where the engines of several nodes find the first one; the engine's default, written out."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
+    from selfhost.planner.plan import PlanRequest
 
 
 def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
@@ -34,6 +37,8 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     4. At last pipeline parallel inside a node, for models whose heads do not divide by the number of devices: slower
        for one request, so only when nothing above fits.
 
+    For throughput, data parallel layouts are among them; `goals.decide` then takes the best, not the first.
+
     Empty when nothing legal is possible with the sizes that were asked for.
     """
     if hardware.device.platform is Platform.CPU:
@@ -41,20 +46,14 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     if len(asked(request)) == 3:  # noqa: PLR2004
         return [x for x in [explicit(request)] if not problems(arch, hardware, x, eager=bool(request.enforce_eager))]
     # What decides nothing here is left out, so that devices of one number ask for the same.
-    shape = Hardware(
-        device=_ANY_GPU,
-        nodes=hardware.nodes,
-        devices_per_node=hardware.devices_per_node,
-        visible_memory_bytes=0,
-        assumed=hardware.assumed,
+    sizes = _Sizes(
+        request.tensor_parallel_size,
+        request.pipeline_parallel_size,
+        request.data_parallel_size,
+        request.enable_expert_parallel,
+        several_engines=request.goal is Goal.THROUGHPUT and request.data_parallel_size is None,
     )
-    sizes = PlanRequest(
-        tensor_parallel_size=request.tensor_parallel_size,
-        pipeline_parallel_size=request.pipeline_parallel_size,
-        data_parallel_size=request.data_parallel_size,
-        enable_expert_parallel=request.enable_expert_parallel,
-    )
-    found = _gpu_candidates(arch, shape, sizes)
+    found = _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
     if hardware.device.platform is not Platform.ASCEND:
         return found
     first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
@@ -65,18 +64,53 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
 
 
+class _Sizes(NamedTuple):
+    """The part of a request that decides which layouts are tried; names as there."""
+
+    tensor_parallel_size: int | None
+    pipeline_parallel_size: int | None
+    data_parallel_size: int | None
+    enable_expert_parallel: bool | None
+    several_engines: bool
+    """Whether data parallelism is looked at although it was not asked for."""
+
+
 @lru_cache(maxsize=512)
-def _gpu_candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+def _gpu_candidates(
+    arch: ModelArch,
+    nodes: int,
+    per_node: int,
+    assumed: bool,  # noqa: FBT001
+    request: _Sizes,
+) -> list[Layout]:
     """Remembered; the list is not to be changed."""
+    hardware = Hardware(
+        device=_ANY_GPU, nodes=nodes, devices_per_node=per_node, visible_memory_bytes=0, assumed=assumed
+    )
     found: list[Layout] = []
     for inside in (False, True):
         sized = [x for x in _sizes(arch, hardware, request, inside=inside) if not problems(arch, hardware, x)]
         sized.sort(key=lambda x: (-x.world_size if hardware.assumed else x.world_size, x.pipeline_parallel_size))
         found += [layout for layout in sized if layout not in found]
+        if request.several_engines and not inside:
+            found += [layout for layout in _engines(arch, hardware, request) if not problems(arch, hardware, layout)]
     return found
 
 
-def _sizes(arch: ModelArch, hardware: Hardware, request: PlanRequest, *, inside: bool) -> Iterator[Layout]:
+def _engines(arch: ModelArch, hardware: Hardware, request: _Sizes) -> Iterator[Layout]:
+    """Data parallel over all devices: as many engines as there is room for in a node, times the nodes.
+
+    An engine is tensor parallel within a node. Experts are whole then (`EP`): each lies once in the deployment.
+    """
+    widths = [request.tensor_parallel_size] if request.tensor_parallel_size else range(1, hardware.devices_per_node + 1)
+    for tp in widths:
+        dp = hardware.devices_per_node // tp * hardware.nodes
+        experts = arch.is_moe and request.enable_expert_parallel is not False
+        if dp > 1 and request.pipeline_parallel_size in (None, 1):
+            yield Layout(tensor_parallel_size=tp, data_parallel_size=dp, enable_expert_parallel=experts)
+
+
+def _sizes(arch: ModelArch, hardware: Hardware, request: _Sizes, *, inside: bool) -> Iterator[Layout]:
     """All combinations of sizes; `inside`: with more pipeline stages than nodes."""
     dp = request.data_parallel_size or 1
     devices = hardware.device_count
@@ -101,7 +135,7 @@ def _stages(hardware: Hardware, *, inside: bool) -> list[int]:
     return [hardware.nodes * factor for factor in (2, 4, 8) if factor <= hardware.devices_per_node]
 
 
-def _expert_parallel(arch: ModelArch, request: PlanRequest, *, ranks: int) -> list[bool]:
+def _expert_parallel(arch: ModelArch, request: _Sizes, *, ranks: int) -> list[bool]:
     if request.enable_expert_parallel is not None:
         return [request.enable_expert_parallel]
     return [False, True] if arch.is_moe and ranks > 1 else [False]
@@ -140,7 +174,7 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool
         return [problem]
     found = [*_engine_problems(arch, layout)]
     if hardware.device.platform is Platform.ASCEND:
-        found += ascend.layout_problems(arch, hardware, layout, eager=eager)
+        found += ascend.layout_problems(arch, layout, eager=eager)
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
@@ -174,12 +208,14 @@ def nodes_used(hardware: Hardware, layout: Layout) -> int:
 def _over_nodes(hardware: Hardware, layout: Layout) -> Message | None:
     """Why the engine would not start a layout over the nodes.
 
-    It gives every node the same number of ranks, in order (vLLM 0.32 engine/arg_utils.py, `--nnodes`); data parallel
-    over nodes is started with other options, which this version does not plan.
+    It gives every node the same number of ranks, in order (vLLM 0.32 engine/arg_utils.py, `--nnodes`). Data parallel
+    over nodes gives every node the same number of engines, each of which lies within a node.
     """
     values = {"layout": describe(layout), "needs": layout.world_size, "nodes": hardware.nodes}
-    if layout.data_parallel_size > 1 and hardware.device.platform is not Platform.ASCEND:
-        return Message("plan.data_parallel_over_nodes", values)
+    if layout.data_parallel_size > 1:
+        values["engines"] = layout.data_parallel_size
+        uneven = layout.data_parallel_size % hardware.nodes
+        return Message("plan.data_parallel_over_nodes", values) if uneven else None
     if layout.world_size % hardware.nodes:
         return Message("plan.uneven_over_nodes", values)
     return None

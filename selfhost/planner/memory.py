@@ -165,7 +165,7 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
     non_torch = terms.non_torch(setup.arch, setup.layout)
     graphs = terms.cuda_graphs(setup.arch, settings)
     budget = math.ceil(hardware.visible_memory_bytes * settings.gpu_memory_utilization)
-    budget_low = math.ceil(_visible_low(hardware) * settings.gpu_memory_utilization)
+    budget_low = math.ceil(visible_low(hardware) * settings.gpu_memory_utilization)
     fixed = rank.weight_bytes + buffers + activation
     slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, buffers + activation)
     rest = _Rest(
@@ -189,7 +189,7 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
 
 def _npu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
     last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
-    low = _visible_low(setup.hardware)
+    low = visible_low(setup.hardware)
     memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, last_stage=last)
     found = _with_blocks(memory, rank, setup.settings, block_size, usable=memory.budget_bytes)
     return found._replace(left_bytes=left, left_bytes_low=left_low)
@@ -261,7 +261,7 @@ def _blocks_per_request(kv: KVRank, max_model_len: int, block_size: int) -> int:
     return math.ceil(max_model_len / block_size) + math.ceil(kv.bytes_per_request_fixed / kv.bytes_per_block)
 
 
-def _visible_low(hardware: Hardware) -> int:
+def visible_low(hardware: Hardware) -> int:
     """The lowest figure seen for a device that is only supposed; what was measured or given with `@` stands."""
     device = hardware.device
     supposed = hardware.assumed and hardware.visible_memory_bytes == device.visible_memory_bytes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner.capacity_text import draw_capacity
 from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import unit
@@ -29,6 +30,8 @@ def draw(plan: Plan, *, width: int) -> str:
     parts = [_wrapped(_verdict(plan), width)]
     if plan.memory.budget_bytes:
         parts += [_memory(plan, width), _wrapped(_kv_cache(plan), width)]
+    if plan.capacity is not None:
+        parts.append(draw_capacity(plan, plan.capacity, width=width))
     if plan.measured:
         from selfhost.planner import compare
 
@@ -39,6 +42,10 @@ def draw(plan: Plan, *, width: int) -> str:
         parts.append(_listed(text("plan.title_remedies"), offered, width))
     if plan.argv and plan.fits:
         parts.append(_command(plan))
+    if plan.explanation is not None:
+        from selfhost.planner.explain_text import draw_explanation
+
+        parts.append(draw_explanation(plan.explanation, width=width))
     return "\n\n".join(parts)
 
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from selfhost.planner.contract import as_dict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from selfhost.hardware.types import Hardware
     from selfhost.models.arch import ModelArch
     from selfhost.planner.boots import BootRecord, Subject
+    from selfhost.planner.capacity import Capacity
+    from selfhost.planner.explain import Explanation
     from selfhost.planner.measured import Comparison
-
-SCHEMA_VERSION = 1
 
 
 class Verdict(StrEnum):
@@ -38,6 +40,17 @@ class Confidence(StrEnum):
     """The device and engine line are calibrated on real boots."""
     DERIVED = "derived"
     """From the engine's source and the data sheet alone."""
+
+
+class Goal(StrEnum):
+    """What a layout is chosen for, where several fit."""
+
+    LATENCY = "latency"
+    """One request as fast as can be."""
+    THROUGHPUT = "throughput"
+    """Most requests at once."""
+    CONTEXT = "context"
+    """The longest request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +124,8 @@ class PlanRequest:
     max_model_len: int | None = None
     auto_max_model_len: bool = False
     """`--max-model-len auto`: the longest that fits."""
+    goal: Goal | None = None
+    """None: all devices that were named, or as few of those found here as it takes."""
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     gpu_memory_utilization: float | None = None
@@ -121,6 +136,11 @@ class PlanRequest:
     port: int = 8000
     engine_args: tuple[str, ...] = ()
     """After `--`: handed to the engine as they are."""
+
+    @property
+    def wants_longest(self) -> bool:
+        """Whether the context is as long as fits, instead of a length that has to fit."""
+        return self.auto_max_model_len or (self.goal is Goal.CONTEXT and self.max_model_len is None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +234,13 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     check: AnswerCheck | None = None
+    goal: Goal | None = None
+    node_argv: tuple[tuple[str, ...], ...] = ()
+    """For a plan over several nodes: the command of each."""
+    capacity: Capacity | None = None
+    """What it holds; for a plan that is an answer, not one of many that were tried."""
+    explanation: Explanation | None = None
+    """Formulas and sources of the figures, when they were asked for."""
     measured: Comparison | None = None
     """Predicted against actual, when this machine has a boot record of exactly this plan."""
     subject: Subject | None = None
@@ -223,6 +250,16 @@ class Plan:
     def fits(self) -> bool:
         """Whether the engine starts with these settings at the likely values."""
         return self.verdict in (Verdict.FITS, Verdict.TIGHT)
+
+    @property
+    def tokens_all_engines(self) -> int:
+        """Tokens that the KV caches of all data-parallel engines hold."""
+        return self.kv_cache.tokens * self.layout.data_parallel_size
+
+    @property
+    def max_concurrency_all_engines(self) -> float:
+        """Requests of `max_model_len` that all data-parallel engines hold at once."""
+        return round(self.kv_cache.max_concurrency * self.layout.data_parallel_size, 2)
 
     @property
     def request_bytes(self) -> int:
@@ -239,58 +276,4 @@ class Plan:
 
     def as_dict(self) -> dict[str, object]:
         """The contract of `selfhost plan --json`."""
-        memory, kv = self.memory, self.kv_cache
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": self.model,
-            "variant": self.variant,
-            "model_path": self.model_path,
-            "served_model_name": self.served_model_name,
-            "fits": self.fits,
-            "verdict": self.verdict.value,
-            "confidence": self.confidence.value,
-            "engine": {"name": self.engine.name, "version": self.engine.version},
-            "hardware": {
-                "device": self.hardware.device.id,
-                "nodes": self.hardware.nodes,
-                "devices_per_node": self.hardware.devices_per_node,
-                "visible_memory_bytes": self.hardware.visible_memory_bytes,
-            },
-            "layout": {
-                "tensor_parallel_size": self.layout.tensor_parallel_size,
-                "pipeline_parallel_size": self.layout.pipeline_parallel_size,
-                "data_parallel_size": self.layout.data_parallel_size,
-                "enable_expert_parallel": self.layout.enable_expert_parallel,
-            },
-            "settings": {
-                "gpu_memory_utilization": self.settings.gpu_memory_utilization,
-                "max_model_len": self.settings.max_model_len,
-                "max_num_seqs": self.settings.max_num_seqs,
-                "max_num_batched_tokens": self.settings.max_num_batched_tokens,
-                "kv_cache_dtype": self.settings.kv_cache_dtype,
-                "enforce_eager": self.settings.enforce_eager,
-            },
-            "weight_bytes_total": self.weight_bytes_total,
-            "per_rank": {
-                "budget_bytes": memory.budget_bytes,
-                "weight_bytes": memory.weight_bytes,
-                "buffer_bytes": memory.buffer_bytes,
-                "activation_bytes": memory.activation_bytes,
-                "non_torch_bytes": memory.non_torch_bytes,
-                "cudagraph_bytes": memory.cudagraph_bytes,
-                "kv_cache_bytes": memory.kv_cache_bytes,
-            },
-            "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
-            "kv_cache": {
-                "bytes_per_token": kv.bytes_per_token,
-                "bytes_per_request_fixed": kv.bytes_per_request_fixed,
-                "block_size": kv.block_size,
-                "tokens": kv.tokens,
-                "max_concurrency": kv.max_concurrency,
-            },
-            "measured": self.measured.as_dict() if self.measured else None,
-            "reasons": list(self.reasons),
-            "remedies": [{"change": r.change, "fits": r.fits, "max_model_len": r.max_model_len} for r in self.remedies],
-            "argv": list(self.argv),
-            "env": dict(self.env),
-        }
+        return as_dict(self)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner import ascend, layouts
+from selfhost.planner.settings import shares_experts
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
 
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
     from selfhost.planner.terms import Setup
 
 
-def reasons(model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate) -> list[str]:
-    """Layout, weights against what is usable, KV cache against what one request needs."""
-    found = [_layout(request, setup), _weights(setup, estimate)]
+def reasons(
+    model: ModelToPlan, request: PlanRequest, setup: Setup, estimate: Estimate, *, why: str | None = None
+) -> list[str]:
+    """Layout, weights against what is usable, KV cache against what one request needs; `why`: of the layout."""
+    found = [why or _layout(request, setup), _weights(setup, estimate)]
+    if request.goal is not None and why is None:
+        found.insert(1, text("plan.goal_no_choice", goal=request.goal.value))
+    if shares_experts(setup.arch, setup.layout, request):
+        found.append(text("plan.goal_batch", tokens=setup.settings.max_num_batched_tokens))
     if is_weight_only(setup.arch.quantization, setup.hardware.device):
         found.append(text("plan.weight_only", device=setup.hardware.device.name))
-    if request.auto_max_model_len:
+    if request.wants_longest:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
     if setup.hardware.device.platform is Platform.ASCEND:
@@ -136,13 +143,19 @@ def nodes(hardware: Hardware, layout: Layout) -> list[str]:
     count = layouts.nodes_used(hardware, layout)
     if count == 1:
         return []
-    if hardware.device.platform is Platform.ASCEND and ascend.over_nodes(hardware, layout):
-        return ascend.node_reasons(hardware, layout, layouts.FIRST_NODE)
     ranks = "1" if count == 2 else f"1 to {count - 1}"  # noqa: PLR2004
-    found = [
-        text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
-        text("plan.other_nodes", ranks=ranks, count=count),
-    ]
+    if (engines := layout.data_parallel_size) > 1:
+        local, port = engines // count, layouts.DATA_PARALLEL_RPC_PORT
+        starts = ", ".join(str(node * local) for node in range(1, count))
+        found = [
+            text("plan.first_node_engines", first=layouts.FIRST_NODE, port=port, local=local, engines=engines),
+            text("plan.other_nodes_engines", ranks=ranks, count=count, starts=starts),
+        ]
+    else:
+        found = [
+            text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
+            text("plan.other_nodes", ranks=ranks, count=count),
+        ]
     return [*found, text("plan.ascend_network")] if hardware.device.platform is Platform.ASCEND else found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware, Platform
-from selfhost.planner import ascend, layouts
+from selfhost.planner import layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, MAX_GPU_MEMORY_UTILIZATION
@@ -24,7 +24,6 @@ _SMALL_BATCH = {"max_num_seqs": 128, "max_num_batched_tokens": 2048}
 _SMALL_BATCH_ASCEND = {"max_num_seqs": 16, "max_num_batched_tokens": 1024}
 _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
-_DEVICES_PER_NODE = 8
 _NODES = (2, 4)
 _INSTEAD_OF_CPU = {"RTX4090-24G": (1,), "A800-80G": (1, 2, 4, 8), "H200-141G": (8,)}
 """Common GPUs, the smallest first."""
@@ -159,14 +158,11 @@ def _more_devices(hardware: Hardware) -> Iterator[Hardware]:
                 yield from (Hardware(device=device, devices_per_node=n, visible_memory_bytes=visible) for n in counts)
         return
     hardware = replace(hardware, free_memory_bytes=())
-    largest = _DEVICES_PER_NODE
-    if hardware.device.platform is Platform.ASCEND:
-        largest = ascend.devices_in_node(hardware.device.family)
     count = hardware.devices_per_node * 2
-    while count <= largest and hardware.nodes == 1:
+    while count <= hardware.device.devices_per_node and hardware.nodes == 1:
         yield replace(hardware, devices_per_node=count, assumed=True)
         count *= 2
     for nodes in _NODES:
         if nodes > hardware.nodes:
-            per_node = max(hardware.devices_per_node, largest)
+            per_node = max(hardware.devices_per_node, hardware.device.devices_per_node)
             yield replace(hardware, nodes=nodes, devices_per_node=per_node, assumed=True)

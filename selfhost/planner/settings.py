@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import UsageError
 from selfhost.hardware.types import Platform
 from selfhost.planner import ascend_terms
-from selfhost.planner.plan import Settings
+from selfhost.planner.plan import Goal, Settings
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def choose_settings(
     """
     cpu = hardware.device.platform is Platform.CPU
     batched, seqs = _batch(arch, hardware)
+    if shares_experts(arch, layout, request):
+        batched = max(SMALL_DEVICE_BATCH[0], batched // layout.data_parallel_size)
     seqs = request.max_num_seqs or min(seqs, request.max_num_batched_tokens or seqs)
     if request.max_num_batched_tokens:
         batched = request.max_num_batched_tokens
@@ -94,6 +96,16 @@ def _utilization(arch: ModelArch, hardware: Hardware, layout: Layout, request: P
         part = 1 - beside.high / hardware.visible_memory_bytes
         return min(GPU_MEMORY_UTILIZATION, max(LEAST_ASCEND_UTILIZATION, math.floor(100 * part) / 100))
     return GPU_MEMORY_UTILIZATION
+
+
+def shares_experts(arch: ModelArch, layout: Layout, request: PlanRequest) -> bool:
+    """Whether the batch of each engine is chosen smaller, since the tokens of all engines meet at the experts.
+
+    There the workspace is as large as all their batches together; the memory is better spent on the KV cache. Only for
+    a layout that was chosen for throughput; with one that was asked for the usual batch stands.
+    """
+    engines = layout.data_parallel_size > 1 and arch.is_moe
+    return engines and request.goal is Goal.THROUGHPUT and request.max_num_batched_tokens is None
 
 
 def _batch(arch: ModelArch, hardware: Hardware) -> tuple[int, int]:

@@ -60,6 +60,14 @@ def plan_variant(
     return Planned(best.model, replace(best.plan, reasons=(*why, *best.plan.reasons)))
 
 
+def plan_briefly(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, engine: EngineFacts) -> Planned:
+    """The same choice, without the reasons for it and without remedies; for tables of hundreds of plans."""
+    if model.variant_asked or len(model.variants) < 2:  # noqa: PLR2004
+        return Planned(model, make_plan(model, hardware, request, engine=engine, briefly=True))
+    tried = _try(model, hardware, request, engine, briefly=True)
+    return min(tried, key=lambda planned: _rank(planned, model.variants))
+
+
 def quality(model: ModelToPlan, variants: tuple[ModelToPlan, ...]) -> int:
     """Place of a variant's format, the best first: its own, 16 bits, FP8, 8 bits, 4 bits."""
     quantization = model.arch.quantization
@@ -72,8 +80,14 @@ def quality(model: ModelToPlan, variants: tuple[ModelToPlan, ...]) -> int:
     return 3 if quantization.bits == 8 else 4  # noqa: PLR2004
 
 
-def _try(
-    model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts, *, but: str | None = None
+def _try(  # noqa: PLR0913  (what `plan_variant` takes, and which variants how thoroughly)
+    model: ModelToPlan,
+    hardware: Hardware,
+    request: PlanRequest,
+    engine: EngineFacts,
+    *,
+    but: str | None = None,
+    briefly: bool = False,
 ) -> list[Planned]:
     """The variants by quality; those of lower quality than one that fits with margin are not looked at."""
     tried: list[Planned] = []
@@ -81,16 +95,18 @@ def _try(
         (v for v in model.variants if v.variant != but), key=lambda variant: quality(variant, model.variants)
     )
     for _, equals in groupby(by_quality, key=lambda variant: quality(variant, model.variants)):
-        found = [_planned(v, hardware, request, engine) for v in equals]
+        found = [_planned(v, hardware, request, engine, briefly=briefly) for v in equals]
         tried += found
         if any(planned.plan.verdict is Verdict.FITS and not planned.is_cut for planned in found):
             break
     return tried
 
 
-def _planned(model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts) -> Planned:
-    plan = make_plan(model, hardware, request, engine=engine, with_remedies=False)
-    cut = request.auto_max_model_len and plan.fits and plan.settings.max_model_len < model.max_model_len
+def _planned(
+    model: ModelToPlan, hardware: Hardware, request: PlanRequest, engine: EngineFacts, *, briefly: bool
+) -> Planned:
+    plan = make_plan(model, hardware, request, engine=engine, with_remedies=False, briefly=briefly)
+    cut = request.wants_longest and plan.fits and plan.settings.max_model_len < model.max_model_len
     runs = plan.verdict is not Verdict.UNSUPPORTED or not refusals(model, hardware, engine)
     return Planned(model, plan, is_cut=cut, runs=runs)
 

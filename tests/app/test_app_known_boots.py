@@ -6,8 +6,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from selfhost.app import detect
 from selfhost.app.known_boots import find, with_subject
 from selfhost.app.model import resolve
+from selfhost.app.overview import models_on
 from selfhost.app.plan import Here, plan_for, plan_model
 from selfhost.engines import known
 from selfhost.hardware.spec import parse
@@ -151,3 +153,15 @@ def test_what_is_supposed_elsewhere_is_planned_as_ever(here, started):
     """`plan --on` of the same devices on a machine without them: this one."""
     plan = plan_for(MODEL, on=ON, request=ASKED)
     assert (plan.confidence.value, plan.measured) == ("derived", None)
+
+
+def test_the_list_of_what_runs_here_knows_them_too(started, monkeypatch):
+    found_here = replace(parse(ON), assumed=False)
+    monkeypatch.setattr(detect, "hardware_for", lambda *_: found_here)
+    cells = models_on("here", request=ASKED).cells
+    (cell,) = (cell for cell in cells if cell.plan.model == MODEL)
+    assert cell.plan.confidence.value == "measured"
+    assert cell.plan.memory.kv_cache_bytes == 30 * GIB
+    supposed = models_on(ON, request=ASKED).cells
+    assert all(cell.plan.confidence.value != "measured" for cell in supposed)
+    assert started.fits

@@ -98,7 +98,7 @@ def test_deepseek_v3_on_two_servers_of_ascend_says_why_and_what_helps():
         "graphs of latent attention (MLA) want 32 query heads or more per NPU",
         "its buffers take 900.0 MiB per NPU (tp 400.0 MiB, dp 100.0 MiB, mc2 400.0 MiB)",
         "not subtracted from the KV cache by the engine; 4.5 GiB is left beside the budget",
-        "run the same command with `--headless` and with `--data-parallel-start-rank` 2",
+        "runs the same command with `--headless` and `--data-parallel-start-rank` 2",
         "set HCCL_IF_IP on each node",
     ):
         assert words in told

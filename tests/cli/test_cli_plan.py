@@ -61,6 +61,11 @@ def test_json_is_the_contract(model):
     assert plan["kv_cache"]["bytes_per_token"] == 28 * 2 * 2 * 128 * 2
     assert plan["argv"][:3] == ["vllm", "serve", str(model)]
     assert plan["env"]["HF_HUB_OFFLINE"] == "1"
+    assert plan["capacity"]["longest_max_model_len"] == 32768
+    assert [load["tokens_each"] for load in plan["capacity"]["requests"]] == [4096, 8192, 32768]
+    assert plan["stages"][0]["weight_bytes"] == plan["per_rank"]["weight_bytes"]
+    assert plan["speed"]["basis"] == "roofline"
+    assert plan["speed"]["decode_one_request_tokens_per_s"] > 0
 
 
 def test_options_that_the_figures_leave_out_are_named(model):
@@ -70,6 +75,18 @@ def test_options_that_the_figures_leave_out_are_named(model):
     plan = json.loads(run(model, "--on", "2xL20-48G", "--json", "--", "--max-model-len", "1024").stdout)
     assert plan["settings"]["max_model_len"] == 1024
     assert not any("not counted" in reason for reason in plan["reasons"])
+
+
+def test_an_explanation_follows_the_plan_and_adds_to_its_json(model):
+    text = run(model, "--on", "2xL20-48G", "--explain", COLUMNS="100").stdout
+    assert text.startswith("fits: qwen-7b (directory) fits on 2xL20-48G")
+    assert "\n    = ceil(visible_memory_bytes * gpu_memory_utilization)\n" in text
+    plan = json.loads(run(model, "--on", "2xL20-48G", "--explain", "--json").stdout)
+    plain = json.loads(run(model, "--on", "2xL20-48G", "--json").stdout)
+    assert plain == {key: value for key, value in plan.items() if not key.startswith("explain")}
+    assert {term["term"]: term["value_bytes"] for term in plan["explain"]}["weights"] == plan["per_rank"][
+        "weight_bytes"
+    ]
 
 
 def test_no_is_exit_3_with_the_same_json(model):

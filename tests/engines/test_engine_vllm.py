@@ -13,6 +13,7 @@ import pytest
 from selfhost.engines import known, owned, vllm
 from selfhost.errors import UsageError
 from selfhost.hardware.types import Device, Hardware, Platform
+from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import (
     Confidence,
     EngineRef,
@@ -175,6 +176,38 @@ def test_two_nodes_get_the_engines_own_options_for_nodes():
     assert "--nnodes" not in argv(a_plan(hardware=hardware))
 
 
+def over_nodes(layout: Layout, nodes: int = 2, per_node: int = 8) -> Plan:
+    hardware = replace(a_plan().hardware, nodes=nodes, devices_per_node=per_node)
+    plan = a_plan(hardware=hardware, layout=layout)
+    return replace(plan, argv=argv(plan))
+
+
+def test_engines_over_nodes_are_told_where_the_first_one_is():
+    plan = over_nodes(Layout(data_parallel_size=16, enable_expert_parallel=True))
+    at = plan.argv.index("--data-parallel-size-local")
+    assert plan.argv[at : at + 6] == (
+        *("--data-parallel-size-local", "8", "--data-parallel-address", "NODE0"),
+        *("--data-parallel-rpc-port", "29550"),
+    )
+    assert "--nnodes" not in plan.argv
+    assert "VLLM_HOST_IP" not in vllm.environment(plan)
+
+
+def test_the_commands_of_the_nodes_differ_in_rank_and_front():
+    first, second, third = vllm.commands_of_nodes(over_nodes(Layout(data_parallel_size=12), nodes=3, per_node=4))
+    assert second == (*first, "--data-parallel-start-rank", "4", "--headless")
+    assert third == (*first, "--data-parallel-start-rank", "8", "--headless")
+    first, second = vllm.commands_of_nodes(over_nodes(Layout(tensor_parallel_size=8, pipeline_parallel_size=2)))
+    at = first.index("--node-rank") + 1
+    assert (first[at], second[at], second[-1]) == ("0", "1", "--headless")
+    assert (*first[:at], "1", *first[at + 1 :]) == second[:-1]
+
+
+def test_a_single_node_has_no_commands_of_nodes():
+    assert vllm.commands_of_nodes(over_nodes(Layout(data_parallel_size=8))) == ()
+    assert vllm.commands_of_nodes(replace(over_nodes(Layout(data_parallel_size=16)), argv=())) == ()
+
+
 @pytest.mark.parametrize(
     ("layout", "bound"),
     [(Layout(), False), (Layout(tensor_parallel_size=2), True), (Layout(pipeline_parallel_size=2), True)],
@@ -193,6 +226,11 @@ LINES = {
         a_model(engine_args=("--tool-call-parser", "hermes", "--enable-auto-tool-choice")),
         *("--seed", "1", "--compilation-config.mode", "3", "-O2"),
     ),
+    "engines over nodes, first": (_OVER_NODES := over_nodes(Layout(data_parallel_size=16))).argv,
+    "engines over nodes, second": vllm.commands_of_nodes(_OVER_NODES)[1],
+    "stages over nodes, second": vllm.commands_of_nodes(
+        over_nodes(Layout(tensor_parallel_size=8, pipeline_parallel_size=2))
+    )[1],
     "cpu": argv(a_plan(Platform.CPU)),
     "cpu, stages": argv(a_plan(Platform.CPU, layout=Layout(pipeline_parallel_size=2))),
 }
@@ -218,7 +256,8 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = FlexibleArgumentParser()
 ServeSubcommand().subparser_init(parser.add_subparsers())
 keys = ("model_tag", "host", "port", "tensor_parallel_size", "max_model_len", "kv_cache_memory_bytes", "enforce_eager",
-        "enable_expert_parallel", "served_model_name", "dtype", "gpu_memory_utilization", "tool_call_parser", "seed")
+        "enable_expert_parallel", "served_model_name", "dtype", "gpu_memory_utilization", "tool_call_parser", "seed",
+        "data_parallel_size_local", "data_parallel_start_rank", "data_parallel_address", "headless", "node_rank")
 json.dump([{k: getattr(a, k) for k in keys} for a in (parser.parse_args(l[1:]) for l in json.load(sys.stdin))], out)
 """
     done = subprocess.run(
@@ -236,6 +275,13 @@ json.dump([{k: getattr(a, k) for k in keys} for a in (parser.parse_args(l[1:]) f
     assert parsed["gpu, expert parallel"]["enable_expert_parallel"] is True
     assert parsed["gpu, recipe and options"]["tool_call_parser"] == "hermes"
     assert parsed["gpu, recipe and options"]["seed"] == 1
+    first, second = parsed["engines over nodes, first"], parsed["engines over nodes, second"]
+    assert (first["data_parallel_size_local"], first["data_parallel_address"], first["headless"]) == (8, "NODE0", False)
+    assert (second["data_parallel_start_rank"], second["headless"]) == (8, True)
+    assert (parsed["stages over nodes, second"]["node_rank"], parsed["stages over nodes, second"]["headless"]) == (
+        1,
+        True,
+    )
     assert parsed["cpu"]["kv_cache_memory_bytes"] == 69 * GIB
     assert parsed["cpu"]["enforce_eager"] is True
     assert parsed["cpu, stages"]["dtype"] == "bfloat16"
@@ -281,7 +327,7 @@ json.dump(found, out)
     assert len(parsed) == len(plans) > 300
     for values, plan in zip(parsed, plans.values(), strict=True):
         layout, settings = plan.layout, plan.settings
-        nodes = 1 if layout.world_size <= 8 else 2
+        nodes = nodes_used(plan.hardware, layout)
         sizes = [layout.tensor_parallel_size, layout.pipeline_parallel_size]
         limits = [settings.max_model_len, settings.max_num_seqs, settings.max_num_batched_tokens]
         assert values == [plan.model_path, *sizes, nodes, *limits]

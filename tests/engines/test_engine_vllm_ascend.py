@@ -35,15 +35,17 @@ def test_deepseek_v3_on_two_nodes():
     assert made.argv[3:] == (
         *("--served-model-name", "deepseek-v3", "--host", "127.0.0.1", "--port", "8000"),
         *("--tensor-parallel-size", "4", "--pipeline-parallel-size", "1", "--data-parallel-size", "4"),
-        *("--enable-expert-parallel", "--dtype", "bfloat16", "--max-model-len", "131072", "--max-num-seqs", "64"),
+        *("--enable-expert-parallel", "--data-parallel-size-local", "2", "--data-parallel-address", "NODE0"),
+        *("--data-parallel-rpc-port", "29550"),
+        *("--dtype", "bfloat16", "--max-model-len", "131072", "--max-num-seqs", "64"),
         *("--max-num-batched-tokens", "2048", "--gpu-memory-utilization", "0.92", "--kv-cache-dtype", "auto"),
         *("--allowed-media-domains", "none.invalid", "--disable-fastapi-docs", "--shutdown-timeout", "10"),
-        *("--data-parallel-size-local", "2", "--data-parallel-address", "NODE0", "--data-parallel-rpc-port", "13389"),
         *("--block-size", "128", "--quantization", "ascend"),
         *("--compilation-config", '{"cudagraph_mode":"FULL_DECODE_ONLY"}'),
         *("--enable-auto-tool-choice", "--tool-call-parser", "deepseek_v3"),
         *("--override-generation-config", '{"temperature":0.3,"top_p":0.95}'),
     )
+    assert made.node_argv == (made.argv, (*made.argv, "--data-parallel-start-rank", "2", "--headless"))
     assert made.env == {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",

@@ -183,7 +183,10 @@ def test_two_nodes_say_what_the_other_one_runs(plan):
     ("sizes", "why"),
     [
         ({"tensor_parallel_size": 3, "pipeline_parallel_size": 3}, "cannot be divided over 2 nodes"),
-        ({"tensor_parallel_size": 8, "data_parallel_size": 2}, "data parallel over 2 nodes is not planned"),
+        (
+            {"tensor_parallel_size": 3, "data_parallel_size": 5},
+            "TP=3 DP=5 has 5 engines, which cannot be divided over 2 nodes: each must lie within one",
+        ),
     ],
 )
 def test_what_the_engine_does_not_start_over_nodes(plan, sizes, why):

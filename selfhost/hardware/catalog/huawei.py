@@ -27,6 +27,7 @@ def _npu(  # noqa: PLR0913 - a row of a table, every cell named
     gb_per_s: int | None = None,
     bf16_tflops: int | None = None,
     native_fp8: bool = False,
+    per_node: int = 8,
     aliases: tuple[str, ...] = (),
     reason: str = "",
 ) -> Device:
@@ -44,6 +45,7 @@ def _npu(  # noqa: PLR0913 - a row of a table, every cell named
         native_fp8=native_fp8,
         memory_bandwidth_bytes_per_s=None if gb_per_s is None else gb_per_s * 10**9,
         bf16_flops=None if bf16_tflops is None else bf16_tflops * 10**12,
+        devices_per_node=per_node,
         supported=not reason,
         reason=reason,
         source=source,
@@ -65,8 +67,9 @@ HUAWEI = (
     _npu("910B4-1-64G", "910B4-1", "A2", total_mib=65536, visible_gib=(60.96, 60.96), bf16_tflops=246,
          aliases=("910B4-1",), source=f"{_SEEN_A2} (on the other 64 GB variants)"),
     _npu("910C-64G", "Ascend910", "A3", total_mib=65536, visible_gib=(61.27, 61.27), gb_per_s=1600, bf16_tflops=376,
-         aliases=("910C", "A3 die", "Atlas 800I A3"),
-         source=f"{_SEEN}; visible: vllm-project/vllm-ascend#8289 and its quick start; one die, a card is two"),
+         per_node=16, aliases=("910C", "A3 die", "Atlas 800I A3"),
+         source=f"{_SEEN}; visible: vllm-project/vllm-ascend#8289 and its quick start; one die, a card is two, "
+                "a node 8 cards"),
     # A Duo card holds two chips that report 44280 and 43693 MB: the low bound is the smaller one's.
     _npu("310P3-Duo-44G", "310P3", "310P", total_mib=44280, visible_gib=(42.6, 43.2), gb_per_s=204,
          aliases=("310P3", "300I Duo", "Atlas 300I Duo"),

