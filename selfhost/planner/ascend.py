@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from selfhost.planner.plan import ModelToPlan, PlanRequest
     from selfhost.planner.terms import Setup
 
-FP8_FAMILY = "950"
 GRAPH_HEADS = (32, 64, 128)
 """Query heads per NPU with which MLA runs in graph mode, by the FAQ."""
 LEAST_GRAPH_HEADS = 16
