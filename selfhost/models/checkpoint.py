@@ -81,5 +81,5 @@ def _stored_bytes(part: Part, quantization: Quantization | None, dtype: int) -> 
     if quantization is None:
         matrices = rows * columns * dtype
     else:
-        matrices = sum(quantization.stored_bytes(out, columns, dtype) for out in part.outputs)
+        matrices = sum(quantization.stored_bytes(out, columns, dtype, module=part.module) for out in part.outputs)
     return part.copies * matrices + (rows * dtype if part.bias else 0)

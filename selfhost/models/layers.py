@@ -71,6 +71,10 @@ class LayerKind:
             return quantization.experts or quantization
         return None if quantization.experts_only else quantization
 
+    def is_quantized(self, part: Linear, quantization: Quantization | None) -> bool:
+        """Whether a linear part is stored in a quantized format."""
+        return self.format_of(part, quantization) is not None
+
 
 def residual_parts(names: Sequence[str], hidden_size: int) -> list[Part]:
     """What scores the blocks of layers whose results are mixed: a norm and a projection to one number, not quantized.

@@ -84,6 +84,11 @@ class Linear:
         return self.copies > 1
 
     @property
+    def module(self) -> str:
+        """Name of its first module in the checkpoint, with `*` for the number of the layer."""
+        return f"model.layers.*.{self.checkpoint_names[0]}"
+
+    @property
     def checkpoint_names(self) -> tuple[str, ...]:
         """Names of the modules in the checkpoint, without `model.layers.N.`."""
         prefix = self.name.rpartition(".")[0]

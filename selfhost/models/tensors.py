@@ -95,6 +95,8 @@ class Ranks:
     dp: int = 1
     ep: bool = False
     pp_rank: int = 0
+    sequence_parallel_experts: bool = True
+    """Whether shared experts are whole on every rank where tensor, data and expert parallel meet."""
 
     @property
     def expert_ranks(self) -> int:
@@ -104,7 +106,7 @@ class Ranks:
     @property
     def token_shards(self) -> tuple[TokenShards, ...]:
         """Which parts are whole on every rank because the ranks divide the tokens."""
-        if not (self.ep and self.tp > 1 and self.dp > 1):
+        if not (self.ep and self.tp > 1 and self.dp > 1 and self.sequence_parallel_experts):
             return ()
         return (TokenShards.ALWAYS, TokenShards.ONE_STAGE) if self.pp == 1 else (TokenShards.ALWAYS,)
 
@@ -127,7 +129,7 @@ def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return RankWeights(groups=tuple(group for group in _groups(arch, ranks) if group.count and group.bytes_each))
+    return RankWeights(groups=tuple(group for group in groups(arch, ranks) if group.count and group.bytes_each))
 
 
 def stage_layers(layers: int, pp: int, pp_rank: int) -> range:
@@ -148,7 +150,8 @@ def stage_kinds(arch: ModelArch, pp: int, pp_rank: int) -> list[LayerKind]:
     return [*kinds, *arch.loaded_draft.layers] if arch.loaded_draft and pp_rank == pp - 1 else kinds
 
 
-def _groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+def groups(arch: ModelArch, ranks: Ranks) -> Iterator[TensorGroup]:
+    """Equal tensors of a rank, those without bytes included."""
     yield from _embeddings(arch, ranks)
     kinds = stage_kinds(arch, ranks.pp, ranks.pp_rank)
     for kind, count in Counter(kinds).items():
@@ -300,7 +303,9 @@ def _linear_tensors(
     if part.is_expert:
         width = columns if part.cut is Cut.ROW else rows // len(part.outputs)
         block = refined_block(quantization, arch.hidden_size, width)
-    return quantization.linear_tensors(rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block)
+    return quantization.linear_tensors(
+        rows, columns, parts=len(part.outputs), expert=part.is_expert, block=block, module=part.module
+    )
 
 
 def refined_block(quantization: Quantization, hidden_size: int, width: int) -> tuple[int, int] | None:

@@ -222,7 +222,8 @@ def _without_figures(
     """A plan for what cannot run: the reasons, and no figures, since there is no engine process they would be of."""
     layout = layouts.explicit(request)
     too_few = layout.world_size > hardware.device_count and hardware.device.platform is not Platform.CPU
-    why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout)]
+    eager = bool(request.enforce_eager)
+    why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout, eager=eager)]
     why = why or [text("plan.no_layout", model=model.name, hardware=hardware.text)]
     length = request.max_model_len or model.max_model_len
     return Plan(

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.hardware.types import Platform
+from selfhost.models import ascend
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.compressed import CompressedAttention
 from selfhost.models.feed import Experts
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _INDEXER_SCALE_BYTES = 4
 _NOT_IN_A_STEP = ("vision_tower", "mm_projector", "draft.embed_tokens")
+_UP_PROJECTIONS = ("self_attn.W_UK_W_UV", "self_attn.W_UV")
 
 
 class Work(NamedTuple):
@@ -75,7 +78,7 @@ def work(arch: ModelArch) -> Work:
             if not isinstance(part, Linear):
                 continue
             size = count * (chosen if part.is_expert else 1) * sum(part.outputs) * part.inputs
-            if kind.format_of(part, arch.quantization) is not None:
+            if kind.is_quantized(part, arch.quantization):
                 quantized += size
             else:
                 plain += size
@@ -119,10 +122,12 @@ def experts(arch: ModelArch) -> tuple[int, int] | None:
 
 def loaded_weights(setup: Setup, pp_rank: int) -> RankWeights:
     """The tensors of a rank of a stage as they lie in the memory of the device."""
-    arch, layout = setup.arch, setup.layout
+    arch, layout, counted = setup.arch, setup.layout, rank_weights
     if arch.quantization is not None:
         arch = replace(arch, quantization=loaded(arch.quantization, setup.hardware.device))
-    return rank_weights(
+    if setup.hardware.device.platform is Platform.ASCEND:
+        arch, counted = ascend.arch_on_ascend(arch), ascend.rank_weights
+    return counted(
         arch,
         tp=layout.tensor_parallel_size,
         pp=layout.pipeline_parallel_size,
@@ -146,7 +151,7 @@ def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:
             continue
         if group.name.startswith(_NOT_IN_A_STEP) or "rotary_emb" in group.name:
             continue
-        if "kv_b_proj" in group.name and "self_attn.W_UK_W_UV" in names:
+        if "kv_b_proj" in group.name and not names.isdisjoint(_UP_PROJECTIONS):
             continue
         if group.name.startswith("mlp.experts.w"):
             of_experts += group.total_bytes

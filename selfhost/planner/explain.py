@@ -16,6 +16,7 @@ from selfhost.planner import calibration, layouts, memory, terms
 from selfhost.planner.choose import evaluate, known_of
 from selfhost.planner.contract import layout_dict
 from selfhost.planner.dimensions import kv_bytes_per_layer, loaded_weights
+from selfhost.planner.explain_ascend import on_ascend
 from selfhost.planner.terms import Setup
 from selfhost.planner.trace import formula, in_numbers, traced
 
@@ -133,8 +134,11 @@ def explain(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: Eng
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
     sizes = memory.measure(model.arch, plan.hardware, plan.layout, plan.settings.kv_cache_dtype)
     rank = min(sizes.ranks, key=lambda rank: memory.estimate(setup, sizes._replace(ranks=(rank,))).blocks)
+    found = list(_terms(setup, rank, plan.memory, calibration.find(setup, engine.ref)))
+    if plan.hardware.device.platform is Platform.ASCEND:
+        found = on_ascend(setup, rank, found, recorded=SOURCES["record"])
     return Explanation(
-        terms=tuple(_terms(setup, rank, plan.memory, calibration.find(setup, engine.ref))),
+        terms=tuple(found),
         kv_cache=tuple(_kv_cache(setup, rank, known_of(setup, sizes, engine).estimate)),
         layouts=tuple(_layouts(model, plan, request, engine)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
+from selfhost.planner import ascend
 from selfhost.planner.plan import Goal, Layout
 
 FIRST_NODE = "NODE0"
@@ -43,7 +44,7 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     if hardware.device.platform is Platform.CPU:
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     if len(asked(request)) == 3:  # noqa: PLR2004
-        return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+        return [x for x in [explicit(request)] if not problems(arch, hardware, x, eager=bool(request.enforce_eager))]
     # What decides nothing here is left out, so that devices of one number ask for the same.
     sizes = _Sizes(
         request.tensor_parallel_size,
@@ -52,7 +53,12 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
         request.enable_expert_parallel,
         several_engines=request.goal is Goal.THROUGHPUT and request.data_parallel_size is None,
     )
-    return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+    found = _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+    if hardware.device.platform is not Platform.ASCEND:
+        return found
+    first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
+    tried, eager = dict.fromkeys([*first, *found]), bool(request.enforce_eager)
+    return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
@@ -151,10 +157,11 @@ def explicit(request: PlanRequest) -> Layout:
     )
 
 
-def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Message]:
+def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool = False) -> list[Message]:
     """Why the engine would refuse a layout, or the hardware cannot hold it; empty when it is legal.
 
-    On a CPU the ranks are processes that share the host, so there is no number of devices to run out of.
+    eager: without graphs, some of which ask for more. On a CPU the ranks are processes that share the host, so there is
+    no number of devices to run out of.
     """
     if hardware.device.platform is not Platform.CPU and layout.world_size > hardware.device_count:
         return [
@@ -166,6 +173,8 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
     found = [*_engine_problems(arch, layout)]
+    if hardware.device.platform is Platform.ASCEND:
+        found += ascend.layout_problems(arch, layout, eager=eager)
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:

@@ -9,6 +9,9 @@ vLLM 0.32 (v1/worker/gpu_worker.py `determine_available_memory`, worker/utils.py
 What the CUDA context and NCCL hold before the model is built is not taken from KV: it has to fit into what
 `gpu_memory_utilization` leaves out.
 
+vllm-ascend 0.23 (worker/worker.py) counts from before the communicators are opened and does not subtract graphs: they
+come on top and have to fit in beside the budget.
+
 Weights, the KV layout and the buffers follow from the engine's source. Non-torch memory and graphs do not: they have a
 range, and the low and high bounds of KV carry it together with the error of the other terms.
 Not covered: LoRA, multimodal encoders, speculative drafts.
@@ -22,9 +25,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
+from selfhost.models import ascend
 from selfhost.models.kv import default_block_size, kv_cache, max_concurrency, tokens
 from selfhost.models.tensors import rank_weights
-from selfhost.planner import terms
+from selfhost.planner import ascend_terms, terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.planner.settings import kv_dtype_bytes
 from selfhost.quant.schemes import loaded
@@ -64,13 +68,26 @@ class Estimate(NamedTuple):
     bytes_per_block: int
     usable_bytes: int
     """What the rank may use; the budget, except on a CPU, where only what is needed is taken."""
+    left_bytes: int = 0
+    """On Ascend: what is left beside the budget when graphs are captured."""
+    left_bytes_low: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the KV cache holds one request of full length; the engine keeps a block back (core/block_pool.py)."""
+        return self.blocks - 1 >= self.blocks_per_request
+
+    @property
+    def surely_holds(self) -> bool:
+        """The same at the low bound."""
+        return self.blocks_low - 1 >= self.blocks_per_request
 
     @property
     def verdict(self) -> Verdict:
-        """Whether one request of full length fits; the engine keeps one block back (v1/core/block_pool.py)."""
-        if self.blocks_low - 1 >= self.blocks_per_request:
+        """Whether one request of full length fits, and the engine starts."""
+        if self.surely_holds and self.left_bytes_low >= 0:
             return Verdict.FITS
-        return Verdict.TIGHT if self.blocks - 1 >= self.blocks_per_request else Verdict.DOES_NOT_FIT
+        return Verdict.TIGHT if self.holds and self.left_bytes >= 0 else Verdict.DOES_NOT_FIT
 
     @property
     def request_bytes(self) -> int:
@@ -91,9 +108,9 @@ def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype:
     device = hardware.device
     arch = _loaded(arch, device)
     block_size = default_block_size(arch, device.platform, device.compute_capability)
-    # A CPU has no caching allocator that rounds.
-    rounds = device.platform is not Platform.CPU
-    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, rounds)
+    if device.platform is Platform.ASCEND:
+        arch = ascend.arch_on_ascend(arch)
+    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, device.platform)
 
 
 @lru_cache(maxsize=64)
@@ -103,18 +120,27 @@ def _loaded(arch: ModelArch, device: Device) -> ModelArch:
 
 
 @lru_cache(maxsize=512)
-def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, rounds: bool) -> Sizes:  # noqa: FBT001
+def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, platform: Platform | None) -> Sizes:
     """Remembered: most devices of the catalogue ask for the same."""
     tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
     ranks = []
     for pp_rank in range(pp):
-        weights = rank_weights(
-            arch, tp=tp, pp=pp, dp=layout.data_parallel_size, ep=layout.enable_expert_parallel, pp_rank=pp_rank
-        )
+        size = _loaded_bytes(arch, layout, pp_rank, platform)
         kv = kv_cache(arch, tp=tp, pp=pp, pp_rank=pp_rank, kv_dtype_bytes=itemsize, block_size=block_size)
-        rounding = weights.rounding_bytes if rounds else 0
-        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
+        if platform is Platform.ASCEND:
+            kv = ascend.kv_on_ascend(arch, kv, pp=pp, pp_rank=pp_rank, block_size=block_size)
+        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=size, kv=kv))
     return Sizes(ranks=tuple(ranks), block_size=block_size)
+
+
+def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, platform: Platform | None) -> int:
+    """Weights of a rank with what its allocator adds; a CPU has none that rounds."""
+    counted = ascend.rank_weights if platform is Platform.ASCEND else rank_weights
+    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
+    weights = counted(arch, tp=tp, pp=pp, dp=dp, ep=layout.enable_expert_parallel, pp_rank=pp_rank)
+    if platform is Platform.ASCEND:
+        return weights.bytes + ascend.rounding_bytes(weights)
+    return weights.bytes + (0 if platform is Platform.CPU else weights.rounding_bytes)
 
 
 def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> int:
@@ -124,7 +150,7 @@ def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype
 
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
-    one = _cpu_rank if setup.hardware.device.platform is Platform.CPU else _gpu_rank
+    one = _RANKS.get(setup.hardware.device.platform or Platform.CUDA, _gpu_rank)
     stages = [one(setup, rank, sizes.block_size) for rank in sizes.ranks]
     return min(stages, key=lambda stage: stage.blocks)
 
@@ -137,7 +163,7 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
     non_torch = terms.non_torch(setup.arch, setup.layout)
     graphs = terms.cuda_graphs(setup.arch, settings)
     budget = math.ceil(hardware.visible_memory_bytes * settings.gpu_memory_utilization)
-    budget_low = math.ceil(_visible_low(hardware) * settings.gpu_memory_utilization)
+    budget_low = math.ceil(visible_low(hardware) * settings.gpu_memory_utilization)
     fixed = rank.weight_bytes + buffers + activation
     slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, buffers + activation)
     rest = _Rest(
@@ -157,6 +183,14 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
         kv_cache_bytes_high=rest.high,
     )
     return _with_blocks(memory, rank, settings, block_size, usable=budget)
+
+
+def _npu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
+    low = visible_low(setup.hardware)
+    memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, last_stage=last)
+    found = _with_blocks(memory, rank, setup.settings, block_size, usable=memory.budget_bytes)
+    return found._replace(left_bytes=left, left_bytes_low=left_low)
 
 
 def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
@@ -196,6 +230,9 @@ def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
     return _with_blocks(memory, rank, settings, block_size, usable=usable)
 
 
+_RANKS = {Platform.CPU: _cpu_rank, Platform.ASCEND: _npu_rank}
+
+
 def _with_blocks(
     memory: MemoryPerRank, rank: RankSize, settings: Settings, block_size: int, *, usable: int
 ) -> Estimate:
@@ -222,7 +259,7 @@ def _blocks_per_request(kv: KVRank, max_model_len: int, block_size: int) -> int:
     return math.ceil(max_model_len / block_size) + math.ceil(kv.bytes_per_request_fixed / kv.bytes_per_block)
 
 
-def _visible_low(hardware: Hardware) -> int:
+def visible_low(hardware: Hardware) -> int:
     """The lowest figure seen for a device that is only supposed; what was measured or given with `@` stands."""
     device = hardware.device
     supposed = hardware.assumed and hardware.visible_memory_bytes == device.visible_memory_bytes

@@ -160,6 +160,7 @@ class MemoryPerRank:
     activation_bytes: int
     non_torch_bytes: int
     cudagraph_bytes: int
+    """On Ascend beside the budget and not a term of it: the engine does not subtract them."""
     kv_cache_bytes: int
     """What is left. Negative when it does not fit."""
     kv_cache_bytes_low: int

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
+from selfhost.planner import ascend
 from selfhost.planner.speculation import speculation_refusals
 from selfhost.quant.schemes import runs_on
 
@@ -22,12 +23,12 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts) -> lis
     device, arch = hardware.device, model.arch
     if not device.supported or device.platform is None:
         return [text("plan.device_unsupported", device=device.name, reason=device.reason or text("plan.no_engine"))]
-    if device.platform is Platform.ASCEND:
-        return [text("plan.ascend_not_yet", device=device.name)]
     found = []
     if not engine.architectures.intersection(arch.architectures):
         names = ", ".join(arch.architectures) or "none"
         found.append(text("plan.architecture", names=names, engine=engine.ref.name, version=engine.ref.version))
+    if device.platform is Platform.ASCEND:
+        return found + ascend.refusals(model, device)
     if arch.quantization is not None:
         runs, why = runs_on(arch.quantization, device)
         if not runs and why is not None:
@@ -62,10 +63,11 @@ def runs_fp8_kv(model: ModelToPlan, hardware: Hardware) -> bool:
     """Whether the engine has an attention kernel for an FP8 KV cache.
 
     On CUDA from compute capability 8.9 on, where the GPU converts FP8 itself; tried on the CPU build for GQA only.
-    Sparse attention makes a format of its own of it, whose size is not modelled.
+    Sparse attention makes a format of its own of it, whose size is not modelled. vllm-ascend takes a smaller KV cache
+    only from a checkpoint that was made for it (C8), which is not modelled either.
     """
     device = hardware.device
-    if model.arch.indexer:
+    if model.arch.indexer or device.platform is Platform.ASCEND:
         return False
     if device.platform is Platform.CPU:
         return not model.arch.is_mla

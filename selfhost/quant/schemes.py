@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.errors import NoError, UsageError
 from selfhost.hardware.types import Platform
 from selfhost.messages import Message
+from selfhost.quant import ascend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,8 @@ class Quantization:
     """The format of the routed experts, when it is another one."""
     experts_only: bool = False
     """Whether the engine has nothing but the routed experts in it, whatever the section says."""
+    types: ascend.Types = ()
+    """For weights as vllm-ascend keeps them: patterns of modules with their types, the first that matches decides."""
 
     @property
     def is_fp8(self) -> bool:
@@ -83,6 +86,8 @@ class Quantization:
 
         `lm_head`, embeddings, norms and router gates never are.
         """
+        if self.types and ascend.type_of(self.types, module) == ascend.FLOAT:
+            return False
         names, patterns = _split(self.ignored)
         steps = module.split(".")
         ends = (".".join(steps[start:]) for start in range(len(steps)))
@@ -93,18 +98,33 @@ class Quantization:
     @property
     def names_layers(self) -> bool:
         """Whether modules are left out by the number of their layer, so that layers differ."""
-        return any(_NUMBER.search(pattern) for pattern in self.ignored)
+        return any(_NUMBER.search(pattern) for pattern in self.ignored) or ascend.names_layers(self.types)
 
-    def linear_tensors(
-        self, rows: int, columns: int, *, parts: int = 1, expert: bool = False, block: tuple[int, int] | None = None
+    def linear_tensors(  # noqa: PLR0913
+        self,
+        rows: int,
+        columns: int,
+        *,
+        parts: int = 1,
+        expert: bool = False,
+        block: tuple[int, int] | None = None,
+        module: str = "",
     ) -> dict[str, int]:
         """Bytes of the tensors of one linear layer on a rank: `rows` outputs, `columns` inputs; by kind of tensor.
 
         parts: matrices that were merged into one (gate and up: 2); each has a scale of its own with FP8 per tensor.
-        block: of the scales, when the engine refined it. Symmetric GPTQ loses its zero points after loading, but
+        block: of the scales, when the engine refined it. module: name in the checkpoint, where types differ by module
+        (`*` for the number of the layer). Symmetric GPTQ loses its zero points after loading, but
         experts keep them (layers/quantization/auto_gptq.py, kernels/linear/mixed_precision/marlin.py).
         Check: DeepSeek-V3 o_proj at TP8, FP8 block, 7168 x 2048 -> 14_680_064 and 4 * 56 * 16 = 3_584 of scales.
         """
+        if self.types:
+            return ascend.linear_tensors(self.types, module, rows, columns, self.group_size)
+        return self._linear_tensors(rows, columns, parts, block, expert=expert)
+
+    def _linear_tensors(
+        self, rows: int, columns: int, parts: int, block: tuple[int, int] | None, *, expert: bool
+    ) -> dict[str, int]:
         weights = rows * columns * self.bits // 8
         if self.format is Format.FP8_BLOCK:
             height, width = block or self.block or (128, 128)
@@ -131,11 +151,13 @@ class Quantization:
         zeros = {"qzeros": groups * rows * self.bits // 8} if kept else {}
         return {"qweight": weights, "scales": 2 * groups * rows, **zeros}
 
-    def stored_bytes(self, rows: int, columns: int, dtype_bytes: int) -> int:
+    def stored_bytes(self, rows: int, columns: int, dtype_bytes: int, *, module: str = "") -> int:
         """Bytes of one linear layer in the checkpoint, where nothing is merged, dropped or widened.
 
         Scales of channels are in the model's dtype there; GPTQ has zero points and a group index per input.
         """
+        if self.types:
+            return ascend.stored_bytes(self.types, module, rows, columns, self.group_size)
         total = sum(self.linear_tensors(rows, columns).values())
         if self.format in (Format.FP8_CHANNEL, Format.INT8_CHANNEL):
             return total + rows * (dtype_bytes - 4)
@@ -160,7 +182,7 @@ def _expression(pattern: str) -> str:
 
 
 _MOST_BITS = 16
-_METHODS = ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes")
+_METHODS = ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes", ascend.METHOD)
 
 
 def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
@@ -297,12 +319,25 @@ def _bitsandbytes(section: Mapping[str, Any]) -> Quantization:
     )
 
 
+def _modelslim(section: Mapping[str, Any]) -> Quantization:
+    types = ascend.read_types(section)
+    bits = ascend.least_bits(types)
+    return Quantization(
+        method=ascend.METHOD,
+        format=Format.INT8_CHANNEL if bits == 8 else Format.INT_GROUP,  # noqa: PLR2004
+        bits=bits,
+        group_size=_group(section.get("group_size") or -1),
+        types=types,
+    )
+
+
 _READERS = {
     "fp8": _fp8,
     "awq": _awq,
     "gptq": _gptq,
     "compressed-tensors": _compressed_tensors,
     "bitsandbytes": _bitsandbytes,
+    ascend.METHOD: _modelslim,
 }
 
 _MINIMUM: dict[Format, tuple[int, int]] = {
@@ -361,6 +396,8 @@ def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Me
 
     An unknown compute capability counts as able: the device was assumed by the user.
     """
+    if quantization is not None and quantization.method == ascend.METHOD and device.platform is not Platform.ASCEND:
+        return False, Message("arch.format_only_ascend", {"device": device.name})
     reason = None if quantization is None else _refusal(quantization, device)
     return reason is None, reason
 

@@ -174,7 +174,7 @@ def test_auto_where_nothing_fits_says_so(plan):
     ("name", "on", "words"),
     [
         ("qwen2.5-7b", "MLU370-X8", "is not supported"),
-        ("qwen2.5-7b", "8x910B3", "Ascend"),
+        ("deepseek-v3", "8x910B3", "fp8"),
         ("deepseek-v3", "cpu@2000", "fp8"),
         ("qwen2.5-72b-awq", "8xV100-32G", "awq|int|7.5"),
     ],

@@ -34,6 +34,17 @@ MESSAGES = {
     "arch.format_ascend": Text(
         "weights in {format} do not run on {device}: it takes bf16, and W8A8 or W4A8 made for it"
     ),
+    "arch.format_ascend_small": Text(
+        "weights in {format} do not run on {device}: it takes 16-bit floats, and W8A8 made for it"
+    ),
+    "arch.format_310p": Text("weights of type {types} do not run on {device}: it takes W8A8 and 16-bit floats"),
+    "arch.format_ascend_experts": Text(
+        "weights in {format} do not run on {device}: vllm-ascend has 4-bit kernels for experts only"
+    ),
+    "arch.format_ascend_v4": Text(
+        "weights in {format} do not run on {device}: vllm-ascend 0.23 takes this kind of FP8 for DeepSeek-V4 only"
+    ),
+    "arch.format_only_ascend": Text("weights made by msModelSlim run on Ascend only, not on {device}"),
     "arch.format_capability": Text(
         "weights in {format} do not run on {device}: compute capability {found}, needed: {wanted}"
     ),

