@@ -16,7 +16,7 @@ from selfhost.models.compressed import CompressedAttention, read_compressed
 from selfhost.models.draft import Draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
-from selfhost.models.kimi_linear import DeltaAttention, read_kimi_linear
+from selfhost.models.kimi_linear import read_kimi_linear
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
 from selfhost.models.moonvit import MoonViT, read_moonvit
@@ -93,8 +93,12 @@ class ModelArch:
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
-        """Distinct mixers."""
-        return tuple(dict.fromkeys(kind.mixer for kind in self.kinds))
+        """Distinct mixers; compared and not hashed, since a plan asks often and layers mostly share one object."""
+        found: list[Mixer] = []
+        for kind in self.kinds:
+            if kind.mixer not in found:
+                found.append(kind.mixer)
+        return tuple(found)
 
     @property
     def num_attention_heads(self) -> int:
@@ -123,11 +127,6 @@ class ModelArch:
         """Vectors of the hidden size that every token carries from layer to layer."""
         blocks = -(-self.num_hidden_layers // self.residual_block_layers) if self.residual_block_layers else 0
         return 1 + blocks if self.connections is None else self.connections.hc_mult
-
-    @property
-    def keeps_more_than_tokens(self) -> bool:
-        """Whether a request has windows or states in the KV cache beside what grows with it (`kv_plan`)."""
-        return any(isinstance(mixer, CompressedAttention | DeltaAttention) for mixer in self.mixers)
 
     @property
     def experts(self) -> Experts | None:

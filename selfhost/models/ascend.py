@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import GroupedAttention
-from selfhost.models.tensors import Ranks, RankWeights, TensorGroup, groups, stage_kinds
+from selfhost.models.tensors import Ranks, RankWeights, TensorGroup, groups
 from selfhost.quant import ascend as types
 from selfhost.quant.schemes import Format
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.models.arch import ModelArch
-    from selfhost.models.kv import KVRank
     from selfhost.quant.schemes import Quantization
 
-__all__ = ["arch_on_ascend", "kv_on_ascend", "rank_weights", "rounding_bytes"]
+__all__ = ["arch_on_ascend", "rank_weights", "rounding_bytes"]
 
 _BLOCK_BYTES = 512
 _TAIL_BYTES = 32
@@ -65,21 +64,6 @@ def rounding_bytes(weights: RankWeights) -> int:
     """
     return sum(
         group.count * (-(group.bytes_each + _TAIL_BYTES) % _BLOCK_BYTES + _TAIL_BYTES) for group in weights.groups
-    )
-
-
-def kv_on_ascend(arch: ModelArch, kv: KVRank, *, pp: int, pp_rank: int, block_size: int) -> KVRank:
-    """The KV cache of a rank: sparse attention keeps the indexer's keys in 16 bits and without scales.
-
-    Source: vllm-ascend 0.23.0 worker/model_runner_v1.py `get_kv_cache_spec`.
-    Check: DeepSeek-V3.2 -> 85_888 bytes per token (61 * (512 + 64 + 128) * 2).
-    """
-    more = 0
-    for kind in stage_kinds(arch, pp, pp_rank):
-        indexer = getattr(kind.mixer, "indexer", None)
-        more += 2 * indexer.index_head_dim - (indexer.index_head_dim + _FLOAT32) if indexer else 0
-    return replace(
-        kv, bytes_per_token=kv.bytes_per_token + more, bytes_per_block=kv.bytes_per_block + more * block_size
     )
 
 

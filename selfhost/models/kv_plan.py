@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.hardware.types import Platform
 from selfhost.models import cache_specs
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.cache import CacheTerms
@@ -23,7 +24,6 @@ from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import stage_layers
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Platform
     from selfhost.models.arch import ModelArch
     from selfhost.models.cache import LayerCache
     from selfhost.models.kv_backends import Backend
@@ -72,18 +72,9 @@ def plan_caches(arch: ModelArch, launch: CacheLaunch, draft: tuple[Mixer, ...] =
     Checks, bytes per block: Qwen2.5-72B TP4 -> 1_310_720 for 16 tokens; DeepSeek-V3.2 TP8 on Hopper with `fp8` ->
     3_076_352 for 64 tokens (61 * 64 * (656 + 132)).
     """
-    backend = attention_backend(
-        attention_needs(arch), launch.platform, launch.compute_capability, launch.kv_cache_dtype, amx=launch.amx
-    )
+    backend = backend_of(arch, launch)
     size = block_size(backend, launch.block_size)
-    terms = CacheTerms(
-        block_size=size,
-        kv_cache_dtype=backend.kv_cache_dtype,
-        dtype=arch.torch_dtype,
-        tensor_parallel_size=launch.tensor_parallel_size,
-        num_speculative_tokens=launch.num_speculative_tokens,
-        state_dtype=launch.state_dtype,
-    )
+    terms = cache_terms(arch, launch, backend)
     made, pp = [layer_caches(kind.mixer, terms) for kind in arch.kinds], launch.pipeline_parallel_size
     numbers = [stage_layers(arch.num_hidden_layers, pp, rank) for rank in range(pp)]
     stages = [tuple(cache for number in stage for cache in made[arch.layers[number]]) for stage in numbers]
@@ -92,6 +83,26 @@ def plan_caches(arch: ModelArch, launch: CacheLaunch, draft: tuple[Mixer, ...] =
     aligned = align_states(tuple(stages), size, backend.kernel_block_size)
     groups = group_caches(aligned.stages, block_outermost=backend.block_outermost, hybrid_manager=launch.hybrid_manager)
     return CachePlan(backend, aligned.block_size, groups)
+
+
+def backend_of(arch: ModelArch, launch: CacheLaunch) -> Backend:
+    """The attention backend of a launch. Raises NoError where none runs."""
+    return attention_backend(
+        attention_needs(arch), launch.platform, launch.compute_capability, launch.kv_cache_dtype, amx=launch.amx
+    )
+
+
+def cache_terms(arch: ModelArch, launch: CacheLaunch, backend: Backend) -> CacheTerms:
+    """What a launch says about the caches of all layers, before their blocks are enlarged for states."""
+    return CacheTerms(
+        block_size=block_size(backend, launch.block_size),
+        kv_cache_dtype=backend.kv_cache_dtype,
+        dtype=arch.torch_dtype,
+        tensor_parallel_size=launch.tensor_parallel_size,
+        num_speculative_tokens=launch.num_speculative_tokens,
+        state_dtype=launch.state_dtype,
+        platform=launch.platform,
+    )
 
 
 def attention_needs(arch: ModelArch) -> AttentionNeeds:
@@ -115,9 +126,13 @@ def layer_caches(mixer: Mixer, terms: CacheTerms) -> tuple[LayerCache, ...]:
     if isinstance(mixer, GroupedAttention):
         return (cache_specs.full_cache(terms, kv_heads=mixer.num_key_value_heads, head_dim=mixer.head_dim),)
     if isinstance(mixer, LatentAttention):
-        main = cache_specs.latent_cache(terms, width=mixer.kv_lora_rank + mixer.qk_rope_head_dim)
+        width = mixer.kv_lora_rank + mixer.qk_rope_head_dim
+        main = cache_specs.latent_cache(terms, width=width)
         if mixer.indexer is None:
             return (main,)
+        if terms.platform is Platform.ASCEND:
+            # Keys of the indexer in 16 bits, in one cache with the vectors (vllm-ascend 0.23 model_runner_v1.py).
+            return (cache_specs.latent_cache(terms, width=width + mixer.indexer.index_head_dim),)
         return cache_specs.indexer_cache(terms, index_head_dim=mixer.indexer.index_head_dim), main
     if isinstance(mixer, CompressedAttention):
         return cache_specs.compressed_caches(

@@ -93,6 +93,8 @@ def _kv_cache_dict(kv: KVCache) -> dict[str, object]:
         "bytes_per_token": kv.bytes_per_token,
         "bytes_per_request_fixed": kv.bytes_per_request_fixed,
         "block_size": kv.block_size,
+        "bytes_per_block": kv.bytes_per_block,
+        "blocks_per_request": kv.blocks_per_request,
         "tokens": kv.tokens,
         "max_concurrency": kv.max_concurrency,
     }

@@ -15,17 +15,14 @@ from selfhost.models.kimi_linear import DeltaAttention
 from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import Linear
 from selfhost.models.tensors import rank_weights
-from selfhost.planner.settings import kv_dtype_bytes
 from selfhost.quant.schemes import loaded
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import LayerKind, Mixer
     from selfhost.models.tensors import RankWeights
-    from selfhost.planner.plan import Layout, Settings
     from selfhost.planner.terms import Setup
 
-_INDEXER_SCALE_BYTES = 4
 _NOT_IN_A_STEP = ("vision_tower", "mm_projector", "draft.embed_tokens")
 _UP_PROJECTIONS = ("self_attn.W_UK_W_UV", "self_attn.W_UV")
 
@@ -158,20 +155,3 @@ def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:
         else:
             dense += group.total_bytes
     return Read(dense, of_experts)
-
-
-def kv_bytes_per_layer(arch: ModelArch, layout: Layout, settings: Settings) -> int | None:
-    """KV cache of one token in one layer on a rank, for the formula that is shown; None where layers differ.
-
-    Check: DeepSeek-V3 in bf16 -> 1152 ((512 + 64) * 2); Qwen2.5-72B at TP4 -> 1024 (2 * 128 * 2 * 2).
-    """
-    itemsize, mixer = kv_dtype_bytes(settings.kv_cache_dtype, arch), arch.mixers[0]
-    if itemsize != int(itemsize) or len(arch.mixers) > 1:
-        return None
-    if isinstance(mixer, LatentAttention):
-        latent = (mixer.kv_lora_rank + mixer.qk_rope_head_dim) * int(itemsize)
-        return latent + mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else latent
-    if isinstance(mixer, GroupedAttention):
-        heads = max(1, mixer.num_key_value_heads // layout.tensor_parallel_size)
-        return heads * mixer.head_dim * 2 * int(itemsize)
-    return None

@@ -179,6 +179,10 @@ class KVCache:
     tokens: int
     max_concurrency: float
     """Requests of max_model_len at once."""
+    bytes_per_block: int = 0
+    """On one rank, all its layers."""
+    blocks_per_request: int = 0
+    """Of one request of max_model_len; the engine keeps one more back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -269,10 +273,7 @@ class Plan:
     @property
     def request_bytes(self) -> int:
         """KV cache that one request of `max_model_len` takes on a rank, with the spare block the engine keeps."""
-        kv = self.kv_cache
-        block = kv.block_size * kv.bytes_per_token
-        fixed = -(-kv.bytes_per_request_fixed // block) if block else 0
-        return (-(-self.settings.max_model_len // kv.block_size) + fixed + 1) * block if block else 0
+        return (self.kv_cache.blocks_per_request + 1) * self.kv_cache.bytes_per_block
 
     @property
     def missing_bytes(self) -> int:

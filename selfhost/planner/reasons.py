@@ -32,8 +32,6 @@ def reasons(
     if request.wants_longest:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
-    if setup.arch.keeps_more_than_tokens:
-        found.append(text("plan.kv_not_whole"))
     if setup.hardware.device.platform is Platform.ASCEND:
         found += ascend.reasons(setup)
         if beside := ascend.beside(setup, estimate.left_bytes, estimate.left_bytes_low):

@@ -12,7 +12,7 @@ from selfhost.planner import layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, MAX_GPU_MEMORY_UTILIZATION
-from selfhost.planner.support import runs_fp8_kv
+from selfhost.planner.support import halves_with_fp8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def _settings_changes(
     if smaller:
         flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in smaller.items())
         single.append((flags, dict(smaller)))
-    if request.kv_cache_dtype is None and runs_fp8_kv(model, hardware):
+    if request.kv_cache_dtype is None and halves_with_fp8(model, hardware):
         single.append(("--kv-cache-dtype fp8", {"kv_cache_dtype": "fp8"}))
     for size in range(1, len(single) + 1):
         for start in range(len(single) - size + 1):

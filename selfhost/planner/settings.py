@@ -40,21 +40,6 @@ CPU_BATCH = (2048, 16)
 """Sixteen, where the engine would take 128: on a CPU each request at a time slows the others down, and the KV cache is
 made for that many requests of full length, in memory that the host needs for other things too."""
 
-_KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-
-
-def kv_dtype_bytes(kv_cache_dtype: str, arch: ModelArch) -> float:
-    """Bytes of one element of the KV cache; `auto` is the model's own dtype.
-
-    Raises UsageError for a dtype whose cache layout is not modelled: block-scaled formats, which are also what sparse
-    attention makes of `fp8`.
-    """
-    if kv_cache_dtype == "auto":
-        return float(arch.dtype_bytes)
-    if kv_cache_dtype not in _KV_BYTES or (arch.indexer and kv_cache_dtype.startswith("fp8")):
-        raise UsageError("plan.kv_cache_dtype", dtype=kv_cache_dtype, known=", ".join(("auto", *_KV_BYTES)))
-    return _KV_BYTES[kv_cache_dtype]
-
 
 def choose_settings(
     arch: ModelArch, hardware: Hardware, layout: Layout, request: PlanRequest, *, max_model_len: int
@@ -85,11 +70,11 @@ def choose_settings(
         # Compiled bfloat16 gives wrong text in the CPU build of vLLM 0.32: eager there, but for pipeline stages, which
         # fail without the warm-up that eager skips (engines/vllm.py has the compilation that neither breaks).
         enforce_eager=layout.pipeline_parallel_size == 1 if cpu else bool(request.enforce_eager),
-        num_speculative_tokens=_drafted(request),
+        num_speculative_tokens=drafted(request),
     )
 
 
-def _drafted(request: PlanRequest) -> int:
+def drafted(request: PlanRequest) -> int:
     """Tokens drafted ahead, where that is counted."""
     asked = request.speculation
     return (asked.num_speculative_tokens or 0) if asked is not None and asked.is_counted else 0

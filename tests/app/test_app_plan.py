@@ -27,15 +27,15 @@ def plan(name: str, on: str, variant: str | None = None, **request):
 @pytest.mark.parametrize(
     ("name", "on", "expected"),
     [
-        ("qwen2.5-72b", "4xA800-80G", ("bf16", "fits", (4, 1), 33.98, 476_944)),
+        ("qwen2.5-72b", "4xA800-80G", ("bf16", "fits", (4, 1), 33.98, 460_096)),
         ("qwen2.5-72b", "2xA800-80G", ("gptq-int8", "fits", (2, 1), 35.7, 221_000)),
         ("qwen2.5-72b", "2xL20", ("awq-int4", "fits", (2, 1), 19.38, 129_136)),
         ("qwen2.5-72b", "1xRTX4090", ("gptq-int4", "does_not_fit", (1, 1), 38.5, 0)),
         ("deepseek-v3", "8xH200", ("fp8", "fits", (8, 1), 79.55, 668_624)),
         ("deepseek-v3", "8xH20", ("awq-int4", "fits", (8, 1), 43.3, 596_000)),
-        ("deepseek-v3", "2x8xA800-80G", ("fp8", "fits", (8, 2), 41.4, 820_000)),
+        ("deepseek-v3", "2x8xA800-80G", ("fp8", "fits", (8, 2), 41.4, 794_160)),
         ("deepseek-v3", "8xMLU370", ("fp8", "unsupported", (1, 1), 0, 0)),
-        ("glm-4.5-air", "2xH100", ("fp8", "fits", (2, 1), 50.55, 215_984)),
+        ("glm-4.5-air", "2xH100", ("fp8", "fits", (2, 1), 50.55, 201_328)),
         ("qwen2.5-72b", "1x910B3", ("bf16", "does_not_fit", (1, 1), 135.45, 0)),
         ("qwen2.5-72b", "2x910B3", ("bf16", "does_not_fit", (2, 1), 67.74, 0)),
         ("qwen2.5-72b", "4x910B3", ("bf16", "fits", (4, 1), 33.88, 279_424)),
@@ -61,7 +61,7 @@ def test_the_own_format_of_deepseek_v3_on_eight_h20_and_what_makes_it_fit():
     assert made.verdict.value == "does_not_fit"
     assert made.reasons[0] == "variant: fp8, as asked for"
     assert made.reasons[1] == (
-        "memory: 95.6 GiB per GPU needed with one request of 163,840 tokens, 87.6 GiB usable: 8.0 GiB missing"
+        "memory: 96.1 GiB per GPU needed with one request of 163,840 tokens, 87.6 GiB usable: 8.5 GiB missing"
     )
     changes = [remedy.change for remedy in made.remedies]
     assert changes[0] == "--variant awq-int4"

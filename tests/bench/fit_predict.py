@@ -38,9 +38,6 @@ def compare(case: Case) -> Row:
         return Row(case=case, left={"all": arch})
     if case.device is None and {"kv", "verdict"} - set(left):
         return Row(case=case, left={"all": Left(reason=Reason.SETTINGS_UNKNOWN, why="the device is not named")})
-    if arch.keeps_more_than_tokens:
-        why = Left(reason=Reason.NOT_PLANNED, why="windows and states of a request are not in the plan yet")
-        left = {"rate": why, "verdict": why} | left
     setup = _setup(case, arch)
     plan = _plan(case, arch, setup)
     if isinstance(plan, Left):

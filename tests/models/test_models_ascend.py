@@ -8,12 +8,15 @@ from collections import Counter
 
 import pytest
 
+from selfhost.hardware.types import Platform
 from selfhost.models import ascend
-from selfhost.models.kv import kv_cache
+from selfhost.models.kv_plan import CacheLaunch, plan_caches
 from selfhost.models.tensors import RankWeights, TensorGroup
 from selfhost.quant import ascend as modelslim
 from selfhost.units import GIB
 from tests.models.public_models import DATA, arch
+
+ON_NPU = CacheLaunch(Platform.ASCEND)
 
 FOLDER = DATA / "oracle" / "ascend"
 CASES = [case for file in sorted(FOLDER.glob("*.cases.json")) for case in json.loads(file.read_text())]
@@ -150,20 +153,18 @@ def test_qwen3_235b_in_w8a8_stays_below_what_npu_smi_shows_for_its_process(ep):
     ],
 )
 def test_tokens_that_logs_give_for_what_was_left(name, tp, available, tokens):
-    kv = kv_cache(of(name), tp=tp, pp=1, pp_rank=0, kv_dtype_bytes=2, block_size=128)
-    blocks = int(available // ascend.kv_on_ascend(of(name), kv, pp=1, pp_rank=0, block_size=128).bytes_per_block)
+    (per_block,) = plan_caches(of(name), ON_NPU._replace(tensor_parallel_size=tp)).groups.bytes_per_block
+    blocks = int(available // per_block)
     # Logs round to hundredths of a GiB: so many blocks lie within one.
-    unsure = 0 if isinstance(available, int) else int(0.005 * GIB / kv.bytes_per_block) + 1
+    unsure = 0 if isinstance(available, int) else int(0.005 * GIB / per_block) + 1
     assert abs(blocks - tokens / 128) <= unsure
 
 
 def test_sparse_attention_keeps_its_indexers_keys_in_16_bits():
     v32 = of("deepseek-ai/DeepSeek-V3.2-Exp")
-    kv = kv_cache(v32, tp=8, pp=1, pp_rank=0, kv_dtype_bytes=2, block_size=128)
-    on_ascend = ascend.kv_on_ascend(v32, kv, pp=1, pp_rank=0, block_size=128)
-    assert (on_ascend.bytes_per_token, on_ascend.bytes_per_block) == (85_888, 85_888 * 128)
-    stage = kv_cache(v32, tp=8, pp=2, pp_rank=1, kv_dtype_bytes=2, block_size=128)
-    assert ascend.kv_on_ascend(v32, stage, pp=2, pp_rank=1, block_size=128).bytes_per_token == 30 * 704 * 2
+    assert plan_caches(v32, ON_NPU).groups.bytes_per_block == (85_888 * 128,)
+    two = plan_caches(v32, ON_NPU._replace(tensor_parallel_size=8, pipeline_parallel_size=2))
+    assert two.groups.bytes_per_block == (31 * 704 * 2 * 128, 30 * 704 * 2 * 128)
 
 
 def test_integer_weights_of_compressed_tensors_are_kept_like_those_of_modelslim():

@@ -6,8 +6,10 @@ import pytest
 
 from selfhost.errors import UsageError
 from selfhost.hardware.catalog import lookup
+from selfhost.hardware.types import Platform
 from selfhost.models.compressed import CompressedAttention
-from selfhost.models.kv import default_block_size, kv_cache
+from selfhost.models.kv_plan import CacheLaunch, plan_caches
+from selfhost.models.kv_pool import RequestTerms, growth
 from selfhost.models.layouts import layout_problems
 from selfhost.models.tensors import rank_weights
 from selfhost.quant.schemes import Format, loaded
@@ -89,6 +91,10 @@ def test_scales_lie_as_the_device_wants_them():
 
 
 def test_summaries_and_their_index_are_what_grows_with_the_length():
-    # 21 * (584 + 132) / 4 + 20 * 584 / 128 = 3850.25
-    assert kv_cache(arch(FLASH), tp=8, block_size=256).bytes_per_token == 3_851
-    assert default_block_size(arch(FLASH), None) == 256
+    # 21 * (584 + 132) / 4 + 20 * 584 / 128 = 3850.25; the engine makes the blocks of all groups equal, and aligns them.
+    plan = plan_caches(arch(FLASH), CacheLaunch(Platform.CUDA, (9, 0), tensor_parallel_size=8))
+    assert (plan.block_size, plan.groups.bytes_per_block) == (256, (1_002_240,))
+    found = growth(plan.groups, 0, 131_072, RequestTerms(16_384))
+    assert found.bytes_per_token == 3_915  # 1_002_240 / 256
+    # Windows and states of 16,384 tokens under way: 6.2 GiB for each request.
+    assert found.bytes_per_request_fixed == 6_696_967_680

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from selfhost.errors import UsageError
+from selfhost.hardware.types import Platform
 from selfhost.models.arch import ModelArch
 from selfhost.models.compressed import CompressedAttention
-from selfhost.models.kv import kv_cache, tokens
+from selfhost.models.kv_plan import CacheLaunch, plan_caches
+from selfhost.models.kv_pool import RequestTerms, capacity
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import rank_weights
 from selfhost.units import GIB, MIB
@@ -86,8 +88,8 @@ def test_each_has_a_cache():
     )
     logged = []
     for model in (tiny, replace(tiny, drafting=True)):
-        kv = kv_cache(model, block_size=128)
-        logged.append(tokens(GIB // kv.bytes_per_block, 128, 1024))
+        caches = plan_caches(model, CacheLaunch(Platform.CPU))
+        logged.append(capacity(caches.groups, [GIB], 1024, RequestTerms(2048)).tokens)
     assert logged == [699_008, 524_288]
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from selfhost.errors import UsageError
 from selfhost.hardware.spec import parse
+from selfhost.hardware.types import Platform
 from selfhost.models.kimi_linear import DeltaAttention, GatedLatentAttention
-from selfhost.models.kv import kv_cache
+from selfhost.models.kv_plan import CacheLaunch, plan_caches
+from selfhost.models.kv_pool import RequestTerms, growth
 from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import Layout, Settings
@@ -38,10 +40,11 @@ def test_three_of_four_layers_have_a_state_and_the_last_has_not():
 def test_a_request_keeps_states_and_latent_vectors():
     delta = next(mixer for mixer in arch(KIMI).mixers if isinstance(mixer, DeltaAttention))
     assert delta.state_bytes(8, 2) == 814_080
-    cache = kv_cache(arch(KIMI), tp=8, block_size=32)
-    assert (cache.bytes_per_token, cache.bytes_per_request_fixed) == (27_648, 69 * 814_080)
-    first = kv_cache(arch(KIMI), tp=8, pp=2, pp_rank=0, block_size=32)
-    assert (first.bytes_per_token, first.bytes_per_request_fixed) == (11 * 1152, 36 * 814_080)
+    plan = plan_caches(arch(KIMI), CacheLaunch(Platform.CUDA, (9, 0), tensor_parallel_size=8))
+    # Latent vectors of 24 layers, 1152 bytes each, in blocks of 768: the smallest whose page holds a state.
+    assert (plan.block_size, plan.groups.bytes_per_block) == (768, (24 * 1152 * 768,))
+    # Three groups of 23 states, each with 3 blocks: the current state, the one before, and a checkpoint.
+    assert growth(plan.groups, 0, 1000, RequestTerms(16_384)) == (27_648, 9 * 24 * 1152 * 768)
 
 
 def test_projections_are_merged_whatever_their_cut_and_filled_up():

@@ -9,11 +9,10 @@ import pytest
 from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
 from selfhost.models.cache import CacheKind
-from selfhost.models.kv import kv_cache
 from selfhost.models.kv_plan import CacheLaunch, attention_needs, plan_caches
 from selfhost.models.kv_pool import RequestTerms, capacity, growth, request_blocks
 from selfhost.units import GIB
-from tests.models.public_models import DEEPSEEK_V3, MODELS, QWEN_72B, arch
+from tests.models.public_models import DEEPSEEK_V3, QWEN_72B, QWEN_HALF_B, SMOLLM, arch
 
 TERMS = RequestTerms(max_in_flight_tokens=16384)
 HOPPER = CacheLaunch(Platform.CUDA, (9, 0))
@@ -91,17 +90,27 @@ def test_qwen_72b_on_four_gpus():
     assert growth(plan.groups, 0, 32768, TERMS) == (81_920, 0)
 
 
-@pytest.mark.parametrize("model", [name for name in sorted(MODELS) if not arch(name).keeps_more_than_tokens])
-def test_bytes_per_token_are_those_of_the_layers(model):
-    read = arch(model)
-    for tp, pp in ((1, 1), (2, 1), (4, 2), (8, 3)):
-        plan = plan_caches(read, HOPPER._replace(tensor_parallel_size=tp, pipeline_parallel_size=pp))
-        for rank in range(pp):
-            sizes = {"tp": tp, "pp": pp, "pp_rank": rank, "kv_dtype_bytes": 2, "block_size": plan.block_size}
-            alone = kv_cache(read, **sizes)
-            assert plan.groups.bytes_per_block[rank] == alone.bytes_per_block
-            assert growth(plan.groups, rank, 1000, TERMS) == (alone.bytes_per_token, 0)
-        assert request_blocks(plan.groups, 1000, TERMS) == -(-1000 // plan.block_size)
+@pytest.mark.parametrize(
+    ("model", "launch", "stage", "expected"),
+    [
+        (DEEPSEEK_V3, {"tensor_parallel_size": 8}, 0, 70_272),  # 61 * 576 * 2, the same on every rank
+        (DEEPSEEK_V3, {}, 0, 70_272),
+        (QWEN_72B, {"tensor_parallel_size": 4}, 0, 81_920),  # 80 * 2 * 2 * 128 * 2
+        (QWEN_72B, {"tensor_parallel_size": 4, "kv_cache_dtype": "fp8"}, 0, 40_960),
+        ("zai-org/GLM-4.5-Air", {"tensor_parallel_size": 2}, 0, 94_208),  # 46 * 2 * 4 * 128 * 2
+        (QWEN_HALF_B, {}, 0, 12_288),
+        # 2 KV heads: one on each of two ranks, and one on each of fourteen.
+        (QWEN_HALF_B, {"tensor_parallel_size": 2}, 0, 24 * 64 * 2 * 2),
+        (QWEN_HALF_B, {"tensor_parallel_size": 14}, 0, 24 * 64 * 2 * 2),
+        (SMOLLM, {"pipeline_parallel_size": 2}, 1, 11_520),  # 15 * 2 * 3 * 64 * 2
+        (SPARSE, {"tensor_parallel_size": 8}, 0, 61 * (1152 + 132)),
+    ],
+)
+def test_bytes_per_token(model, launch, stage, expected):
+    plan = plan_caches(arch(model), HOPPER._replace(**launch))
+    assert growth(plan.groups, stage, 1000, TERMS) == (expected, 0)
+    assert plan.groups.bytes_per_block[stage] == expected * plan.block_size
+    assert request_blocks(plan.groups, 1000, TERMS) == -(-1000 // plan.block_size)
 
 
 def test_only_glm_5_asks_for_fp8_on_blackwell():

@@ -123,7 +123,7 @@ def test_the_context_is_never_reduced_silently(plan):
         ({"max_num_seqs": 0}, "plan.not_positive"),
         ({"tensor_parallel_size": -1}, "plan.not_positive"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "plan.more_seqs_than_tokens"),
-        ({"kv_cache_dtype": "nvfp4"}, "plan.kv_cache_dtype"),
+        ({"kv_cache_dtype": "turbo"}, "kv.dtype_unknown"),
     ],
 )
 def test_settings_that_no_engine_takes_are_usage_errors(plan, request_, message):
@@ -137,7 +137,7 @@ def test_settings_that_no_engine_takes_are_usage_errors(plan, request_, message)
 
 def test_fits_tight_and_does_not_fit_are_apart(plan):
     """Shrink the card: first the low bound fails, then the likely value."""
-    verdicts = [plan("qwen2.5-7b", f"L20-48G@{size}", max_model_len=32768).verdict for size in (22, 19.5, 18)]
+    verdicts = [plan("qwen2.5-7b", f"L20-48G@{size}", max_model_len=32768).verdict for size in (22, 20, 18)]
     assert verdicts == [Verdict.FITS, Verdict.TIGHT, Verdict.DOES_NOT_FIT]
 
 
@@ -281,10 +281,10 @@ def test_what_was_asked_for_is_not_changed_by_a_remedy(plan):
 
 
 def test_a_tight_plan_names_what_would_make_it_safe(plan):
-    made = plan("qwen2.5-7b", "L20-48G@19.5", remedies=True)
+    made = plan("qwen2.5-7b", "L20-48G@20", remedies=True)
     assert made.verdict is Verdict.TIGHT
     assert made.remedies
-    assert plan("qwen2.5-7b", "L20-48G@19.5", gpu_memory_utilization=0.95).verdict is Verdict.TIGHT
+    assert plan("qwen2.5-7b", "L20-48G@20", gpu_memory_utilization=0.95).verdict is Verdict.TIGHT
     assert "--gpu-memory-utilization 0.95" not in [r.change for r in made.remedies]
 
 
@@ -297,4 +297,5 @@ def test_an_fp8_cache_is_offered_only_where_the_device_has_it(plan):
         return " ".join(r.change for r in plan("qwen2.5-72b", on, remedies=True, max_num_seqs=8).remedies)
 
     assert "fp8" in changes("2xH100-80G@78")
-    assert "fp8" not in changes("2xA100-80G@78")
+    assert "fp8" in changes("2xA100-80G@78")
+    assert "fp8" not in changes("2xV100-32G@78")

@@ -255,8 +255,9 @@ MESSAGES = {
     "plan.sparse_attention": Text(
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
     ),
-    "plan.kv_not_whole": Text(
-        "KV cache: windows and states of each request are not all counted; the engine will hold fewer tokens than this"
+    "plan.too_many_states": Text(
+        "`--max-num-seqs` {seqs}: every request keeps a state, the KV cache has {blocks} blocks, and with CUDA graphs "
+        "the engine wants as many blocks as requests; at most `--max-num-seqs {most}`, or `--enforce-eager`"
     ),
     "plan.gpu_only": Text("the engine's class for {model} starts on GPUs only, not on {device}"),
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
@@ -292,11 +293,6 @@ MESSAGES = {
         "`--fits` is for many plans at once",
         "the exit code tells it of one: 0 when it fits, 3 when not",
         "add `--matrix`, or `--for-hardware HW` instead of MODEL",
-    ),
-    "plan.kv_cache_dtype": Text(
-        "the size of this model's KV cache with dtype `{dtype}` is not known here",
-        "known: {known}; with sparse attention none of the `fp8` ones",
-        "leave out `--kv-cache-dtype`",
     ),
     "plan.utilization": Text(
         "`--gpu-memory-utilization` {value:g} is not a fraction of the memory",
