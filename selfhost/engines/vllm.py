@@ -72,6 +72,8 @@ def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--tensor-parallel-size", str(layout.tensor_parallel_size)
     yield "--pipeline-parallel-size", str(layout.pipeline_parallel_size)
     yield "--data-parallel-size", str(layout.data_parallel_size)
+    if layout.decode_context_parallel_size > 1:
+        yield "--decode-context-parallel-size", str(layout.decode_context_parallel_size)
     if layout.enable_expert_parallel:
         yield ("--enable-expert-parallel",)
     yield from _nodes(plan)

@@ -76,6 +76,11 @@ class ModelArch:
     drafting: bool = False
     """Whether it does load them; set by who plans speculative decoding."""
 
+    def __hash__(self) -> int:
+        """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
+        method = self.quantization.method if self.quantization else None
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], method, self.drafting))
+
     @property
     def family(self) -> Family:
         """What its class does beyond the common decoder."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
+from selfhost.models.attention import GroupedAttention
 from selfhost.models.compressed import CompressedAttention
 from selfhost.models.parts import Cut, Linear
 from selfhost.models.tensors import Ranks, padded_vocab, pieces_of, refined_block
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from selfhost.quant.schemes import Quantization
 
 
-def layout_problems(arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False) -> list[Message]:
+def layout_problems(  # noqa: PLR0913  (sizes of the engine, one by one)
+    arch: ModelArch, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: bool = False, dcp: int = 1
+) -> list[Message]:
     """Why the engine would refuse a layout; empty when it is legal.
 
     Check: 64 heads at TP 3 -> "64 attention heads cannot be divided by tensor parallel size 3".
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep)
     found = [*_heads(arch, tp), *_groups(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
+    found += _decode_context(arch, tp, dcp) if dcp > 1 else []
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
     for part, quantization in _parts(arch, ranks):
@@ -60,6 +64,22 @@ def _groups(arch: ModelArch, tp: int) -> list[Message]:
     """The output projection of compressed attention is a product for each group, made of whole ones after loading."""
     groups = {mixer.o_groups for mixer in arch.mixers if isinstance(mixer, CompressedAttention)}
     return [Message("arch.layout_groups", {"groups": group, "tp": tp}) for group in sorted(groups) if group % tp]
+
+
+def _decode_context(arch: ModelArch, tp: int, dcp: int) -> list[Message]:
+    """Ranks that hold the same KV heads share the tokens (config/parallel.py, config/model.py); windows cannot."""
+    values = {"dcp": dcp, "tp": tp}
+    if tp % dcp:
+        return [Message("arch.layout_dcp_divides", values)]
+    if any(isinstance(mixer, CompressedAttention) for mixer in arch.mixers):
+        return [Message("arch.layout_dcp_windows", values)]
+    for mixer in arch.mixers:
+        if not isinstance(mixer, GroupedAttention):
+            continue
+        kv, queries = mixer.num_key_value_heads, mixer.num_attention_heads // mixer.num_key_value_heads
+        if tp <= kv or dcp > tp // kv or queries % dcp:
+            return [Message("arch.layout_dcp_heads", {**values, "heads": kv, "queries": queries})]
+    return []
 
 
 def _stages(arch: ModelArch, pp: int) -> list[Message]:

@@ -233,6 +233,9 @@ def _without_figures(
 ) -> Plan:
     """A plan for what cannot run: the reasons, and no figures, since there is no engine process they would be of."""
     layout = layouts.explicit(request)
+    if layout.decode_context_parallel_size > 1 and request.tensor_parallel_size is None:
+        # What stands against the widest says more than that one rank cannot share with itself.
+        layout = replace(layout, tensor_parallel_size=hardware.devices_per_node)
     too_few = layout.world_size > hardware.device_count and hardware.device.platform is not Platform.CPU
     eager = bool(request.enforce_eager)
     why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout, eager=eager)]

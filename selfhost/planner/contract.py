@@ -60,6 +60,7 @@ def layout_dict(layout: Layout) -> dict[str, object]:
         "pipeline_parallel_size": layout.pipeline_parallel_size,
         "data_parallel_size": layout.data_parallel_size,
         "enable_expert_parallel": layout.enable_expert_parallel,
+        "decode_context_parallel_size": layout.decode_context_parallel_size,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,8 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
 
     Empty when nothing legal is possible with the sizes that were asked for.
     """
+    if request.decode_context_parallel_size not in (None, 1):
+        return _sharing_tokens(arch, hardware, request)
     if hardware.device.platform is Platform.CPU:
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     if len(asked(request)) == 3:  # noqa: PLR2004
@@ -59,6 +62,14 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
     tried, eager = dict.fromkeys([*first, *found]), bool(request.enforce_eager)
     return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
+
+
+def _sharing_tokens(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+    """The same with decode context parallelism, where it is legal."""
+    size, eager = request.decode_context_parallel_size or 1, bool(request.enforce_eager)
+    plain = candidates(arch, hardware, replace(request, decode_context_parallel_size=None))
+    found = [replace(layout, decode_context_parallel_size=size) for layout in plain]
+    return [layout for layout in found if not problems(arch, hardware, layout, eager=eager)]
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
@@ -154,6 +165,7 @@ def explicit(request: PlanRequest) -> Layout:
         pipeline_parallel_size=request.pipeline_parallel_size or 1,
         data_parallel_size=request.data_parallel_size or 1,
         enable_expert_parallel=bool(request.enable_expert_parallel),
+        decode_context_parallel_size=request.decode_context_parallel_size or 1,
     )
 
 
@@ -194,6 +206,7 @@ def _engine_problems(arch: ModelArch, layout: Layout) -> tuple[Message, ...]:
             pp=layout.pipeline_parallel_size,
             dp=layout.data_parallel_size,
             ep=layout.enable_expert_parallel,
+            dcp=layout.decode_context_parallel_size,
         )
     )
 
@@ -231,6 +244,7 @@ def describe(layout: Layout) -> str:
         ("TP", layout.tensor_parallel_size),
         ("PP", layout.pipeline_parallel_size),
         ("DP", layout.data_parallel_size),
+        ("DCP", layout.decode_context_parallel_size),
     )
     words = [f"{name}={size}" for name, size in sizes if size > 1]
     words += ["EP"] if layout.enable_expert_parallel else []

@@ -273,7 +273,7 @@ def request_terms(setup: Setup) -> RequestTerms:
         layout.pipeline_parallel_size,
         async_scheduling=platform is not Platform.CPU,
     )
-    return RequestTerms(in_flight)
+    return RequestTerms(in_flight, layout.decode_context_parallel_size)
 
 
 def most_requests(setup: Setup, sizes: Sizes, estimate: Estimate) -> int | None:

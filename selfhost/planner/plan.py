@@ -62,6 +62,8 @@ class Layout:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    decode_context_parallel_size: int = 1
+    """Tensor-parallel ranks that share the KV cache of a request by its tokens; they are not more devices."""
 
     @property
     def world_size(self) -> int:
@@ -124,6 +126,8 @@ class PlanRequest:
     pipeline_parallel_size: int | None = None
     data_parallel_size: int | None = None
     enable_expert_parallel: bool | None = None
+    decode_context_parallel_size: int | None = None
+    """Only as it is asked for."""
     max_model_len: int | None = None
     auto_max_model_len: bool = False
     """`--max-model-len auto`: the longest that fits."""

@@ -24,7 +24,7 @@ WEIGHT_ERROR = 0.003
 SCRATCH_ERROR_BYTES = int(0.3 * GIB)
 """Of buffers and activation together."""
 STREAMS_ERROR_BYTES = 195_000
-"""More that the profiling run of DeepSeek-V4 may take, per token of a step: two starts on two H200, with 8192 and 65,536
+"""More that the profiling run of DeepSeek-V4 may take, per token of a step: starts on two H200 with 8192 and 65,536
 tokens, differ by 508 KB per token where the formulas here have 313. What takes it is not known."""
 
 _BF16 = 2

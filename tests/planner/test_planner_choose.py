@@ -299,3 +299,16 @@ def test_an_fp8_cache_is_offered_only_where_the_device_has_it(plan):
     assert "fp8" in changes("2xH100-80G@78")
     assert "fp8" in changes("2xA100-80G@78")
     assert "fp8" not in changes("2xV100-32G@78")
+
+
+def test_ranks_share_the_tokens_of_a_request_when_asked_to(plan):
+    """MLA keeps the same latent vectors on every rank; with DCP 8 each keeps an eighth."""
+    alone = plan("deepseek-v3", "8xH200")
+    shared = plan("deepseek-v3", "8xH200", decode_context_parallel_size=8)
+    assert shared.layout == replace(alone.layout, decode_context_parallel_size=8)
+    assert shared.kv_cache.bytes_per_token * 8 == alone.kv_cache.bytes_per_token
+    assert shared.kv_cache.blocks_per_request == 163_840 // 16 // 8
+    assert shared.kv_cache.tokens == pytest.approx(8 * alone.kv_cache.tokens, rel=0.001)
+    refused = plan("qwen2.5-72b", "8xH200", decode_context_parallel_size=2)
+    assert refused.verdict is Verdict.UNSUPPORTED
+    assert refused.reasons[0].startswith("decode context parallel size 2 at tensor parallel size 8: 8 KV heads")

@@ -60,6 +60,12 @@ MESSAGES = {
     "arch.layout_group": Text("{part}: {width} inputs per rank are not whole quantization groups of {group}"),
     "arch.layout_experts": Text("tensor parallel size {tp} is larger than the number of experts {experts}"),
     "arch.layout_expert_parallel": Text("expert parallel needs a mixture-of-experts model; this one has no experts"),
+    "arch.layout_dcp_divides": Text("decode context parallel size {dcp} does not divide tensor parallel size {tp}"),
+    "arch.layout_dcp_windows": Text("decode context parallel does not work with windows and compressed attention"),
+    "arch.layout_dcp_heads": Text(
+        "decode context parallel size {dcp} at tensor parallel size {tp}: {heads} KV heads of {queries} queries each "
+        "leave at most {tp} // {heads} ranks with the same head, and it must divide the queries"
+    ),
     "arch.layout_stages": Text("{layers} layers cannot be spread over {pp} pipeline stages"),
     "arch.header": Text(
         "`{file}` is not a whole safetensors file",
