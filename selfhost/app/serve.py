@@ -18,6 +18,7 @@ from selfhost.app import servers
 from selfhost.app.engine_env import engine_command
 from selfhost.app.orders import Limits, Orders, now_text
 from selfhost.errors import MissingError, NoError, UsageError
+from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
@@ -176,6 +177,7 @@ def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
     """Raises NoError for a plan that cannot run, with what could; `--force` lets pass what is only too tight."""
+    _check_engine(request, plan)
     if (nodes := nodes_used(plan.hardware, plan.layout)) > 1:
         command = shlex.join(plan.argv)
         raise NoError("serve.several_nodes", name=plan.model, nodes=nodes, hardware=plan.hardware.text, command=command)
@@ -195,6 +197,18 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
         reasons=reasons,
         command=here or there,
     )
+
+
+def _check_engine(request: ServeRequest, plan: Plan) -> None:
+    if plan.hardware.device.platform is Platform.ASCEND and plan.argv and (plan.fits or request.force):
+        raise NoError(
+            "serve.ascend_not_yet",
+            name=plan.model,
+            hardware=plan.hardware.text,
+            engine=plan.engine.name,
+            version=plan.engine.version,
+            model=shlex.quote(request.target),
+        )
 
 
 def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record, Orders]:

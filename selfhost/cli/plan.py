@@ -200,13 +200,13 @@ def _list(where: str, request: PlanRequest, recipe_paths: Sequence[Path], *, onl
 
 
 def _absorbed(request: PlanRequest) -> PlanRequest:
-    from selfhost.app.plan import absorb
+    from selfhost.app.plan import absorb, left_out
     from selfhost.cli import output
     from selfhost.messages import text
 
     request = absorb(request)
-    if request.engine_args:
-        output.warn(text("plan.not_counted", options=" ".join(request.engine_args)))
+    if words := left_out(request):
+        output.warn(text("plan.not_counted", options=" ".join(words)))
     return request
 
 

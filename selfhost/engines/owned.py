@@ -100,6 +100,7 @@ _SETTINGS = {
     "--pipeline-parallel-size": int,
     "--data-parallel-size": int,
     "--enable-expert-parallel": bool,
+    "--decode-context-parallel-size": int,
     "--max-model-len": int,
     "--max-num-seqs": int,
     "--max-num-batched-tokens": int,

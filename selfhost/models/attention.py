@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from selfhost.errors import NoError
-from selfhost.models.parts import FLOAT32, Cut, Linear, Part, Vector
+from selfhost.models.parts import FLOAT32, Cut, Linear, Part, RotaryTable, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family
@@ -38,9 +38,9 @@ class GroupedAttention:
     """Tokens that a token sees, itself included; None: all before it. Weights do not depend on it."""
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
-        """Tables of cosines and sines it needs: a name for what may be shared, and the dimensions that are rotated."""
-        return (("main", self.rotary_dim),)
+    def rotary(self) -> tuple[RotaryTable, ...]:
+        """Tables of cosines and sines it needs."""
+        return (RotaryTable("main", self.rotary_dim),)
 
     def width_per_token(self, tp: int) -> int:
         """Queries with their gate, keys and values of one token on a rank, in elements."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import gcd
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from selfhost.hardware.types import Platform
 
 
 class CacheKind(StrEnum):
@@ -73,7 +76,8 @@ class LayerCache(NamedTuple):
 
         Check: 16 tokens of 2 KV heads of 128 in bfloat16 -> 16_384.
         """
-        states = 1 if self.kind is CacheKind.STATE else self.block_size // self.tokens_per_state
+        states = self.block_size if self.tokens_per_state == 1 else self.block_size // self.tokens_per_state
+        states = 1 if self.kind is CacheKind.STATE else states
         needed = self.heads * states * self.state_content_bytes
         if self.alignment_bytes and needed % self.alignment_bytes:
             return round_up(needed, self.alignment_bytes)
@@ -105,6 +109,7 @@ class CacheTerms(NamedTuple):
     num_speculative_tokens: int = 0
     state_dtype: str = ""
     """Of recurrent states when it is not the model's own choice: `float32` on a CPU with AVX512-BF16."""
+    platform: Platform | None = None
 
 
 def ceil_div(a: int, b: int) -> int:

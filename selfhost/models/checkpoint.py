@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.models.layers import modules_of, plain_of
+from selfhost.models.layers import modules_of, plain_of, residual_parts
 from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
@@ -25,8 +25,15 @@ def _layer_counts(arch: ModelArch) -> Counter[LayerKind]:
     return Counter(arch.kinds[place] for place in arch.layers)
 
 
-def _tower(arch: ModelArch) -> list[tuple[int, Part]]:
-    return arch.tower.parts(1) if arch.tower else []
+def _beside(arch: ModelArch) -> list[tuple[int, Part, Quantization | None]]:
+    """What is not part of a layer: how many of each, and what it is stored in."""
+    ends = list(arch.connections.head_parts(arch.hidden_size)) if arch.connections else []
+    if arch.residual_block_layers:
+        ends += residual_parts(("output",), arch.hidden_size)
+    found: list[tuple[int, Part, Quantization | None]] = [(1, part, None) for part in ends]
+    if tower := arch.tower:
+        found += [(count, part, tower.format_of(part, arch.quantization)) for count, part in tower.parts(1)]
+    return found
 
 
 def parameter_count(arch: ModelArch) -> int:
@@ -35,10 +42,12 @@ def parameter_count(arch: ModelArch) -> int:
     Check: Qwen2.5-0.5B -> 494_032_768.
     """
     embeddings = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2)
-    total = embeddings + arch.hidden_size
-    for kind, count in _layer_counts(arch).items():
-        total += count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
-    return total + sum(count * _elements(part) for count, part in _tower(arch))
+    layers = sum(
+        count * sum(_elements(part) for part in kind.parts(arch.hidden_size))
+        for kind, count in _layer_counts(arch).items()
+    )
+    beside = sum(count * _elements(part) for count, part, _ in _beside(arch))
+    return embeddings + arch.hidden_size + layers + beside
 
 
 def _elements(part: Part) -> int:
@@ -50,25 +59,30 @@ def _elements(part: Part) -> int:
 def checkpoint_bytes(arch: ModelArch) -> int:
     """Bytes of the tensors on disk, layers of multi-token prediction included.
 
-    A multi-token layer holds a decoder layer as the last one, with experts where there are some, a projection of
-    2 * hidden to hidden and three norms; but for Qwen's, its own copies of embedding and head too.
+    Those that the engine can load are read from the config (`models.draft`). Of the others each holds a decoder layer
+    as the last one, a projection of 2 * hidden to hidden and three norms; but for Qwen's, copies of embedding and head.
     Checks: DeepSeek-V3 -> 688.57 GB; Qwen3.5-27B -> 55_562_872_800, 849_398_784 of it for the multi-token layer.
     """
     dtype = arch.dtype_bytes
     embeddings = arch.vocab_size * arch.hidden_size * dtype
     total = embeddings * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size * dtype
     layers = _layer_counts(arch)
-    if extra := arch.num_nextn_predict_layers:
+    if arch.draft:
+        layers.update(arch.draft.layers)
+        each = sum(_stored_bytes(part, _format(arch, part), dtype) for part in arch.draft.parts(arch.hidden_size))
+        total += len(arch.draft.layers) * (each + (2 * embeddings if arch.draft.ends_stored else 0))
+    elif extra := arch.num_nextn_predict_layers:
         layers[_nextn_kind(arch)] += extra
         copies = 0 if arch.family.nextn_prefix else 2 * embeddings
         total += extra * (copies + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
     for kind, count in layers.items():
         parts = kind.parts(arch.hidden_size)
         total += count * sum(_stored_bytes(part, kind.format_of(part, arch.quantization), dtype) for part in parts)
-    if arch.tower:
-        for count, part in arch.tower.parts(1):
-            total += count * _stored_bytes(part, arch.tower.format_of(part, arch.quantization), dtype)
-    return total
+    return total + sum(count * _stored_bytes(part, form, dtype) for count, part, form in _beside(arch))
+
+
+def _format(arch: ModelArch, part: Part) -> Quantization | None:
+    return None if isinstance(part, Vector) or not part.quantizable else arch.quantization
 
 
 def _nextn_kind(arch: ModelArch) -> LayerKind:
@@ -87,5 +101,5 @@ def _stored_bytes(part: Part, quantization: Quantization | None, dtype_bytes: in
     matrices = rows * columns * dtype_bytes
     if quantization is not None:
         stored = part.stored_outputs or part.outputs
-        matrices = sum(quantization.stored_bytes(out, columns, dtype_bytes) for out in stored)
+        matrices = sum(quantization.stored_bytes(out, columns, dtype_bytes, module=part.pattern) for out in stored)
     return part.copies * matrices + (rows * dtype_bytes if part.bias else 0)

@@ -22,6 +22,10 @@ class Family:
     norms_per_layer: int = 2
     """Norms of the hidden size in a layer."""
     mla: bool = False
+    compressed: bool = False
+    """Compressed attention, hyper-connections, and experts that some layers look up by the token (DeepSeek-V4)."""
+    delta: bool = False
+    """Kimi delta attention beside gated latent attention, and experts in a space of their own (Kimi-K3)."""
     moe: bool = False
     moe_only: bool = False
     """No layer is dense, and `intermediate_size` is the experts'."""
@@ -39,6 +43,10 @@ class Family:
     o_bias: bool = False
     """Whether `attention_bias` is also that of the output projection."""
     windows: Windows = Windows.KEY
+    drafts: bool = False
+    """Whether the engine loads its `num_nextn_predict_layers` for speculative decoding."""
+    draft_ends_stored: bool = True
+    """Whether the checkpoint has a copy of embedding and head for each of them."""
     partial_rotary_factor: float = 1.0
     on_all_stages: frozenset[str] = frozenset()
     """Of `embed_tokens`, `norm` and `lm_head`, what every pipeline stage builds."""
@@ -60,7 +68,8 @@ class Family:
     shared_width: str | None = None
     """Key of the width of the one shared expert that there always is; also the experts' where they have none."""
     tower: str | None = None
-    """Kind of the vision tower that `vision_config` describes: `moonvit`, or one of models/vision.py."""
+    """Kind of the vision tower that `vision_config` describes: `moonvit`, `moonvit3`, whose keys the engine reads by
+    their names in the Hub's file, or one of models/vision.py."""
     needs_torchvision: bool = False
     """Whether its module imports torchvision, by way of transformers' processing of images; so does Qwen3.5's even for
     text alone."""
@@ -70,6 +79,8 @@ class Family:
     """Layers of multi-token prediction in the checkpoint when the config does not say."""
     nextn_prefix: str | None = None
     """Where these layers are in the checkpoint, when they share embedding and head with the model."""
+    gpu_only: bool = False
+    """Whether its constructor asks for CUDA streams, so that it does not start on a CPU."""
     transformers_backend: bool = False
     """Not among the engine's own models: runs through its Transformers backend (models/transformers/)."""
 
@@ -141,13 +152,19 @@ FAMILIES: dict[str, Family] = {
     "Qwen3_5ForConditionalGeneration": _QWEN3_5_VL,
     "Qwen3_5MoeForConditionalGeneration": replace(_QWEN3_5_VL, moe=True),
     "DeepseekV2ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV3ForCausalLM": Family(mla=True, moe=True),
-    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "DeepseekV3ForCausalLM": Family(mla=True, moe=True, drafts=True),
+    "DeepseekV32ForCausalLM": Family(mla=True, moe=True, drafts=True, dense_on_token_shards=True),
     "KimiK25ForConditionalGeneration": Family(mla=True, moe=True, tower="moonvit"),
-    "GlmMoeDsaForCausalLM": Family(mla=True, moe=True, dense_on_token_shards=True),
+    "KimiK3ForConditionalGeneration": Family(
+        delta=True, moe=True, expert_correction=True, dense_on_token_shards=True, tower="moonvit3", gpu_only=True
+    ),
+    "DeepseekV4ForCausalLM": Family(compressed=True, moe=True, drafts=True, draft_ends_stored=False),
+    "GlmMoeDsaForCausalLM": Family(
+        mla=True, moe=True, drafts=True, draft_ends_stored=False, dense_on_token_shards=True
+    ),
     "GlmForCausalLM": Family(partial_rotary_factor=0.5, transformers_backend=True),
     "Glm4ForCausalLM": Family(norms_per_layer=4, partial_rotary_factor=0.5),
-    "Glm4MoeForCausalLM": _GLM4_MOE,
+    "Glm4MoeForCausalLM": replace(_GLM4_MOE, drafts=True),
     "Glm4vMoeForConditionalGeneration": replace(
         _GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED, needs_torchvision=True
     ),

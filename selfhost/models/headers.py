@@ -225,7 +225,7 @@ def _total(arch: ModelArch, headers: Headers) -> Iterator[Finding]:
         for name, tensor in headers.tensors.items()
         if not (tied and "lm_head." in name) and not _is_extra(name, arch.num_hidden_layers)
     )
-    wanted = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0))
+    wanted = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0, draft=None))
     if abs(found - wanted) > _OFF * wanted:
         yield _finding("arch.files_total", Severity.WARNING, found=format_bytes(found), config=format_bytes(wanted))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import CACHE_SCALES
-from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
+from selfhost.models.parts import FLOAT32, Cut, Linear, RotaryTable, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.parts import Part
@@ -53,6 +53,10 @@ class LatentAttention:
     is not used. Source: vLLM 0.32 model_executor/models/deepseek_v2.py, and for sparse attention on CUDA
     models/deepseek_v32/ (attention.py, nvidia/model.py), whose tensors are the same.
 
+    `kv_b_proj` stays as it is, for prefill; decoding takes its two halves, W_UK and W_UV, in the model's dtype: views
+    of it when it is not quantized, one de-quantized copy whatever else it is in (layers/attention/mla_attention.py
+    `split_kv_b_proj`, quant_utils.py `get_and_maybe_dequant_weights`).
+
     Decode context parallelism does not change any of it, but for `--dcp-q-replicate` (layers/linear.py
     `DCPGroupColumnParallelLinear`), which is off unless asked for: the default of GLM-5 that turns it on
     (models/config.py) is not read by the CUDA class.
@@ -76,11 +80,11 @@ class LatentAttention:
         return 1
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
+    def rotary(self) -> tuple[RotaryTable, ...]:
         """The indexer has a table of its own where it pairs the dimensions another way."""
-        tables = (("main", self.qk_rope_head_dim),)
+        main = RotaryTable("main", self.qk_rope_head_dim)
         own = self.indexer is not None and not self.indexer.interleaved
-        return (*tables, ("indexer", self.qk_rope_head_dim)) if own else tables
+        return (main, RotaryTable("indexer", self.qk_rope_head_dim)) if own else (main,)
 
     def width_per_token(self, tp: int) -> int:
         """Queries, up-projected keys and values of one token on a rank, in elements."""
@@ -125,8 +129,11 @@ class LatentAttention:
         ]
 
 
-def read_latents(reader: Reader, count: int) -> list[LatentAttention]:
-    """One for each of `count` layers. Sparse attention indexes the compressed queries, so it needs `q_lora_rank`."""
+def read_latents(reader: Reader, count: int, drafts: int) -> list[LatentAttention]:
+    """One for each of `count` layers, and for each of multi-token prediction, which never shares an indexer.
+
+    Sparse attention indexes the compressed queries, so it needs `q_lora_rank`.
+    """
     topk = reader.integer("index_topk", default=0, minimum=0)
     needed = None if topk else 0
     indexer = Indexer(
@@ -146,9 +153,9 @@ def read_latents(reader: Reader, count: int) -> list[LatentAttention]:
         is_sparse=topk > 0,
     )
     if not topk:
-        return [latent] * count
+        return [latent] * (count + drafts)
     shared = replace(latent, indexer=None)
-    return [latent if own else shared for own in _own_indexer(reader, count)]
+    return [latent if own else shared for own in (*_own_indexer(reader, count), *([True] * drafts))]
 
 
 def _own_indexer(reader: Reader, count: int) -> list[bool]:

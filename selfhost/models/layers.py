@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from selfhost.models.families import Family
     from selfhost.models.feed import Feed
-    from selfhost.models.parts import Part
+    from selfhost.models.parts import Part, RotaryTable
     from selfhost.quant.schemes import Quantization
 
 _NORMS = ("input_layernorm", "post_attention_layernorm", "post_self_attn_layernorm", "post_mlp_layernorm")
@@ -32,8 +32,8 @@ class Mixer(Protocol):
         ...
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
-        """Tables of cosines and sines it needs: a name for what may be shared, and the dimensions that are rotated."""
+    def rotary(self) -> tuple[RotaryTable, ...]:
+        """Tables of cosines and sines it needs."""
         ...
 
     def parts(self, hidden_size: int) -> list[Part]:
@@ -53,6 +53,8 @@ class LayerKind:
     feed: Feed
     norms: int = 2
     """Norms of the hidden size."""
+    attends_residuals: bool = False
+    """Whether each half starts from a mix of what earlier blocks of layers made (`attn_res_block_size`)."""
     plain: frozenset[str] = frozenset()
     """Names of the linear parts that the checkpoint leaves in the model's dtype."""
     formats: tuple[tuple[str, Quantization], ...] = ()
@@ -61,7 +63,8 @@ class LayerKind:
     def parts(self, hidden_size: int) -> list[Part]:
         """Everything a layer of this kind holds, uncut."""
         norms = [Vector(name=name, size=hidden_size) for name in _NORMS[: self.norms]]
-        return [*norms, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
+        mixed = residual_parts(("self_attention", "mlp"), hidden_size) if self.attends_residuals else []
+        return [*norms, *mixed, *self.mixer.parts(hidden_size), *self.feed.parts(hidden_size)]
 
     def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
         """What a part is stored in; None: the model's dtype, or its own."""
@@ -69,13 +72,31 @@ class LayerKind:
             return None
         if quantization.experts_only and not part.is_expert:
             return None
-        return dict(self.formats).get(part.name, quantization)
+        most = (quantization.experts or quantization) if part.is_expert else quantization
+        return dict(self.formats).get(part.name, most)
+
+    def is_quantized(self, part: Linear, quantization: Quantization | None) -> bool:
+        """Whether a linear part is stored in a quantized format."""
+        return self.format_of(part, quantization) is not None
+
+
+def residual_parts(names: Sequence[str], hidden_size: int) -> list[Part]:
+    """What scores the blocks of layers whose results are mixed: a norm and a projection to one number, not quantized.
+
+    Source: vLLM 0.32 models/kimi_k3/nvidia/model.py `KimiDecoderLayer`.
+    """
+    return [Vector(name=f"{name}_res_{part}", size=hidden_size) for name in names for part in ("norm", "proj")]
 
 
 def kinds_of(
-    mixers: Sequence[Mixer], feeds: Sequence[Feed], *, family: Family, quantization: Quantization | None
+    mixers: Sequence[Mixer],
+    feeds: Sequence[Feed],
+    *,
+    family: Family,
+    quantization: Quantization | None,
+    first: int = 0,
 ) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:
-    """Distinct kinds, and for each layer its place among them.
+    """Distinct kinds, and for each layer its place among them; first: number of the first of these layers.
 
     Checkpoints of mixed precision leave modules out by the number of their layer: such layers are a kind of their own.
     """
@@ -86,7 +107,7 @@ def kinds_of(
     }
     numbered = quantization is not None and quantization.names_layers
     known: dict[tuple[Mixer, Feed, int], LayerKind] = {}
-    for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True)):
+    for number, (mixer, feed) in enumerate(zip(mixers, feeds, strict=True), first):
         key = mixer, feed, number if numbered else 0
         if key not in known:
             names, prefix = modules[mixer, feed], f"{family.prefix}layers.{number}."

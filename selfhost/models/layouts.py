@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.messages import Message
+from selfhost.models.attention import GroupedAttention
+from selfhost.models.compressed import CompressedAttention
 from selfhost.models.linear_attention import GatedDeltaNet
 from selfhost.models.parts import Cut, Linear
-from selfhost.models.tensors import Ranks, cut_linear, padded_vocab, pieces_of, refined_block, stage_layers
+from selfhost.models.ranks import Ranks, cut_linear, padded_vocab, pieces_of, refined_block, stage_layers
 from selfhost.models.vision import TowerMode, VisionTower
 from selfhost.quant.expert_kernels import ONLINE, finer_group, refusal
 from selfhost.quant.formats import SCALE_GROUPS
@@ -28,13 +30,14 @@ if TYPE_CHECKING:
     from selfhost.quant.schemes import Quantization
 
 
-def layout_problems(  # noqa: PLR0913  (the four parallel sizes of the engine and the tower)
+def layout_problems(  # noqa: PLR0913  (sizes of the engine, one by one)
     arch: ModelArch,
     *,
     tp: int = 1,
     pp: int = 1,
     dp: int = 1,
     ep: bool = False,
+    dcp: int = 1,
     tower: TowerMode = TowerMode.WEIGHTS,
     gpu: Capability | None = None,
 ) -> list[Message]:
@@ -44,7 +47,8 @@ def layout_problems(  # noqa: PLR0913  (the four parallel sizes of the engine an
     Check: 64 heads at TP 3 -> "64 attention heads cannot be divided by tensor parallel size 3".
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, gpu=gpu)
-    found = [*_heads(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
+    found = [*_heads(arch, tp), *_groups(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
+    found += _decode_context(arch, tp, dcp) if dcp > 1 else []
     if padded_vocab(arch) % tp:
         found.append(Message("arch.layout_vocab", {"rows": padded_vocab(arch), "tp": tp}))
     for part, quantization in _parts(arch, ranks, tower):
@@ -80,6 +84,28 @@ def _heads(arch: ModelArch, tp: int) -> list[Message]:
     return found
 
 
+def _groups(arch: ModelArch, tp: int) -> list[Message]:
+    """The output projection of compressed attention is a product for each group, made of whole ones after loading."""
+    groups = {mixer.o_groups for mixer in arch.mixers if isinstance(mixer, CompressedAttention)}
+    return [Message("arch.layout_groups", {"groups": group, "tp": tp}) for group in sorted(groups) if group % tp]
+
+
+def _decode_context(arch: ModelArch, tp: int, dcp: int) -> list[Message]:
+    """Ranks that hold the same KV heads share the tokens (config/parallel.py, config/model.py); windows cannot."""
+    values = {"dcp": dcp, "tp": tp}
+    if tp % dcp:
+        return [Message("arch.layout_dcp_divides", values)]
+    if any(isinstance(mixer, CompressedAttention) for mixer in arch.mixers):
+        return [Message("arch.layout_dcp_windows", values)]
+    for mixer in arch.mixers:
+        if not isinstance(mixer, GroupedAttention):
+            continue
+        kv, queries = mixer.num_key_value_heads, mixer.num_attention_heads // mixer.num_key_value_heads
+        if tp <= kv or dcp > tp // kv or queries % dcp:
+            return [Message("arch.layout_dcp_heads", {**values, "heads": kv, "queries": queries})]
+    return []
+
+
 def _stages(arch: ModelArch, pp: int) -> list[Message]:
     if pp > arch.num_hidden_layers:
         return [Message("arch.layout_stages", {"layers": arch.num_hidden_layers, "pp": pp})]
@@ -102,25 +128,30 @@ def _width(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantizati
     """Whether a linear layer can be cut at all, and whether its quantization survives the cut."""
     divisor = pieces_of(part, ranks)
     width = part.inputs if part.cut is Cut.ROW else part.outputs[0]
+    if part.in_blocks and quantization is not None:
+        return []
     if width % divisor:
         # Heads that cannot be divided are told as heads.
         problem = Message("arch.layout_width", {"part": part.name, "width": width, "ranks": divisor})
         return [] if part.cut is Cut.QKV else [problem]
-    if quantization is None:
-        return []
+    return [] if quantization is None else _format(arch, part, ranks, quantization, width // divisor)
+
+
+def _format(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantization, width: int) -> list[Message]:
+    """Whether what a linear layer is stored in survives a cut into pieces of `width`."""
     padded = part.is_expert and quantization.method == ONLINE
     if quantization.format is Format.FP8_BLOCK and quantization.block is not None and not padded:
         return _blocks(arch, part, ranks, quantization)
+    if part.cut is not Cut.ROW:
+        return []
+    if part.is_expert and ranks.gpu and (refused := refusal(quantization, width, arch.hidden_size, ranks.gpu)):
+        return [Message(refused, {"width": width, "hidden": arch.hidden_size})]
     group = SCALE_GROUPS.get(quantization.format, quantization.group_size)
-    if part.is_expert and ranks.gpu and part.cut is Cut.ROW:
-        refused = refusal(quantization, width // divisor, arch.hidden_size, ranks.gpu)
-        if refused:
-            return [Message(refused, {"width": width // divisor, "hidden": arch.hidden_size})]
     if part.is_expert and quantization.format is Format.INT_GROUP:
         rows, columns = cut_linear(part, ranks)
-        group = finer_group(quantization, Matrix(rows, columns, len(part.outputs)))
-    if group and part.cut is Cut.ROW and width // divisor % group:
-        return [Message("arch.layout_group", {"part": part.name, "width": width // divisor, "group": group})]
+        group = finer_group(quantization, Matrix(rows, columns))
+    if group and width % group:
+        return [Message("arch.layout_group", {"part": part.name, "width": width, "group": group})]
     return []
 
 

@@ -9,7 +9,7 @@ from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family
-    from selfhost.models.parts import Part
+    from selfhost.models.parts import Part, RotaryTable
     from selfhost.models.reader import Reader
     from selfhost.quant.schemes import Quantization
 
@@ -57,7 +57,7 @@ class GatedDeltaNet:
         return 0
 
     @property
-    def rotary(self) -> tuple[tuple[str, int], ...]:
+    def rotary(self) -> tuple[RotaryTable, ...]:
         """Positions are not encoded."""
         return ()
 

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 FLOAT32 = 4
+INT32 = 4
+INT64 = 8
+
+
+class RotaryTable(NamedTuple):
+    """A table of cosines and sines that layers share when everything here is equal."""
+
+    owner: str
+    width: int
+    """Dimensions that are rotated."""
+    itemsize: int | None = None
+    """None: the model's dtype."""
+    stretched: bool = True
+    """Whether the model's extension of its context applies."""
 
 
 class Cut(StrEnum):
@@ -50,6 +65,14 @@ class Linear:
     copies: int = 1
     kv_heads: int = 0
     token_shards: TokenShards = TokenShards.NEVER
+    in_blocks: bool = False
+    """Whether its width on a rank is rounded up to whole blocks of the quantization, when there are any."""
+    whole_outputs: int = 0
+    """How many of the last matrices merged here are whole on every rank though the others are cut."""
+    rows_multiple: int = 1
+    """What its outputs on a rank are rounded up to."""
+    least_width: int = 0
+    """Of an expert: where tensor parallelism would leave less on a rank, it is filled up to this first."""
     kept_plain_too: bool = False
     """Whether the engine keeps a de-quantized copy of it after loading, beside the quantized one."""
     parts: tuple[str, ...] = ()
@@ -66,6 +89,11 @@ class Linear:
     def module(self) -> str:
         """Name of the module in the engine: the experts of a layer are one."""
         return self.name.rpartition(".")[0] if self.is_expert else self.name
+
+    @property
+    def pattern(self) -> str:
+        """Name of its first module in the checkpoint, with `*` for the number of the layer."""
+        return f"model.layers.*.{self.checkpoint_names[0]}"
 
     @property
     def checkpoint_names(self) -> tuple[str, ...]:
@@ -92,8 +120,14 @@ class Vector:
 Part = Linear | Vector
 
 
-def mlp_parts(
-    prefix: str, hidden_size: int, width: int, *, bias: bool = False, token_shards: TokenShards = TokenShards.NEVER
+def mlp_parts(  # noqa: PLR0913  (how it is cut, beside its sizes)
+    prefix: str,
+    hidden_size: int,
+    width: int,
+    *,
+    bias: bool = False,
+    token_shards: TokenShards = TokenShards.NEVER,
+    in_blocks: bool = False,
 ) -> list[Part]:
     """A gated feed-forward network of `width`."""
     return [
@@ -104,6 +138,7 @@ def mlp_parts(
             cut=Cut.COLUMN,
             bias=bias,
             token_shards=token_shards,
+            in_blocks=in_blocks,
             parts=("gate_proj", "up_proj"),
         ),
         Linear(
@@ -113,5 +148,6 @@ def mlp_parts(
             cut=Cut.ROW,
             bias=bias,
             token_shards=token_shards,
+            in_blocks=in_blocks,
         ),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -154,9 +154,9 @@ def fingerprint(arch: ModelArch) -> str:
     """Twelve hexadecimal digits of an architecture, quantization included.
 
     Parts that have their default value are left out, so that a later version, which knows more of them, makes the same
-    of a model that has none of what it learned.
+    of a model that has none of what it learned. Speculative decoding is no part of it: its option is among the extras.
     """
-    return _digest(_plain(arch))
+    return _digest(_plain(replace(arch, drafting=False)))
 
 
 def _plain(value: object) -> object:

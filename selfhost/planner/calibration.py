@@ -109,7 +109,7 @@ def calibrated(setup: Setup, computed: Estimate, row: Calibration | None) -> Est
         return computed
     found = computed.memory
     changes = (
-        ("non_torch_bytes", terms.non_torch(setup.arch, setup.layout), row.non_torch),
+        ("non_torch_bytes", terms.non_torch(setup), row.non_torch),
         ("cudagraph_bytes", terms.cuda_graphs(setup.arch, setup.settings), graphs(setup, row)),
     )
     for name, general, special in changes:

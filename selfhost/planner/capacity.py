@@ -79,7 +79,7 @@ def capacity(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: En
     if not plan.memory.budget_bytes:
         return None
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
-    sizes = memory.measure(model.arch, plan.hardware, plan.layout, plan.settings.kv_cache_dtype)
+    sizes = memory.sizes_of(setup)
     alone = replace(engine, boots=())
     stages = [(rank, known_of(setup, sizes._replace(ranks=(rank,)), alone).estimate) for rank in sizes.ranks]
     fewest = known_of(setup, sizes, engine).estimate

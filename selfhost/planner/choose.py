@@ -13,7 +13,7 @@ from selfhost.planner import calibration, layouts, memory, support
 from selfhost.planner.goals import decide
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
-from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings
+from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings, drafted
 from selfhost.planner.terms import Setup
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def make_plan(  # noqa: PLR0913  (three records and how much of the answer is wa
     """
     with_remedies = with_remedies and not briefly
     check_request(request)
-    refused = support.refusals(model, hardware, engine)
+    refused = support.refusals(model, hardware, engine, kv_cache_dtype=request.kv_cache_dtype or "auto")
     possible = [] if refused else layouts.candidates(model.arch, hardware, request)
     if not possible:
         plan = _without_figures(model, hardware, request, engine, refused)
@@ -76,7 +76,7 @@ def _with_figures(  # noqa: PLR0913
 ) -> Plan:
     (setup, estimate, known), why = _choose(model, hardware, request, possible, engine)
     settings = setup.settings
-    refused = support.setting_refusals(model, hardware, request, settings)
+    refused = support.setting_refusals(model, request, settings) + _states(setup, estimate)
     busy = in_use(hardware, setup.layout, estimate.memory.budget_bytes)
     against = (*refused, *([busy] if busy else ()))
     verdict = Verdict.DOES_NOT_FIT if busy else estimate.verdict
@@ -107,6 +107,14 @@ def _with_figures(  # noqa: PLR0913
     )
 
 
+def _states(setup: Setup, estimate: Estimate) -> list[str]:
+    """Whether more requests were asked for than there are states."""
+    seqs, most = setup.settings.max_num_seqs, memory.most_requests(setup, memory.sizes_of(setup), estimate)
+    if most is None or seqs <= estimate.blocks or estimate.verdict is Verdict.DOES_NOT_FIT:
+        return []
+    return [text("plan.too_many_states", seqs=seqs, blocks=estimate.blocks, most=most)]
+
+
 def _with_remedies(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, plan: Plan, engine: EngineFacts
 ) -> Plan:
@@ -121,11 +129,11 @@ def _choose(
 ) -> tuple[Choice, str | None]:
     """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    device, kv_cache_dtype = hardware.device, request.kv_cache_dtype or "auto"
+    device = hardware.device
 
     def too_heavy(layout: Layout) -> bool:
         # The weights alone are too much: nothing else has to be looked at.
-        return _heaviest(model.arch, layout, kv_cache_dtype, device.platform, device.compute_capability) > usable
+        return _heaviest(model.arch, layout, device.platform, device.compute_capability) > usable
 
     first = evaluate(model, hardware, request, possible[0], engine)
     choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
@@ -141,13 +149,12 @@ def _choose(
 def _heaviest(
     arch: ModelArch,
     layout: Layout,
-    kv_cache_dtype: str,
     platform: Platform | None,
     capability: tuple[int, int] | None,
 ) -> int:
     """Weights of the rank with most; remembered, since they depend on a device only by what it computes."""
     device = Device(id="", name="", vendor="", platform=platform, compute_capability=capability)
-    return memory.heaviest(arch, Hardware(device=device, visible_memory_bytes=0), layout, kv_cache_dtype)
+    return memory.heaviest(arch, device, layout)
 
 
 def evaluate(
@@ -164,14 +171,19 @@ def by_length(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
 ) -> tuple[Callable[[int], Choice], int]:
     """(`max_model_len` -> what a layout comes to with it, the tokens of a block)."""
-    sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto")
+    sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto", drafted(request))
 
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
-        setup = Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings)
-        return known_of(setup, sizes, engine)
+        choice = known_of(Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings), sizes, engine)
+        most = memory.most_requests(choice.setup, sizes, choice.estimate)
+        if most is None or request.max_num_seqs or not 0 < most < settings.max_num_seqs:
+            return choice
+        # Fewer requests need less for the sampler, so that there are more blocks, not fewer.
+        fewer = replace(settings, max_num_seqs=most)
+        return known_of(choice.setup._replace(settings=fewer), sizes, engine)
 
-    return at, sizes.block_size
+    return at, sizes.caches.block_size
 
 
 def known_of(setup: Setup, sizes: Sizes, engine: EngineFacts) -> Choice:
@@ -221,8 +233,12 @@ def _without_figures(
 ) -> Plan:
     """A plan for what cannot run: the reasons, and no figures, since there is no engine process they would be of."""
     layout = layouts.explicit(request)
+    if layout.decode_context_parallel_size > 1 and request.tensor_parallel_size is None:
+        # What stands against the widest says more than that one rank cannot share with itself.
+        layout = replace(layout, tensor_parallel_size=hardware.devices_per_node)
     too_few = layout.world_size > hardware.device_count and hardware.device.platform is not Platform.CPU
-    why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout)]
+    eager = bool(request.enforce_eager)
+    why = refused or [message.what for message in layouts.problems(model.arch, hardware, layout, eager=eager)]
     why = why or [text("plan.no_layout", model=model.name, hardware=hardware.text)]
     length = request.max_model_len or model.max_model_len
     return Plan(

@@ -60,6 +60,7 @@ def layout_dict(layout: Layout) -> dict[str, object]:
         "pipeline_parallel_size": layout.pipeline_parallel_size,
         "data_parallel_size": layout.data_parallel_size,
         "enable_expert_parallel": layout.enable_expert_parallel,
+        "decode_context_parallel_size": layout.decode_context_parallel_size,
     }
 
 
@@ -84,6 +85,7 @@ def _settings_dict(settings: Settings) -> dict[str, object]:
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "kv_cache_dtype": settings.kv_cache_dtype,
         "enforce_eager": settings.enforce_eager,
+        "num_speculative_tokens": settings.num_speculative_tokens,
     }
 
 
@@ -92,6 +94,8 @@ def _kv_cache_dict(kv: KVCache) -> dict[str, object]:
         "bytes_per_token": kv.bytes_per_token,
         "bytes_per_request_fixed": kv.bytes_per_request_fixed,
         "block_size": kv.block_size,
+        "bytes_per_block": kv.bytes_per_block,
+        "blocks_per_request": kv.blocks_per_request,
         "tokens": kv.tokens,
         "max_concurrency": kv.max_concurrency,
     }

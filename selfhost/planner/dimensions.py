@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.hardware.types import Platform
+from selfhost.models import ascend
 from selfhost.models.attention import GroupedAttention
+from selfhost.models.compressed import CompressedAttention
 from selfhost.models.feed import Experts
+from selfhost.models.kimi_linear import DeltaAttention
 from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import Linear
 from selfhost.models.tensors import rank_weights
-from selfhost.planner.settings import kv_dtype_bytes
 from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
     from selfhost.models.layers import LayerKind, Mixer
     from selfhost.models.tensors import RankWeights
-    from selfhost.planner.plan import Layout, Settings
     from selfhost.planner.terms import Setup
 
-_INDEXER_SCALE_BYTES = 4
+_NOT_IN_A_STEP = ("vision_tower", "mm_projector", "draft.embed_tokens")
+_UP_PROJECTIONS = ("self_attn.W_UK_W_UV", "self_attn.W_UV")
 
 
 class Work(NamedTuple):
@@ -86,17 +89,26 @@ def attention(arch: ModelArch) -> tuple[Attention, ...] | None:
     found: dict[Mixer, int] = {}
     for kind, count in _kinds(arch).items():
         found[kind.mixer] = found.get(kind.mixer, 0) + count
-    parts = [_attention(mixer, layers) for mixer, layers in found.items()]
-    return None if None in parts else tuple(part for part in parts if part)
+    chosen = arch.indexer.index_topk if arch.indexer else None
+    parts = [_attention(mixer, layers, chosen) for mixer, layers in found.items()]
+    return None if None in parts else tuple(one for part in parts for one in part or ())
 
 
-def _attention(mixer: Mixer, layers: int) -> Attention | None:
+def _attention(mixer: Mixer, layers: int, chosen: int | None) -> tuple[Attention, ...] | None:
+    """`chosen`: tokens, or summaries of them, that an indexer picks, its own or that of an earlier layer."""
     if isinstance(mixer, LatentAttention):
         width = mixer.num_attention_heads * (mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim)
-        return Attention(layers, width, mixer.indexer.index_topk if mixer.indexer else None)
+        return (Attention(layers, width, chosen if mixer.is_sparse else None),)
     if isinstance(mixer, GroupedAttention):
-        return Attention(layers, mixer.num_attention_heads * 2 * mixer.head_dim, None)
-    return None
+        return (Attention(layers, mixer.num_attention_heads * 2 * mixer.head_dim, None),)
+    if isinstance(mixer, CompressedAttention):
+        width, window = mixer.num_attention_heads * 2 * mixer.head_dim, mixer.sliding_window
+        if mixer.indexer:
+            return (Attention(layers, width, window + (chosen or 0)),)
+        near = Attention(layers, width, window)
+        return (near, Attention(layers, width // mixer.compress_ratio, None)) if mixer.compress_ratio else (near,)
+    # What a state costs does not grow with the context, and is little beside the parameters: a bound without it holds.
+    return () if isinstance(mixer, DeltaAttention) else None
 
 
 def experts(arch: ModelArch) -> tuple[int, int] | None:
@@ -106,23 +118,19 @@ def experts(arch: ModelArch) -> tuple[int, int] | None:
 
 def loaded_weights(setup: Setup, pp_rank: int) -> RankWeights:
     """The tensors of a rank of a stage as they lie in the memory of the device."""
-    layout = setup.layout
-    return rank_weights(
-        setup.arch,
-        tp=layout.tensor_parallel_size,
-        pp=layout.pipeline_parallel_size,
-        dp=layout.data_parallel_size,
-        ep=layout.enable_expert_parallel,
-        pp_rank=pp_rank,
-        gpu=gpu_of(setup.hardware.device),
-    )
+    arch, layout, device = setup.arch, setup.layout, setup.hardware.device
+    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
+    ep = layout.enable_expert_parallel
+    if device.platform is Platform.ASCEND:
+        return ascend.rank_weights(ascend.arch_on_ascend(arch), tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
+    return rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=gpu_of(device))
 
 
 def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:
     """What a rank of a stage reads of its weights; `with_head`: the last stage.
 
-    Not read are the embedding (but a few rows), unless it is the head too, tables of positions, and the up-projection
-    of latent attention, which decoding has de-quantized once more.
+    Not read are the embedding (but a few rows), unless it is the head too, tables of positions, a vision tower, and the
+    up-projection of latent attention, which decoding has de-quantized once more.
     """
     dense = of_experts = 0
     groups = loaded_weights(setup, pp_rank).groups
@@ -130,27 +138,12 @@ def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:
     for group in groups:
         if group.name == "embed_tokens" and not (with_head and setup.arch.tie_word_embeddings):
             continue
-        if group.name.startswith("rotary") or ("kv_b_proj" in group.name and "self_attn.W_UK_W_UV" in names):
+        if group.name.startswith(_NOT_IN_A_STEP) or "rotary_emb" in group.name:
+            continue
+        if "kv_b_proj" in group.name and not names.isdisjoint(_UP_PROJECTIONS):
             continue
         if group.name.startswith("mlp.experts.w"):
             of_experts += group.total_bytes
         else:
             dense += group.total_bytes
     return Read(dense, of_experts)
-
-
-def kv_bytes_per_layer(arch: ModelArch, layout: Layout, settings: Settings) -> int | None:
-    """KV cache of one token in one layer on a rank, for the formula that is shown; None where layers differ.
-
-    Check: DeepSeek-V3 in bf16 -> 1152 ((512 + 64) * 2); Qwen2.5-72B at TP4 -> 1024 (2 * 128 * 2 * 2).
-    """
-    itemsize, mixer = kv_dtype_bytes(settings.kv_cache_dtype, arch), arch.mixers[0]
-    if itemsize != int(itemsize) or len(arch.mixers) > 1:
-        return None
-    if isinstance(mixer, LatentAttention):
-        latent = (mixer.kv_lora_rank + mixer.qk_rope_head_dim) * int(itemsize)
-        return latent + mixer.indexer.index_head_dim + _INDEXER_SCALE_BYTES if mixer.indexer else latent
-    if isinstance(mixer, GroupedAttention):
-        heads = max(1, mixer.num_key_value_heads // layout.tensor_parallel_size)
-        return heads * mixer.head_dim * 2 * int(itemsize)
-    return None

@@ -7,7 +7,6 @@ plan has from elsewhere, a calibration or a boot record of this machine, has no 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +14,9 @@ from selfhost.hardware.types import Platform
 from selfhost.planner import calibration, layouts, memory, terms
 from selfhost.planner.choose import evaluate, known_of
 from selfhost.planner.contract import layout_dict
-from selfhost.planner.dimensions import kv_bytes_per_layer, loaded_weights
+from selfhost.planner.dimensions import loaded_weights
+from selfhost.planner.explain_ascend import on_ascend
+from selfhost.planner.explain_kv import kv_cache
 from selfhost.planner.terms import Setup
 from selfhost.planner.trace import formula, in_numbers, traced
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.planner.calibration import Calibration
-    from selfhost.planner.memory import Estimate, RankSize, Sizes
+    from selfhost.planner.explain_kv import Quantity
+    from selfhost.planner.memory import RankSize, Sizes
     from selfhost.planner.plan import EngineFacts, Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
 
 SOURCES = {
@@ -36,11 +38,7 @@ SOURCES = {
     "cuda_graphs": "v1/worker/gpu/cudagraph_utils.py profile_cudagraph_memory; size: public logs of vLLM 0.2x and 0.3x",
     "kv_cache": "v1/worker/gpu_worker.py determine_available_memory",
     "kv_cache_cpu": "v1/worker/cpu_worker.py; the size is given to the engine with --kv-cache-memory-bytes",
-    "page": "v1/kv_cache_interface.py",
-    "blocks": "v1/core/kv_cache_utils.py get_kv_cache_configs",
-    "null": "v1/core/block_pool.py: one block is kept back",
     "record": "boot records of this machine",
-    "capacity": "v1/core/kv_cache_utils.py get_kv_cache_capacity",
 }
 """Files of vLLM 0.32 below `vllm/`, unless another origin is named."""
 
@@ -87,16 +85,6 @@ class Term:
         }
 
 
-class Quantity(NamedTuple):
-    """One step from the bytes of the KV cache to tokens and requests."""
-
-    name: str
-    value: float
-    formula: str | None
-    in_numbers: str | None
-    source: str
-
-
 class Tried(NamedTuple):
     """A layout that was looked at, in the order of preference."""
 
@@ -131,11 +119,14 @@ def explain(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: Eng
     if not plan.memory.budget_bytes:
         return Explanation(terms=(), kv_cache=(), layouts=())
     setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
-    sizes = memory.measure(model.arch, plan.hardware, plan.layout, plan.settings.kv_cache_dtype)
+    sizes = memory.sizes_of(setup)
     rank = min(sizes.ranks, key=lambda rank: memory.estimate(setup, sizes._replace(ranks=(rank,))).blocks)
+    found = list(_terms(setup, rank, plan.memory, calibration.find(setup, engine.ref)))
+    if plan.hardware.device.platform is Platform.ASCEND:
+        found = on_ascend(setup, rank, found, recorded=SOURCES["record"])
     return Explanation(
-        terms=tuple(_terms(setup, rank, plan.memory, calibration.find(setup, engine.ref))),
-        kv_cache=tuple(_kv_cache(setup, rank, known_of(setup, sizes, engine).estimate)),
+        terms=tuple(found),
+        kv_cache=tuple(kv_cache(setup, rank, known_of(setup, sizes, engine).estimate)),
         layouts=tuple(_layouts(model, plan, request, engine)),
     )
 
@@ -170,7 +161,7 @@ def _terms(setup: Setup, rank: RankSize, planned: MemoryPerRank, row: Calibratio
 
 
 def _alone(setup: Setup, rank: RankSize) -> Sizes:
-    sizes = memory.measure(setup.arch, setup.hardware, setup.layout, setup.settings.kv_cache_dtype)
+    sizes = memory.sizes_of(setup)
     return sizes._replace(ranks=(rank,))
 
 
@@ -186,7 +177,7 @@ def _computed(setup: Setup, rank: RankSize, counted: MemoryPerRank) -> Iterator[
     if cpu:
         yield _measured("processes", counted.non_torch_bytes, terms.cpu_processes(setup.layout))
         return
-    yield _measured("non_torch", counted.non_torch_bytes, terms.non_torch(setup.arch, setup.layout))
+    yield _measured("non_torch", counted.non_torch_bytes, terms.non_torch(setup))
     yield _measured("cuda_graphs", counted.cudagraph_bytes, terms.cuda_graphs(setup.arch, setup.settings))
 
 
@@ -252,44 +243,6 @@ def _weights(setup: Setup, rank: RankSize, error: int) -> Term:
         source=SOURCES["weights"],
         tensors=tuple(tensors),
     )
-
-
-def _kv_cache(setup: Setup, rank: RankSize, estimate: Estimate) -> Iterator[Quantity]:
-    """From bytes per token and layer to requests at once, as the engine counts.
-
-    Each formula is computed beside the figure that was planned with, and left out where it does not give that.
-    """
-    kv, length = estimate.kv_cache, traced(setup.settings.max_model_len, "max_model_len")
-    layers = traced(rank.kv.layers, "layers")
-    per_layer = kv_bytes_per_layer(traced(setup.arch), traced(setup.layout), setup.settings)
-    if per_layer is not None and per_layer * layers == kv.bytes_per_token:
-        yield _quantity("bytes_per_token_and_layer", int(per_layer), per_layer, "page")
-        per_token = traced(int(per_layer), "bytes_per_token_and_layer") * layers
-    else:
-        per_token = traced(kv.bytes_per_token, "bytes_per_token")
-    yield _quantity("bytes_per_token", kv.bytes_per_token, per_token, "page")
-    per_token, block_size = traced(kv.bytes_per_token, "bytes_per_token"), traced(kv.block_size, "block_size")
-    yield _quantity("bytes_per_block", estimate.bytes_per_block, per_token * block_size, "page")
-    left, per_block = (
-        traced(estimate.memory.kv_cache_bytes, "kv_cache"),
-        traced(estimate.bytes_per_block, "bytes_per_block"),
-    )
-    yield _quantity("blocks", estimate.blocks, left // per_block if left > 0 else 0, "blocks")
-    yield Quantity("null_blocks", 1, None, None, SOURCES["null"])
-    per_request = -(-length // block_size)
-    if kv.bytes_per_request_fixed:
-        per_request = per_request + -(-traced(kv.bytes_per_request_fixed, "bytes_per_request_fixed") // per_block)
-    yield _quantity("blocks_per_request", estimate.blocks_per_request, per_request, "capacity")
-    blocks, each = traced(estimate.blocks, "blocks"), traced(estimate.blocks_per_request, "blocks_per_request")
-    yield _quantity("tokens", kv.tokens, math.floor(blocks / each * length), "capacity")
-    yield _quantity("requests", kv.max_concurrency, blocks / each, "capacity")
-
-
-def _quantity(name: str, value: float, computed: float, source: str) -> Quantity:
-    """With its formula where that gives the figure; requests are rounded to two digits."""
-    same = round(float(computed), 2) == round(float(value), 2)
-    text, numbers = (formula(computed), in_numbers(computed)) if same else (None, None)
-    return Quantity(name, value, text, numbers, SOURCES[source])
 
 
 def _layouts(model: ModelToPlan, plan: Plan, request: PlanRequest, engine: EngineFacts) -> Iterator[Tried]:

@@ -10,7 +10,8 @@ from selfhost.planner.layouts import describe
 from selfhost.units import GIB, format_bytes
 
 if TYPE_CHECKING:
-    from selfhost.planner.explain import Explanation, Quantity, Term, Tried
+    from selfhost.planner.explain import Explanation, Term, Tried
+    from selfhost.planner.explain_kv import Quantity
 
 
 def draw_explanation(explanation: Explanation, *, width: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
+from selfhost.planner import ascend
 from selfhost.planner.plan import Goal, Layout
 from selfhost.quant.schemes import gpu_of
 
@@ -42,10 +44,12 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
 
     Empty when nothing legal is possible with the sizes that were asked for.
     """
+    if request.decode_context_parallel_size not in (None, 1):
+        return _sharing_tokens(arch, hardware, request)
     if hardware.device.platform is Platform.CPU:
         return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
     if len(asked(request)) == 3:  # noqa: PLR2004
-        return [layout for layout in [explicit(request)] if not problems(arch, hardware, layout)]
+        return [x for x in [explicit(request)] if not problems(arch, hardware, x, eager=bool(request.enforce_eager))]
     # What decides nothing here is left out, so that devices of one number ask for the same.
     sizes = _Sizes(
         request.tensor_parallel_size,
@@ -54,7 +58,20 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
         request.enable_expert_parallel,
         several_engines=request.goal is Goal.THROUGHPUT and request.data_parallel_size is None,
     )
-    return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+    found = _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+    if hardware.device.platform is not Platform.ASCEND:
+        return found
+    first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
+    tried, eager = dict.fromkeys([*first, *found]), bool(request.enforce_eager)
+    return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
+
+
+def _sharing_tokens(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+    """The same with decode context parallelism, where it is legal."""
+    size, eager = request.decode_context_parallel_size or 1, bool(request.enforce_eager)
+    plain = candidates(arch, hardware, replace(request, decode_context_parallel_size=None))
+    found = [replace(layout, decode_context_parallel_size=size) for layout in plain]
+    return [layout for layout in found if not problems(arch, hardware, layout, eager=eager)]
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
@@ -150,13 +167,15 @@ def explicit(request: PlanRequest) -> Layout:
         pipeline_parallel_size=request.pipeline_parallel_size or 1,
         data_parallel_size=request.data_parallel_size or 1,
         enable_expert_parallel=bool(request.enable_expert_parallel),
+        decode_context_parallel_size=request.decode_context_parallel_size or 1,
     )
 
 
-def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Message]:
+def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool = False) -> list[Message]:
     """Why the engine would refuse a layout, or the hardware cannot hold it; empty when it is legal.
 
-    On a CPU the ranks are processes that share the host, so there is no number of devices to run out of.
+    eager: without graphs, some of which ask for more. On a CPU the ranks are processes that share the host, so there is
+    no number of devices to run out of.
     """
     if hardware.device.platform is not Platform.CPU and layout.world_size > hardware.device_count:
         return [
@@ -168,6 +187,8 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout) -> list[Messag
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
     found = [*_engine_problems(arch, layout, gpu_of(hardware.device))]
+    if hardware.device.platform is Platform.ASCEND:
+        found += ascend.layout_problems(arch, layout, eager=eager)
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
@@ -188,6 +209,7 @@ def _engine_problems(arch: ModelArch, layout: Layout, gpu: Capability | None) ->
             dp=layout.data_parallel_size,
             ep=layout.enable_expert_parallel,
             gpu=gpu,
+            dcp=layout.decode_context_parallel_size,
         )
     )
 
@@ -225,6 +247,7 @@ def describe(layout: Layout) -> str:
         ("TP", layout.tensor_parallel_size),
         ("PP", layout.pipeline_parallel_size),
         ("DP", layout.data_parallel_size),
+        ("DCP", layout.decode_context_parallel_size),
     )
     words = [f"{name}={size}" for name, size in sizes if size > 1]
     words += ["EP"] if layout.enable_expert_parallel else []

@@ -9,9 +9,12 @@ vLLM 0.32 (v1/worker/gpu_worker.py `determine_available_memory`, worker/utils.py
 What the CUDA context and NCCL hold before the model is built is not taken from KV: it has to fit into what
 `gpu_memory_utilization` leaves out.
 
+vllm-ascend 0.23 (worker/worker.py) counts from before the communicators are opened and does not subtract graphs: they
+come on top and have to fit in beside the budget.
+
 Weights, the KV layout and the buffers follow from the engine's source. Non-torch memory and graphs do not: they have a
 range, and the low and high bounds of KV carry it together with the error of the other terms.
-Not covered: LoRA, multimodal encoders, speculative drafts.
+Not covered: LoRA, multimodal encoders.
 """
 
 from __future__ import annotations
@@ -21,35 +24,44 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
-from selfhost.models.kv import default_block_size, kv_cache, max_concurrency, tokens
+from selfhost.models import ascend
+from selfhost.models.kv_plan import CacheLaunch, plan_caches
+from selfhost.models.kv_pool import (
+    RequestTerms,
+    growth,
+    max_in_flight_tokens,
+    most_requests_with_graphs,
+    request_blocks,
+)
 from selfhost.models.tensors import rank_weights
-from selfhost.planner import terms
+from selfhost.planner import ascend_terms, terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
-from selfhost.planner.settings import kv_dtype_bytes
 from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
-    from selfhost.models.kv import KVRank
-    from selfhost.planner.plan import Layout, Settings
+    from selfhost.models.kv_plan import CachePlan
+    from selfhost.planner.plan import Layout
     from selfhost.planner.terms import Setup
     from selfhost.quant.schemes import Capability
 
 
 class RankSize(NamedTuple):
-    """What does not depend on lengths and batch sizes: weights and KV layout of one pipeline stage."""
+    """Weights of one pipeline stage."""
 
     pp_rank: int
     weight_bytes: int
-    kv: KVRank
 
 
 class Sizes(NamedTuple):
-    """All stages of a layout. Computed once: a search over lengths asks for the same ones again and again."""
+    """What does not depend on lengths and batch sizes: the weights of all stages, and how the KV cache is laid out.
+
+    Computed once: a search over lengths asks for the same ones again and again.
+    """
 
     ranks: tuple[RankSize, ...]
-    block_size: int
+    caches: CachePlan
 
 
 class Estimate(NamedTuple):
@@ -64,13 +76,26 @@ class Estimate(NamedTuple):
     bytes_per_block: int
     usable_bytes: int
     """What the rank may use; the budget, except on a CPU, where only what is needed is taken."""
+    left_bytes: int = 0
+    """On Ascend: what is left beside the budget when graphs are captured."""
+    left_bytes_low: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the KV cache holds one request of full length; the engine keeps a block back (core/block_pool.py)."""
+        return self.blocks - 1 >= self.blocks_per_request
+
+    @property
+    def surely_holds(self) -> bool:
+        """The same at the low bound."""
+        return self.blocks_low - 1 >= self.blocks_per_request
 
     @property
     def verdict(self) -> Verdict:
-        """Whether one request of full length fits; the engine keeps one block back (v1/core/block_pool.py)."""
-        if self.blocks_low - 1 >= self.blocks_per_request:
+        """Whether one request of full length fits, and the engine starts."""
+        if self.surely_holds and self.left_bytes_low >= 0:
             return Verdict.FITS
-        return Verdict.TIGHT if self.blocks - 1 >= self.blocks_per_request else Verdict.DOES_NOT_FIT
+        return Verdict.TIGHT if self.holds and self.left_bytes >= 0 else Verdict.DOES_NOT_FIT
 
     @property
     def request_bytes(self) -> int:
@@ -86,69 +111,104 @@ class _Rest(NamedTuple):
     high: int
 
 
-def measure(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> Sizes:
-    """Weights and KV layout of every stage of a layout."""
+def measure(
+    arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str, num_speculative_tokens: int = 0
+) -> Sizes:
+    """Weights and KV layout of every stage of a layout.
+
+    Raises NoError where the device has no attention backend for the KV dtype, UsageError for one of unknown size.
+    """
     device = hardware.device
-    block_size = default_block_size(arch, device.platform, device.compute_capability)
-    # A CPU has no caching allocator that rounds.
-    memory = _Memory(gpu_of(device), rounds=device.platform is not Platform.CPU)
-    return _measure(arch, layout, kv_dtype_bytes(kv_cache_dtype, arch), block_size, memory)
+    arch = _loaded(arch, device)
+    launch = _launch(device, layout, kv_cache_dtype, num_speculative_tokens)
+    return Sizes(ranks=_ranks(arch, layout, _memory(device)), caches=plan_caches(arch, launch))
+
+
+def sizes_of(setup: Setup) -> Sizes:
+    """The same for a whole setup."""
+    settings = setup.settings
+    return measure(setup.arch, setup.hardware, setup.layout, settings.kv_cache_dtype, settings.num_speculative_tokens)
+
+
+def launch_of(setup: Setup) -> CacheLaunch:
+    """What a setup decides about the KV cache."""
+    settings = setup.settings
+    return _launch(setup.hardware.device, setup.layout, settings.kv_cache_dtype, settings.num_speculative_tokens)
+
+
+def _launch(device: Device, layout: Layout, kv_cache_dtype: str, num_speculative_tokens: int) -> CacheLaunch:
+    return CacheLaunch(
+        platform=device.platform,
+        compute_capability=device.compute_capability,
+        kv_cache_dtype=kv_cache_dtype,
+        tensor_parallel_size=layout.tensor_parallel_size,
+        pipeline_parallel_size=layout.pipeline_parallel_size,
+        num_speculative_tokens=num_speculative_tokens,
+    )
+
+
+def _loaded(arch: ModelArch, device: Device) -> ModelArch:
+    """With its format as the engine of a device takes it."""
+    return ascend.arch_on_ascend(arch) if device.platform is Platform.ASCEND else arch
 
 
 class _Memory(NamedTuple):
     """How a device holds weights."""
 
+    platform: Platform | None
     gpu: Capability | None
     """Whose kernels prepare them."""
-    rounds: bool
+
+
+def _memory(device: Device) -> _Memory:
+    return _Memory(device.platform, gpu_of(device))
 
 
 @lru_cache(maxsize=512)
-def _measure(arch: ModelArch, layout: Layout, itemsize: float, block_size: int, memory: _Memory) -> Sizes:
+def _ranks(arch: ModelArch, layout: Layout, memory: _Memory) -> tuple[RankSize, ...]:
     """Remembered: most devices of the catalogue ask for the same."""
-    tp, pp = layout.tensor_parallel_size, layout.pipeline_parallel_size
-    ranks = []
-    for pp_rank in range(pp):
-        weights = rank_weights(
-            arch,
-            tp=tp,
-            pp=pp,
-            dp=layout.data_parallel_size,
-            ep=layout.enable_expert_parallel,
-            pp_rank=pp_rank,
-            gpu=memory.gpu,
-        )
-        kv = kv_cache(arch, tp=tp, pp=pp, pp_rank=pp_rank, kv_dtype_bytes=itemsize, block_size=block_size)
-        rounding = weights.rounding_bytes if memory.rounds else 0
-        ranks.append(RankSize(pp_rank=pp_rank, weight_bytes=weights.bytes + rounding, kv=kv))
-    return Sizes(ranks=tuple(ranks), block_size=block_size)
+    stages = range(layout.pipeline_parallel_size)
+    return tuple(RankSize(stage, _loaded_bytes(arch, layout, stage, memory)) for stage in stages)
 
 
-def heaviest(arch: ModelArch, hardware: Hardware, layout: Layout, kv_cache_dtype: str) -> int:
+def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, memory: _Memory) -> int:
+    """Weights of a rank with what its allocator adds; a CPU has none that rounds."""
+    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
+    ep = layout.enable_expert_parallel
+    if memory.platform is Platform.ASCEND:
+        weights = ascend.rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
+        return weights.bytes + ascend.rounding_bytes(weights)
+    weights = rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=memory.gpu)
+    return weights.bytes + (0 if memory.platform is Platform.CPU else weights.rounding_bytes)
+
+
+def heaviest(arch: ModelArch, device: Device, layout: Layout) -> int:
     """Bytes of the weights on the rank with most."""
-    return max(rank.weight_bytes for rank in measure(arch, hardware, layout, kv_cache_dtype).ranks)
+    arch = _loaded(arch, device)
+    return max(rank.weight_bytes for rank in _ranks(arch, layout, _memory(device)))
 
 
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
-    one = _cpu_rank if setup.hardware.device.platform is Platform.CPU else _gpu_rank
-    stages = [one(setup, rank, sizes.block_size) for rank in sizes.ranks]
+    one = _RANKS.get(setup.hardware.device.platform or Platform.CUDA, _gpu_rank)
+    stages = [one(setup, rank, sizes.caches) for rank in sizes.ranks]
     return min(stages, key=lambda stage: stage.blocks)
 
 
-def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+def _gpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     hardware, settings = setup.hardware, setup.settings
     last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
     buffers = terms.buffers(setup, last_stage=last)
-    activation = terms.activation(setup, last_stage=last, block_size=block_size)
-    non_torch = terms.non_torch(setup.arch, setup.layout)
+    activation = terms.activation(setup, last_stage=last, block_size=caches.block_size)
+    non_torch = terms.non_torch(setup)
     graphs = terms.cuda_graphs(setup.arch, settings)
     budget = math.ceil(hardware.visible_memory_bytes * settings.gpu_memory_utilization)
-    budget_low = math.ceil(_visible_low(hardware) * settings.gpu_memory_utilization)
+    budget_low = math.ceil(visible_low(hardware) * settings.gpu_memory_utilization)
     fixed = rank.weight_bytes + buffers + activation
     slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, buffers + activation)
+    more = settings.max_num_batched_tokens * terms.STREAMS_ERROR_BYTES if setup.arch.connections else 0
     rest = _Rest(
-        low=budget_low - fixed - slack - non_torch.high - graphs.high,
+        low=budget_low - fixed - slack - more - non_torch.high - graphs.high,
         likely=budget - fixed - non_torch.likely - graphs.likely,
         high=budget - fixed + slack - non_torch.low - graphs.low,
     )
@@ -163,10 +223,18 @@ def _gpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
         kv_cache_bytes_low=rest.low,
         kv_cache_bytes_high=rest.high,
     )
-    return _with_blocks(memory, rank, settings, block_size, usable=budget)
+    return _with_blocks(memory, setup, rank, caches, usable=budget)
 
 
-def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
+def _npu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
+    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
+    low = visible_low(setup.hardware)
+    memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, last_stage=last)
+    found = _with_blocks(memory, setup, rank, caches, usable=memory.budget_bytes)
+    return found._replace(left_bytes=left, left_bytes_low=left_low)
+
+
+def _cpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     """The KV cache is given to the engine in bytes and takes its memory at once: as much as `max_num_seqs` requests of
     full length need, at most half of what is left beside the rest, and never less than one request if that is there.
 
@@ -176,18 +244,19 @@ def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
     layout, settings = setup.layout, setup.settings
     last = rank.pp_rank == layout.pipeline_parallel_size - 1
     buffers = terms.sampler_state(setup.arch, settings) if last else 0
-    activation = terms.activation(setup, last_stage=last, block_size=block_size)
+    activation = terms.activation(setup, last_stage=last, block_size=caches.block_size)
     processes = terms.cpu_processes(layout)
     usable = int(setup.hardware.visible_memory_bytes * settings.gpu_memory_utilization) // layout.world_size
     fixed = rank.weight_bytes + buffers + activation
 
-    per_request = _blocks_per_request(rank.kv, settings.max_model_len, block_size)
-    one = (per_request + 1) * rank.kv.bytes_per_block
-    wanted = (settings.max_num_seqs * per_request + 1) * rank.kv.bytes_per_block
+    block_bytes = caches.groups.bytes_per_block[rank.pp_rank]
+    per_request = request_blocks(caches.groups, settings.max_model_len, request_terms(setup))
+    one = (per_request + 1) * block_bytes
+    wanted = (settings.max_num_seqs * per_request + 1) * block_bytes
     free = usable - fixed - processes.likely
     size = min(wanted, free, max(one, free // 2))
     # Whole blocks: the flag then says what the engine makes of it.
-    size -= size % rank.kv.bytes_per_block if size > 0 else 0
+    size -= size % block_bytes if size > 0 else 0
     slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, activation)
     memory = MemoryPerRank(
         budget_bytes=fixed + processes.likely + size,
@@ -200,36 +269,56 @@ def _cpu_rank(setup: Setup, rank: RankSize, block_size: int) -> Estimate:
         kv_cache_bytes_low=min(size, usable - fixed - slack - processes.high),
         kv_cache_bytes_high=size,
     )
-    return _with_blocks(memory, rank, settings, block_size, usable=usable)
+    return _with_blocks(memory, setup, rank, caches, usable=usable)
 
 
-def _with_blocks(
-    memory: MemoryPerRank, rank: RankSize, settings: Settings, block_size: int, *, usable: int
-) -> Estimate:
-    kv, length = rank.kv, settings.max_model_len
-    blocks = max(0, memory.kv_cache_bytes // kv.bytes_per_block)
+_RANKS = {Platform.CPU: _cpu_rank, Platform.ASCEND: _npu_rank}
+
+
+def request_terms(setup: Setup) -> RequestTerms:
+    """What decides how many blocks a request takes, beside its length."""
+    platform, layout = setup.hardware.device.platform, setup.layout
+    in_flight = max_in_flight_tokens(
+        setup.settings.max_num_batched_tokens,
+        layout.pipeline_parallel_size,
+        async_scheduling=platform is not Platform.CPU,
+    )
+    return RequestTerms(in_flight, layout.decode_context_parallel_size)
+
+
+def most_requests(setup: Setup, sizes: Sizes, estimate: Estimate) -> int | None:
+    """The largest `max_num_seqs` with which a model that keeps states surely starts; None where nothing limits it."""
+    if setup.settings.enforce_eager or setup.hardware.device.platform is not Platform.CUDA:
+        return None
+    return most_requests_with_graphs(sizes.caches.groups, estimate.blocks_low)
+
+
+def _with_blocks(memory: MemoryPerRank, setup: Setup, rank: RankSize, caches: CachePlan, *, usable: int) -> Estimate:
+    length, asked = setup.settings.max_model_len, request_terms(setup)
+    block_bytes = caches.groups.bytes_per_block[rank.pp_rank]
+    each = request_blocks(caches.groups, length, asked)
+    grown = growth(caches.groups, rank.pp_rank, length, asked)
+    blocks = max(0, memory.kv_cache_bytes // block_bytes)
     return Estimate(
         memory=memory,
         kv_cache=KVCache(
-            bytes_per_token=kv.bytes_per_token,
-            bytes_per_request_fixed=kv.bytes_per_request_fixed,
-            block_size=block_size,
-            tokens=tokens(blocks, block_size, length),
-            max_concurrency=round(max_concurrency(blocks, block_size, length), 2),
+            bytes_per_token=grown.bytes_per_token,
+            bytes_per_request_fixed=grown.bytes_per_request_fixed,
+            block_size=caches.block_size,
+            tokens=int(blocks / each * length),
+            max_concurrency=round(blocks / each, 2),
+            bytes_per_block=block_bytes,
+            blocks_per_request=each,
         ),
         blocks=blocks,
-        blocks_low=max(0, memory.kv_cache_bytes_low // kv.bytes_per_block),
-        blocks_per_request=_blocks_per_request(kv, length, block_size),
-        bytes_per_block=kv.bytes_per_block,
+        blocks_low=max(0, memory.kv_cache_bytes_low // block_bytes),
+        blocks_per_request=each,
+        bytes_per_block=block_bytes,
         usable_bytes=usable,
     )
 
 
-def _blocks_per_request(kv: KVRank, max_model_len: int, block_size: int) -> int:
-    return math.ceil(max_model_len / block_size) + math.ceil(kv.bytes_per_request_fixed / kv.bytes_per_block)
-
-
-def _visible_low(hardware: Hardware) -> int:
+def visible_low(hardware: Hardware) -> int:
     """The lowest figure seen for a device that is only supposed; what was measured or given with `@` stands."""
     device = hardware.device
     supposed = hardware.assumed and hardware.visible_memory_bytes == device.visible_memory_bytes

@@ -6,6 +6,7 @@ import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
+from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.capacity_text import draw_capacity
 from selfhost.planner.layouts import describe
@@ -85,6 +86,8 @@ def _memory(plan: Plan, width: int) -> str:
         ("CUDA graphs", memory.cudagraph_bytes),
         ("KV cache", memory.kv_cache_bytes),
     ]
+    # vllm-ascend does not take graphs from the budget.
+    on_top = [("NPU graphs", terms.pop(-2)[1])] if plan.hardware.device.platform is Platform.ASCEND else []
     room = max(0, width - _LABEL - _FIGURE - 6)
     scale = max(memory.budget_bytes, sum(size for _, size in terms if size > 0))
     lines = [text("plan.title_memory", per=unit(plan.hardware))]
@@ -92,6 +95,8 @@ def _memory(plan: Plan, width: int) -> str:
         bar = "#" * round(room * max(0, size) / scale)
         lines.append(f"  {label:<{_LABEL}} {size / GIB:>{_FIGURE},.2f}  {bar}".rstrip())
     lines.append(f"  {'budget':<{_LABEL}} {memory.budget_bytes / GIB:>{_FIGURE},.2f}")
+    beside = text("plan.on_top")
+    lines += [f"  {label:<{_LABEL}} {size / GIB:>{_FIGURE},.2f}  {beside}" for label, size in on_top]
     return "\n".join(lines)
 
 

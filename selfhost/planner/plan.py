@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from selfhost.planner.capacity import Capacity
     from selfhost.planner.explain import Explanation
     from selfhost.planner.measured import Comparison
+    from selfhost.planner.speculation import Speculation
 
 
 class Verdict(StrEnum):
@@ -61,6 +62,8 @@ class Layout:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
+    decode_context_parallel_size: int = 1
+    """Tensor-parallel ranks that share the KV cache of a request by its tokens; they are not more devices."""
 
     @property
     def world_size(self) -> int:
@@ -78,6 +81,8 @@ class Settings:
     max_num_batched_tokens: int
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
+    num_speculative_tokens: int = 0
+    """Tokens that are drafted ahead, by a method whose memory is known; handed over among the engine's options."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +128,8 @@ class PlanRequest:
     pipeline_parallel_size: int | None = None
     data_parallel_size: int | None = None
     enable_expert_parallel: bool | None = None
+    decode_context_parallel_size: int | None = None
+    """Only as it is asked for."""
     max_model_len: int | None = None
     auto_max_model_len: bool = False
     """`--max-model-len auto`: the longest that fits."""
@@ -138,6 +145,8 @@ class PlanRequest:
     port: int = 8000
     engine_args: tuple[str, ...] = ()
     """After `--`: handed to the engine as they are."""
+    speculation: Speculation | None = None
+    """What these options, or those of the recipe, say about speculative decoding."""
 
     @property
     def wants_longest(self) -> bool:
@@ -157,6 +166,7 @@ class MemoryPerRank:
     activation_bytes: int
     non_torch_bytes: int
     cudagraph_bytes: int
+    """On Ascend beside the budget and not a term of it: the engine does not subtract them."""
     kv_cache_bytes: int
     """What is left. Negative when it does not fit."""
     kv_cache_bytes_low: int
@@ -175,6 +185,10 @@ class KVCache:
     tokens: int
     max_concurrency: float
     """Requests of max_model_len at once."""
+    bytes_per_block: int = 0
+    """On one rank, all its layers."""
+    blocks_per_request: int = 0
+    """Of one request of max_model_len; the engine keeps one more back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,10 +279,7 @@ class Plan:
     @property
     def request_bytes(self) -> int:
         """KV cache that one request of `max_model_len` takes on a rank, with the spare block the engine keeps."""
-        kv = self.kv_cache
-        block = kv.block_size * kv.bytes_per_token
-        fixed = -(-kv.bytes_per_request_fixed // block) if block else 0
-        return (-(-self.settings.max_model_len // kv.block_size) + fixed + 1) * block if block else 0
+        return (self.kv_cache.blocks_per_request + 1) * self.kv_cache.bytes_per_block
 
     @property
     def missing_bytes(self) -> int:

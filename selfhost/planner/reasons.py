@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner import layouts
-from selfhost.planner.plan import Verdict
+from selfhost.planner import ascend, layouts
 from selfhost.planner.settings import shares_experts
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
@@ -29,16 +28,31 @@ def reasons(
         found.insert(1, text("plan.goal_no_choice", goal=request.goal.value))
     if shares_experts(setup.arch, setup.layout, request):
         found.append(text("plan.goal_batch", tokens=setup.settings.max_num_batched_tokens))
-    if is_weight_only(setup.arch.quantization, setup.hardware.device):
-        found.append(text("plan.weight_only", device=setup.hardware.device.name))
+    found += _loaded(setup)
     if request.wants_longest:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))
+    if setup.hardware.device.platform is Platform.ASCEND:
+        found += ascend.reasons(setup)
+        if beside := ascend.beside(setup, estimate.left_bytes, estimate.left_bytes_low):
+            # Before all others when it stands against the plan: the cache may be large enough, and still no start.
+            found.insert(0 if estimate.left_bytes < 0 else len(found), beside)
     if setup.hardware.device.platform is Platform.CPU:
         if not setup.hardware.assumed:
             found.insert(0, text("plan.no_accelerator"))
         found.append(text("plan.cpu_wheel"))
     return [*found, *nodes(setup.hardware, setup.layout)]
+
+
+def _loaded(setup: Setup) -> list[str]:
+    """What is particular about the weights: FP8 without arithmetic for it, layers that draft."""
+    found, draft = [], setup.arch.loaded_draft
+    if is_weight_only(setup.arch.quantization, setup.hardware.device):
+        found.append(text("plan.weight_only", device=setup.hardware.device.name))
+    if draft:
+        tokens = setup.settings.num_speculative_tokens
+        found.append(text("plan.draft_layers", layers=len(draft.layers), tokens=tokens))
+    return found
 
 
 def _layout(request: PlanRequest, setup: Setup) -> str:
@@ -82,9 +96,9 @@ def _kv(setup: Setup, estimate: Estimate) -> str:
     if memory.kv_cache_bytes <= 0:
         return text("plan.kv_nothing", per=per, over=format_bytes(-memory.kv_cache_bytes), needs=needs, length=length)
     left = format_bytes(memory.kv_cache_bytes)
-    if estimate.verdict is Verdict.DOES_NOT_FIT:
+    if not estimate.holds:
         return text("plan.kv_short", per=per, left=left, needs=needs, length=length)
-    if estimate.verdict is Verdict.TIGHT:
+    if not estimate.surely_holds:
         low = format_bytes(memory.kv_cache_bytes_low)
         return text("plan.kv_tight", per=per, left=left, low=low, needs=needs, length=length)
     return text(
@@ -126,7 +140,7 @@ def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
         return None
     left, names = min(free), hardware.device_indices or range(len(free))
     return text(
-        "plan.in_use",
+        "plan.in_use_npu" if hardware.device.platform is Platform.ASCEND else "plan.in_use",
         devices=", ".join(str(names[number]) for number in short),
         used=format_bytes(hardware.visible_memory_bytes - left),
         left=format_bytes(left),
@@ -143,16 +157,18 @@ def nodes(hardware: Hardware, layout: Layout) -> list[str]:
     if (engines := layout.data_parallel_size) > 1:
         local, port = engines // count, layouts.DATA_PARALLEL_RPC_PORT
         starts = ", ".join(str(node * local) for node in range(1, count))
-        return [
+        found = [
             text("plan.first_node_engines", first=layouts.FIRST_NODE, port=port, local=local, engines=engines),
             text("plan.other_nodes_engines", ranks=ranks, count=count, starts=starts),
         ]
-    return [
-        text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
-        text("plan.other_nodes", ranks=ranks, count=count),
-    ]
+    else:
+        found = [
+            text("plan.first_node", first=layouts.FIRST_NODE, port=layouts.MASTER_PORT),
+            text("plan.other_nodes", ranks=ranks, count=count),
+        ]
+    return [*found, text("plan.ascend_network")] if hardware.device.platform is Platform.ASCEND else found
 
 
 def unit(hardware: Hardware) -> str:
     """What a rank runs on, for people."""
-    return "worker" if hardware.device.platform is Platform.CPU else "GPU"
+    return {Platform.CPU: "worker", Platform.ASCEND: "NPU"}.get(hardware.device.platform or Platform.CUDA, "GPU")

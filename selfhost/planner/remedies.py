@@ -11,8 +11,8 @@ from selfhost.hardware.types import Hardware, Platform
 from selfhost.planner import layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
-from selfhost.planner.settings import MAX_GPU_MEMORY_UTILIZATION
-from selfhost.planner.support import runs_fp8_kv
+from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, MAX_GPU_MEMORY_UTILIZATION
+from selfhost.planner.support import halves_with_fp8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LIMIT = 5
 _SMALL_BATCH = {"max_num_seqs": 128, "max_num_batched_tokens": 2048}
+_SMALL_BATCH_ASCEND = {"max_num_seqs": 16, "max_num_batched_tokens": 1024}
 _WORTH_HAVING_TOKENS = 1024
 """A shorter context than this is not offered: hardly a chat fits."""
 _NODES = (2, 4)
@@ -119,7 +120,7 @@ def _settings_changes(
 ) -> Iterator[tuple[str, PlanRequest, Hardware]]:
     """Settings that keep the context, single ones first; what was asked for explicitly is not touched."""
     single: list[tuple[str, dict[str, object]]] = []
-    settings = plan.settings
+    settings, ascend_npu = plan.settings, hardware.device.platform is Platform.ASCEND
     if hardware.device.platform is not Platform.CPU and request.gpu_memory_utilization is None:
         value = MAX_GPU_MEMORY_UTILIZATION
         if hardware.free_memory_bytes:
@@ -127,15 +128,19 @@ def _settings_changes(
             free = min(hardware.free_memory_bytes[: plan.layout.world_size]) / hardware.visible_memory_bytes
             value = min(value, max(0.01, math.floor(free * 100 - 1) / 100))
         single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
+    if ascend_npu and (request.gpu_memory_utilization or 0) > GPU_MEMORY_UTILIZATION:
+        # Asked for, and too high: graphs come on top of the budget.
+        value = GPU_MEMORY_UTILIZATION
+        single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
     smaller = {
         name: value
-        for name, value in _SMALL_BATCH.items()
+        for name, value in (_SMALL_BATCH_ASCEND if ascend_npu else _SMALL_BATCH).items()
         if getattr(request, name) is None and getattr(settings, name) > value
     }
     if smaller:
         flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in smaller.items())
         single.append((flags, dict(smaller)))
-    if request.kv_cache_dtype is None and runs_fp8_kv(model, hardware):
+    if request.kv_cache_dtype is None and halves_with_fp8(model, hardware):
         single.append(("--kv-cache-dtype fp8", {"kv_cache_dtype": "fp8"}))
     for size in range(1, len(single) + 1):
         for start in range(len(single) - size + 1):

@@ -6,10 +6,12 @@ The engine's own defaults depend on the device's name and on the kind of start (
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
 from selfhost.hardware.types import Platform
+from selfhost.planner import ascend_terms
 from selfhost.planner.plan import Goal, Settings
 from selfhost.units import GIB
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 GPU_MEMORY_UTILIZATION = 0.92
 """Of a GPU's visible memory; the rest holds the CUDA context, NCCL and what graph capture took beyond its estimate."""
+LEAST_ASCEND_UTILIZATION = 0.5
+"""On Ascend it is lower where graphs, which come on top, would not find room; but not below this."""
 MAX_GPU_MEMORY_UTILIZATION = 0.95
 """Highest value a remedy offers: context and communication buffers must fit into what is left."""
 CPU_MEMORY_UTILIZATION = 0.90
@@ -28,24 +32,13 @@ CPU_MEMORY_UTILIZATION = 0.90
 LARGE_DEVICE_BYTES = 70 * GIB
 LARGE_DEVICE_BATCH = (8192, 1024)
 SMALL_DEVICE_BATCH = (2048, 256)
+ASCEND_BATCH = (2048, 256)
+ASCEND_EXPERTS_BATCH = (2048, 64)
+"""The engine's own 256 requests would ask four times the buffer of the kernels that send tokens to experts; the
+tutorials of vllm-ascend take 16 to 128."""
 CPU_BATCH = (2048, 16)
 """Sixteen, where the engine would take 128: on a CPU each request at a time slows the others down, and the KV cache is
 made for that many requests of full length, in memory that the host needs for other things too."""
-
-_KV_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0}
-
-
-def kv_dtype_bytes(kv_cache_dtype: str, arch: ModelArch) -> float:
-    """Bytes of one element of the KV cache; `auto` is the model's own dtype.
-
-    Raises UsageError for a dtype whose cache layout is not modelled: block-scaled formats, which are also what sparse
-    attention makes of `fp8`.
-    """
-    if kv_cache_dtype == "auto":
-        return float(arch.dtype_bytes)
-    if kv_cache_dtype not in _KV_BYTES or (arch.indexer and kv_cache_dtype.startswith("fp8")):
-        raise UsageError("plan.kv_cache_dtype", dtype=kv_cache_dtype, known=", ".join(("auto", *_KV_BYTES)))
-    return _KV_BYTES[kv_cache_dtype]
 
 
 def choose_settings(
@@ -57,7 +50,7 @@ def choose_settings(
     tokens than `max_num_seqs * max_model_len`, and never more requests than tokens.
     """
     cpu = hardware.device.platform is Platform.CPU
-    batched, seqs = _batch(hardware)
+    batched, seqs = _batch(arch, hardware)
     if shares_experts(arch, layout, request):
         batched = max(SMALL_DEVICE_BATCH[0], batched // layout.data_parallel_size)
     seqs = request.max_num_seqs or min(seqs, request.max_num_batched_tokens or seqs)
@@ -69,8 +62,7 @@ def choose_settings(
     else:
         batched = max(seqs, min(batched, seqs * max_model_len))
     return Settings(
-        gpu_memory_utilization=request.gpu_memory_utilization
-        or (CPU_MEMORY_UTILIZATION if cpu else GPU_MEMORY_UTILIZATION),
+        gpu_memory_utilization=request.gpu_memory_utilization or _utilization(arch, hardware, layout, request),
         max_model_len=max_model_len,
         max_num_seqs=seqs,
         max_num_batched_tokens=batched,
@@ -78,7 +70,24 @@ def choose_settings(
         # Compiled bfloat16 gives wrong text in the CPU build of vLLM 0.32: eager there, but for pipeline stages, which
         # fail without the warm-up that eager skips (engines/vllm.py has the compilation that neither breaks).
         enforce_eager=layout.pipeline_parallel_size == 1 if cpu else bool(request.enforce_eager),
+        num_speculative_tokens=drafted(request),
     )
+
+
+def drafted(request: PlanRequest) -> int:
+    """Tokens drafted ahead, where that is counted."""
+    asked = request.speculation
+    return (asked.num_speculative_tokens or 0) if asked is not None and asked.is_counted else 0
+
+
+def _utilization(arch: ModelArch, hardware: Hardware, layout: Layout, request: PlanRequest) -> float:
+    if hardware.device.platform is Platform.CPU:
+        return CPU_MEMORY_UTILIZATION
+    if hardware.device.platform is Platform.ASCEND:
+        beside = ascend_terms.beside(arch, hardware, layout, eager=bool(request.enforce_eager))
+        part = 1 - beside.high / hardware.visible_memory_bytes
+        return min(GPU_MEMORY_UTILIZATION, max(LEAST_ASCEND_UTILIZATION, math.floor(100 * part) / 100))
+    return GPU_MEMORY_UTILIZATION
 
 
 def shares_experts(arch: ModelArch, layout: Layout, request: PlanRequest) -> bool:
@@ -91,9 +100,11 @@ def shares_experts(arch: ModelArch, layout: Layout, request: PlanRequest) -> boo
     return engines and request.goal is Goal.THROUGHPUT and request.max_num_batched_tokens is None
 
 
-def _batch(hardware: Hardware) -> tuple[int, int]:
+def _batch(arch: ModelArch, hardware: Hardware) -> tuple[int, int]:
     if hardware.device.platform is Platform.CPU:
         return CPU_BATCH
+    if hardware.device.platform is Platform.ASCEND:
+        return ASCEND_EXPERTS_BATCH if arch.is_moe else ASCEND_BATCH
     return LARGE_DEVICE_BATCH if hardware.visible_memory_bytes >= LARGE_DEVICE_BYTES else SMALL_DEVICE_BATCH
 
 

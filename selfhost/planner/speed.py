@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.models.kv_pool import growth
 from selfhost.planner import dimensions, memory
 from selfhost.quant.schemes import Format, is_weight_only
 
@@ -108,12 +109,13 @@ def speed(setup: Setup, requests: int) -> Speed:
 
 def _stages(setup: Setup) -> list[_Stage]:
     layout = setup.layout
-    sizes = memory.measure(setup.arch, setup.hardware, layout, setup.settings.kv_cache_dtype)
+    sizes, terms = memory.sizes_of(setup), memory.request_terms(setup)
     found = []
     for rank in sizes.ranks:
         last = rank.pp_rank == layout.pipeline_parallel_size - 1
         read = dimensions.read_in_a_step(setup, rank.pp_rank, with_head=last)
-        found.append(_Stage(read.dense_bytes, read.expert_bytes, rank.kv.bytes_per_token))
+        kv = growth(sizes.caches.groups, rank.pp_rank, setup.settings.max_model_len, terms)
+        found.append(_Stage(read.dense_bytes, read.expert_bytes, kv.bytes_per_token))
     return found
 
 
@@ -161,6 +163,9 @@ def _format_flops(arch: ModelArch, device: Device) -> int | None:
     quantization = arch.quantization
     if quantization is None:
         return device.bf16_flops
+    if quantization.format is Format.MXFP4:
+        # With FP8 activations where the GPU has them.
+        return device.fp8_flops or device.bf16_flops
     if quantization.is_fp8:
         return device.bf16_flops if is_weight_only(quantization, device) else device.fp8_flops
     # The catalogue has no INT8 operations per second.

@@ -9,6 +9,7 @@ import math
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.models.compressed import CompressedAttention
 from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
@@ -22,6 +23,9 @@ WEIGHT_ERROR = 0.003
 """Sums over the engine's own module tree against what it logs as loaded."""
 SCRATCH_ERROR_BYTES = int(0.3 * GIB)
 """Of buffers and activation together."""
+STREAMS_ERROR_BYTES = 195_000
+"""More that the profiling run of DeepSeek-V4 may take, per token of a step: starts on two H200 with 8192 and 65,536
+tokens, differ by 508 KB per token where the formulas here have 313. What takes it is not known."""
 
 _BF16 = 2
 
@@ -46,22 +50,37 @@ class Range(NamedTuple):
 def buffers(setup: Setup, *, last_stage: bool) -> int:
     """Tensors that stay beside the weights: sampler state, expert workspace, buffers of sparse attention."""
     arch, settings = setup.arch, setup.settings
-    total = sampler_state(arch, settings) if last_stage else 0
+    total = sampler_state(arch, settings) + draft_buffers(arch, settings) if last_stage else 0
     workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
     if arch.indexer:
         total += settings.max_num_batched_tokens * arch.indexer.index_topk * 4
         # All users are views of one buffer that only grows: the largest decides (v1/worker/workspace.py).
-        workspace = max(workspace, _sparse_attention_workspace(arch.indexer, settings))
+        workspace = max(workspace, *_sparse_attention_workspaces(arch, arch.indexer, settings))
     return total + workspace
 
 
 def sampler_state(arch: ModelArch, settings: Settings) -> int:
     """Token counts, prompt mask and grammar mask per request, on the last pipeline stage.
 
-    Source: v1/worker/gpu/sample/penalties.py.
+    The grammar mask has a row for each token that is drafted ahead too. Sources: v1/worker/gpu/sample/penalties.py,
+    v1/worker/gpu/structured_outputs.py.
     Check: 1024 requests, vocabulary 152064 -> 661_782_528 bytes (594 + 18.6 + 18.6 MiB).
     """
-    return settings.max_num_seqs * (arch.vocab_size * 4 + 2 * math.ceil(arch.vocab_size / 32) * 4)
+    masks = 2 + settings.num_speculative_tokens
+    return settings.max_num_seqs * (arch.vocab_size * 4 + masks * math.ceil(arch.vocab_size / 32) * 4)
+
+
+def draft_buffers(arch: ModelArch, settings: Settings) -> int:
+    """Hidden states handed to the layers of multi-token prediction, on the last pipeline stage; 0 without them.
+
+    With several residual streams there is a copy of all of them on either side. Sources: v1/worker/gpu/spec_decode/
+    target_dependent_ar/speculator.py, models/deepseek_v4/nvidia/model.py `_mtp_hidden_buffer`.
+    Check: DeepSeek-V3, 8192 tokens -> 117_440_512 bytes (8192 * 7168 * 2).
+    """
+    if not arch.loaded_draft:
+        return 0
+    streams = 2 * arch.connections.hc_mult if arch.connections else 1
+    return settings.max_num_batched_tokens * arch.hidden_size * streams * arch.dtype_bytes
 
 
 def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin: bool) -> int:
@@ -74,7 +93,8 @@ def moe_workspace(arch: ModelArch, layout: Layout, settings: Settings, *, marlin
         return 0
     rows = settings.max_num_batched_tokens * dp * experts.num_experts_per_tok
     shards = 1 if layout.enable_expert_parallel else layout.tensor_parallel_size * dp
-    width, hidden = 2 * experts.moe_intermediate_size // shards, arch.hidden_size
+    width = 2 * experts.moe_intermediate_size // shards
+    hidden = experts.routed_expert_hidden_size or arch.hidden_size
     if marlin:
         return rows * (max(width, hidden) + max(2 * width, hidden)) * _BF16
     return rows * (max(width // 2, hidden) + max(width, hidden)) * _BF16
@@ -87,10 +107,18 @@ def _uses_marlin(arch: ModelArch, hardware: Hardware) -> bool:
     return arch.quantization.format is Format.INT_GROUP or is_weight_only(arch.quantization, hardware.device)
 
 
-def _sparse_attention_workspace(indexer: Indexer, settings: Settings) -> int:
-    """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144."""
+def _sparse_attention_workspaces(arch: ModelArch, indexer: Indexer, settings: Settings) -> list[int]:
+    """The indexer's gather buffer (v1/attention/backends/mla/indexer.py): 5 times the length, 2 times above 262144.
+
+    With compressed attention it holds rows of several tokens, and prefill has a buffer of its own.
+    """
     factor = 5 if settings.max_model_len <= 262_144 else 2  # noqa: PLR2004
-    return 8 * factor * settings.max_model_len * (indexer.index_head_dim + 4)
+    rows = 8 * factor * settings.max_model_len
+    length, batch = settings.max_model_len, settings.max_num_batched_tokens
+    compressed = [mixer for mixer in arch.mixers if isinstance(mixer, CompressedAttention)]
+    ratio = next((mixer.compress_ratio for mixer in compressed if mixer.indexer), 1)
+    prefill = [mixer.workspace_bytes(length, batch) for mixer in compressed]
+    return [rows // ratio * (indexer.index_head_dim + 4), *prefill]
 
 
 def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
@@ -103,7 +131,12 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     tp, dtype = setup.layout.tensor_parallel_size, arch.dtype_bytes
     attention = max(mixer.width_per_token(tp) for mixer in arch.mixers)
     mlp = 3 * arch.intermediate_size // tp
-    forward = settings.max_num_batched_tokens * (max(mlp, attention) + 3 * arch.hidden_size) * dtype
+    # What goes in, what comes out, and the residual: one stream of it, or several.
+    streams = 2 + arch.residual_streams
+    if last_stage and arch.loaded_draft:
+        # The model's result, the embedding and both of them normed stay while a layer of multi-token prediction runs.
+        streams += 3
+    forward = settings.max_num_batched_tokens * (max(mlp, attention) + streams * arch.hidden_size) * dtype
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     logits = rows * (arch.vocab_size + arch.vocab_size // tp) * dtype if last_stage else 0
     extra = 0
@@ -115,15 +148,23 @@ def activation(setup: Setup, *, last_stage: bool, block_size: int) -> int:
     return max(forward + extra, logits)
 
 
-def non_torch(arch: ModelArch, layout: Layout) -> Range:
+def non_torch(setup: Setup) -> Range:
     """Growth outside the allocator: loaded kernels, cuBLAS and communication workspaces.
 
-    Public logs: 0.13-0.14 GiB on one GPU, 0.54 GiB on two, 0.95 GiB on four with experts.
+    Public logs: 0.13 to 0.14 GiB on one GPU, 0.54 to 0.55 on two with NVLink, 0.95 on four of them with experts, 0.21
+    on eight over PCIe (llm-d-incubation/llm-d-planner and others).
     """
-    if layout.world_size == 1:
-        return Range(int(0.1 * GIB), int(0.14 * GIB), int(0.5 * GIB))
-    likely = 0.6 if arch.is_moe and layout.world_size > 2 else 0.3  # noqa: PLR2004
-    return Range(int(0.14 * GIB), int(likely * GIB), int((likely + 0.4) * GIB))
+    layout = setup.layout
+    ranks = layout.tensor_parallel_size * layout.pipeline_parallel_size
+    # Engines of a dense model run beside each other without exchanging anything.
+    ranks *= layout.data_parallel_size if setup.arch.is_moe else 1
+    if ranks == 1:
+        low, likely, high = 0.07, 0.13, 0.35
+    elif setup.hardware.device.interconnect.startswith("NVLink"):
+        low, likely, high = 0.3, 0.5, 1.0
+    else:
+        low, likely, high = 0.15, 0.3, 0.8
+    return Range(int(low * GIB), int(likely * GIB), int(high * GIB))
 
 
 _HUGE_HIDDEN = 7168
@@ -133,22 +174,25 @@ _HUGE_HIDDEN = 7168
 def cuda_graphs(arch: ModelArch, settings: Settings) -> Range:
     """The engine's estimate of what graph capture will take; it is subtracted from KV whether or not it comes true.
 
-    Public logs of actual against estimated GiB run from 0.03/0.05 over 0.19/0.64 to 4.13/4.99. The estimate multiplies
-    the second sample by the number of full graphs, which is how `max_num_seqs` enters (gpu/cudagraph_utils.py).
+    It captures the two largest full graphs and takes the second for all others (gpu/cudagraph_utils.py), so it grows
+    with their number n, a step of the allocator each, mostly far beyond what capture then takes. A line through what
+    public logs since 0.29 say: 0.38 to 0.64 GiB with few graphs, 1.23 and 1.74 to 1.84 with 35 (actual: 0.23, 0.3), and
+    4.99 for one of the largest models.
+    Check: 1024 requests, 51 graphs -> 0.25 + 0.036 * 51 = 2.09 GiB.
     """
     if settings.enforce_eager:
         return Range(0, 0, 0)
-    low, likely, high = (0.5, 1.5, 4.0) if arch.is_moe and arch.hidden_size >= _HUGE_HIDDEN else (0.3, 1.0, 2.0)
-    # The logs are of 256 requests and more.
-    share = _captured(min(settings.max_num_seqs, 256)) / _captured(256)
-    # However few graphs there are, one extra segment in a sample has been seen to cost this much.
-    return Range(int(low * share * GIB), int(likely * share * GIB), int(max(high * share, 0.5) * GIB))
+    count = _captured(settings.max_num_seqs * (1 + settings.num_speculative_tokens))
+    high = 0.5 + 0.06 * count
+    if arch.is_moe and arch.hidden_size >= _HUGE_HIDDEN:
+        high += 0.03 * count
+    return Range(int((0.1 + 0.003 * count) * GIB), int((0.25 + 0.036 * count) * GIB), int(high * GIB))
 
 
 @cache
-def _captured(max_num_seqs: int) -> int:
-    """Full graphs: the default capture sizes that are not larger; 35 up to 256."""
-    return sum(size <= max_num_seqs for size in (1, 2, 4, *range(8, 257, 8)))
+def _captured(rows: int) -> int:
+    """Full graphs: the default capture sizes that are not larger; 35 up to 256, 51 from 512 on (config/vllm.py)."""
+    return sum(size <= rows for size in (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)))
 
 
 def cpu_processes(layout: Layout) -> Range:

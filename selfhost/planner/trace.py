@@ -72,6 +72,8 @@ def _binary(symbol: str, function: Callable[[Any, Any], Any], *, swapped: bool =
         if symbol == "+" and 0 in (left, right):
             # Sums begin with 0.
             return left or right
+        if symbol == "*" and (left == 1 or right == 1):
+            return right if left == 1 else left
         return _number(function(_plain(left), _plain(right)), _Step(symbol, (left, right)))
 
     return operation

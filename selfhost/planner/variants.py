@@ -11,6 +11,7 @@ from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
 from selfhost.planner.reasons import short_of, unit
 from selfhost.planner.remedies import LIMIT, find_remedies
+from selfhost.planner.support import refusals
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -26,6 +27,8 @@ class Planned(NamedTuple):
     """Changes with which it would fit."""
     is_cut: bool = False
     """Whether `auto` gives less than the whole context; a length that was asked for is not cut."""
+    runs: bool = True
+    """Whether the device runs it in some layout, if not in the one that was asked for."""
 
 
 def plan_variant(
@@ -104,14 +107,15 @@ def _planned(
 ) -> Planned:
     plan = make_plan(model, hardware, request, engine=engine, with_remedies=False, briefly=briefly)
     cut = request.wants_longest and plan.fits and plan.settings.max_model_len < model.max_model_len
-    return Planned(model, plan, is_cut=cut)
+    runs = plan.verdict is not Verdict.UNSUPPORTED or not refusals(model, hardware, engine)
+    return Planned(model, plan, is_cut=cut, runs=runs)
 
 
 def _rank(planned: Planned, variants: tuple[ModelToPlan, ...]) -> tuple[int, int, int, int]:
     model, plan = planned.model, planned.plan
     place = quality(model, variants)
     if plan.verdict is Verdict.UNSUPPORTED:
-        return 5, 0, place, 0
+        return 5, int(not planned.runs), place, 0
     if not plan.memory.budget_bytes:
         return 4, 0, place, 0
     if plan.verdict is Verdict.DOES_NOT_FIT:
@@ -137,8 +141,13 @@ def _why(tried: list[Planned], best: Planned, variants: tuple[ModelToPlan, ...])
         better = quality(other.model, variants) < quality(best.model, variants)
         if other is not best and (better or not best.plan.fits):
             reasons[other.model.variant] = _against(other)
-    main = best.plan.reasons[0]
-    return [*found, *(text("plan.variant_not", variant=v, why=why) for v, why in reasons.items() if why != main)]
+    main, same = best.plan.reasons[0], dict[str, list[str]]()
+    for variant, why in reasons.items():
+        same.setdefault(why, []).append(variant)
+    return [
+        *found,
+        *(text("plan.variant_not", variant=", ".join(names), why=why) for why, names in same.items() if why != main),
+    ]
 
 
 def _against(planned: Planned) -> str:

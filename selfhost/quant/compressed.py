@@ -94,7 +94,7 @@ def _activations(inputs: Mapping[str, Any] | None) -> Activations:
 def _integers(strategy: str, bits: int, inputs: Mapping[str, Any] | None, layout: str) -> Format | None:
     """Of weights that are whole numbers."""
     if not inputs:
-        packed = layout == "pack-quantized" and strategy in ("group", "channel")
+        packed = layout in ("pack-quantized", "") and strategy in ("group", "channel")
         return Format.INT_GROUP if packed else None
     is_float = inputs.get("type", _INT) == "float"
     if int(inputs.get("num_bits", 8)) != 8:  # noqa: PLR2004

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.quant import ascend
 from selfhost.quant.ignored import LeftOut, left_out
 
 if TYPE_CHECKING:
@@ -91,16 +92,22 @@ class Quantization:
     activations: Activations = Activations.DYNAMIC
     ignored: tuple[str, ...] = ()
     """Modules that stay in the model's dtype, and patterns of them, which begin with `re:`."""
+    scale_itemsize: int = 4
+    """Bytes of a scale of an FP8 block: 1 where it is a power of two (ue8m0) and kept as one."""
     head: bool = False
     """Whether the head is quantized too."""
     act_order: bool = False
     """Whether groups are formed of inputs in another order (GPTQ `desc_act`, `actorder` of compressed-tensors)."""
     groups: tuple[Group, ...] = ()
     """Modules in other formats, in the order in which they are looked up; this format is that of the rest."""
+    experts: Quantization | None = None
+    """The format of the routed experts, when it is another one."""
     experts_only: bool = False
     """Whether nothing but the routed experts is quantized."""
     only_groups: bool = False
     """Whether what is in no group is not quantized."""
+    types: ascend.Types = ()
+    """For weights as vllm-ascend keeps them: patterns of modules with their types, the first that matches decides."""
 
     @property
     def is_fp8(self) -> bool:
@@ -113,7 +120,16 @@ class Quantization:
 
         Embeddings, norms and gates that the engine never quantizes are not asked about.
         """
-        return left_out(self.method, self.ignored)
+        return ascend.LeftFloat(self.types) if self.types else left_out(self.method, self.ignored)
+
+    @property
+    def expert_multiples(self) -> tuple[int, int]:
+        """What an expert's width on a rank and its hidden size are rounded up to.
+
+        MXFP4: 128 and 256, by whatever kernel (layers/fused_moe/oracle/mxfp4.py
+        `mxfp4_round_up_hidden_size_and_intermediate_size`, utils/humming/moe.py).
+        """
+        return (128, 256) if self.format is Format.MXFP4 else (1, 1)
 
     @property
     def files_decide(self) -> bool:
@@ -127,7 +143,7 @@ class Quantization:
     def names_layers(self) -> bool:
         """Whether modules are named by the number of their layer, so that layers differ."""
         named = (*self.ignored, *(target for group in self.groups for target in group.targets))
-        return any(_NUMBER.search(pattern) for pattern in named)
+        return any(_NUMBER.search(pattern) for pattern in named) or ascend.names_layers(self.types)
 
     def of(self, module: str, shards: tuple[str, ...] = ()) -> Quantization | None:
         """The format of a module of the engine that is not left out; None: the model's dtype.
@@ -148,18 +164,27 @@ class Quantization:
         named = [group.format for group in self.groups if group.takes(name)]
         return named[0] if named else self if self.head else None
 
-    def linear_tensors(self, rows: int, columns: int, *, parts: int = 1, expert: bool = False) -> dict[str, int]:
+    def linear_tensors(
+        self, rows: int, columns: int, *, parts: int = 1, expert: bool = False, module: str = ""
+    ) -> dict[str, int]:
         """Bytes of the tensors of one linear layer on a rank: `rows` outputs, `columns` inputs; by kind of tensor.
 
         parts: matrices that were merged into one (gate and up: 2); each has a scale of its own with FP8 per tensor.
-        Symmetric GPTQ loses its zero points after loading, but
-        experts keep them (layers/quantization/auto_gptq.py, kernels/linear/mixed_precision/marlin.py).
+        module: name in the checkpoint, where types differ by module (`*` for the number of the layer). Symmetric GPTQ
+        loses its zero points after loading, but experts keep them (layers/quantization/auto_gptq.py,
+        kernels/linear/mixed_precision/marlin.py).
         Check: DeepSeek-V3 o_proj at TP8, FP8 block, 7168 x 2048 -> 14_680_064 and 4 * 56 * 16 = 3_584 of scales.
         """
+        if self.types:
+            return ascend.linear_tensors(self.types, module, rows, columns, self.group_size)
+        return self._linear_tensors(rows, columns, parts, expert=expert)
+
+    def _linear_tensors(self, rows: int, columns: int, parts: int, *, expert: bool) -> dict[str, int]:
         weights, format_ = rows * columns * self.bits // 8, self.format
         if format_ is Format.FP8_BLOCK:
             height, width = self.block or (128, 128)
-            return {"weight": weights, "weight_scale": 4 * math.ceil(rows / height) * math.ceil(columns / width)}
+            scales = self.scale_itemsize * math.ceil(rows / height) * math.ceil(columns / width)
+            return {"weight": weights, "weight_scale": scales}
         if format_ in PER_ROW:
             return {"weight": weights, "weight_scale": 4 * rows}
         if format_ in PER_TENSOR:
@@ -174,11 +199,13 @@ class Quantization:
         zeros = {"qzeros": groups * rows * self.bits // 8} if kept else {}
         return {"qweight": weights, "scales": 2 * groups * rows, **zeros}
 
-    def stored_bytes(self, rows: int, columns: int, dtype_bytes: int) -> int:
+    def stored_bytes(self, rows: int, columns: int, dtype_bytes: int, *, module: str = "") -> int:
         """Bytes of one linear layer in the checkpoint, where nothing is merged, dropped or widened.
 
         Scales of channels are in the model's dtype there; GPTQ has zero points and a group index per input.
         """
+        if self.types:
+            return ascend.stored_bytes(self.types, module, rows, columns, self.group_size)
         total = sum(self.linear_tensors(rows, columns).values())
         if self.format in PER_ROW and self.format is not Format.INT8_BNB:
             return total + rows * (dtype_bytes - 4)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
-from selfhost.quant import compressed
+from selfhost.quant import ascend, compressed
 from selfhost.quant.formats import Activations, Format, Group, Quantization
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
     if method in _UNSIZED:
         raise NoError("arch.quantization_unsized", method=method)
     try:
-        return _checked(_READERS[method](section))
+        return _checked(_with_experts(_READERS[method](section), config))
     except KeyError as missing:
         if missing.args[0] == method and method not in _READERS:
             nearest = difflib.get_close_matches(method, _READERS, 1) or list(_NAMED)
@@ -54,6 +54,27 @@ def quantization_from_config(config: Mapping[str, Any]) -> Quantization | None:
         raise UsageError("arch.bad_quantization", detail=f"`{method}` lacks `{missing.args[0]}`") from None
     except (TypeError, ValueError, AttributeError, LookupError, OverflowError, StopIteration, re.error) as error:
         raise UsageError("arch.bad_quantization", detail=str(error)[:200] or "a part is empty") from error
+
+
+def _with_experts(quantization: Quantization | None, config: Mapping[str, Any]) -> Quantization | None:
+    """DeepSeek-V4 says beside its section what the experts are in: FP4, then all scales are powers of two, or FP8.
+
+    Of Kimi-K3 the engine takes compressed-tensors' MXFP4 for the experts only. Sources: vLLM 0.32
+    models/deepseek_v4/quant_config.py; models/config.py `KimiK3ForConditionalGenerationConfig`, quantization/mxfp4.py.
+    """
+    if quantization is None:
+        return None
+    kimi = "KimiK3ForConditionalGeneration" in (config.get("architectures") or ())
+    if kimi and quantization.format is Format.MXFP4:
+        return replace(quantization, experts_only=True)
+    kind = config.get("expert_dtype", "fp4")
+    if config.get("model_type") != "deepseek_v4" or quantization.format is not Format.FP8_BLOCK or kind == "fp8":
+        return quantization
+    if kind != "fp4":
+        message = f"`expert_dtype` is {kind!r}: fp4 or fp8 is wanted"
+        raise ValueError(message)
+    experts = Quantization(method=quantization.method, format=Format.MXFP4, bits=4)
+    return replace(quantization, scale_itemsize=1, experts=experts)
 
 
 def _checked(quantization: Quantization | None) -> Quantization | None:
@@ -190,7 +211,19 @@ def _bitsandbytes(section: Mapping[str, Any]) -> Quantization:
     )
 
 
-_NAMED = ("fp8", "awq", "gptq", "compressed-tensors", "modelopt", "bitsandbytes")
+def _modelslim(section: Mapping[str, Any]) -> Quantization:
+    types = ascend.read_types(section)
+    bits = ascend.least_bits(types)
+    return Quantization(
+        method=ascend.METHOD,
+        format=Format.INT8_CHANNEL if bits == 8 else Format.INT_GROUP,  # noqa: PLR2004
+        bits=bits,
+        group_size=_group(section.get("group_size") or -1),
+        types=types,
+    )
+
+
+_NAMED = ("fp8", "awq", "gptq", "compressed-tensors", "modelopt", "bitsandbytes", ascend.METHOD)
 _READERS: dict[str, Callable[[Mapping[str, Any]], Quantization | None]] = {
     "fp8": _fp8,
     "awq": _awq,
@@ -205,4 +238,5 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Quantization | None]] = {
     "modelopt_mxfp8": _modelopt,
     "mxfp8": _modelopt,
     "bitsandbytes": _bitsandbytes,
+    ascend.METHOD: _modelslim,
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import Message
+from selfhost.quant import ascend
 from selfhost.quant.formats import Activations, Format
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Me
 
     An unknown compute capability counts as able: the device was assumed by the user.
     """
+    if quantization is not None and quantization.method == ascend.METHOD and device.platform is not Platform.ASCEND:
+        return False, Message("arch.format_only_ascend", {"device": device.name})
     reason = None if quantization is None else _refusal(quantization, device)
     return reason is None, reason
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoError, TrustError, UsageError
 from selfhost.models.safetensors import MAX_HEADER_BYTES, header_findings, index_problems, parse_header
+from selfhost.quant import ascend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,20 +93,33 @@ def _names(directory: Path) -> set[str]:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """config.json of a model. Raises UsageError when there is none, IntegrityError when it is not a JSON object."""
-    path = directory / CONFIG
+    """config.json of a model, with the types of weights made for Ascend, which lie in a file of their own.
+
+    Raises UsageError when there is none, IntegrityError when one of them is not a JSON object.
+    """
     with _explained(directory):
-        if not path.is_file():
+        if not (directory / CONFIG).is_file():
             _raise_no_config(directory)
+        described = (directory / ascend.DESCRIPTION).is_file()
+    config = _read_object(directory, CONFIG)
+    if described:
+        # As vllm-ascend does (quantization/utils.py): the description decides, whatever config.json says.
+        config["quantization_config"] = ascend.condensed(_read_object(directory, ascend.DESCRIPTION))
+    return config
+
+
+def _read_object(directory: Path, name: str) -> dict[str, Any]:
+    path = directory / name
+    with _explained(directory):
         data = path.read_bytes()
-    _check_lfs(directory, {CONFIG: data})
+    _check_lfs(directory, {name: data})
     try:
-        config = json.loads(data)
+        found = json.loads(data)
     except ValueError as error:
         raise IntegrityError("model.config_not_json", path=path, detail=error) from error
-    if not isinstance(config, dict):
-        raise IntegrityError("model.config_not_object", path=path, found=type(config).__name__)
-    return config
+    if not isinstance(found, dict):
+        raise IntegrityError("model.config_not_object", path=path, found=type(found).__name__)
+    return found
 
 
 def _raise_no_config(directory: Path) -> None:

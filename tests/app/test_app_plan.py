@@ -27,15 +27,22 @@ def plan(name: str, on: str, variant: str | None = None, **request):
 @pytest.mark.parametrize(
     ("name", "on", "expected"),
     [
-        ("qwen2.5-72b", "4xA800-80G", ("bf16", "fits", (4, 1), 33.98, 476_944)),
+        ("qwen2.5-72b", "4xA800-80G", ("bf16", "fits", (4, 1), 33.98, 460_096)),
         ("qwen2.5-72b", "2xA800-80G", ("gptq-int8", "fits", (2, 1), 35.7, 221_000)),
         ("qwen2.5-72b", "2xL20", ("awq-int4", "fits", (2, 1), 19.38, 129_136)),
         ("qwen2.5-72b", "1xRTX4090", ("gptq-int4", "does_not_fit", (1, 1), 38.5, 0)),
         ("deepseek-v3", "8xH200", ("fp8", "fits", (8, 1), 79.55, 668_624)),
         ("deepseek-v3", "8xH20", ("awq-int4", "fits", (8, 1), 43.3, 596_000)),
-        ("deepseek-v3", "2x8xA800-80G", ("fp8", "fits", (8, 2), 41.4, 820_000)),
+        ("deepseek-v3", "2x8xA800-80G", ("fp8", "fits", (8, 2), 41.4, 794_160)),
         ("deepseek-v3", "8xMLU370", ("fp8", "unsupported", (1, 1), 0, 0)),
-        ("glm-4.5-air", "2xH100", ("fp8", "fits", (2, 1), 50.55, 215_984)),
+        ("glm-4.5-air", "2xH100", ("fp8", "fits", (2, 1), 50.55, 201_328)),
+        ("qwen2.5-72b", "1x910B3", ("bf16", "does_not_fit", (1, 1), 135.45, 0)),
+        ("qwen2.5-72b", "2x910B3", ("bf16", "does_not_fit", (2, 1), 67.74, 0)),
+        ("qwen2.5-72b", "4x910B3", ("bf16", "fits", (4, 1), 33.88, 279_424)),
+        ("deepseek-v3", "2x8x910B3", ("w8a8", "tight", (4, 1), 44.35, 142_976)),
+        ("deepseek-v3", "8x910B3", ("w8a8", "does_not_fit", (4, 1), 82.46, 0)),
+        ("deepseek-v3", "16x910C", ("w8a8", "fits", (4, 1), 44.35, 157_312)),
+        ("glm-4.5-air", "8x910C", ("bf16", "fits", (8, 1), 25.01, 1_376_640)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -54,7 +61,7 @@ def test_the_own_format_of_deepseek_v3_on_eight_h20_and_what_makes_it_fit():
     assert made.verdict.value == "does_not_fit"
     assert made.reasons[0] == "variant: fp8, as asked for"
     assert made.reasons[1] == (
-        "memory: 95.6 GiB per GPU needed with one request of 163,840 tokens, 87.6 GiB usable: 8.0 GiB missing"
+        "memory: 96.1 GiB per GPU needed with one request of 163,840 tokens, 87.6 GiB usable: 8.5 GiB missing"
     )
     changes = [remedy.change for remedy in made.remedies]
     assert changes[0] == "--variant awq-int4"
@@ -76,6 +83,57 @@ def test_the_command_of_two_nodes():
         serve.check_fits(serve.ServeRequest(target="deepseek-v3", plan=PlanRequest()), made)
     assert caught.value.message.id == "serve.several_nodes"
     assert "--master-addr NODE0" in caught.value.message.hint
+
+
+def test_deepseek_v3_on_two_servers_of_ascend_says_why_and_what_helps():
+    made = plan("deepseek-v3", "2x8x910B3")
+    assert (made.confidence.value, made.engine.name, made.engine.version) == ("derived", "vllm-ascend", "0.23.0")
+    assert made.reasons[:3] == (
+        "variant: w8a8, the best format that fits",
+        "not fp8: weights in fp8-block do not run on 910B3: it takes bf16, and W8A8 or W4A8 made for it",
+        "layout: TP=4 DP=4 EP, all devices of 2x8x910B3-64G",
+    )
+    told = " ".join(made.reasons)
+    for words in (
+        "graphs of latent attention (MLA) want 32 query heads or more per NPU",
+        "its buffers take 900.0 MiB per NPU (tp 400.0 MiB, dp 100.0 MiB, mc2 400.0 MiB)",
+        "not subtracted from the KV cache by the engine; 4.5 GiB is left beside the budget",
+        "runs the same command with `--headless` and `--data-parallel-start-rank` 2",
+        "set HCCL_IF_IP on each node",
+    ):
+        assert words in told
+    assert [remedy.change for remedy in made.remedies] == [
+        "--max-num-seqs 16 --max-num-batched-tokens 1024",
+        "--on 4x8x910B3-64G",
+    ]
+
+
+def test_a_layout_that_ascend_refuses_is_told_of_the_variant_that_runs_there():
+    made = plan("deepseek-r1", "16x910C", tensor_parallel_size=16)
+    assert (made.verdict.value, made.variant) == ("unsupported", "w8a8")
+    assert [reason.partition(":")[0] for reason in made.reasons[:3]] == ["variant", "not fp8", "not awq-int4"]
+    assert made.reasons[-1].startswith("TP=16 leaves 8 query heads per NPU")
+    changes = [remedy.change for remedy in made.remedies]
+    assert changes == ["--tensor-parallel-size 4 --data-parallel-size 4 --enable-expert-parallel"]
+
+
+@pytest.mark.parametrize(("on", "force"), [("4x910B3", False), ("2x910B3", True)])
+def test_serve_refuses_ascend_with_where_the_command_is(on, force):
+    made = plan("qwen2.5-72b", on)
+    asked = serve.ServeRequest(target="qwen2.5-72b", plan=PlanRequest(), force=force)
+    with pytest.raises(NoError) as caught:
+        serve.check_fits(asked, made)
+    assert caught.value.message.id == "serve.ascend_not_yet"
+    assert "run the command that `selfhost plan qwen2.5-72b` prints, where vllm-ascend 0.23.0" in (
+        caught.value.message.hint
+    )
+
+
+def test_serve_tells_first_that_something_does_not_fit_on_ascend():
+    asked = serve.ServeRequest(target="qwen2.5-72b", plan=PlanRequest())
+    with pytest.raises(NoError) as caught:
+        serve.check_fits(asked, plan("qwen2.5-72b", "2x910B3"))
+    assert caught.value.message.id == "serve.does_not_fit"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_there_is_something_to_plan():
 def check(plan) -> None:
     device, memory = plan.hardware.device, plan.memory
     assert plan.reasons
-    if device.platform is Platform.ASCEND or not device.supported:
+    if not device.supported:
         assert plan.verdict is Verdict.UNSUPPORTED
         assert device.name in plan.reasons[0]
     assert bool(plan.argv) is (plan.verdict is not Verdict.UNSUPPORTED and bool(memory.budget_bytes))
@@ -27,10 +27,12 @@ def check(plan) -> None:
     elif plan.verdict is Verdict.DOES_NOT_FIT and memory.budget_bytes:
         assert plan.missing_bytes > 0
     terms = (memory.weight_bytes, memory.buffer_bytes, memory.activation_bytes, memory.non_torch_bytes)
-    assert sum(terms) + memory.cudagraph_bytes + memory.kv_cache_bytes == memory.budget_bytes
+    graphs = 0 if device.platform is Platform.ASCEND else memory.cudagraph_bytes
+    assert sum(terms) + graphs + memory.kv_cache_bytes == memory.budget_bytes
     if plan.argv and device.platform is not Platform.CPU:
         assert plan.layout.world_size <= plan.hardware.device_count
-        assert ("--nnodes" in plan.argv) is (plan.layout.world_size > plan.hardware.devices_per_node)
+        several = {"--nnodes", "--data-parallel-address"}.intersection(plan.argv)
+        assert bool(several) is (plan.layout.world_size > plan.hardware.devices_per_node)
 
 
 @pytest.mark.parametrize("recipe", ["smollm2-135m", "qwen2.5-72b", "deepseek-v3", "deepseek-v3.2", "glm-4.5-air"])

@@ -20,6 +20,7 @@ from selfhost.app.plan import plan_for, plan_model
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware
 from selfhost.home import find_home
+from selfhost.models import kv_groups, kv_plan
 from selfhost.planner import choose, layouts, memory
 from selfhost.planner.matrix import COUNTS, hardware_of
 from selfhost.planner.plan import PlanRequest
@@ -60,8 +61,11 @@ def plans(recipe: str) -> Iterator[Plan]:
 def forget() -> None:
     """Empty what the planner remembers."""
     for remembered in (
-        memory._measure,
-        memory._weight_only,
+        memory._ranks,
+        memory._loaded,
+        kv_plan.plan_caches,
+        kv_groups._one_kind,
+        kv_groups._several_kinds,
         layouts._engine_problems,
         layouts._gpu_candidates,
         choose._heaviest,

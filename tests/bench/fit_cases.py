@@ -48,6 +48,9 @@ class Reason(StrEnum):
     """Figures of different ranks."""
     OLD_HYBRID_COUNT = "old_hybrid_count"
     """Before 0.20 the engine divided the tokens of a hybrid model by its groups."""
+    OLD_NEED_COUNT = "old_need_count"
+    """In 0.27 the message of what a request of DeepSeek-V4 needs counted larger blocks than the pool has: the layers of
+    the widest group, each with a page of every size (kv_cache_utils.py `_max_memory_usage_bytes_from_groups`)."""
     NOTHING_MEASURED = "nothing_measured"
     """No figure that a plan could be held against."""
 

@@ -289,8 +289,12 @@ json.dump([{k: getattr(a, k) for k in keys} for a in (parser.parse_args(l[1:]) f
 
 @pytest.mark.e2e
 def test_the_engines_own_parser_takes_every_line_of_every_recipe(engine_python):
-    """Every distinct line of every recipe on every device, in one process; each says what the plan says."""
-    plans = {plan.argv: plan for recipe in matrix.recipes() for plan in matrix.plans(recipe) if plan.argv}
+    """Every distinct line of every recipe on every device, in one process; each says what the plan says.
+
+    Lines of vllm-ascend are for an older engine: test_engine_vllm_ascend.py holds them against its facts.
+    """
+    made = (plan for recipe in matrix.recipes() for plan in matrix.plans(recipe))
+    plans = {plan.argv: plan for plan in made if plan.argv and plan.engine.name != "vllm-ascend"}
     script = """
 import importlib.metadata as m, json, os, sys
 real = m.version

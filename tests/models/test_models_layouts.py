@@ -23,7 +23,9 @@ def said(name: str, layout: dict, **changes: object) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_what_the_engine_builds_is_legal_and_what_it_refuses_is_not(case):
-    changes = {"quantization_config": case["quantization_config"]} if "quantization_config" in case else {}
+    changes = dict(case.get("changes", {}))
+    if "quantization_config" in case:
+        changes["quantization_config"] = case["quantization_config"]
     layout = {name: case[name] for name in ("tp", "pp", "dp", "ep") if name in case}
     try:
         problems = said(case["model"], {**layout, "tower": tower_mode(case)}, **changes)
@@ -108,3 +110,14 @@ def test_expert_parallel_needs_experts():
 
 def test_more_stages_than_layers():
     assert said(QWEN_HALF_B, {"pp": 25}) == ["24 layers cannot be spread over 25 pipeline stages"]
+
+
+def test_ranks_that_share_the_tokens_of_a_request():
+    assert said(DEEPSEEK_V3, {"tp": 8, "dcp": 8}) == []
+    assert said(DEEPSEEK_V3, {"tp": 8, "dcp": 3}) == [
+        "decode context parallel size 3 does not divide tensor parallel size 8"
+    ]
+    # 8 KV heads: only from 16 ranks on do two hold the same.
+    assert said(QWEN_72B, {"tp": 16, "dcp": 2}) == []
+    assert said(QWEN_72B, {"tp": 8, "dcp": 2})[0].startswith("decode context parallel size 2 at tensor parallel size 8")
+    assert "windows" in said("deepseek-ai/DeepSeek-V4-Flash", {"tp": 8, "dcp": 2})[0]

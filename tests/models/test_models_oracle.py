@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ NOT_AFTER_LOADING = [
     # Made for GPTQ experts that have biases, dropped when the checkpoint has none (quantization/auto_gptq.py).
     r"GPTQ.*routed_experts[.]w(13|2)_bias ",
 ]
+ONLY_AFTER_LOADING = ("self_attn.W_UK_W_UV", "hc_attn_fn_broadcast", "self_attn.q_scale_inv", "self_attn.k_scale_inv")
 NOT_COUNTED = [
     # The shape of a packed weight, 16 bytes each; up to 180 KB in Kimi-K2-Thinking.
     r"weight_shape ",
@@ -58,8 +60,9 @@ def ours(case: dict) -> Counter[int]:
     """Sizes of our tensors and how many have each, without what only exists after loading."""
     changes = {**case.get("changes", {}), **{key: case[key] for key in ("quantization_config",) if key in case}}
     found: Counter[int] = Counter()
-    for group in rank_weights(arch(case["model"], **changes), **sizes(case), tower=tower_mode(case)).groups:
-        if group.name != "self_attn.W_UK_W_UV":
+    model = replace(arch(case["model"], **changes), drafting=case.get("mtp", False))
+    for group in rank_weights(model, **sizes(case), tower=tower_mode(case)).groups:
+        if group.name not in ONLY_AFTER_LOADING:
             found[group.bytes_each] += group.count
     return found
 

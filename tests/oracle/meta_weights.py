@@ -99,7 +99,7 @@ def without_kernels() -> None:
     import torch
     from vllm.model_executor.layers.attention import mla_attention
     from vllm.model_executor.layers.fused_moe import expert_map_manager
-    from vllm.model_executor.layers.fused_moe.oracle import fp8, int8, int_wna16
+    from vllm.model_executor.layers.fused_moe.oracle import fp8, int8, int_wna16, mxfp4
     from vllm.model_executor.layers.quantization import auto_awq, auto_gptq  # noqa: F401  (patched below)
     from vllm.model_executor.layers.quantization.compressed_tensors import compressed_tensors  # noqa: F401
 
@@ -113,6 +113,7 @@ def without_kernels() -> None:
         "select_fp8_moe_backend": (fp8.Fp8MoeBackend.TRITON, None),
         "select_int8_moe_backend": (int8.Int8MoeBackend.TRITON, None),
         "select_wna16_moe_backend": (int_wna16.WNA16MoEBackend.MARLIN, None),
+        "select_deepseek_v4_mxfp4_moe_backend": (mxfp4.Mxfp4MoeBackend.MARLIN, None),
     }
     for module in [module for name, module in sys.modules.items() if name.startswith("vllm.")]:
         for name in pretended.keys() & vars(module).keys():
@@ -151,11 +152,19 @@ def as_on_cuda() -> None:
     import torch
     from vllm.model_executor.layers.mamba.gdn import qwen_gdn_linear_attn as gdn
     from vllm.models import deepseek_v4, deepseek_v32
+    from vllm.models.deepseek_v4.nvidia import flashmla
     from vllm.models.deepseek_v4.nvidia import model as v4
+    from vllm.models.deepseek_v4.nvidia import mtp as v4_mtp
     from vllm.models.deepseek_v32.nvidia import model as v32
+    from vllm.models.deepseek_v32.nvidia import mtp as v32_mtp
+    from vllm.models.kimi_k3.nvidia import model as k3
 
     deepseek_v32.DeepseekV32ForCausalLM = deepseek_v32.GlmMoeDsaForCausalLM = v32.DeepseekV32ForCausalLM
     deepseek_v4.DeepseekV4ForCausalLM = v4.DeepseekV4ForCausalLM
+    deepseek_v32.DeepseekV32MTP, deepseek_v4.DeepSeekV4MTP = v32_mtp.DeepseekV32MTP, v4_mtp.DeepSeekV4MTP
+    k3.maybe_init_gemm_rs_ar = MagicMock(return_value=False)
+    k3.is_meta_module = lambda module: module.to(dtype=torch.bfloat16) is module
+    flashmla.compute_fp8_einsum_recipe = MagicMock(return_value=((1, 128, 128), False))
     torch.cuda.Stream = torch.cuda.Event = MagicMock
     move = torch.nn.Module.to
 
@@ -182,7 +191,13 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(case["config"]))
         arguments = EngineArgs(
-            model=folder, skip_tokenizer_init=True, load_format="dummy", enforce_eager=True, **case.get("flags", {})
+            model=folder,
+            skip_tokenizer_init=True,
+            load_format="dummy",
+            enforce_eager=True,
+            enable_prefix_caching=False,
+            speculative_config={"method": "mtp", "num_speculative_tokens": 1} if case.get("mtp") else None,
+            **case.get("flags", {}),
         )
         engine = arguments.create_engine_config()
         parallel = engine.parallel_config
@@ -191,14 +206,20 @@ def build(case: dict[str, Any]) -> dict[str, Any]:
         pretend(case)
         dtype = set_default_torch_dtype(engine.model_config.dtype)
         with set_current_vllm_config(engine), dtype, torch.device("meta"):
-            model = initialize_model(engine)
+            models = {"": initialize_model(engine)}
+            if case.get("mtp") and case.get("pp_rank", 0) == case.get("pp", 1) - 1:
+                models["draft."] = draft_of(engine, models[""])
     seen: set[int] = set()
     tensors = []
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+    for name, tensor in [
+        (prefix + name, tensor)
+        for prefix, model in models.items()
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    ]:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             tensors.append([name, list(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.nbytes])
-    return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors, **beside(model, engine)}
+    return {"bytes": sum(tensor[-1] for tensor in tensors), "tensors": tensors, **beside(models[""], engine)}
 
 
 def beside(model: Any, engine: Any) -> dict[str, Any]:
@@ -212,6 +233,19 @@ def beside(model: Any, engine: Any) -> dict[str, Any]:
         together = sum(row.nbytes for row in rows)
         found["bytes_per_batched_token"] = together // engine.scheduler_config.max_num_batched_tokens
     return found
+
+
+def draft_of(engine: Any, target: Any) -> Any:
+    """The layers of multi-token prediction beside their model, with what they share with it already shared.
+
+    They are on the last pipeline stage only; the engine's own loading does the sharing, and is given a model that was
+    made like all others here.
+    """
+    from vllm.model_executor.model_loader.utils import initialize_model
+    from vllm.v1.worker.gpu.spec_decode.eagle import utils
+
+    utils.get_model = lambda vllm_config, model_config: initialize_model(vllm_config, model_config=model_config)
+    return utils.load_eagle_model(target, engine)
 
 
 def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:

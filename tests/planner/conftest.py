@@ -8,6 +8,7 @@ import pytest
 
 from selfhost.engines import known
 from selfhost.hardware.spec import parse
+from selfhost.hardware.types import Platform
 from selfhost.models.arch import ModelArch
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import ModelToPlan, PlanRequest
@@ -190,7 +191,8 @@ def plan():
     def make(name: str, on: str, *, here: bool = False, remedies: bool = False, **request):
         hardware = parse(on)
         hardware = replace(hardware, assumed=False) if here else hardware
-        engine = known.load("vllm-cpu" if on.startswith("cpu") else "vllm").for_planner
+        names = {Platform.CPU: "vllm-cpu", Platform.ASCEND: "vllm-ascend"}
+        engine = known.load(names.get(hardware.device.platform, "vllm")).for_planner
         return make_plan(a_model(name), hardware, PlanRequest(**request), engine=engine, with_remedies=remedies)
 
     return make

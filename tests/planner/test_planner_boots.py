@@ -125,3 +125,5 @@ def test_what_a_fingerprint_leaves_out_is_what_has_its_default():
     assert fingerprint(replace(LLAMA, num_nextn_predict_layers=0)) == fingerprint(LLAMA)
     assert fingerprint(replace(LLAMA, num_nextn_predict_layers=1)) != fingerprint(LLAMA)
     assert fingerprint(replace(LLAMA, hidden_size=8192)) != fingerprint(LLAMA)
+    # Asked for by an option, which is among the extras of a subject.
+    assert fingerprint(replace(LLAMA, drafting=True)) == fingerprint(LLAMA)

@@ -108,17 +108,21 @@ def computed(setup: Setup):
 
 def test_the_ranges_of_a_row_replace_the_general_ones():
     before = computed(A100)
+    # The row is of 256 requests, the plan of 1024: as many more graphs as the general formula says.
+    usual = replace(A100.settings, max_num_seqs=256)
+    more = terms.cuda_graphs(A100.arch, A100.settings).likely / terms.cuda_graphs(A100.arch, usual).likely
     non_torch, graphs = Range(GIB // 2, GIB, 2 * GIB), Range(0, GIB // 4, GIB // 2)
     after = calibrated(A100, before, row(non_torch=non_torch, cudagraph=graphs))
     assert after.memory.non_torch_bytes == GIB
-    assert after.memory.cudagraph_bytes == GIB // 4
-    general, was = terms.non_torch(A100.arch, A100.layout), terms.cuda_graphs(A100.arch, A100.settings)
+    full = Range(*(int(size * more) for size in graphs))
+    assert after.memory.cudagraph_bytes == full.likely
+    general, was = terms.non_torch(A100), terms.cuda_graphs(A100.arch, A100.settings)
     kv, low, high = (
         getattr(after.memory, name) - getattr(before.memory, name)
         for name in ("kv_cache_bytes", "kv_cache_bytes_low", "kv_cache_bytes_high")
     )
-    assert kv == general.likely + was.likely - GIB - GIB // 4
-    assert low == general.high + was.high - 2 * GIB - GIB // 2
+    assert kv == general.likely + was.likely - GIB - full.likely
+    assert low == general.high + was.high - 2 * GIB - full.high
     assert high == general.low + was.low - GIB // 2
     found = after.memory
     parts = (found.weight_bytes, found.buffer_bytes, found.activation_bytes, found.non_torch_bytes)
@@ -130,7 +134,8 @@ def test_the_ranges_of_a_row_replace_the_general_ones():
 def test_fewer_requests_have_fewer_graphs():
     graphs = Range(GIB, 2 * GIB, 3 * GIB)
     few = setup_of("qwen2.5-72b", "4xA100-80G", 4, max_num_seqs=8)
-    ratio = terms.cuda_graphs(few.arch, few.settings).likely / terms.cuda_graphs(A100.arch, A100.settings).likely
+    usual = replace(A100.settings, max_num_seqs=256)
+    ratio = terms.cuda_graphs(few.arch, few.settings).likely / terms.cuda_graphs(A100.arch, usual).likely
     after = calibrated(few, computed(few), row(cudagraph=graphs))
     assert after.memory.cudagraph_bytes == int(2 * GIB * ratio) < GIB
 

@@ -101,7 +101,9 @@ def test_json_and_text_of_every_plan(name, on):
 
 
 def test_the_text_adds_up_engines():
-    plan, found = planned("deepseek-v3", "8xH200", data_parallel_size=8, enable_expert_parallel=True)
+    plan, found = planned(
+        "deepseek-v3", "8xH200", data_parallel_size=8, enable_expert_parallel=True, max_model_len=65_536
+    )
     one, every = found.loads[0].requests_per_engine, found.loads[0].requests_all_engines
     lines = draw_capacity(plan, found, width=100).splitlines()
     assert lines[0] == "requests at once, by tokens of each: in one engine, in all 8"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfhost.errors import UsageError
@@ -121,7 +123,7 @@ def test_the_context_is_never_reduced_silently(plan):
         ({"max_num_seqs": 0}, "plan.not_positive"),
         ({"tensor_parallel_size": -1}, "plan.not_positive"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "plan.more_seqs_than_tokens"),
-        ({"kv_cache_dtype": "nvfp4"}, "plan.kv_cache_dtype"),
+        ({"kv_cache_dtype": "turbo"}, "kv.dtype_unknown"),
     ],
 )
 def test_settings_that_no_engine_takes_are_usage_errors(plan, request_, message):
@@ -135,7 +137,7 @@ def test_settings_that_no_engine_takes_are_usage_errors(plan, request_, message)
 
 def test_fits_tight_and_does_not_fit_are_apart(plan):
     """Shrink the card: first the low bound fails, then the likely value."""
-    verdicts = [plan("qwen2.5-7b", f"L20-48G@{size}", max_model_len=32768).verdict for size in (22, 19.5, 18)]
+    verdicts = [plan("qwen2.5-7b", f"L20-48G@{size}", max_model_len=32768).verdict for size in (22, 20, 18)]
     assert verdicts == [Verdict.FITS, Verdict.TIGHT, Verdict.DOES_NOT_FIT]
 
 
@@ -172,7 +174,7 @@ def test_auto_where_nothing_fits_says_so(plan):
     ("name", "on", "words"),
     [
         ("qwen2.5-7b", "MLU370-X8", "is not supported"),
-        ("qwen2.5-7b", "8x910B3", "Ascend"),
+        ("deepseek-v3", "8x910B3", "fp8"),
         ("deepseek-v3", "cpu@2000", "fp8"),
         ("qwen2.5-72b-awq", "8xV100-32G", "awq|int|7.5"),
     ],
@@ -193,6 +195,19 @@ def test_an_architecture_the_engine_does_not_have_is_unsupported(model):
     engine = EngineFacts(ref=EngineRef(name="vllm", version="0.1"), architectures=frozenset({"OtherForCausalLM"}))
     made = make_plan(model("qwen2.5-7b"), parse("H20-96G"), PlanRequest(), engine=engine)
     assert made.reasons == ("architecture Qwen2ForCausalLM is not in the model registry of vllm 0.1",)
+
+
+def test_a_class_that_asks_for_cuda_streams_does_not_start_on_a_cpu(model):
+    from selfhost.engines import known
+    from selfhost.hardware.spec import parse
+    from selfhost.planner.support import refusals
+    from tests.models.public_models import arch
+
+    kimi = replace(model("deepseek-v3"), name="kimi-k3", arch=arch("moonshotai/Kimi-K3"))
+    assert refusals(kimi, parse("cpu@2048"), known.load("vllm-cpu").for_planner) == [
+        "the engine's class for kimi-k3 starts on GPUs only, not on CPU"
+    ]
+    assert refusals(kimi, parse("8xB300"), known.load("vllm").for_planner) == []
 
 
 def test_a_context_beyond_the_models_is_refused_unless_it_is_stretched(plan):
@@ -266,10 +281,10 @@ def test_what_was_asked_for_is_not_changed_by_a_remedy(plan):
 
 
 def test_a_tight_plan_names_what_would_make_it_safe(plan):
-    made = plan("qwen2.5-7b", "L20-48G@19.5", remedies=True)
+    made = plan("qwen2.5-7b", "L20-48G@20", remedies=True)
     assert made.verdict is Verdict.TIGHT
     assert made.remedies
-    assert plan("qwen2.5-7b", "L20-48G@19.5", gpu_memory_utilization=0.95).verdict is Verdict.TIGHT
+    assert plan("qwen2.5-7b", "L20-48G@20", gpu_memory_utilization=0.95).verdict is Verdict.TIGHT
     assert "--gpu-memory-utilization 0.95" not in [r.change for r in made.remedies]
 
 
@@ -282,4 +297,18 @@ def test_an_fp8_cache_is_offered_only_where_the_device_has_it(plan):
         return " ".join(r.change for r in plan("qwen2.5-72b", on, remedies=True, max_num_seqs=8).remedies)
 
     assert "fp8" in changes("2xH100-80G@78")
-    assert "fp8" not in changes("2xA100-80G@78")
+    assert "fp8" in changes("2xA100-80G@78")
+    assert "fp8" not in changes("2xV100-32G@78")
+
+
+def test_ranks_share_the_tokens_of_a_request_when_asked_to(plan):
+    """MLA keeps the same latent vectors on every rank; with DCP 8 each keeps an eighth."""
+    alone = plan("deepseek-v3", "8xH200")
+    shared = plan("deepseek-v3", "8xH200", decode_context_parallel_size=8)
+    assert shared.layout == replace(alone.layout, decode_context_parallel_size=8)
+    assert shared.kv_cache.bytes_per_token * 8 == alone.kv_cache.bytes_per_token
+    assert shared.kv_cache.blocks_per_request == 163_840 // 16 // 8
+    assert shared.kv_cache.tokens == pytest.approx(8 * alone.kv_cache.tokens, rel=0.001)
+    refused = plan("qwen2.5-72b", "8xH200", decode_context_parallel_size=2)
+    assert refused.verdict is Verdict.UNSUPPORTED
+    assert refused.reasons[0].startswith("decode context parallel size 2 at tensor parallel size 8: 8 KV heads")

@@ -106,8 +106,8 @@ def test_grouped_attention_is_told_in_heads():
     _, found = explained("qwen2.5-72b", "4xA800-80G")
     first = found.kv_cache[0]
     assert (first.formula, first.in_numbers, first.value) == (
-        "num_key_value_heads // tensor_parallel_size * head_dim * 2 * 2",
-        "8 // 4 * 128 * 2 * 2",
+        "num_key_value_heads // tensor_parallel_size * ((head_dim + head_dim) * 2)",
+        "8 // 4 * ((128 + 128) * 2)",
         1024,
     )
 
@@ -183,7 +183,10 @@ def test_a_calibration_is_told_as_the_source_of_its_terms(monkeypatch):
     by_name = {term.name: term for term in found.terms}
     other, graphs = by_name["non_torch"], by_name["cuda_graphs"]
     assert (other.low, other.value_bytes, other.high, other.source) == (*row.non_torch, "a public log")
-    assert (graphs.low, graphs.value_bytes, graphs.high, graphs.source) == (*row.cudagraph, "a public log")
+    # The row is of 256 requests, the plan of 1024.
+    assert graphs.source == "a public log"
+    assert row.cudagraph.likely < graphs.value_bytes < 2 * row.cudagraph.likely
+    assert graphs.low * 2 == graphs.value_bytes == graphs.high // 2
     budget, *parts, kv = found.terms
     assert eval(kv.in_numbers, FUNCTIONS) == kv.value_bytes == plan.memory.kv_cache_bytes
     assert budget.low - sum(part.high for part in parts) == plan.memory.kv_cache_bytes_low

@@ -37,7 +37,7 @@ def test_devices_come_in_nodes_of_the_usual_kind(device, count, nodes):
 
 @pytest.mark.parametrize(
     ("on", "mark", "longest"),
-    [("H20", "+", 32768), ("L20@19.5", "~", 32768), ("RTX4090@12", "-", None), ("910B3", "x", None)],
+    [("H20", "+", 32768), ("L20@20", "~", 32768), ("RTX4090@12", "-", None), ("MLU370-X8", "x", None)],
 )
 def test_a_cell_has_a_mark_and_the_longest_context(on, mark, longest):
     found = cell("qwen2.5-7b", on)
@@ -45,17 +45,17 @@ def test_a_cell_has_a_mark_and_the_longest_context(on, mark, longest):
 
 
 def test_where_it_does_not_fit_the_longest_context_is_that_which_fits_and_no_block_more():
-    found = cell("qwen2.5-7b", "L20@18")
+    found = cell("qwen2.5-7b", "L20@18.3")
     assert found.mark == "<"
     assert 8192 < found.longest < 16384
-    assert cell("qwen2.5-7b", "L20@18", max_model_len=found.longest).plan.fits
-    assert not cell("qwen2.5-7b", "L20@18", max_model_len=found.longest + 16).plan.fits
-    assert cell("qwen2.5-7b", "L20@18", max_model_len=16384).longest == found.longest
-    assert cell("qwen2.5-7b", "L20@18", max_model_len=4096).longest == 4096
+    assert cell("qwen2.5-7b", "L20@18.3", max_model_len=found.longest).plan.fits
+    assert not cell("qwen2.5-7b", "L20@18.3", max_model_len=found.longest + 16).plan.fits
+    assert cell("qwen2.5-7b", "L20@18.3", max_model_len=16384).longest == found.longest
+    assert cell("qwen2.5-7b", "L20@18.3", max_model_len=4096).longest == 4096
 
 
 def test_json_of_a_cell_tells_what_is_asked_for_apart_from_what_would_do():
-    found = cell("qwen2.5-7b", "L20@18").as_dict()
+    found = cell("qwen2.5-7b", "L20@18.3").as_dict()
     assert (found["fits"], found["verdict"], found["max_model_len"]) == (False, "does_not_fit", 32768)
     assert found["missing_bytes_per_rank"] > 0
     assert found["shorter"]["max_model_len"] == found["longest_max_model_len"] < 16384
@@ -87,15 +87,15 @@ def test_rows_are_devices_and_columns_their_numbers():
 
 
 def test_the_matrix_as_text():
-    found = table("qwen2.5-7b", "H20", "8xH20", "L20@18", "910B3", "8x910B3", "RTX4090@12", "16xGB200")
+    found = table("qwen2.5-7b", "H20", "8xH20", "L20@18.3", "MLU370-X8", "8xMLU370-X8", "RTX4090@12", "16xGB200")
     shorter, lacks = found.rows[1][1][0].longest, found.rows[3][1][0].plan.missing_bytes
     assert draw_matrix(found, width=100).splitlines() == [
         "qwen2.5-7b, 32,768 tokens of context, by device and number of devices",
         "",
         "DEVICE                     1                8                     16",
         "H20-96G                    + directory 32K  + directory TP=4 32K",
-        f"L20-48G@18                 < directory {shorter // 1024}K",
-        "910B3-64G                  x 910B3: this version plans for CUDA and CPU only; Ascend is not covered…",
+        f"L20-48G@18.3               < directory {shorter // 1024}K",
+        "MLU370-X8-48G              x MLU370-X8 is not supported: Cambricon: none of the engines that selfho…",
         f"RTX4090-24G@12             - {lacks / (1 << 30):.1f} GiB",
         "GB200-186G in nodes of 16                                         + directory TP=4 32K",
         "",
@@ -116,7 +116,7 @@ def test_the_matrix_keeps_to_the_width(width):
 
 
 def test_only_what_fits_leaves_out_cells_and_then_rows():
-    found = table("qwen2.5-7b", "L20@18", "2xL20@18", "RTX4090@12").only_fitting()
+    found = table("qwen2.5-7b", "L20@18.3", "2xL20@18", "RTX4090@12").only_fitting()
     assert [(name, [one is not None for one in row]) for name, row in found.rows] == [("L20-48G@18", [False, True])]
 
 
@@ -147,9 +147,10 @@ def test_the_list_has_what_fits_first_and_the_largest_first_among_it():
 
 
 def test_where_nothing_runs_for_one_reason_it_is_said_once():
-    cells = [cell(name, "910B3") for name in ("qwen2.5-7b", "qwen3-14b")]
-    assert draw_list(parse("910B3"), cells, 2, width=100).splitlines()[2:] == [
-        "x 910B3: this version plans for CUDA and CPU only; Ascend is not covered yet"
+    cells = [cell(name, "MLU370-X8") for name in ("qwen2.5-7b", "qwen3-14b")]
+    assert draw_list(parse("MLU370-X8"), cells, 2, width=100).splitlines()[2:] == [
+        "x MLU370-X8 is not supported: Cambricon: none of the engines that selfhost drives has a backend for",
+        "  it",
     ]
 
 

@@ -58,10 +58,10 @@ def test_why_not_a_better_one_with_its_numbers(qwen):
     made = planned(qwen, "2xL20")
     assert made.reasons[:3] == (
         "variant: awq-int4, the best format that fits",
-        "not bf16: 74.5 GiB per GPU needed with one request of 32,768 tokens, 41.0 GiB usable: 33.6 GiB missing",
+        "not bf16: 75.0 GiB per GPU needed with one request of 32,768 tokens, 41.0 GiB usable: 34.1 GiB missing",
         made.reasons[2],
     )
-    assert made.reasons[2].startswith("not gptq-int8: 42.4 GiB per GPU needed with one request of 32,768 tokens")
+    assert made.reasons[2].startswith("not gptq-int8: 42.9 GiB per GPU needed with one request of 32,768 tokens")
     assert "; it fits with `--variant gptq-int8 --max-model-len " in made.reasons[2]
 
 

@@ -100,7 +100,8 @@ def test_the_engine_has_the_architecture_and_the_parsers(recipe, variant):
 @pytest.mark.parametrize(("recipe", "variant"), VARIANTS)
 def test_every_variant_is_planned_on_a_large_server(recipe, variant):
     model = resolve(recipe.name, variant=variant.name).to_plan()
-    plan = plan_model(model, hardware_for("8xH200", find_home()), PlanRequest())
+    on = "2x16x910C" if model.arch.quantization and model.arch.quantization.method == "ascend" else "8xH200"
+    plan = plan_model(model, hardware_for(on, find_home()), PlanRequest())
     assert plan.verdict in (Verdict.FITS, Verdict.TIGHT)
     assert model.model_path in plan.argv
 

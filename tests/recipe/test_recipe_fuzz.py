@@ -141,6 +141,8 @@ def nearly(rng: random.Random, value):
     if isinstance(value, str):
         cut = rng.randrange(len(value) + 1)
         return rng.choice([value[:cut], value + value, value[cut:] + "\x00" + value[:cut], value.swapcase()])
+    if isinstance(value, int) and abs(value) > 1 << 64:
+        return -value  # damaged before, and neither text nor a fraction
     if isinstance(value, (int, float)):
         return rng.choice([value * 1000, -value, value + 1, str(value), value / 7])
     return None if isinstance(value, dt.date) else type(value)()

@@ -52,6 +52,25 @@ def test_a_whole_directory(model):
     assert (found.config, found.weights, found.weight_bytes) == (CONFIG, ("model.safetensors",), size)
 
 
+def test_types_of_weights_made_for_ascend_come_with_the_config(model):
+    types = {"model.layers.0.mlp.up_proj.weight": "W8A8_DYNAMIC", "lm_head.weight": "FLOAT"}
+    (model / "quant_model_description.json").write_text(json.dumps({"version": "1.0.0", **types}))
+    found = check.read_config(model)
+    assert found == {
+        **CONFIG,
+        "quantization_config": {
+            "quant_method": "ascend",
+            "types": {"model.layers.*.mlp.up_proj": "W8A8_DYNAMIC", "lm_head": "FLOAT"},
+        },
+    }
+
+
+def test_a_description_that_is_cut_off_is_told_by_its_name(model):
+    (model / "quant_model_description.json").write_text('{"version": "1.0')
+    code, what, _, _ = refused(model)
+    assert (code, what) == (5, f"`{model / 'quant_model_description.json'}` is not valid JSON")
+
+
 @pytest.mark.parametrize("index", [True, False], ids=["with index", "without"])
 def test_shards_that_are_all_there(model, index):
     names = shards(model, 3, index=index)

@@ -59,6 +59,17 @@ MESSAGES = {
     "arch.format_ascend": Text(
         "weights in {format} do not run on {device}: it takes bf16, and W8A8 or W4A8 made for it"
     ),
+    "arch.format_ascend_small": Text(
+        "weights in {format} do not run on {device}: it takes 16-bit floats, and W8A8 made for it"
+    ),
+    "arch.format_310p": Text("weights of type {types} do not run on {device}: it takes W8A8 and 16-bit floats"),
+    "arch.format_ascend_experts": Text(
+        "weights in {format} do not run on {device}: vllm-ascend has 4-bit kernels for experts only"
+    ),
+    "arch.format_ascend_v4": Text(
+        "weights in {format} do not run on {device}: vllm-ascend 0.23 takes this kind of FP8 for DeepSeek-V4 only"
+    ),
+    "arch.format_only_ascend": Text("weights made by msModelSlim run on Ascend only, not on {device}"),
     "arch.format_capability": Text(
         "weights in {format} do not run on {device}: compute capability {found}, needed: {wanted}"
     ),
@@ -99,12 +110,19 @@ MESSAGES = {
     "arch.layout_deepstack": Text(
         "with {pp} pipeline stages the first has fewer layers than the {levels} that the vision tower reaches into"
     ),
+    "arch.layout_groups": Text("{groups} groups of output heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
     "arch.layout_width": Text("{part} {width} cannot be divided by {ranks} ranks"),
     "arch.layout_block": Text("{part}: {width} per rank is not a multiple of the quantization block {block}"),
     "arch.layout_group": Text("{part}: {width} inputs per rank are not whole quantization groups of {group}"),
     "arch.layout_experts": Text("tensor parallel size {tp} is larger than the number of experts {experts}"),
     "arch.layout_expert_parallel": Text("expert parallel needs a mixture-of-experts model; this one has no experts"),
+    "arch.layout_dcp_divides": Text("decode context parallel size {dcp} does not divide tensor parallel size {tp}"),
+    "arch.layout_dcp_windows": Text("decode context parallel does not work with windows and compressed attention"),
+    "arch.layout_dcp_heads": Text(
+        "decode context parallel size {dcp} at tensor parallel size {tp}: {heads} KV heads of {queries} queries each "
+        "leave at most {tp} // {heads} ranks with the same head, and it must divide the queries"
+    ),
     "arch.layout_stages": Text("{layers} layers cannot be spread over {pp} pipeline stages"),
     "arch.header": Text(
         "`{file}` is not a whole safetensors file",

@@ -65,6 +65,10 @@ MESSAGES = {
     ),
     "owned.choice": Text("`{flag}` cannot be `{value}`", "choices: {choices}", "use one of the choices"),
     "owned.not_a_number": Text("`{flag}` needs a number, not `{value}`", hint="for example `{flag} 1`"),
+    "owned.not_an_object": Text(
+        "`{flag}` needs a JSON object, not `{value}`",
+        hint="""for example `{flag} '{{"method": "mtp", "num_speculative_tokens": 1}}'`""",
+    ),
     "owned.given_twice": Text("`{flag}` is given twice: {first} and {second}", hint="give it once, before the `--`"),
     "owned.variable": Text(
         "`{name}` is set in the environment, but selfhost decides it: the engine is started without it",

@@ -11,6 +11,7 @@ MESSAGES = {
     # The picture.
     "plan.basis": Text("figures: {confidence}, for {engine} {version}"),
     "plan.title_memory": Text("memory per {per}, GiB"),
+    "plan.on_top": Text("beside the budget"),
     "plan.title_reasons": Text("why"),
     "plan.title_remedies": Text("what would fit"),
     "plan.title_command": Text("command"),
@@ -114,10 +115,17 @@ MESSAGES = {
         "in use: other processes hold {used} of GPU {devices}; {left} is free, less than the {budget} that the engine"
         " takes at its start. `nvidia-smi` lists them with their pids, `selfhost ps` the servers of selfhost"
     ),
+    "plan.in_use_npu": Text(
+        "in use: other processes hold {used} of NPU {devices}; {left} is free, less than the {budget} that the engine"
+        " takes at its start. `npu-smi info` lists them with their pids"
+    ),
     "plan.weight_only": Text(
         "format: FP8 weights with 16-bit arithmetic (w8a16, Marlin), since {device} computes no FP8"
     ),
     "plan.no_accelerator": Text("hardware: no accelerator that an engine here drives was found; planned for the CPU"),
+    "plan.draft_layers": Text(
+        "speculative decoding: layers of multi-token prediction ({layers}) are loaded too and predict {tokens} ahead"
+    ),
     # Reasons: variant.
     "plan.variant_asked": Text("variant: {variant}, as asked for"),
     "plan.variant_own": Text("variant: {variant}, the format the model was released in"),
@@ -200,10 +208,51 @@ MESSAGES = {
     "plan.files": Text("files: {note}"),
     "plan.headers_unread": Text("headers of {read} of {files} weight files were compared with the config"),
     "plan.not_counted": Text("handed to the engine, not counted in these figures: {options}"),
+    # Ascend.
+    "plan.ascend_mla": Text("{model} uses latent attention (MLA), for which vllm-ascend has no kernels on {device}"),
+    "plan.ascend_graph_heads": Text(
+        "TP={tp} leaves {heads} query heads per NPU, too few for MLA in graph mode: 16 at least, or `--enforce-eager`"
+    ),
+    "plan.ascend_few_heads": Text(
+        "graphs: vllm-ascend's FAQ names 32, 64 and 128 query heads per NPU for MLA in graph mode, here there are"
+        " {heads}; its own tutorials run 16. If capture fails, add `--enforce-eager`"
+    ),
+    "plan.ascend_hccl": Text("HCCL: its buffers take {total} per NPU ({sizes})"),
+    "plan.ascend_hccl_dispatch": Text(
+        "HCCL: its buffers take {total} per NPU ({sizes}); the kernels that send tokens to experts need"
+        " HCCL_BUFFSIZE={size}"
+    ),
+    "plan.ascend_graphs": Text(
+        "graphs: about {size} per NPU, not subtracted from the KV cache by the engine; {left} is left beside the budget"
+    ),
+    "plan.ascend_graphs_tight": Text(
+        "graphs: about {size} per NPU, at most {most}, come on top of the budget; beside it {left} is left, which may"
+        " be too little"
+    ),
+    "plan.ascend_graphs_short": Text(
+        "graphs: about {size} per NPU come on top of the budget, and beside it {left} is left; lower"
+        " `--gpu-memory-utilization`"
+    ),
+    "plan.ascend_start_short": Text(
+        "memory: the budget is about {missing} more than what is free before the engine starts, so that it refuses;"
+        " lower `--gpu-memory-utilization`"
+    ),
+    "plan.ascend_310p": Text(
+        "KV cache: on {device} the engine takes half of what is left, and keeps the other half for workspaces"
+    ),
+    "plan.ascend_float16": Text("dtype: float16, since {device} computes no bfloat16; weights are cast as they load"),
+    "plan.ascend_latent": Text(
+        "layout: attention at TP={tp}, since graphs of latent attention (MLA) want 32 query heads or more per NPU; data"
+        " parallel beyond, and experts over all {count} NPUs"
+    ),
+    "plan.ascend_network": Text(
+        "nodes: set HCCL_IF_IP on each node to its own address, and HCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME and"
+        " TP_SOCKET_IFNAME to the interface that has it"
+    ),
+    "plan.ascend_parser": Text("command: without {option}, which {engine} {version} does not have"),
     # Reasons: refusals.
     "plan.device_unsupported": Text("{device} is not supported: {reason}"),
     "plan.no_engine": Text("no engine here drives it"),
-    "plan.ascend_not_yet": Text("{device}: this version plans for CUDA and CPU only; Ascend is not covered yet"),
     "plan.architecture": Text("architecture {names} is not in the model registry of {engine} {version}"),
     "plan.cpu_torchvision": Text(
         "the CPU engine cannot load {name}, which needs torchvision: the wheels of it that there are need a GPU"
@@ -211,7 +260,19 @@ MESSAGES = {
     "plan.sparse_attention": Text(
         "{model} uses sparse attention, which runs on GPUs of compute capability 9, 10 and 12 only, not on {device}"
     ),
+    "plan.too_many_states": Text(
+        "`--max-num-seqs` {seqs}: every request keeps a state, the KV cache has {blocks} blocks, and with CUDA graphs "
+        "the engine wants as many blocks as requests; at most `--max-num-seqs {most}`, or `--enforce-eager`"
+    ),
+    "plan.gpu_only": Text("the engine's class for {model} starts on GPUs only, not on {device}"),
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
+    "plan.no_draft_layers": Text(
+        "speculative decoding by `mtp` asked for; {model} has no layers of multi-token prediction"
+    ),
+    "plan.no_speculative_tokens": Text("speculative decoding needs a number: `num_speculative_tokens`, for example 1"),
+    "plan.uneven_speculative_tokens": Text(
+        "{tokens} tokens are to be predicted with {layers} layers of multi-token prediction: wanted is a multiple"
+    ),
     "plan.fp8_kv": Text("an FP8 KV cache does not run on {device}"),
     # Errors.
     "plan.bound": Text(
@@ -250,11 +311,6 @@ MESSAGES = {
         "`--fits` is for many plans at once",
         "the exit code tells it of one: 0 when it fits, 3 when not",
         "add `--matrix`, or `--for-hardware HW` instead of MODEL",
-    ),
-    "plan.kv_cache_dtype": Text(
-        "the size of this model's KV cache with dtype `{dtype}` is not known here",
-        "known: {known}; with sparse attention none of the `fp8` ones",
-        "leave out `--kv-cache-dtype`",
     ),
     "plan.utilization": Text(
         "`--gpu-memory-utilization` {value:g} is not a fraction of the memory",

@@ -1,0 +1,132 @@
+"""Plan -> argv and env of vllm-ascend 0.23; every flag and value is one that the engine's facts know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from selfhost.app.model import resolve
+from selfhost.app.plan import plan_for, plan_model
+from selfhost.engines import known, vllm_ascend
+from selfhost.hardware.spec import parse
+from selfhost.planner.plan import PlanRequest
+from tests.bench import bench_plan_matrix as matrix
+
+ENGINE = known.load("vllm-ascend")
+
+
+def planned(name: str, on: str, **request):
+    return plan_for(name, on=on, request=PlanRequest(**request))
+
+
+def values(argv: tuple[str, ...]) -> dict[str, str]:
+    return {
+        word: "" if following.startswith("--") else following
+        for word, following in zip(argv, (*argv[1:], "--"), strict=True)
+        if word.startswith("--")
+    }
+
+
+def test_deepseek_v3_on_two_nodes():
+    """The form of vllm-ascend's tutorials for DeepSeek-R1 and V3.1 on two A2 servers."""
+    made = planned("deepseek-v3", "2x8x910B3")
+    assert made.argv[:3] == ("vllm", "serve", made.model_path)
+    assert made.argv[3:] == (
+        *("--served-model-name", "deepseek-v3", "--host", "127.0.0.1", "--port", "8000"),
+        *("--tensor-parallel-size", "4", "--pipeline-parallel-size", "1", "--data-parallel-size", "4"),
+        *("--enable-expert-parallel", "--data-parallel-size-local", "2", "--data-parallel-address", "NODE0"),
+        *("--data-parallel-rpc-port", "29550"),
+        *("--dtype", "bfloat16", "--max-model-len", "131072", "--max-num-seqs", "64"),
+        *("--max-num-batched-tokens", "2048", "--gpu-memory-utilization", "0.92", "--kv-cache-dtype", "auto"),
+        *("--allowed-media-domains", "none.invalid", "--disable-fastapi-docs", "--shutdown-timeout", "10"),
+        *("--block-size", "128", "--quantization", "ascend"),
+        *("--compilation-config", '{"cudagraph_mode":"FULL_DECODE_ONLY"}'),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "deepseek_v3"),
+        *("--override-generation-config", '{"temperature":0.3,"top_p":0.95}'),
+    )
+    assert made.node_argv == (made.argv, (*made.argv, "--data-parallel-start-rank", "2", "--headless"))
+    assert made.env == {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+        "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
+        "HCCL_BUFFSIZE": "200",
+    }
+
+
+def test_one_npu_needs_neither_nodes_nor_quantization_nor_buffers():
+    made = planned("qwen2.5-7b", "910B3")
+    found = values(made.argv)
+    assert not {"--data-parallel-size-local", "--nnodes", "--quantization", "--additional-config"} & set(found)
+    assert found["--block-size"] == "128"
+    assert made.env["VLLM_HOST_IP"] == "127.0.0.1"
+    assert "HCCL_BUFFSIZE" not in made.env
+
+
+def test_pipeline_stages_over_nodes_have_the_options_of_ranks():
+    found = values(planned("qwen2.5-72b", "2x8x910B3").argv)
+    assert (found["--nnodes"], found["--node-rank"], found["--master-addr"]) == ("2", "0", "NODE0")
+    assert "--data-parallel-address" not in found
+
+
+def test_a_310p_computes_in_float16_and_without_npugraph_ex():
+    found = values(planned("qwen2.5-7b", "310P3").argv)
+    assert found["--dtype"] == "float16"
+    assert found["--additional-config"] == '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
+
+
+def test_without_graphs_no_mode_of_graphs():
+    found = values(planned("qwen2.5-7b", "910B3", enforce_eager=True).argv)
+    assert "--enforce-eager" in found
+    assert "--compilation-config" not in found
+
+
+def test_what_was_given_replaces_what_the_plan_says():
+    given = ("--compilation-config", '{"cudagraph_mode":"PIECEWISE"}')
+    argv = planned("qwen2.5-7b", "910B3", engine_args=given).argv
+    assert argv.count("--compilation-config") == 1
+    assert argv[-2:] == given
+
+
+def test_devices_are_not_bound_by_a_variable_of_cuda():
+    hardware = replace(parse("4x910B3"), device_indices=(4, 5, 6, 7))
+    made = plan_model(resolve("qwen2.5-72b").to_plan(), hardware, PlanRequest())
+    assert made.fits
+    assert not [name for name in made.env if name.startswith("CUDA_")]
+
+
+def test_parsers_that_this_engine_does_not_have_are_left_out_and_told():
+    model = replace(
+        resolve("qwen2.5-7b").to_plan(),
+        engine_args=("--enable-auto-tool-choice", "--tool-call-parser", "qwen3_json", "--reasoning-parser", "qwen3"),
+        variants=(),
+    )
+    made = plan_model(model, parse("910B3"), PlanRequest())
+    found = values(made.argv)
+    assert not {"--tool-call-parser", "--enable-auto-tool-choice"} & set(found)
+    assert found["--reasoning-parser"] == "qwen3"
+    told = "command: without `--tool-call-parser qwen3_json`, which vllm-ascend 0.23.0 does not have"
+    assert made.reasons[-1] == told
+
+
+def test_parsers_that_it_has_stay():
+    model = resolve("deepseek-r1").to_plan()
+    assert vllm_ascend.fitting(model, ENGINE) == (model, [])
+
+
+@pytest.mark.parametrize("recipe", matrix.recipes())
+def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
+    lines = {plan.argv for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv}
+    assert lines
+    for argv in lines:
+        for name, value in values(argv).items():
+            flag = ENGINE.flags[name]
+            assert flag.name == name
+            assert bool(value) is (flag.values != 0)
+            assert not flag.choices or value in flag.choices
+        found = values(argv)
+        assert found.get("--tool-call-parser") in {None, *ENGINE.tool_call_parsers}
+        assert found.get("--reasoning-parser") in {None, *ENGINE.reasoning_parsers}

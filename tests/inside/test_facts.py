@@ -1,0 +1,50 @@
+"""What vllm-ascend adds to an engine, read from its source without importing it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from selfhost.inside import selfhost_facts
+
+# The forms that vllm-ascend 0.23.0 uses: github.com/vllm-project/vllm-ascend, tag v0.23.0.
+FILES = {
+    "utils.py": 'import torch_npu\nASCEND_QUANTIZATION_METHOD = "ascend"\nFP8_METHOD = "fp8"\n',
+    "platform.py": "class NPUPlatform(Platform):\n"
+    '    supported_quantization: list[str] = [ASCEND_QUANTIZATION_METHOD, FP8_METHOD, "deepseek_v4_fp8"]\n',
+    "ascend_config.py": "class AscendConfig:\n"
+    "    def __init__(self, additional_config):\n"
+    '        self.a = additional_config.get("enable_shared_expert_dp", False)\n'
+    '        self.b = self._get_config_value(additional_config, "xlite_graph_config", {})\n'
+    '        self.c = other.get("not_a_key", 1)\n',
+    "models/__init__.py": "def register_model():\n"
+    '    ModelRegistry.register_model("DeepseekV4ForCausalLM", "vllm_ascend.models.deepseek_v4:X")\n',
+}
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    for name, content in FILES.items():
+        path = tmp_path / "vllm_ascend" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    info = tmp_path / "vllm_ascend-0.23.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm-ascend\nVersion: 0.23.0\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+
+@pytest.mark.usefixtures("plugin")
+def test_what_the_plugin_adds_is_read_without_importing_it():
+    assert selfhost_facts.ascend() == {
+        "version": "0.23.0",
+        "architectures": ["DeepseekV4ForCausalLM"],
+        "quantization": ["ascend", "deepseek_v4_fp8", "fp8"],
+        "additional_config": ["enable_shared_expert_dp", "xlite_graph_config"],
+    }
+    assert "vllm_ascend" not in sys.modules
+
+
+def test_without_the_plugin_nothing_is_added():
+    assert selfhost_facts.ascend() == {}
