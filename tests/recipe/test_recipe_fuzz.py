@@ -141,6 +141,8 @@ def nearly(rng: random.Random, value):
     if isinstance(value, str):
         cut = rng.randrange(len(value) + 1)
         return rng.choice([value[:cut], value + value, value[cut:] + "\x00" + value[:cut], value.swapcase()])
+    if isinstance(value, int) and value.bit_length() > 1000:  # neither a float nor, in decimal, a string
+        return rng.choice([-value, value + 1, hex(value)])
     if isinstance(value, (int, float)):
         return rng.choice([value * 1000, -value, value + 1, str(value), value / 7])
     return None if isinstance(value, dt.date) else type(value)()
