@@ -48,6 +48,9 @@ class Reason(StrEnum):
     """Figures of different ranks."""
     OLD_HYBRID_COUNT = "old_hybrid_count"
     """Before 0.20 the engine divided the tokens of a hybrid model by its groups."""
+    OLD_HYBRID_CACHE = "old_hybrid_cache"
+    """vllm-ascend 0.12 and 0.13 allocated the KV cache of hybrid models twice, for states and for attention
+    (worker/model_runner_v1.py `_allocate_kv_cache_tensors`: "REFACTOR ME to sharing hybrid cache")."""
     OLD_NEED_COUNT = "old_need_count"
     """In 0.27 the message of what a request of DeepSeek-V4 needs counted larger blocks than the pool has: the layers of
     the widest group, each with a page of every size (kv_cache_utils.py `_max_memory_usage_bytes_from_groups`)."""
