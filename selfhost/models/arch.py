@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped, read_windows
 from selfhost.models.compressed import CompressedAttention, read_compressed
-from selfhost.models.draft import Draft
+from selfhost.models.draft import Draft, read_draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.kimi_linear import read_kimi_linear
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from selfhost.models.compressed import HyperConnections
     from selfhost.models.families import Family
-    from selfhost.models.feed import Feed
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
     from selfhost.models.vision import Tower
@@ -243,21 +242,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         quantization=quantization,
         tower=_read_tower(reader, family, quantization),
         residual_block_layers=block,
-        draft=_draft(family, mixers[count:], feeds[count:], count, quantization),
-    )
-
-
-def _draft(
-    family: Family, mixers: list[Mixer], feeds: list[Feed], first: int, quantization: Quantization | None
-) -> Draft | None:
-    """The layers of multi-token prediction; their numbers follow those of the others."""
-    if not mixers:
-        return None
-    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization, first=first)
-    return Draft(
-        layers=tuple(kinds[place] for place in layers),
-        connections=next((mixer.connections for mixer in mixers if isinstance(mixer, CompressedAttention)), None),
-        ends_stored=family.draft_ends_stored,
+        draft=read_draft(mixers, feeds, count, family, quantization),
     )
 
 
@@ -277,7 +262,7 @@ def _read_mixers(
         kinds = {size: replace(mixer, sliding_window=size) for size in set(windows)}
         return [kinds[size] for size in windows]
     delta = read_delta(reader, family, quantization)
-    return [delta if linear else mixer for linear in read_layer_types(reader, count)]
+    return [*(delta if linear else mixer for linear in read_layer_types(reader, counts[0])), *[mixer] * counts[1]]
 
 
 def _read_tower(reader: Reader, family: Family, quantization: Quantization | None) -> Tower | None:

@@ -78,7 +78,7 @@ class Family:
     nextn_predict_layers: int = 0
     """Layers of multi-token prediction in the checkpoint when the config does not say."""
     nextn_prefix: str | None = None
-    """Where these layers are in the checkpoint, when they share embedding and head with the model."""
+    """Where these layers are in the checkpoint and in the engine, when they are numbered by themselves."""
     gpu_only: bool = False
     """Whether its constructor asks for CUDA streams, so that it does not start on a CPU."""
     transformers_backend: bool = False
@@ -100,7 +100,9 @@ _QWEN3_5 = Family(
     renames=(("model.language_model.", "model."),),
     needs_torchvision=True,
     mrope_positions=1,
-    nextn_prefix="mtp.layers.",
+    drafts=True,
+    draft_ends_stored=False,
+    nextn_prefix="mtp.",
 )
 _QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", tied_by="inner", prefix=_NESTED_PREFIX, renames=_NESTED)
 _QWEN3_VL = Family(

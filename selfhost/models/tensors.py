@@ -122,9 +122,8 @@ def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode = TowerMode.WEIGHT
 
 def _draft(arch: ModelArch, ranks: Ranks, draft: Draft) -> Iterator[TensorGroup]:
     """What layers of multi-token prediction have beside their core; see `models.draft`."""
-    for part in draft.parts(arch.hidden_size):
-        plain = isinstance(part, Vector) or not part.quantizable
-        yield from _cut(arch, part, ranks, len(draft.layers), None if plain else arch.quantization)
+    for count, part, form in draft.beside(arch.hidden_size, arch.quantization):
+        yield from _cut(arch, part, ranks, count, form)
     if ranks.pp > 1:
         yield _embedding(arch, ranks, "draft.embed_tokens")
 

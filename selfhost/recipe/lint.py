@@ -114,7 +114,7 @@ def _variants(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _bytes(where: str, variant: Variant, arch: ModelArch) -> Iterator[Finding]:
-    loaded = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0))
+    loaded = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0, draft=None))
     # Some checkpoints lack the multi-token layers that their config names, or hold a tied head a second time.
     head = arch.vocab_size * arch.hidden_size * arch.dtype_bytes if arch.tie_word_embeddings else 0
     possible = (("bytes_on_disk", (checkpoint_bytes(arch), loaded, loaded + head)), ("bytes_loaded", (loaded,)))
