@@ -45,6 +45,8 @@ class Family:
     windows: Windows = Windows.KEY
     drafts: bool = False
     """Whether the engine loads its `num_nextn_predict_layers` for speculative decoding."""
+    drafts_in_stages: bool = True
+    """Whether they run on the last of several pipeline stages."""
     draft_ends_stored: bool = True
     """Whether the checkpoint has a copy of embedding and head for each of them."""
     partial_rotary_factor: float = 1.0
@@ -148,6 +150,7 @@ FAMILIES: dict[str, Family] = {
         renames=(),
         needs_torchvision=False,
         nextn_predict_layers=1,
+        drafts_in_stages=False,
     ),
     "Qwen3_5ForCausalLM": _QWEN3_5,
     "Qwen3_5MoeForCausalLM": replace(_QWEN3_5, moe=True),

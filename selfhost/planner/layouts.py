@@ -189,6 +189,9 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool
     found = [*_engine_problems(arch, layout, gpu_of(hardware.device))]
     if hardware.device.platform is Platform.ASCEND:
         found += ascend.layout_problems(arch, layout, eager=eager)
+    if hardware.device.platform is Platform.CPU and arch.loaded_draft and layout.pipeline_parallel_size > 1:
+        # Tried on the CPU build of 0.32.0: 'CPUModelRunner' object has no attribute 'drafter', on the first stage.
+        found = [*found, Message("plan.cpu_draft_stages")]
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:
