@@ -7,7 +7,7 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
@@ -25,6 +25,7 @@ from selfhost.models.reader import Reader
 from selfhost.models.vision import read_tower
 from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,10 @@ mtp.py, deepseek_v4/nvidia/mtp.py; what is shared: v1/worker/gpu/spec_decode/eag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, Linear, Vector
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.compressed import HyperConnections

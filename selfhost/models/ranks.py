@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, TokenShards
 from selfhost.quant.expert_kernels import ONLINE
 from selfhost.quant.kernels import up
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch

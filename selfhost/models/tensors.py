@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.allocator import rounding_bytes
@@ -22,6 +22,7 @@ from selfhost.models.ranks import Ranks, cut_linear, padded_vocab, refined_block
 from selfhost.models.vision import TowerMode
 from selfhost.quant.expert_kernels import common_tensors, expert
 from selfhost.quant.kernels import Matrix, linear
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
