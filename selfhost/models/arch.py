@@ -86,8 +86,8 @@ class ModelArch:
 
     def __hash__(self) -> int:
         """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
-        method = self.quantization.method if self.quantization else None
-        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], method, self.drafting))
+        stored = (self.quantization.method, self.quantization.bits) if self.quantization else None
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], stored, self.drafting))
 
     @property
     def family(self) -> Family:
@@ -121,19 +121,27 @@ class ModelArch:
     @property
     def latent(self) -> LatentAttention | None:
         """The latent attention, if there is any."""
-        return next((mixer for mixer in self.mixers if isinstance(mixer, LatentAttention)), None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, LatentAttention):
+                return kind.mixer
+        return None
 
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention | CompressedAttention))
-        return next((indexer for indexer in found if indexer is not None), None)
+        for kind in self.kinds:
+            mixer = kind.mixer
+            if isinstance(mixer, LatentAttention | CompressedAttention) and mixer.indexer is not None:
+                return mixer.indexer
+        return None
 
     @property
     def connections(self) -> HyperConnections | None:
         """The hyper-connections, if there are several residual streams."""
-        found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
-        return next(found, None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, CompressedAttention):
+                return kind.mixer.connections
+        return None
 
     @property
     def residual_streams(self) -> int:
@@ -144,7 +152,10 @@ class ModelArch:
     @property
     def experts(self) -> Experts | None:
         """The experts, if there are any."""
-        return next((kind.feed for kind in self.kinds if isinstance(kind.feed, Experts)), None)
+        for kind in self.kinds:
+            if isinstance(kind.feed, Experts):
+                return kind.feed
+        return None
 
     @property
     def intermediate_size(self) -> int:

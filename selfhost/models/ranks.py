@@ -47,6 +47,20 @@ class Ranks:
         return (TokenShards.ALWAYS, TokenShards.ONE_STAGE) if self.pp == 1 else (TokenShards.ALWAYS,)
 
     @property
+    def of_any_stage(self) -> Ranks:
+        """All that decides how a layer is cut: which stage it is in does not, only whether there are several."""
+        if self.pp == 1:
+            return self
+        return Ranks(
+            tp=self.tp,
+            pp=2,
+            dp=self.dp,
+            ep=self.ep,
+            gpu=self.gpu,
+            sequence_parallel_experts=self.sequence_parallel_experts,
+        )
+
+    @property
     def is_first(self) -> bool:
         """Whether this is the first pipeline stage."""
         return self.pp_rank == 0

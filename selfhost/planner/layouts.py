@@ -11,6 +11,7 @@ from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
 from selfhost.planner import ascend
 from selfhost.planner.plan import Goal, Layout
+from selfhost.quant.expert_kernels import stands_for
 from selfhost.quant.schemes import gpu_of
 
 FIRST_NODE = "NODE0"
@@ -186,7 +187,7 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool
         ]
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
-    found = [*_engine_problems(arch, layout, gpu_of(hardware.device))]
+    found = [*_engine_problems(arch, layout, stands_for(arch.quantization, gpu_of(hardware.device)))]
     if hardware.device.platform is Platform.ASCEND:
         found += ascend.layout_problems(arch, layout, eager=eager)
     if hardware.device.platform is Platform.CPU and arch.is_moe:
