@@ -169,14 +169,20 @@ def held_by(device: Device, arch: ModelArch) -> Holding:
 @lru_cache(maxsize=512)
 def _ranks(arch: ModelArch, layout: Layout, held: Holding) -> tuple[RankSize, ...]:
     """Remembered: most devices of the catalogue ask for the same. Stages that hold the same are summed up once."""
-    pp, known, found = layout.pipeline_parallel_size, {}, []
+    first_alike = _first_alike(arch, layout.pipeline_parallel_size)
+    sizes = {stage: _loaded_bytes(arch, layout, stage, held) for stage in dict.fromkeys(first_alike)}
+    return tuple(RankSize(stage, sizes[first]) for stage, first in enumerate(first_alike))
+
+
+def _first_alike(arch: ModelArch, pp: int) -> list[int]:
+    """For each stage the first that holds the same. Check: 64 equal layers, 4 stages -> 0, 1, 1, 3."""
+    known: dict[tuple[tuple[int, ...], bool, bool], int] = {}
+    found = []
     for stage in range(pp):
         numbers = stage_layers(arch.num_hidden_layers, pp, stage)
         content = arch.layers[numbers.start : numbers.stop], stage == 0, stage == pp - 1
-        if content not in known:
-            known[content] = _loaded_bytes(arch, layout, stage, held)
-        found.append(RankSize(stage, known[content]))
-    return tuple(found)
+        found.append(known.setdefault(content, stage))
+    return found
 
 
 def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, held: Holding) -> int:
