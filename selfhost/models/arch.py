@@ -7,7 +7,7 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
@@ -25,6 +25,7 @@ from selfhost.models.reader import Reader
 from selfhost.models.vision import read_tower
 from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,8 +85,8 @@ class ModelArch:
 
     def __hash__(self) -> int:
         """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
-        method = self.quantization.method if self.quantization else None
-        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], method, self.drafting))
+        stored = (self.quantization.method, self.quantization.bits) if self.quantization else None
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], stored, self.drafting))
 
     @property
     def family(self) -> Family:
@@ -119,19 +120,27 @@ class ModelArch:
     @property
     def latent(self) -> LatentAttention | None:
         """The latent attention, if there is any."""
-        return next((mixer for mixer in self.mixers if isinstance(mixer, LatentAttention)), None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, LatentAttention):
+                return kind.mixer
+        return None
 
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention | CompressedAttention))
-        return next((indexer for indexer in found if indexer is not None), None)
+        for kind in self.kinds:
+            mixer = kind.mixer
+            if isinstance(mixer, LatentAttention | CompressedAttention) and mixer.indexer is not None:
+                return mixer.indexer
+        return None
 
     @property
     def connections(self) -> HyperConnections | None:
         """The hyper-connections, if there are several residual streams."""
-        found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
-        return next(found, None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, CompressedAttention):
+                return kind.mixer.connections
+        return None
 
     @property
     def residual_streams(self) -> int:
@@ -142,7 +151,10 @@ class ModelArch:
     @property
     def experts(self) -> Experts | None:
         """The experts, if there are any."""
-        return next((kind.feed for kind in self.kinds if isinstance(kind.feed, Experts)), None)
+        for kind in self.kinds:
+            if isinstance(kind.feed, Experts):
+                return kind.feed
+        return None
 
     @property
     def intermediate_size(self) -> int:

@@ -9,13 +9,14 @@ deepseek_v4/nvidia/mtp.py; what is shared: v1/worker/gpu/spec_decode/eagle/utils
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.compressed import CompressedAttention
 from selfhost.models.layers import LayerKind, Modules, formats_of, kinds_of, plain_of
 from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.quant.schemes import Format
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,12 +11,13 @@ tower, which grow with `max_num_batched_tokens`: see `VisionTower.elements_per_b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.models.reader import Reader
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Hardware
+from selfhost.hardware.types import Hardware, Platform
 from selfhost.messages import text
 from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict, layout_dict
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import short_of
+from selfhost.planner.terms import NVLINK, has_nvlink
 from selfhost.planner.variants import plan_briefly
 
 if TYPE_CHECKING:
@@ -159,18 +160,18 @@ def matrix_of(
 
 @cache
 def _plain(device: Device) -> Device:
-    """Without what decides nothing about a plan: H100 and H800 are then one and the same."""
+    """Without what decides nothing about a plan: H100 and H800 are then one and the same, H100 with PCIe another."""
     return replace(
         device,
         id="",
         name="",
         aliases=(),
-        family="",
+        family=device.family if device.platform is Platform.ASCEND else "",
         memory_bytes=None,
         memory_bandwidth_bytes_per_s=None,
         bf16_flops=None,
         fp8_flops=None,
-        interconnect="",
+        interconnect=NVLINK if has_nvlink(device) else "",
         source="",
     )
 

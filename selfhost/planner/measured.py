@@ -16,7 +16,7 @@ length enters only where the formulas say so: the profiling run has `max_num_bat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
@@ -25,6 +25,7 @@ from selfhost.planner import calibration, logged, memory
 from selfhost.planner.boots import Outcome, fingerprint
 from selfhost.planner.plan import Confidence
 from selfhost.planner.reasons import unit
+from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
     from selfhost.models.latent import Indexer
     from selfhost.planner.plan import Layout, Settings
@@ -161,11 +161,19 @@ def non_torch(setup: Setup) -> Range:
     ranks *= layout.data_parallel_size if setup.arch.is_moe else 1
     if ranks == 1:
         low, likely, high = 0.07, 0.13, 0.35
-    elif setup.hardware.device.interconnect.startswith("NVLink"):
+    elif has_nvlink(setup.hardware.device):
         low, likely, high = 0.3, 0.5, 1.0
     else:
         low, likely, high = 0.15, 0.3, 0.8
     return Range(int(low * GIB), int(likely * GIB), int(high * GIB))
+
+
+NVLINK = "NVLink"
+
+
+def has_nvlink(device: Device) -> bool:
+    """Whether all devices of a node reach each other over NVLink; a bridge joins only two."""
+    return device.interconnect.startswith(NVLINK)
 
 
 _HUGE_HIDDEN = 7168

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from functools import _lru_cache_wrapper
 from typing import TYPE_CHECKING
 
 from selfhost.app.model import resolve
@@ -20,8 +21,6 @@ from selfhost.app.plan import plan_for, plan_model
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware
 from selfhost.home import find_home
-from selfhost.models import kv_groups, kv_plan
-from selfhost.planner import choose, layouts, memory
 from selfhost.planner.matrix import COUNTS, hardware_of
 from selfhost.planner.plan import PlanRequest
 from selfhost.recipe.load import find_recipes
@@ -37,6 +36,7 @@ AIM = 20.0
 CPU_GIB = (16, 64, 512)
 ONE = "8xH20"
 RUNS = 3
+REMEMBERING = ("selfhost.models.", "selfhost.planner.", "selfhost.quant.", "selfhost.app.")
 
 
 def hardware() -> list[Hardware]:
@@ -59,18 +59,12 @@ def plans(recipe: str) -> Iterator[Plan]:
 
 
 def forget() -> None:
-    """Empty what the planner remembers."""
-    for remembered in (
-        memory._ranks,
-        memory._loaded,
-        kv_plan.plan_caches,
-        kv_groups._one_kind,
-        kv_groups._several_kinds,
-        layouts._engine_problems,
-        layouts._gpu_candidates,
-        choose._heaviest,
-    ):
-        remembered.cache_clear()
+    """Empty what functions remember of models and plans; what a process reads once, like the catalogue, stays."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(REMEMBERING):
+            for value in vars(module).values():
+                if isinstance(value, _lru_cache_wrapper):
+                    value.cache_clear()
 
 
 def _seconds(task: Callable[[], object]) -> float:

@@ -74,6 +74,15 @@ def test_devices_that_are_alike_are_planned_once_and_named_each():
     assert other is not first
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("H100-80G", "H100-PCIe-80G"), ("A100-40G", "A800-40G"), ("V100-32G", "V100-PCIe-32G")],
+)
+def test_a_cell_says_what_one_plan_says_though_a_board_with_other_links_came_first(first, then):
+    _, found = table("qwen2.5-7b", f"4x{first}", f"4x{then}").cells
+    assert found.as_dict() == cell("qwen2.5-7b", f"4x{then}").as_dict()
+
+
 def test_rows_are_devices_and_columns_their_numbers():
     found = table("qwen2.5-7b", "H20", "8xH20", "2x4xH20", "8xH20@90", "L20")
     assert found.counts == (1, 8)
