@@ -131,13 +131,7 @@ def _choose(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout], engine: EngineFacts
 ) -> tuple[Choice, str | None]:
     """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
-    usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    held = memory.held_by(hardware.device, model.arch)
-
-    def too_heavy(layout: Layout) -> bool:
-        # The weights alone are too much: nothing else has to be looked at.
-        return memory.heaviest(model.arch, layout, held) > usable
-
+    too_heavy = _too_heavy(model, hardware, request)
     first = evaluate(model, hardware, request, possible[0], engine)
     choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
     if request.goal is not None and len(possible) > 1:
@@ -146,6 +140,19 @@ def _choose(
         return first, None
     found = (choice for choice in choices if choice.estimate.verdict is not Verdict.DOES_NOT_FIT)
     return next(found, first), None
+
+
+def _too_heavy(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Callable[[Layout], bool]:
+    """Whether the weights alone are too much in a layout: nothing else has to be looked at then."""
+    usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
+    held = memory.held_by(hardware.device, model.arch)
+    return lambda layout: memory.heaviest(model.arch, layout, held) > usable
+
+
+def holds_weights(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> bool:
+    """Whether there is a layout with room for more than the weights; where not, no context is short enough."""
+    too_heavy = _too_heavy(model, hardware, request)
+    return not all(map(too_heavy, layouts.candidates(model.arch, hardware, request)))
 
 
 def evaluate(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Hardware, Platform
 from selfhost.messages import text
+from selfhost.planner.choose import holds_weights
 from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict, layout_dict
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import short_of
@@ -190,6 +191,9 @@ def cell_of(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, eng
     """The plan of the best variant and, where it does not fit, the longest context that would."""
     plan = plan_briefly(model, hardware, request, engine=engine).plan
     if plan.verdict is not Verdict.DOES_NOT_FIT or not plan.memory.budget_bytes:
+        return Cell(plan)
+    variants = model.variants if len(model.variants) > 1 and not model.variant_asked else (model,)
+    if not engine.boots and not any(holds_weights(variant, hardware, request) for variant in variants):
         return Cell(plan)
     asked = replace(request, auto_max_model_len=True, max_model_len=None)
     if request.max_model_len:
