@@ -119,17 +119,27 @@ def encoder_budget(tower: Tower, media: Media, sizes: Sizes) -> EncoderBudget | 
     Check: Qwen3-VL, 32,768 tokens in a step -> 32,768 tokens and 2 images of 16,384; Qwen2.5-VL with a context of
     32,768 -> 32,768 tokens and 1 video of 32,768.
     """
-    largest = {kind: _item_tokens(tower, media, kind, sizes.max_model_len) for kind in kinds(tower)}
-    largest = {kind: tokens for kind, tokens in largest.items() if media.limit(kind)}
-    if not largest:
+    found = _largest(tower, media, sizes.max_model_len)
+    if not found:
         return None
-    each, kind = max((tokens, kind) for kind, tokens in largest.items())
+    each, kind = max(found)
     budget = max(sizes.max_num_batched_tokens, each)
     per_prompt = max(1, min(media.limit(kind), sizes.max_model_len // each))
     most = sizes.max_num_seqs
     if not media.chunked:
         most = min(most, sizes.max_num_batched_tokens // each)
     return EncoderBudget(budget, max(1, min(budget // each, most * per_prompt)), kind, each)
+
+
+def largest_item(tower: Tower, media: Media, max_model_len: int) -> int:
+    """Embeddings of the largest item that may be sent; 0 when there is none."""
+    return max(_largest(tower, media, max_model_len), default=(0, ""))[0]
+
+
+def _largest(tower: Tower, media: Media, max_model_len: int) -> list[tuple[int, str]]:
+    """The largest item of each kind that may be sent; of equal ones the engine takes the last by name."""
+    allowed = (kind for kind in kinds(tower) if media.limit(kind))
+    return [(_item_tokens(tower, media, kind, max_model_len), kind) for kind in allowed]
 
 
 def _item_tokens(tower: Tower, media: Media, kind: str, max_model_len: int) -> int:
