@@ -41,7 +41,7 @@ def test_budgets_are_those_of_the_engine(number):
 def test_budgets_in_public_logs():
     # Public logs of Qwen3.5-122B-A10B (vLLM 0.16.1rc1) and of Qwen3.8-27B, which has the tower of Qwen3.5-27B
     # (github.com/noonghunna/club-3090, issue 1047): "a budget of 16384 tokens, and profiled with 1 image items of the
-    # maximum feature size". Of Qwen3-VL-8B with 32,768 tokens in a step: "32768 tokens, and profiled with 2 image items".
+    # maximum feature size". Of Qwen3-VL-8B with 32,768 tokens in a step: "32768 tokens, ... with 2 image items".
     for name in ("Qwen/Qwen3.5-122B-A10B", QWEN35):
         assert encoder_budget(arch(name).tower, Media(), Sizes(131_072, 6, 8192)) == (16_384, 1, "image", 16_384)
     found = encoder_budget(arch("Qwen/Qwen3-VL-8B-Instruct").tower, Media(), Sizes(65_536, 8, 32_768))

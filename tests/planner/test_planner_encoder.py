@@ -144,11 +144,11 @@ def test_heads_that_do_not_divide_are_refused_with_the_flag_that_helps():
 
 
 def test_videos_are_offered_up_for_memory():
-    short = plan(QWEN25, "RTX4090", max_model_len=40_000)
+    short = plan(QWEN25, "RTX4090", max_model_len=34_000)
     assert short.verdict is Verdict.DOES_NOT_FIT
     offered = "-- --limit-mm-per-prompt '{\"video\": 0}'"
     assert offered in [remedy.change for remedy in short.remedies]
-    assert plan(QWEN25, "RTX4090", "--limit-mm-per-prompt", '{"video": 0}', max_model_len=40_000).fits
+    assert plan(QWEN25, "RTX4090", "--limit-mm-per-prompt", '{"video": 0}', max_model_len=34_000).fits
 
 
 def test_an_item_that_does_not_go_into_a_step():
