@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.app.plan import engine_for, with_speculation
+from selfhost.app.plan import engine_for, with_options
 from selfhost.errors import SelfhostError
 from selfhost.messages import text
 from selfhost.planner import matrix
@@ -68,7 +68,7 @@ def matrix_for(
 
 def matrix_of(model: ModelToPlan, hardware: Sequence[Hardware], request: PlanRequest) -> matrix.Matrix:
     """The model on each hardware, with the engine that drives it; `request` must have been read with `absorb`."""
-    model, request, _ = with_speculation(model, request)
+    model, request, _ = with_options(model, request)
     return matrix.matrix_of(model, hardware, request, engine_of=lambda on: engine_for(on).for_planner)
 
 
@@ -116,7 +116,7 @@ def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] 
     for name, path in load.find_recipes(home, recipe_paths).items():
         try:
             model = from_recipe(load.read_recipe(path), path, None, home).to_plan()
-            model, asked, _ = with_speculation(model, request, engine)
+            model, asked, _ = with_options(model, request, engine)
             facts = engine.for_planner
             if here and home.boots.is_dir():
                 from selfhost.app import known_boots

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.engines import known, owned, vllm, vllm_ascend
+from selfhost.engines.multimodal import counted, read_media
 from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.capacity import capacity
+from selfhost.planner.encoder import with_media
 from selfhost.planner.plan import Verdict
 from selfhost.planner.speculation import with_drafts
 from selfhost.planner.variants import plan_variant
@@ -56,7 +58,7 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
     """
     engine = engine_for(hardware)
     request = owned.absorb(request, engine)
-    model, request, given = with_speculation(model, request, engine)
+    model, request, given = with_options(model, request, engine)
     facts, notes = engine.for_planner, tuple(text("plan.detection", note=note) for note in hardware.notes)
     notes = (*notes, *(text("plan.files", note=note) for note in model.notes))
     if here and here.home.boots.is_dir():
@@ -66,7 +68,7 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         records, unusable = known_boots.find(here, model, hardware, request, engine)
         facts, notes = replace(facts, boots=records), (*notes, *unusable)
     model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
-    if (words := not_counted(given, request.speculation)) and not plan.measured:
+    if (words := not_counted(given, request.speculation, counted(given))) and not plan.measured:
         # `--enable-lora` takes its memory: figures that leave it out must say so.
         notes = (text("plan.not_counted", options=" ".join(words)), *notes)
     plan = replace(plan, reasons=(*plan.reasons, *notes))
@@ -85,17 +87,18 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
     return replace(plan, node_argv=vllm.commands_of_nodes(plan))
 
 
-def with_speculation(
+def with_options(
     model: ModelToPlan, request: PlanRequest, engine: known.Known | None = None
 ) -> tuple[ModelToPlan, PlanRequest, list[owned.Option]]:
-    """Model and request with what the options of recipe and request say about speculative decoding; the request's own.
+    """Model and request with what the options of recipe and request say about drafting and images; the request's own.
 
     request: without the settings (`owned.absorb`); engine: None for plans on several devices. Raises UsageError for
     options the engine does not have.
     """
     recipe, given = vllm.engine_options(model, request, engine or known.load(_COMMON_ENGINE))
     speculation = read_speculation([*recipe, *given])
-    return with_drafts(model, speculation), replace(request, speculation=speculation), given
+    model = with_media(with_drafts(model, speculation), read_media([*recipe, *given]))
+    return model, replace(request, speculation=speculation), given
 
 
 def engine_for(hardware: Hardware) -> known.Known:
@@ -114,7 +117,7 @@ def absorb(request: PlanRequest) -> PlanRequest:
 def left_out(request: PlanRequest) -> list[str]:
     """The words of a request's own options that plans on several devices leave out; raises as `absorb`."""
     given = owned.parse(request.engine_args, known.load(_COMMON_ENGINE))
-    return not_counted(given, read_speculation(given))
+    return not_counted(given, read_speculation(given), counted(given))
 
 
 def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, engine: known.Known) -> Plan:

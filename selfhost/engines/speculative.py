@@ -72,7 +72,11 @@ def _pairs(option: Option) -> Iterator[tuple[str, object]]:
     yield from read.items()
 
 
-def not_counted(options: Iterable[Option], speculation: Speculation | None) -> list[str]:
-    """The words of options that a plan's figures leave out: all but what drafts tokens in a way that is planned for."""
-    counted = FLAGS if speculation and speculation.is_counted else frozenset()
+def not_counted(
+    options: Iterable[Option], speculation: Speculation | None, others: frozenset[str] = frozenset()
+) -> list[str]:
+    """The words of options that a plan's figures leave out: all but `others`, which are known to be in them, and what
+    drafts tokens in a way that is planned for.
+    """
+    counted = others | (FLAGS if speculation and speculation.is_counted else frozenset())
     return [word for option in options if option.flag.name not in counted for word in option.tokens]

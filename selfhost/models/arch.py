@@ -20,6 +20,7 @@ from selfhost.models.kimi_linear import read_kimi_linear
 from selfhost.models.latent import LatentAttention, read_latents
 from selfhost.models.layers import LayerKind, kinds_of
 from selfhost.models.linear_attention import read_delta, read_layer_types
+from selfhost.models.media import ANY_MEDIA, Media, tower_mode
 from selfhost.models.moonvit import read_moonvit
 from selfhost.models.reader import Reader
 from selfhost.models.vision import read_tower
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from selfhost.models.families import Family
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
-    from selfhost.models.vision import Tower
+    from selfhost.models.media import Tower
+    from selfhost.models.vision import TowerMode
     from selfhost.quant.schemes import Quantization
 
 DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -82,11 +84,14 @@ class ModelArch:
     """Layers in a block whose result later layers look back at (`attn_res_block_size`); 0: there are no blocks."""
     drafting: bool = False
     """Whether it does load them; set by who plans speculative decoding."""
+    media: Media = ANY_MEDIA
+    """What a server is told about images and videos; set by who reads its options."""
 
     def __hash__(self) -> int:
         """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
         stored = (self.quantization.method, self.quantization.bits) if self.quantization else None
-        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], stored, self.drafting))
+        chosen = stored, self.drafting, self.media.mode.value
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], *chosen))
 
     @property
     def family(self) -> Family:
@@ -97,6 +102,11 @@ class ModelArch:
     def loaded_draft(self) -> Draft | None:
         """The layers of multi-token prediction that a server has in memory."""
         return self.draft if self.drafting else None
+
+    @property
+    def tower_mode(self) -> TowerMode | None:
+        """Where the vision tower of a server is; None when the model has none."""
+        return tower_mode(self.tower, self.media) if self.tower else None
 
     @property
     def num_hidden_layers(self) -> int:

@@ -38,15 +38,15 @@ def layout_problems(  # noqa: PLR0913  (sizes of the engine, one by one)
     dp: int = 1,
     ep: bool = False,
     dcp: int = 1,
-    tower: TowerMode = TowerMode.WEIGHTS,
+    tower: TowerMode | None = None,
     gpu: Capability | None = None,
 ) -> list[Message]:
     """Why the engine would refuse a layout; empty when it is legal.
 
-    tower: how the vision tower is spread, if the model has one. gpu: whose kernels take the weights.
+    tower: where the vision tower is, if not where `arch.media` says. gpu: whose kernels take the weights.
     Check: 64 heads at TP 3 -> "64 attention heads cannot be divided by tensor parallel size 3".
     """
-    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, gpu=gpu)
+    ranks, tower = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, gpu=gpu), tower or arch.tower_mode
     found = [*_heads(arch, tp), *_groups(arch, tp), *_stages(arch, pp), *_experts(arch, ranks)]
     found += _decode_context(arch, tp, dcp) if dcp > 1 else []
     if padded_vocab(arch) % tp:
@@ -61,7 +61,7 @@ def layout_problems(  # noqa: PLR0913  (sizes of the engine, one by one)
     return found
 
 
-def _parts(arch: ModelArch, ranks: Ranks, tower: TowerMode) -> Iterator[tuple[Part, Quantization | None]]:
+def _parts(arch: ModelArch, ranks: Ranks, tower: TowerMode | None) -> Iterator[tuple[Part, Quantization | None]]:
     """Every distinct part of a model that is cut, and what it is stored in."""
     for kind in (*arch.kinds, *(arch.loaded_draft.layers if arch.loaded_draft else ())):
         for part in kind.parts(arch.hidden_size):
@@ -116,7 +116,8 @@ def _stages(arch: ModelArch, pp: int) -> list[Message]:
         return [Message("arch.layout_draft_stages", {"pp": pp})]
     levels = arch.tower.deepstack_levels if isinstance(arch.tower, VisionTower) else 0
     if pp > 1 and len(stage_layers(arch.num_hidden_layers, pp, 0)) < levels:
-        # models/qwen3_vl.py: what the tower adds to the first layers is not handed on.
+        # models/qwen3_vl.py: what the tower adds to the first layers is not handed on; it looks at the config, so also
+        # without a tower.
         return [Message("arch.layout_deepstack", {"levels": levels, "pp": pp})]
     return []
 

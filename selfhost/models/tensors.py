@@ -87,13 +87,13 @@ def rank_weights(  # noqa: PLR0913  (the four parallel sizes of the engine and a
     dp: int = 1,
     ep: bool = False,
     pp_rank: int = 0,
-    tower: TowerMode = TowerMode.WEIGHTS,
+    tower: TowerMode | None = None,
     gpu: Capability | None = None,
 ) -> RankWeights:
     """The tensors of a rank of one pipeline stage, after loading; with uneven experts, of the rank with most.
 
-    tower: how the vision tower is spread, if the model has one. gpu: whose kernels pad and rearrange the matrices (see
-    `quant.kernels`); None: as the checkpoint has them.
+    tower: where the vision tower is, if not where `arch.media` says. gpu: whose kernels pad and rearrange the matrices
+    (see `quant.kernels`); None: as the checkpoint has them.
     Check: Qwen2.5-72B bf16 TP4 -> 33.866 GiB; DeepSeek-V3 FP8 TP8 -> 79.312 GiB + 0.238 GiB W_UK and W_UV.
     """
     ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=gpu)
@@ -107,7 +107,7 @@ def stage_kinds(arch: ModelArch, pp: int, pp_rank: int) -> list[LayerKind]:
     return [*kinds, *arch.loaded_draft.layers] if arch.loaded_draft and pp_rank == pp - 1 else kinds
 
 
-def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode = TowerMode.WEIGHTS) -> Iterator[TensorGroup]:
+def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode | None = None) -> Iterator[TensorGroup]:
     """Equal tensors of a rank, those without bytes included."""
     yield from _embeddings(arch, ranks)
     layers = _layers(arch, ranks)
@@ -117,7 +117,7 @@ def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode = TowerMode.WEIGHT
     yield from _rotary(arch, [kind.mixer for kind, *_ in layers])
     for part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, 1, None)
-    yield from _tower(arch, ranks, tower)
+    yield from _tower(arch, ranks, tower or arch.tower_mode)
     if arch.loaded_draft and ranks.is_last:
         yield from _draft(arch, ranks, arch.loaded_draft)
 
@@ -173,7 +173,7 @@ def _beside(arch: ModelArch, ranks: Ranks) -> Iterator[Part]:
         yield from residual_parts(("output",), arch.hidden_size)
 
 
-def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode) -> Iterator[TensorGroup]:
+def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode | None) -> Iterator[TensorGroup]:
     """On every pipeline stage."""
     if arch.tower is None or mode is TowerMode.ABSENT:
         return

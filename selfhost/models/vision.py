@@ -5,15 +5,16 @@ the pipeline. Tensor parallelism cuts it like a decoder, or leaves it whole on e
 `--mm-encoder-tp-mode` says; with no image and no video allowed (`--language-model-only`) it is not built at all.
 Sources: vLLM 0.32 models/qwen2_5_vl.py, models/qwen3_vl.py, models/glm4_1v.py, config/multimodal.py.
 
-Not covered: 24 bytes of `--mm-device-do-normalize`, and the rows that Qwen3-VL sets aside for the deeper levels of its
-tower, which grow with `max_num_batched_tokens`: see `VisionTower.elements_per_batched_token`.
+Not covered: 24 bytes of `--mm-device-do-normalize`. The rows that Qwen3-VL sets aside for the deeper levels of its
+tower grow with `max_num_batched_tokens`, so they are no weights here: see `VisionTower.elements_per_batched_token`.
+What the tower holds while it runs: `models.encoding`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.models.reader import Reader
@@ -40,18 +41,6 @@ class TowerMode(StrEnum):
     """Left out with `--language-model-only`, or no image and no video in `--limit-mm-per-prompt`."""
 
 
-class Tower(Protocol):
-    """A vision tower of some kind. A frozen, hashable record."""
-
-    def parts(self, tp: int) -> list[tuple[int, Part]]:
-        """Everything it holds, uncut, and how many of each; tp: the ranks it is spread over."""
-        ...
-
-    def format_of(self, part: Part, quantization: Quantization | None) -> Quantization | None:
-        """What a part is stored in; None: the model's dtype, or its own."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VisionTower:
     """A transformer over patches of images, and what merges its patches; names as in `vision_config`."""
@@ -67,6 +56,7 @@ class VisionTower:
     """Numbers in a patch: channels, frames and pixels."""
     merged: int
     """Patches that become one token: the square of `spatial_merge_size`."""
+    patch_size: int = 14
     positions: int = 0
     """Learned positions; 0: none are learned."""
     deepstack_levels: int = 0
@@ -122,6 +112,7 @@ def read_tower(reader: Reader, family: Family, quantization: Quantization | None
         out_hidden_size=vision.integer("out_hidden_size"),
         patch_inputs=vision.integer("in_channels", "in_chans", default=3) * frames * side**2,
         merged=vision.integer("spatial_merge_size", default=2) ** 2,
+        patch_size=side,
         positions=_positions(vision, family.tower, side),
         deepstack_levels=len(vision.numbers("deepstack_visual_indexes")) if family.tower == "qwen3" else 0,
     )

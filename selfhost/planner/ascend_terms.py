@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.planner import encoder
 from selfhost.planner.plan import MemoryPerRank
 from selfhost.planner.terms import WEIGHT_ERROR, Range
 from selfhost.units import GIB, MIB
@@ -164,16 +165,15 @@ def cleared_310p() -> Range:
     return Range(int(0.7 * GIB), int(1.4 * GIB), int(1.9 * GIB))
 
 
-def memory(
-    setup: Setup, weight_bytes: int, *, visible_low_bytes: int, last_stage: bool
-) -> tuple[MemoryPerRank, int, int]:
+def memory(setup: Setup, weight_bytes: int, *, visible_low_bytes: int, pp_rank: int) -> tuple[MemoryPerRank, int, int]:
     """The terms of a rank; what is left beside the budget when graphs are captured, likely and at the low bound.
 
     KV = budget - weights - activation peak - all growth outside the allocator; on 310P half of that.
     """
     visible, settings = setup.hardware.visible_memory_bytes, setup.settings
     budget = math.floor(visible * settings.gpu_memory_utilization)
-    kept, peak, outside = buffers(setup), activation(setup, last_stage=last_stage), non_torch(setup)
+    kept, peak, outside = buffers(setup), activation_peak(setup, pp_rank), non_torch(setup)
+    kept += encoder.buffers(setup, first_stage=pp_rank == 0)
     fixed, slack = weight_bytes + kept, int(weight_bytes * WEIGHT_ERROR)
     low = int(visible_low_bytes * settings.gpu_memory_utilization) - fixed - slack - peak.high - outside.high
     rest = Range(low, budget - fixed - peak.likely - outside.likely, budget - fixed + slack - peak.low - outside.low)
@@ -199,6 +199,12 @@ def memory(
 def _half(rest: int) -> int:
     """Of what is there; what is missing is missing whole."""
     return rest // 2 if rest > 0 else rest
+
+
+def activation_peak(setup: Setup, pp_rank: int) -> Range:
+    """Peak of the profile run of a stage: of the language model, or of what sees images."""
+    last = pp_rank == setup.layout.pipeline_parallel_size - 1
+    return encoder.peak(setup, activation(setup, last_stage=last), first_stage=pp_rank == 0)
 
 
 def activation(setup: Setup, *, last_stage: bool) -> Range:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from selfhost.hardware.types import Platform
+from selfhost.models.media import ANY_MEDIA
 from selfhost.planner.plan import EngineRef, Layout, Settings
 from selfhost.records import dataclass
 
@@ -155,9 +156,10 @@ def fingerprint(arch: ModelArch) -> str:
     """Twelve hexadecimal digits of an architecture, quantization included.
 
     Parts that have their default value are left out, so that a later version, which knows more of them, makes the same
-    of a model that has none of what it learned. Speculative decoding is no part of it: its option is among the extras.
+    of a model that has none of what it learned. What options say of drafting and of images is no part of it: they are
+    among the extras.
     """
-    return _digest(_plain(replace(arch, drafting=False)))
+    return _digest(_plain(replace(arch, drafting=False, media=ANY_MEDIA)))
 
 
 def _plain(value: object) -> object:

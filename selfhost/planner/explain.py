@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
-from selfhost.planner import calibration, layouts, memory, terms
+from selfhost.planner import calibration, encoder, layouts, memory, terms
 from selfhost.planner.choose import evaluate, known_of
 from selfhost.planner.contract import layout_dict
 from selfhost.planner.dimensions import loaded_weights
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.planner.calibration import Calibration
-    from selfhost.planner.explain_kv import Quantity
     from selfhost.planner.memory import RankSize, Sizes
     from selfhost.planner.plan import EngineFacts, Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
+    from selfhost.planner.quantity import Quantity
 
 SOURCES = {
     "budget": "v1/worker/utils.py request_memory",
@@ -104,6 +104,8 @@ class Explanation:
     terms: tuple[Term, ...]
     kv_cache: tuple[Quantity, ...]
     layouts: tuple[Tried, ...]
+    encoder: tuple[Quantity, ...] = ()
+    """What is profiled of images; empty for a model that sees none."""
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`: added to the plan's own object."""
@@ -112,6 +114,7 @@ class Explanation:
             "explain": [term.as_dict() for term in self.terms],
             "explain_kv_cache": [quantity._asdict() for quantity in self.kv_cache],
             "explain_layouts": tried,
+            "explain_encoder": [quantity._asdict() for quantity in self.encoder],
         }
 
 
@@ -129,6 +132,7 @@ def explain(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: Eng
         terms=tuple(found),
         kv_cache=tuple(kv_cache(setup, rank, known_of(setup, sizes, engine).estimate)),
         layouts=tuple(_layouts(model, plan, request, engine)),
+        encoder=tuple(encoder.quantities(setup)) if rank.pp_rank == 0 else (),
     )
 
 
@@ -174,7 +178,7 @@ def _computed(setup: Setup, rank: RankSize, counted: MemoryPerRank) -> Iterator[
     of_buffers = scratch_error * counted.buffer_bytes // scratch if scratch else 0
     yield _weights(setup, rank, int(rank.weight_bytes * terms.WEIGHT_ERROR))
     yield _term("buffers", counted.buffer_bytes, of_buffers)
-    yield _term("activation", counted.activation_bytes, scratch_error - of_buffers)
+    yield _activation(setup, rank, counted.activation_bytes, scratch_error - of_buffers)
     if cpu:
         yield _measured("processes", counted.non_torch_bytes, terms.cpu_processes(setup.layout))
         return
@@ -217,6 +221,15 @@ def _term(name: str, value: int, error: int) -> Term:
         in_numbers=in_numbers(value),
         source=SOURCES[name],
     )
+
+
+def _activation(setup: Setup, rank: RankSize, value: int, error: int) -> Term:
+    """With the range of what a vision tower holds, where that decides."""
+    peak = memory.activation_peak(setup, rank.pp_rank, memory.sizes_of(setup).caches.block_size)
+    term = _term("activation", value, error)
+    seen = f"{term.source}, v1/worker/gpu/mm/encoder_runner.py" if setup.arch.tower_mode else term.source
+    low, high = term.low - (peak.likely - peak.low), term.high + (peak.high - peak.likely)
+    return replace(term, low=low, high=high, source=seen)
 
 
 def _measured(name: str, value: int, found: terms.Range) -> Term:

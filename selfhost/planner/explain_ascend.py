@@ -31,11 +31,10 @@ _SOURCES = {
 
 def on_ascend(setup: Setup, rank: RankSize, terms: Sequence[Term], *, recorded: str) -> list[Term]:
     """The terms of the common explanation as they are on Ascend; those of source `recorded` stay."""
-    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
     found = {term.name: term for term in terms}
     graphs = replace(found.pop("cuda_graphs"), name=_GRAPHS)
     ranges: dict[str, Range] = {
-        "activation": ascend_terms.activation(setup, last_stage=last),
+        "activation": ascend_terms.activation_peak(setup, rank.pp_rank),
         "non_torch": ascend_terms.non_torch(setup),
         _GRAPHS: ascend_terms.graphs(setup.arch, setup.layout, eager=setup.settings.enforce_eager),
     }

@@ -7,12 +7,13 @@ where it gives the figure that was planned with, and left out where it does not.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from selfhost.models.cache import GROWING
 from selfhost.models.kv_plan import cache_terms, layer_caches
 from selfhost.models.tensors import stage_kinds
 from selfhost.planner import memory
+from selfhost.planner.quantity import Quantity
 from selfhost.planner.trace import formula, in_numbers, traced
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ _GROUPS = "v1/core/kv_cache_utils.py get_kv_cache_groups"
 _BLOCKS = "v1/core/kv_cache_utils.py get_kv_cache_configs"
 _NULL = "v1/core/block_pool.py: one block is kept back"
 _CAPACITY = "v1/core/kv_cache_utils.py get_kv_cache_capacity"
-
-
-class Quantity(NamedTuple):
-    """One step from the bytes of the KV cache to tokens and requests."""
-
-    name: str
-    value: float
-    formula: str | None
-    in_numbers: str | None
-    source: str
 
 
 def kv_cache(setup: Setup, rank: RankSize, estimate: Estimate) -> Iterator[Quantity]:

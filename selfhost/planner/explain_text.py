@@ -11,7 +11,7 @@ from selfhost.units import GIB, format_bytes
 
 if TYPE_CHECKING:
     from selfhost.planner.explain import Explanation, Term, Tried
-    from selfhost.planner.explain_kv import Quantity
+    from selfhost.planner.quantity import Quantity
 
 
 def draw_explanation(explanation: Explanation, *, width: int) -> str:
@@ -22,6 +22,9 @@ def draw_explanation(explanation: Explanation, *, width: int) -> str:
     parts += [_layout(tried, width) for tried in explanation.layouts]
     parts.append("\n" + _title("explain.title_memory", width))
     parts += [_term(term, width) for term in explanation.terms]
+    if explanation.encoder:
+        parts.append("\n" + _title("explain.title_encoder", width))
+        parts += [_quantity(quantity, width) for quantity in explanation.encoder]
     parts.append("\n" + _title("explain.title_kv_cache", width))
     parts += [_quantity(quantity, width) for quantity in explanation.kv_cache]
     return "\n".join(parts)

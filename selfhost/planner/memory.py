@@ -13,8 +13,9 @@ vllm-ascend 0.23 (worker/worker.py) counts from before the communicators are ope
 come on top and have to fit in beside the budget.
 
 Weights, the KV layout and the buffers follow from the engine's source. Non-torch memory and graphs do not: they have a
-range, and the low and high bounds of KV carry it together with the error of the other terms.
-Not covered: LoRA, multimodal encoders.
+range, and the low and high bounds of KV carry it together with the error of the other terms. So does what a vision
+tower holds while it is profiled (`planner.encoder`), which comes before the language model's own peak.
+Not covered: LoRA, encoders of sound, what images take on the host.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from selfhost.models.kv_pool import (
     request_blocks,
 )
 from selfhost.models.tensors import rank_weights, stage_layers
-from selfhost.planner import ascend_terms, terms
+from selfhost.planner import ascend_terms, encoder, terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
 from selfhost.quant.expert_kernels import stands_for
 from selfhost.quant.schemes import gpu_of
@@ -217,9 +218,10 @@ def estimate(setup: Setup, sizes: Sizes) -> Estimate:
 
 def _gpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     hardware, settings = setup.hardware, setup.settings
-    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
-    buffers = terms.buffers(setup, last_stage=last)
-    activation = terms.activation(setup, last_stage=last, block_size=caches.block_size)
+    first, last = rank.pp_rank == 0, rank.pp_rank == setup.layout.pipeline_parallel_size - 1
+    buffers = terms.buffers(setup, last_stage=last) + encoder.buffers(setup, first_stage=first)
+    peak = activation_peak(setup, rank.pp_rank, caches.block_size)
+    activation = peak.likely
     non_torch = terms.non_torch(setup)
     graphs = terms.cuda_graphs(setup.arch, settings)
     budget = math.ceil(hardware.visible_memory_bytes * settings.gpu_memory_utilization)
@@ -228,9 +230,9 @@ def _gpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     slack = int(rank.weight_bytes * terms.WEIGHT_ERROR) + min(terms.SCRATCH_ERROR_BYTES, buffers + activation)
     more = settings.max_num_batched_tokens * terms.STREAMS_ERROR_BYTES if setup.arch.connections else 0
     rest = _Rest(
-        low=budget_low - fixed - slack - more - non_torch.high - graphs.high,
+        low=budget_low - fixed - slack - more - (peak.high - activation) - non_torch.high - graphs.high,
         likely=budget - fixed - non_torch.likely - graphs.likely,
-        high=budget - fixed + slack - non_torch.low - graphs.low,
+        high=budget - fixed + slack + (activation - peak.low) - non_torch.low - graphs.low,
     )
     memory = MemoryPerRank(
         budget_bytes=budget,
@@ -246,10 +248,19 @@ def _gpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     return _with_blocks(memory, setup, rank, caches, usable=budget)
 
 
+def activation_peak(setup: Setup, pp_rank: int, block_size: int) -> terms.Range:
+    """Peak of the profiling run of a stage: of the language model, or of what sees images."""
+    last = pp_rank == setup.layout.pipeline_parallel_size - 1
+    language = terms.activation(setup, last_stage=last, block_size=block_size)
+    # The ranks of a CPU count no such workspace among their buffers.
+    cpu = setup.hardware.device.platform is Platform.CPU
+    alone, workspace = terms.Range(language, language, language), 0 if cpu else terms.workspace(setup)
+    return encoder.peak(setup, alone, first_stage=pp_rank == 0, workspace_bytes=workspace)
+
+
 def _npu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
-    last = rank.pp_rank == setup.layout.pipeline_parallel_size - 1
     low = visible_low(setup.hardware)
-    memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, last_stage=last)
+    memory, left, left_low = ascend_terms.memory(setup, rank.weight_bytes, visible_low_bytes=low, pp_rank=rank.pp_rank)
     found = _with_blocks(memory, setup, rank, caches, usable=memory.budget_bytes)
     return found._replace(left_bytes=left, left_bytes_low=left_low)
 
@@ -264,7 +275,8 @@ def _cpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:
     layout, settings = setup.layout, setup.settings
     last = rank.pp_rank == layout.pipeline_parallel_size - 1
     buffers = terms.sampler_state(setup.arch, settings) if last else 0
-    activation = terms.activation(setup, last_stage=last, block_size=caches.block_size)
+    buffers += encoder.buffers(setup, first_stage=rank.pp_rank == 0)
+    activation = activation_peak(setup, rank.pp_rank, caches.block_size).likely
     processes = terms.cpu_processes(layout)
     usable = int(setup.hardware.visible_memory_bytes * settings.gpu_memory_utilization) // layout.world_size
     fixed = rank.weight_bytes + buffers + activation

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
-from selfhost.planner import ascend, layouts
+from selfhost.planner import ascend, encoder, layouts
 from selfhost.planner.settings import shares_experts
 from selfhost.quant.schemes import is_weight_only
 from selfhost.units import format_bytes
@@ -29,6 +29,8 @@ def reasons(
     if shares_experts(setup.arch, setup.layout, request):
         found.append(text("plan.goal_batch", tokens=setup.settings.max_num_batched_tokens))
     found += _loaded(setup)
+    if seen := encoder.told(setup):
+        found.append(seen)
     if request.wants_longest:
         found.append(text("plan.auto_length", length=setup.settings.max_model_len, limit=model.max_model_len))
     found.append(_kv(setup, estimate))

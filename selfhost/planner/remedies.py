@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware, Platform
-from selfhost.planner import layouts
+from selfhost.planner import encoder, layouts
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import Remedy, Verdict
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, MAX_GPU_MEMORY_UTILIZATION
@@ -38,20 +38,24 @@ def find_remedies(
     """
     tight = plan.verdict is Verdict.TIGHT
 
-    def attempt(change: str, asked: PlanRequest, on: Hardware) -> Remedy | None:
-        tried = make_plan(model, on, asked, engine=engine, with_remedies=False)
+    def attempt(change: str, asked: PlanRequest, on: Hardware = hardware, served: ModelToPlan = model) -> Remedy | None:
+        tried = make_plan(served, on, asked, engine=engine, with_remedies=False)
         good = tried.verdict is Verdict.FITS if tight else tried.fits
         return Remedy(change=change, fits=True, max_model_len=tried.settings.max_model_len) if good else None
 
     found: list[Remedy] = []
     more = (attempt(f"--on {on.text}", request, on) for on in _more_devices(hardware))
+    whole = (attempt(change, request, served=served) for change, served in encoder.whole_tower(model))
     if not plan.memory.budget_bytes:
         # Nothing legal was asked for: only another layout helps, or the devices it takes.
+        found += [remedy for remedy in whole if remedy]
         found += _other_layout(model, hardware, request, engine)
         return (*found, *[remedy for remedy in more if remedy][:1]) if _too_few(plan) else tuple(found)
     if not tight and (shorter := _shorter(model, hardware, request, plan, engine)):
         found.append(shorter)
     found += _first_that_fits(attempt(*change) for change in _settings_changes(model, hardware, request, plan))
+    less = (attempt(change, request, served=served) for change, served in encoder.less_to_see(model))
+    found += [remedy for remedy in (*whole, *less) if remedy][:1]
     if not layouts.asked(request):
         found += [remedy for remedy in more if remedy][:1]
     return tuple(found[:LIMIT])

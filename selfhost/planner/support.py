@@ -8,7 +8,7 @@ from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.kv_plan import CacheLaunch, backend_of, plan_caches
-from selfhost.planner import ascend
+from selfhost.planner import ascend, encoder
 from selfhost.planner.speculation import speculation_refusals
 from selfhost.quant.schemes import runs_on
 
@@ -75,6 +75,7 @@ def setting_refusals(model: ModelToPlan, request: PlanRequest, settings: Setting
     extended = any(arg.startswith(_CHANGES_CONTEXT) for arg in (*model.engine_args, *request.engine_args))
     if longest and settings.max_model_len > longest and not extended:
         found.append(text("plan.context_too_long", length=settings.max_model_len, longest=longest))
+    found += encoder.refusals(model.arch, settings)
     return [*found, *speculation_refusals(model.arch, model.name, request.speculation)]
 
 

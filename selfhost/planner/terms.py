@@ -51,12 +51,19 @@ def buffers(setup: Setup, *, last_stage: bool) -> int:
     """Tensors that stay beside the weights: sampler state, expert workspace, buffers of sparse attention."""
     arch, settings = setup.arch, setup.settings
     total = sampler_state(arch, settings) + draft_buffers(arch, settings) if last_stage else 0
-    workspace = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
     if arch.indexer:
         total += settings.max_num_batched_tokens * arch.indexer.index_topk * 4
-        # All users are views of one buffer that only grows: the largest decides (v1/worker/workspace.py).
-        workspace = max(workspace, *_sparse_attention_workspaces(arch, arch.indexer, settings))
-    return total + workspace
+    return total + workspace(setup)
+
+
+def workspace(setup: Setup) -> int:
+    """The buffer that grows while a model is profiled and stays.
+
+    All users are views of one that only grows: the largest decides (v1/worker/workspace.py).
+    """
+    arch, settings = setup.arch, setup.settings
+    experts = moe_workspace(arch, setup.layout, settings, marlin=_uses_marlin(arch, setup.hardware))
+    return max(experts, *_sparse_attention_workspaces(arch, arch.indexer, settings)) if arch.indexer else experts
 
 
 def sampler_state(arch: ModelArch, settings: Settings) -> int:

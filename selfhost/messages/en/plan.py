@@ -96,6 +96,20 @@ MESSAGES = {
     "plan.weights": Text(
         "weights: {need} per {per} at {layout}; {usable} is usable (`--gpu-memory-utilization` {fraction} of {visible})"
     ),
+    "plan.tower": Text(
+        "images: the vision tower is {where}; at start the engine makes room for {tokens:,} tokens of images and"
+        " encodes {items} x {kind} of {each:,} tokens, for which it holds {likely} ({low} to {high})"
+    ),
+    "plan.tower_unprofiled": Text(
+        "images: the vision tower is {where}; `--skip-mm-profiling` leaves no memory for what it holds while it runs"
+    ),
+    "plan.tower_absent": Text("images: none, the vision tower is not loaded"),
+    "plan.tower_cut": Text("cut over the ranks of tensor parallelism"),
+    "plan.tower_whole": Text("whole on every rank"),
+    "plan.item_over_step": Text(
+        "`--disable-chunked-mm-input`: an item of {item:,} tokens is larger than `--max-num-batched-tokens` {step:,};"
+        " raise that to {item}"
+    ),
     "plan.auto_length": Text("context: {length:,} of {limit:,} tokens, the longest that fits"),
     "plan.kv_fits": Text(
         "KV cache: {left} per {per} holds {tokens:,} tokens, {requests:.2f} requests of {length:,} tokens at once"
