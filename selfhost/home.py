@@ -10,10 +10,10 @@ keys/      API keys
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from selfhost.errors import UsageError
+from selfhost.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.errors import EngineFailedError, ExitCode
 from selfhost.messages import text
+from selfhost.records import dataclass
 from selfhost.serve import phases
 from selfhost.serve.diagnose import Diagnosis, diagnose, find_cause
 from selfhost.serve.lifecycle import Phase, Trouble

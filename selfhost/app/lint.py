@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from selfhost.messages import Message
 from selfhost.planner.plan import PlanRequest
 from selfhost.recipe import load
 from selfhost.recipe.lint import LintEngine, duplicate_hub_ids, lint
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

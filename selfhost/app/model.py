@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from selfhost.home import find_home, user_path
 from selfhost.messages import text as message
 from selfhost.models.arch import ModelArch
 from selfhost.planner.plan import AnswerCheck, ModelToPlan
+from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store
 

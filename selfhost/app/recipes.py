@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import servers
@@ -22,6 +22,7 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
+from selfhost.records import dataclass
 from selfhost.serve import health, keys, ports, process, records
 from selfhost.serve.lifecycle import Phase, State, start_deadline_s
 from selfhost.serve.records import Record

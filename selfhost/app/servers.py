@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.app.orders import STARTING_GRACE_S, now_text
 from selfhost.errors import NoError, SelfhostError, UsageError
 from selfhost.messages import Message
+from selfhost.records import dataclass
 from selfhost.serve import health, lifecycle, logs, ports, process, records
 from selfhost.serve.lifecycle import State
 

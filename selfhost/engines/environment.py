@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from selfhost import files
 from selfhost.engines import specs
 from selfhost.errors import MissingError
 from selfhost.home import user_path
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

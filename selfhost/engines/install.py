@@ -12,7 +12,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun, child
 from selfhost.errors import MissingError, NoSpaceError, UsageError
+from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:

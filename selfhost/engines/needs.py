@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.errors import MissingError
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.engines.specs import EngineSpec

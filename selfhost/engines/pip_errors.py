@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.engines.pip_output import Cause, Failure
 from selfhost.errors import IncompleteError, IntegrityError, NoSpaceError, SelfhostError
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import PurePath

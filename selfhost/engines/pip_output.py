@@ -6,9 +6,9 @@ The lines are those of pip 23.2 to 25. A line that is not known is skipped: anot
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
+from selfhost.records import dataclass
 from selfhost.units import parse_bytes
 
 _COLLECT = re.compile(r"(?:Collecting|Processing) (\S+)")

@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.engines.pip_output import Phase, PipOutput, Progress
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

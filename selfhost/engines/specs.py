@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
 from selfhost.hardware.types import Platform
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

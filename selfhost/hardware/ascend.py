@@ -14,11 +14,11 @@ output, and hicann/driver src/custom/dev_prod/user/npucli.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Accelerator
 from selfhost.messages import Message, text
+from selfhost.records import dataclass
 from selfhost.units import MIB
 
 _VERSION = re.compile(r"npu-smi\s+(\S+)\s+Version:\s*(\S+)")

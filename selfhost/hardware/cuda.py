@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Accelerator
 from selfhost.messages import Message, text
+from selfhost.records import dataclass
 from selfhost.units import MIB
 
 SMI_FIELDS = (

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from selfhost.records import dataclass
 from selfhost.units import KIB
 
 if TYPE_CHECKING:

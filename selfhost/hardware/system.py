@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,9 +11,11 @@ command that can be pasted in `hint`. The hint may be empty when there is nothin
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
+
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -49,22 +49,43 @@ def rounding_bytes(tensors: Iterable[tuple[int, int]]) -> int:
 
 
 def _rests(blocks: list[tuple[int, int]]) -> int:
-    """Rests of segments that blocks of 1 to 20 MiB take along, layer after layer."""
+    """Rests of segments that blocks of 1 to 20 MiB take along, layer after layer.
+
+    Once a layer leaves the same rests to be used as one before it, what comes between repeats, and is not gone through
+    again. A rest that no block fits into is forgotten.
+    """
+    smallest = min((size for size, _ in blocks), default=0)
     free: list[int] = []
+    total = layer = 0
+    for end in sorted({count for _, count in blocks}):
+        sizes = [size for size, count in blocks if count >= end]
+        seen: dict[tuple[int, ...], tuple[int, int]] = {}
+        while layer < end:
+            before, so_far = seen.setdefault(tuple(free), (layer, total))
+            if before < layer:
+                times, left = divmod(end - layer, layer - before)
+                total += times * (total - so_far)
+                layer, seen = end - left, {}
+                if not left:
+                    break
+            total += _rests_of_layer(sizes, free, smallest)
+            layer += 1
+    return total
+
+
+def _rests_of_layer(sizes: list[int], free: list[int], smallest: int) -> int:
+    """Of one layer; `free`: rests that may still be used, in order, as earlier layers left them."""
     total = 0
-    for layer in range(max((count for _, count in blocks), default=0)):
-        for size, count in blocks:
-            if layer >= count:
-                continue
-            place = bisect_left(free, size)
-            if place < len(free):
-                rest = free.pop(place) - size
-            else:
-                rest = (_SEGMENT if size < _OWN_SEGMENT_FROM else _up(size, _MULTIPLE)) - size
-            if rest > _SMALL:
-                insort(free, rest)
-            else:
-                total += rest
+    for size in sizes:
+        place = bisect_left(free, size)
+        if place < len(free):
+            rest = free.pop(place) - size
+        else:
+            rest = (_SEGMENT if size < _OWN_SEGMENT_FROM else _up(size, _MULTIPLE)) - size
+        if rest <= _SMALL:
+            total += rest
+        elif rest >= smallest:
+            insort(free, rest)
     return total
 
 

@@ -7,13 +7,13 @@ of which reads its own keys and knows its own tensors (`attention`, `latent`, `f
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped, read_windows
 from selfhost.models.compressed import CompressedAttention, read_compressed
-from selfhost.models.draft import Draft
+from selfhost.models.draft import Draft, read_draft
 from selfhost.models.families import FAMILIES
 from selfhost.models.feed import DenseFeed, Experts, read_feeds
 from selfhost.models.kimi_linear import read_kimi_linear
@@ -26,13 +26,13 @@ from selfhost.models.reader import Reader
 from selfhost.models.vision import read_tower
 from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from selfhost.models.compressed import HyperConnections
     from selfhost.models.families import Family
-    from selfhost.models.feed import Feed
     from selfhost.models.latent import Indexer
     from selfhost.models.layers import Mixer
     from selfhost.models.media import Tower
@@ -89,9 +89,9 @@ class ModelArch:
 
     def __hash__(self) -> int:
         """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""
-        method = self.quantization.method if self.quantization else None
+        stored = (self.quantization.method, self.quantization.bits) if self.quantization else None
         chosen = self.drafting, self.media.mode.value
-        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], method, *chosen))
+        return hash((self.architecture, self.hidden_size, self.vocab_size, self.layers[-1:], stored, *chosen))
 
     @property
     def family(self) -> Family:
@@ -130,19 +130,27 @@ class ModelArch:
     @property
     def latent(self) -> LatentAttention | None:
         """The latent attention, if there is any."""
-        return next((mixer for mixer in self.mixers if isinstance(mixer, LatentAttention)), None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, LatentAttention):
+                return kind.mixer
+        return None
 
     @property
     def indexer(self) -> Indexer | None:
         """The indexer of sparse attention, if there is any."""
-        found = (mixer.indexer for mixer in self.mixers if isinstance(mixer, LatentAttention | CompressedAttention))
-        return next((indexer for indexer in found if indexer is not None), None)
+        for kind in self.kinds:
+            mixer = kind.mixer
+            if isinstance(mixer, LatentAttention | CompressedAttention) and mixer.indexer is not None:
+                return mixer.indexer
+        return None
 
     @property
     def connections(self) -> HyperConnections | None:
         """The hyper-connections, if there are several residual streams."""
-        found = (mixer.connections for mixer in self.mixers if isinstance(mixer, CompressedAttention))
-        return next(found, None)
+        for kind in self.kinds:
+            if isinstance(kind.mixer, CompressedAttention):
+                return kind.mixer.connections
+        return None
 
     @property
     def residual_streams(self) -> int:
@@ -153,7 +161,10 @@ class ModelArch:
     @property
     def experts(self) -> Experts | None:
         """The experts, if there are any."""
-        return next((kind.feed for kind in self.kinds if isinstance(kind.feed, Experts)), None)
+        for kind in self.kinds:
+            if isinstance(kind.feed, Experts):
+                return kind.feed
+        return None
 
     @property
     def intermediate_size(self) -> int:
@@ -253,21 +264,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         quantization=quantization,
         tower=_read_tower(reader, family, quantization),
         residual_block_layers=block,
-        draft=_draft(family, mixers[count:], feeds[count:], count, quantization),
-    )
-
-
-def _draft(
-    family: Family, mixers: list[Mixer], feeds: list[Feed], first: int, quantization: Quantization | None
-) -> Draft | None:
-    """The layers of multi-token prediction; their numbers follow those of the others."""
-    if not mixers:
-        return None
-    kinds, layers = kinds_of(mixers, feeds, family=family, quantization=quantization, first=first)
-    return Draft(
-        layers=tuple(kinds[place] for place in layers),
-        connections=next((mixer.connections for mixer in mixers if isinstance(mixer, CompressedAttention)), None),
-        ends_stored=family.draft_ends_stored,
+        draft=read_draft(mixers, feeds, count, family, quantization),
     )
 
 
@@ -287,7 +284,7 @@ def _read_mixers(
         kinds = {size: replace(mixer, sliding_window=size) for size in set(windows)}
         return [kinds[size] for size in windows]
     delta = read_delta(reader, family, quantization)
-    return [delta if linear else mixer for linear in read_layer_types(reader, count)]
+    return [*(delta if linear else mixer for linear in read_layer_types(reader, counts[0])), *[mixer] * counts[1]]
 
 
 def _read_tower(reader: Reader, family: Family, quantization: Quantization | None) -> Tower | None:

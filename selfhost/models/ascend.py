@@ -9,6 +9,7 @@ tests/oracle/meta_weights_ascend.py. Derived from the source only, and not in th
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import GroupedAttention
@@ -31,9 +32,11 @@ _FLOAT32 = 4
 _NORMS = ("norm", "layernorm")
 
 
+@lru_cache(maxsize=64)
 def arch_on_ascend(arch: ModelArch) -> ModelArch:
     """With integer weights of compressed-tensors as vllm-ascend keeps them: like those of msModelSlim.
 
+    Remembered, so that it is one object for all that ask.
     Source: vllm-ascend 0.23.0 quantization/compressed_tensors_config.py `_detect_quant_type`.
     """
     quantization = arch.quantization

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from selfhost.errors import NoError
 from selfhost.models.parts import FLOAT32, Cut, Linear, Part, RotaryTable, Vector
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family

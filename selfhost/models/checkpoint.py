@@ -8,10 +8,9 @@ Where files or a lock are there, their sizes are the answer.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.models.layers import modules_of, plain_of, residual_parts
+from selfhost.models.layers import residual_parts
 from selfhost.models.parts import Vector
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def checkpoint_bytes(arch: ModelArch) -> int:
     """Bytes of the tensors on disk, layers of multi-token prediction included.
 
     Those that the engine can load are read from the config (`models.draft`). Of the others each holds a decoder layer
-    as the last one, a projection of 2 * hidden to hidden and three norms; but for Qwen's, copies of embedding and head.
+    as the last one, a projection of 2 * hidden to hidden, three norms, and copies of embedding and head.
     Checks: DeepSeek-V3 -> 688.57 GB; Qwen3.5-27B -> 55_562_872_800, 849_398_784 of it for the multi-token layer.
     """
     dtype = arch.dtype_bytes
@@ -69,29 +68,18 @@ def checkpoint_bytes(arch: ModelArch) -> int:
     layers = _layer_counts(arch)
     if arch.draft:
         layers.update(arch.draft.layers)
-        each = sum(_stored_bytes(part, _format(arch, part), dtype) for part in arch.draft.parts(arch.hidden_size))
-        total += len(arch.draft.layers) * (each + (2 * embeddings if arch.draft.ends_stored else 0))
+        parts = arch.draft.beside(arch.hidden_size, arch.quantization)
+        total += sum(count * _stored_bytes(part, form, dtype) for count, part, form in parts)
+        total += len(arch.draft.layers) * (2 * embeddings if arch.draft.ends_stored else 0)
     elif extra := arch.num_nextn_predict_layers:
-        layers[_nextn_kind(arch)] += extra
-        copies = 0 if arch.family.nextn_prefix else 2 * embeddings
-        total += extra * (copies + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
+        layers[arch.kinds[arch.layers[-1]]] += extra
+        total += extra * (2 * embeddings + 2 * arch.hidden_size**2 * dtype + 3 * arch.hidden_size * dtype)
     for kind, count in layers.items():
-        parts = kind.parts(arch.hidden_size)
-        total += count * sum(_stored_bytes(part, kind.format_of(part, arch.quantization), dtype) for part in parts)
+        stored = (
+            _stored_bytes(part, kind.format_of(part, arch.quantization), dtype) for part in kind.parts(arch.hidden_size)
+        )
+        total += count * sum(stored)
     return total + sum(count * _stored_bytes(part, form, dtype) for count, part, form in _beside(arch))
-
-
-def _format(arch: ModelArch, part: Part) -> Quantization | None:
-    return None if isinstance(part, Vector) or not part.quantizable else arch.quantization
-
-
-def _nextn_kind(arch: ModelArch) -> LayerKind:
-    """The last layer's kind, with what the checkpoint leaves plain under the names of the multi-token layers."""
-    kind = arch.kinds[arch.layers[-1]]
-    if arch.family.nextn_prefix is None:
-        return kind
-    plain = plain_of(modules_of(kind.parts(1)), f"{arch.family.nextn_prefix}0.", arch.quantization)
-    return replace(kind, plain=plain)
 
 
 def _stored_bytes(part: Part, quantization: Quantization | None, dtype_bytes: int) -> int:

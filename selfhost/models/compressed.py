@@ -21,11 +21,12 @@ are rounded up to 576 bytes. Layers of multi-token prediction have ratio 0, what
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.latent import Indexer
 from selfhost.models.parts import FLOAT32, Cut, Linear, RotaryTable, Vector
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.parts import Part

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.attention import Windows
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.quant.ignored import Renames
@@ -45,6 +46,8 @@ class Family:
     windows: Windows = Windows.KEY
     drafts: bool = False
     """Whether the engine loads its `num_nextn_predict_layers` for speculative decoding."""
+    drafts_in_stages: bool = True
+    """Whether they run on the last of several pipeline stages."""
     draft_ends_stored: bool = True
     """Whether the checkpoint has a copy of embedding and head for each of them."""
     partial_rotary_factor: float = 1.0
@@ -78,7 +81,7 @@ class Family:
     nextn_predict_layers: int = 0
     """Layers of multi-token prediction in the checkpoint when the config does not say."""
     nextn_prefix: str | None = None
-    """Where these layers are in the checkpoint, when they share embedding and head with the model."""
+    """Where these layers are in the checkpoint and in the engine, when they are numbered by themselves."""
     gpu_only: bool = False
     """Whether its constructor asks for CUDA streams, so that it does not start on a CPU."""
     transformers_backend: bool = False
@@ -100,7 +103,9 @@ _QWEN3_5 = Family(
     renames=(("model.language_model.", "model."),),
     needs_torchvision=True,
     mrope_positions=1,
-    nextn_prefix="mtp.layers.",
+    drafts=True,
+    draft_ends_stored=False,
+    nextn_prefix="mtp.",
 )
 _QWEN3_5_VL = replace(_QWEN3_5, tower="qwen3", tied_by="inner", prefix=_NESTED_PREFIX, renames=_NESTED)
 _QWEN3_VL = Family(
@@ -146,6 +151,7 @@ FAMILIES: dict[str, Family] = {
         renames=(),
         needs_torchvision=False,
         nextn_predict_layers=1,
+        drafts_in_stages=False,
     ),
     "Qwen3_5ForCausalLM": _QWEN3_5,
     "Qwen3_5MoeForCausalLM": replace(_QWEN3_5, moe=True),

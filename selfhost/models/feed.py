@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.models.parts import FLOAT32, INT32, INT64, Cut, Linear, TokenShards, Vector, mlp_parts
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

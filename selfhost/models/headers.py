@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.findings import Finding, Severity
@@ -16,6 +16,7 @@ from selfhost.messages import Message
 from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.models.parts import Linear
 from selfhost.models.safetensors import DTYPE_BITS, HeaderError
+from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:

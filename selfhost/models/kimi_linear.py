@@ -14,12 +14,12 @@ exchange buffers of GEMM-AR on compute capability 10 (`VLLM_KIMI_K3_GEMM_AR`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
 from selfhost.models.reader import Reader
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.layers import Mixer

@@ -73,7 +73,12 @@ def plan_caches(arch: ModelArch, launch: CacheLaunch, draft: tuple[Mixer, ...] =
     Checks, bytes per block: Qwen2.5-72B TP4 -> 1_310_720 for 16 tokens; DeepSeek-V3.2 TP8 on Hopper with `fp8` ->
     3_076_352 for 64 tokens (61 * 64 * (656 + 132)).
     """
-    backend = backend_of(arch, launch)
+    # What is known of the device has done its part once there is a backend.
+    return _with_backend(arch, launch._replace(compute_capability=None, amx=False), draft, backend_of(arch, launch))
+
+
+@lru_cache(maxsize=1024)
+def _with_backend(arch: ModelArch, launch: CacheLaunch, draft: tuple[Mixer, ...], backend: Backend) -> CachePlan:
     size = block_size(backend, launch.block_size)
     terms = cache_terms(arch, launch, backend)
     made, pp = [layer_caches(kind.mixer, terms) for kind in arch.kinds], launch.pipeline_parallel_size

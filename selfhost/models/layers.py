@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from selfhost.models.parts import Linear, Vector
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

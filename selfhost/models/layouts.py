@@ -63,9 +63,11 @@ def layout_problems(  # noqa: PLR0913  (sizes of the engine, one by one)
 
 def _parts(arch: ModelArch, ranks: Ranks, tower: TowerMode | None) -> Iterator[tuple[Part, Quantization | None]]:
     """Every distinct part of a model that is cut, and what it is stored in."""
-    for kind in arch.kinds:
+    for kind in (*arch.kinds, *(arch.loaded_draft.layers if arch.loaded_draft else ())):
         for part in kind.parts(arch.hidden_size):
             yield part, kind.format_of(part, arch.quantization)
+    if arch.loaded_draft:
+        yield from (found[1:] for found in arch.loaded_draft.beside(arch.hidden_size, arch.quantization))
     if arch.tower and tower is TowerMode.WEIGHTS:
         for _, part in arch.tower.parts(ranks.tp):
             yield part, arch.tower.format_of(part, arch.quantization)
@@ -109,6 +111,9 @@ def _decode_context(arch: ModelArch, tp: int, dcp: int) -> list[Message]:
 def _stages(arch: ModelArch, pp: int) -> list[Message]:
     if pp > arch.num_hidden_layers:
         return [Message("arch.layout_stages", {"layers": arch.num_hidden_layers, "pp": pp})]
+    if pp > 1 and arch.loaded_draft and not arch.family.drafts_in_stages:
+        # models/qwen3_next_mtp.py: it is built on the last stage, where it waits for what an earlier one never sends.
+        return [Message("arch.layout_draft_stages", {"pp": pp})]
     levels = arch.tower.deepstack_levels if isinstance(arch.tower, VisionTower) else 0
     if pp > 1 and len(stage_layers(arch.num_hidden_layers, pp, 0)) < levels:
         # models/qwen3_vl.py: what the tower adds to the first layers is not handed on; it looks at the config, so also

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.parts import FLOAT32, Cut, Linear, Vector
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family

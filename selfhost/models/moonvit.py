@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.models.reader import Reader
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.parts import Part

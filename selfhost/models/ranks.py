@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, TokenShards
 from selfhost.quant.expert_kernels import ONLINE
 from selfhost.quant.kernels import up
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -45,6 +45,20 @@ class Ranks:
         if not (self.ep and self.tp > 1 and self.dp > 1 and self.sequence_parallel_experts):
             return ()
         return (TokenShards.ALWAYS, TokenShards.ONE_STAGE) if self.pp == 1 else (TokenShards.ALWAYS,)
+
+    @property
+    def of_any_stage(self) -> Ranks:
+        """All that decides how a layer is cut: which stage it is in does not, only whether there are several."""
+        if self.pp == 1:
+            return self
+        return Ranks(
+            tp=self.tp,
+            pp=2,
+            dp=self.dp,
+            ep=self.ep,
+            gpu=self.gpu,
+            sequence_parallel_experts=self.sequence_parallel_experts,
+        )
 
     @property
     def is_first(self) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

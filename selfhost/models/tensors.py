@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from selfhost.models.allocator import rounding_bytes
@@ -22,6 +23,7 @@ from selfhost.models.ranks import Ranks, cut_linear, padded_vocab, refined_block
 from selfhost.models.vision import TowerMode
 from selfhost.quant.expert_kernels import common_tensors, expert
 from selfhost.quant.kernels import Matrix, linear
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,11 +110,11 @@ def stage_kinds(arch: ModelArch, pp: int, pp_rank: int) -> list[LayerKind]:
 def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode | None = None) -> Iterator[TensorGroup]:
     """Equal tensors of a rank, those without bytes included."""
     yield from _embeddings(arch, ranks)
-    kinds = stage_kinds(arch, ranks.pp, ranks.pp_rank)
-    for kind, count in Counter(kinds).items():
-        for part in kind.parts(arch.hidden_size):
-            yield from _cut(arch, part, ranks, count, kind.format_of(part, arch.quantization))
-    yield from _rotary(arch, [kind.mixer for kind in dict.fromkeys(kinds)])
+    layers = _layers(arch, ranks)
+    for _, count, tensors in layers:
+        for each in tensors:
+            yield TensorGroup(name=each.name, count=each.count * count, shape=each.shape, bytes_each=each.bytes_each)
+    yield from _rotary(arch, [kind.mixer for kind, *_ in layers])
     for part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, 1, None)
     yield from _tower(arch, ranks, tower or arch.tower_mode)
@@ -120,11 +122,43 @@ def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode | None = None) -> 
         yield from _draft(arch, ranks, arch.loaded_draft)
 
 
+def _layers(arch: ModelArch, ranks: Ranks) -> list[tuple[LayerKind, int, list[TensorGroup]]]:
+    """The kinds of a stage in the order of their first layer: how many layers of each, and the tensors of one.
+
+    Counted by their places: a kind is hashed with all its dimensions, and a model has a hundred layers.
+    """
+    numbers = stage_layers(arch.num_hidden_layers, ranks.pp, ranks.pp_rank)
+    counts = Counter(arch.layers[numbers.start : numbers.stop])
+    cut = _cut_kinds(arch, ranks.of_any_stage)
+    found = [(arch.kinds[place], count, cut[place]) for place, count in counts.items()]
+    if not (arch.loaded_draft and ranks.is_last):
+        return found
+    drafts = Counter(arch.loaded_draft.layers)
+    found = [(kind, count + drafts.pop(kind, 0), tensors) for kind, count, tensors in found]
+    return found + [(kind, count, _cut_kind(arch, kind, ranks)) for kind, count in drafts.items()]
+
+
+@lru_cache(maxsize=512)
+def _cut_kinds(arch: ModelArch, ranks: Ranks) -> list[list[TensorGroup]]:
+    """The tensors of one layer of each kind. Remembered, and not to be changed: they are the same on all stages.
+
+    ranks: `of_any_stage`.
+    """
+    return [_cut_kind(arch, kind, ranks) for kind in arch.kinds]
+
+
+def _cut_kind(arch: ModelArch, kind: LayerKind, ranks: Ranks) -> list[TensorGroup]:
+    return [
+        group
+        for part in kind.parts(arch.hidden_size)
+        for group in _cut(arch, part, ranks, 1, kind.format_of(part, arch.quantization))
+    ]
+
+
 def _draft(arch: ModelArch, ranks: Ranks, draft: Draft) -> Iterator[TensorGroup]:
     """What layers of multi-token prediction have beside their core; see `models.draft`."""
-    for part in draft.parts(arch.hidden_size):
-        plain = isinstance(part, Vector) or not part.quantizable
-        yield from _cut(arch, part, ranks, len(draft.layers), None if plain else arch.quantization)
+    for count, part, form in draft.beside(arch.hidden_size, arch.quantization):
+        yield from _cut(arch, part, ranks, count, form)
     if ranks.pp > 1:
         yield _embedding(arch, ranks, "draft.embed_tokens")
 

@@ -12,12 +12,13 @@ What the tower holds while it runs: `models.encoding`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, Linear, Vector
 from selfhost.models.reader import Reader
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.models.families import Family

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
-    from selfhost.planner.plan import ModelToPlan, PlanRequest
+    from selfhost.planner.layouts import Sizes
+    from selfhost.planner.plan import ModelToPlan
     from selfhost.planner.terms import Setup
 
 GRAPH_HEADS = (32, 64, 128)
@@ -72,7 +73,7 @@ def _only_experts(arch: ModelArch) -> bool:
     return all(part.is_expert or not kind.is_quantized(part, arch.quantization) for kind, part in parts)
 
 
-def expert_layouts(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
+def expert_layouts(arch: ModelArch, hardware: Hardware, sizes: Sizes, *, eager: bool) -> list[Layout]:
     """Layouts of a model with experts, in the order in which they are tried; the caller leaves out illegal ones.
 
     Experts over all ranks, attention tensor parallel within a node and data parallel beyond, as the tutorials run
@@ -85,22 +86,22 @@ def expert_layouts(arch: ModelArch, hardware: Hardware, request: PlanRequest) ->
 
     Check: DeepSeek-V3 on two nodes of eight -> TP=4 DP=4 EP first.
     """
-    found = dict.fromkeys(_expert_layouts(hardware, request))
-    order = sorted(found, key=_expert_rank(arch, eager=bool(request.enforce_eager)))
+    found = dict.fromkeys(_expert_layouts(hardware, sizes))
+    order = sorted(found, key=_expert_rank(arch, eager=eager))
     return sorted(order, key=lambda x: -x.world_size if hardware.assumed else x.world_size)
 
 
-def _expert_layouts(hardware: Hardware, request: PlanRequest) -> Iterator[Layout]:
+def _expert_layouts(hardware: Hardware, asked: Sizes) -> Iterator[Layout]:
     devices = hardware.device_count
     widths = [width for width in range(1, hardware.devices_per_node + 1) if hardware.devices_per_node % width == 0]
-    for tp in [request.tensor_parallel_size] if request.tensor_parallel_size else widths:
+    for tp in [asked.tensor_parallel_size] if asked.tensor_parallel_size else widths:
         sizes = [size for size in range(1, devices // tp + 1) if devices % (tp * size) == 0]
-        for dp in [request.data_parallel_size] if request.data_parallel_size else sizes:
+        for dp in [asked.data_parallel_size] if asked.data_parallel_size else sizes:
             spread = tp * dp > 1
-            for ep in [spread] if request.enable_expert_parallel is None else [request.enable_expert_parallel]:
+            for ep in [spread] if asked.enable_expert_parallel is None else [asked.enable_expert_parallel]:
                 yield Layout(
                     tensor_parallel_size=tp,
-                    pipeline_parallel_size=request.pipeline_parallel_size or 1,
+                    pipeline_parallel_size=asked.pipeline_parallel_size or 1,
                     data_parallel_size=dp,
                     enable_expert_parallel=ep,
                 )

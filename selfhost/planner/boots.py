@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.hardware.types import Platform
 from selfhost.models.media import ANY_MEDIA
 from selfhost.planner.plan import EngineRef, Layout, Settings
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -104,8 +104,12 @@ def find(setup: Setup, engine: EngineRef, table: tuple[Calibration, ...] = TABLE
 
 
 def calibrated(setup: Setup, computed: Estimate, row: Calibration | None) -> Estimate:
-    """The estimate with the ranges of a row in the place of the general ones; the terms still add up."""
-    if row is None or setup.hardware.device.platform is Platform.CPU:
+    """The estimate with the ranges of a row in the place of the general ones; the terms still add up.
+
+    As computed on a CPU, whose KV cache is given, and on Ascend, whose terms are of another kind: graphs lie beside the
+    budget there, and take nothing of the KV cache (`ascend_terms`).
+    """
+    if row is None or setup.hardware.device.platform is not Platform.CUDA:
         return computed
     found = computed.memory
     changes = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.planner import memory
@@ -10,6 +10,7 @@ from selfhost.planner.choose import by_length, known_of, longest
 from selfhost.planner.contract import memory_dict
 from selfhost.planner.speed import speed
 from selfhost.planner.terms import Setup
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import EngineFacts, MemoryPerRank, ModelToPlan, Plan, PlanRequest

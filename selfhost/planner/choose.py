@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Device, Hardware, Platform
+from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import calibration, layouts, memory, support
@@ -19,7 +19,7 @@ from selfhost.planner.terms import Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from selfhost.models.arch import ModelArch
+    from selfhost.hardware.types import Hardware
     from selfhost.planner.measured import Use
     from selfhost.planner.memory import Estimate, Sizes
     from selfhost.planner.plan import EngineFacts, ModelToPlan, PlanRequest
@@ -109,8 +109,11 @@ def _with_figures(  # noqa: PLR0913
 
 def _states(setup: Setup, estimate: Estimate) -> list[str]:
     """Whether more requests were asked for than there are states."""
-    seqs, most = setup.settings.max_num_seqs, memory.most_requests(setup, memory.sizes_of(setup), estimate)
-    if most is None or seqs <= estimate.blocks or estimate.verdict is Verdict.DOES_NOT_FIT:
+    seqs = setup.settings.max_num_seqs
+    if seqs <= estimate.blocks or estimate.verdict is Verdict.DOES_NOT_FIT:
+        return []
+    most = memory.most_requests(setup, memory.sizes_of(setup), estimate)
+    if most is None:
         return []
     return [text("plan.too_many_states", seqs=seqs, blocks=estimate.blocks, most=most)]
 
@@ -128,13 +131,7 @@ def _choose(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, possible: list[Layout], engine: EngineFacts
 ) -> tuple[Choice, str | None]:
     """The first layout that fits, the first of all when none does; with a goal the best for it, and why."""
-    usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    device = hardware.device
-
-    def too_heavy(layout: Layout) -> bool:
-        # The weights alone are too much: nothing else has to be looked at.
-        return _heaviest(model.arch, layout, device.platform, device.compute_capability) > usable
-
+    too_heavy = _too_heavy(model, hardware, request)
     first = evaluate(model, hardware, request, possible[0], engine)
     choices = (evaluate(model, hardware, request, layout, engine) for layout in possible[1:] if not too_heavy(layout))
     if request.goal is not None and len(possible) > 1:
@@ -145,16 +142,17 @@ def _choose(
     return next(found, first), None
 
 
-@lru_cache(maxsize=2048)
-def _heaviest(
-    arch: ModelArch,
-    layout: Layout,
-    platform: Platform | None,
-    capability: tuple[int, int] | None,
-) -> int:
-    """Weights of the rank with most; remembered, since they depend on a device only by what it computes."""
-    device = Device(id="", name="", vendor="", platform=platform, compute_capability=capability)
-    return memory.heaviest(arch, device, layout)
+def _too_heavy(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Callable[[Layout], bool]:
+    """Whether the weights alone are too much in a layout: nothing else has to be looked at then."""
+    usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
+    held = memory.held_by(hardware.device, model.arch)
+    return lambda layout: memory.heaviest(model.arch, layout, held) > usable
+
+
+def holds_weights(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> bool:
+    """Whether there is a layout with room for more than the weights; where not, no context is short enough."""
+    too_heavy = _too_heavy(model, hardware, request)
+    return not all(map(too_heavy, layouts.candidates(model.arch, hardware, request)))
 
 
 def evaluate(
@@ -170,9 +168,13 @@ def evaluate(
 def by_length(
     model: ModelToPlan, hardware: Hardware, request: PlanRequest, layout: Layout, engine: EngineFacts
 ) -> tuple[Callable[[int], Choice], int]:
-    """(`max_model_len` -> what a layout comes to with it, the tokens of a block)."""
+    """(`max_model_len` -> what a layout comes to with it, the tokens of a block).
+
+    Remembered by length: a search ends with one that it tried.
+    """
     sizes = memory.measure(model.arch, hardware, layout, request.kv_cache_dtype or "auto", drafted(request))
 
+    @cache
     def at(length: int) -> Choice:
         settings = choose_settings(model.arch, hardware, layout, request, max_model_len=length)
         choice = known_of(Setup(arch=model.arch, hardware=hardware, layout=layout, settings=settings), sizes, engine)

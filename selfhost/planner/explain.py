@@ -7,7 +7,7 @@ plan has from elsewhere, a calibration or a boot record of this machine, has no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
@@ -19,6 +19,7 @@ from selfhost.planner.explain_ascend import on_ascend
 from selfhost.planner.explain_kv import kv_cache
 from selfhost.planner.terms import Setup
 from selfhost.planner.trace import formula, in_numbers, traced
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

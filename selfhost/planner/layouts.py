@@ -11,6 +11,7 @@ from selfhost.messages import Message
 from selfhost.models.layouts import layout_problems
 from selfhost.planner import ascend
 from selfhost.planner.plan import Goal, Layout
+from selfhost.quant.expert_kernels import stands_for
 from selfhost.quant.schemes import gpu_of
 
 FIRST_NODE = "NODE0"
@@ -51,19 +52,17 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     if len(asked(request)) == 3:  # noqa: PLR2004
         return [x for x in [explicit(request)] if not problems(arch, hardware, x, eager=bool(request.enforce_eager))]
     # What decides nothing here is left out, so that devices of one number ask for the same.
-    sizes = _Sizes(
+    sizes = Sizes(
         request.tensor_parallel_size,
         request.pipeline_parallel_size,
         request.data_parallel_size,
         request.enable_expert_parallel,
         several_engines=request.goal is Goal.THROUGHPUT and request.data_parallel_size is None,
     )
-    found = _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
     if hardware.device.platform is not Platform.ASCEND:
-        return found
-    first = ascend.expert_layouts(arch, hardware, request) if arch.is_moe else []
-    tried, eager = dict.fromkeys([*first, *found]), bool(request.enforce_eager)
-    return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
+        return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+    eager = bool(request.enforce_eager)
+    return _npu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, (sizes, eager))
 
 
 def _sharing_tokens(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:
@@ -75,9 +74,10 @@ def _sharing_tokens(arch: ModelArch, hardware: Hardware, request: PlanRequest) -
 
 
 _ANY_GPU = Device(id="", name="", vendor="", platform=Platform.CUDA)
+_ANY_NPU = Device(id="", name="", vendor="", platform=Platform.ASCEND)
 
 
-class _Sizes(NamedTuple):
+class Sizes(NamedTuple):
     """The part of a request that decides which layouts are tried; names as there."""
 
     tensor_parallel_size: int | None
@@ -94,7 +94,7 @@ def _gpu_candidates(
     nodes: int,
     per_node: int,
     assumed: bool,  # noqa: FBT001
-    request: _Sizes,
+    request: Sizes,
 ) -> list[Layout]:
     """Remembered; the list is not to be changed."""
     hardware = Hardware(
@@ -110,7 +110,25 @@ def _gpu_candidates(
     return found
 
 
-def _engines(arch: ModelArch, hardware: Hardware, request: _Sizes) -> Iterator[Layout]:
+@lru_cache(maxsize=512)
+def _npu_candidates(
+    arch: ModelArch,
+    nodes: int,
+    per_node: int,
+    assumed: bool,  # noqa: FBT001
+    asked: tuple[Sizes, bool],
+) -> list[Layout]:
+    """Layouts for experts, then those of GPUs; remembered as they are. asked: sizes, and whether without graphs."""
+    sizes, eager = asked
+    hardware = Hardware(
+        device=_ANY_NPU, nodes=nodes, devices_per_node=per_node, visible_memory_bytes=0, assumed=assumed
+    )
+    first = ascend.expert_layouts(arch, hardware, sizes, eager=eager) if arch.is_moe else []
+    tried = dict.fromkeys([*first, *_gpu_candidates(arch, nodes, per_node, assumed, sizes)])
+    return [layout for layout in tried if not problems(arch, hardware, layout, eager=eager)]
+
+
+def _engines(arch: ModelArch, hardware: Hardware, request: Sizes) -> Iterator[Layout]:
     """Data parallel over all devices: as many engines as there is room for in a node, times the nodes.
 
     An engine is tensor parallel within a node. Experts are whole then (`EP`): each lies once in the deployment.
@@ -123,7 +141,7 @@ def _engines(arch: ModelArch, hardware: Hardware, request: _Sizes) -> Iterator[L
             yield Layout(tensor_parallel_size=tp, data_parallel_size=dp, enable_expert_parallel=experts)
 
 
-def _sizes(arch: ModelArch, hardware: Hardware, request: _Sizes, *, inside: bool) -> Iterator[Layout]:
+def _sizes(arch: ModelArch, hardware: Hardware, request: Sizes, *, inside: bool) -> Iterator[Layout]:
     """All combinations of sizes; `inside`: with more pipeline stages than nodes."""
     dp = request.data_parallel_size or 1
     devices = hardware.device_count
@@ -148,7 +166,7 @@ def _stages(hardware: Hardware, *, inside: bool) -> list[int]:
     return [hardware.nodes * factor for factor in (2, 4, 8) if factor <= hardware.devices_per_node]
 
 
-def _expert_parallel(arch: ModelArch, request: _Sizes, *, ranks: int) -> list[bool]:
+def _expert_parallel(arch: ModelArch, request: Sizes, *, ranks: int) -> list[bool]:
     if request.enable_expert_parallel is not None:
         return [request.enable_expert_parallel]
     return [False, True] if arch.is_moe and ranks > 1 else [False]
@@ -186,9 +204,12 @@ def problems(arch: ModelArch, hardware: Hardware, layout: Layout, *, eager: bool
         ]
     if nodes_used(hardware, layout) > 1 and (problem := _over_nodes(hardware, layout)):
         return [problem]
-    found = [*_engine_problems(arch, layout, gpu_of(hardware.device))]
+    found = [*_engine_problems(arch, layout, stands_for(arch.quantization, gpu_of(hardware.device)))]
     if hardware.device.platform is Platform.ASCEND:
         found += ascend.layout_problems(arch, layout, eager=eager)
+    if hardware.device.platform is Platform.CPU and arch.loaded_draft and layout.pipeline_parallel_size > 1:
+        # Tried on the CPU build of 0.32.0: 'CPUModelRunner' object has no attribute 'drafter', on the first stage.
+        found = [*found, Message("plan.cpu_draft_stages")]
     if hardware.device.platform is Platform.CPU and arch.is_moe:
         # Tried on the CPU build of 0.32.0: the worker dies, and `all_gatherv` is not there.
         if layout.enable_expert_parallel:

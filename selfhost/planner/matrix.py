@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Hardware
+from selfhost.hardware.types import Hardware, Platform
 from selfhost.messages import text
+from selfhost.planner.choose import holds_weights
 from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict, layout_dict
 from selfhost.planner.plan import Verdict
 from selfhost.planner.reasons import short_of
+from selfhost.planner.terms import NVLINK, has_nvlink
 from selfhost.planner.variants import plan_briefly
 
 if TYPE_CHECKING:
@@ -159,18 +161,18 @@ def matrix_of(
 
 @cache
 def _plain(device: Device) -> Device:
-    """Without what decides nothing about a plan: H100 and H800 are then one and the same."""
+    """Without what decides nothing about a plan: H100 and H800 are then one and the same, H100 with PCIe another."""
     return replace(
         device,
         id="",
         name="",
         aliases=(),
-        family="",
+        family=device.family if device.platform is Platform.ASCEND else "",
         memory_bytes=None,
         memory_bandwidth_bytes_per_s=None,
         bf16_flops=None,
         fp8_flops=None,
-        interconnect="",
+        interconnect=NVLINK if has_nvlink(device) else "",
         source="",
     )
 
@@ -189,6 +191,9 @@ def cell_of(model: ModelToPlan, hardware: Hardware, request: PlanRequest, *, eng
     """The plan of the best variant and, where it does not fit, the longest context that would."""
     plan = plan_briefly(model, hardware, request, engine=engine).plan
     if plan.verdict is not Verdict.DOES_NOT_FIT or not plan.memory.budget_bytes:
+        return Cell(plan)
+    variants = model.variants if len(model.variants) > 1 and not model.variant_asked else (model,)
+    if not engine.boots and not any(holds_weights(variant, hardware, request) for variant in variants):
         return Cell(plan)
     asked = replace(request, auto_max_model_len=True, max_model_len=None)
     if request.max_model_len:

@@ -5,6 +5,8 @@ near    only `max_model_len` or `gpu_memory_utilization` differ: what was measur
         difference makes; the change of activation and buffers is also taken as the uncertainty. `calibrated`.
 other   the batch sizes differ: the loaded weights hold (they depend on neither), everything else stays computed.
 
+Not on Ascend, where graphs lie beside the budget and the sum below does not hold: there the estimate stays as computed.
+
 What may differ nowhere: engine version, architecture, device and its memory, layout, KV dtype, eager or not, further
 options. Why near works: KV = budget - weights - buffers - activation - non-torch - graphs (`planner.memory`), and the
 length enters only where the formulas say so: the profiling run has `max_num_batched_tokens` tokens at any length.
@@ -14,7 +16,7 @@ length enters only where the formulas say so: the profiling run has `max_num_bat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
@@ -23,6 +25,7 @@ from selfhost.planner import calibration, logged, memory
 from selfhost.planner.boots import Outcome, fingerprint
 from selfhost.planner.plan import Confidence
 from selfhost.planner.reasons import unit
+from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
@@ -85,6 +88,8 @@ class Use(NamedTuple):
 
 def use_records(setup: Setup, sizes: Sizes, computed: Estimate, engine: EngineFacts) -> Use:
     """The estimate of a plan as the boot records of this machine correct it; as it is when none speaks for it."""
+    if setup.hardware.device.platform is Platform.ASCEND:
+        return Use(computed)
     mine = [record for record in engine.boots if _same_but_for_settings(record.subject, setup, engine)]
     if not mine:
         return Use(computed)

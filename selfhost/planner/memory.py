@@ -34,9 +34,10 @@ from selfhost.models.kv_pool import (
     most_requests_with_graphs,
     request_blocks,
 )
-from selfhost.models.tensors import rank_weights
+from selfhost.models.tensors import rank_weights, stage_layers
 from selfhost.planner import ascend_terms, encoder, terms
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
+from selfhost.quant.expert_kernels import stands_for
 from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ def measure(
     Raises NoError where the device has no attention backend for the KV dtype, UsageError for one of unknown size.
     """
     device = hardware.device
-    arch = _loaded(arch, device)
+    arch = _loaded(arch, device.platform)
     launch = _launch(device, layout, kv_cache_dtype, num_speculative_tokens)
-    return Sizes(ranks=_ranks(arch, layout, _memory(device)), caches=plan_caches(arch, launch))
+    return Sizes(ranks=_ranks(arch, layout, held_by(device, arch)), caches=plan_caches(arch, launch))
 
 
 def sizes_of(setup: Setup) -> Sizes:
@@ -148,52 +149,72 @@ def _launch(device: Device, layout: Layout, kv_cache_dtype: str, num_speculative
     )
 
 
-def _loaded(arch: ModelArch, device: Device) -> ModelArch:
+def _loaded(arch: ModelArch, platform: Platform | None) -> ModelArch:
     """With its format as the engine of a device takes it."""
-    return ascend.arch_on_ascend(arch) if device.platform is Platform.ASCEND else arch
+    return ascend.arch_on_ascend(arch) if platform is Platform.ASCEND else arch
 
 
-class _Memory(NamedTuple):
-    """How a device holds weights."""
+class Holding(NamedTuple):
+    """How a device holds weights: what of it decides their size."""
 
     platform: Platform | None
     gpu: Capability | None
     """Whose kernels prepare them."""
 
 
-def _memory(device: Device) -> _Memory:
-    return _Memory(device.platform, gpu_of(device))
+def held_by(device: Device, arch: ModelArch) -> Holding:
+    """The same for all devices that hold the weights of a model alike."""
+    return Holding(device.platform, stands_for(arch.quantization, gpu_of(device)))
 
 
 @lru_cache(maxsize=512)
-def _ranks(arch: ModelArch, layout: Layout, memory: _Memory) -> tuple[RankSize, ...]:
-    """Remembered: most devices of the catalogue ask for the same."""
-    stages = range(layout.pipeline_parallel_size)
-    return tuple(RankSize(stage, _loaded_bytes(arch, layout, stage, memory)) for stage in stages)
+def _ranks(arch: ModelArch, layout: Layout, held: Holding) -> tuple[RankSize, ...]:
+    """Remembered: most devices of the catalogue ask for the same. Stages that hold the same are summed up once."""
+    first_alike = _first_alike(arch, layout.pipeline_parallel_size)
+    sizes = {stage: _loaded_bytes(arch, layout, stage, held) for stage in dict.fromkeys(first_alike)}
+    return tuple(RankSize(stage, sizes[first]) for stage, first in enumerate(first_alike))
 
 
-def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, memory: _Memory) -> int:
+def _first_alike(arch: ModelArch, pp: int) -> list[int]:
+    """For each stage the first that holds the same. Check: 64 equal layers, 4 stages -> 0, 1, 1, 3."""
+    known: dict[tuple[tuple[int, ...], bool, bool], int] = {}
+    found = []
+    for stage in range(pp):
+        numbers = stage_layers(arch.num_hidden_layers, pp, stage)
+        content = arch.layers[numbers.start : numbers.stop], stage == 0, stage == pp - 1
+        found.append(known.setdefault(content, stage))
+    return found
+
+
+def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, held: Holding) -> int:
     """Weights of a rank with what its allocator adds; a CPU has none that rounds."""
     tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
     ep = layout.enable_expert_parallel
-    if memory.platform is Platform.ASCEND:
+    if held.platform is Platform.ASCEND:
         weights = ascend.rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
         return weights.bytes + ascend.rounding_bytes(weights)
-    weights = rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=memory.gpu)
-    return weights.bytes + (0 if memory.platform is Platform.CPU else weights.rounding_bytes)
+    weights = rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=held.gpu)
+    return weights.bytes + (0 if held.platform is Platform.CPU else weights.rounding_bytes)
 
 
-def heaviest(arch: ModelArch, device: Device, layout: Layout) -> int:
-    """Bytes of the weights on the rank with most."""
-    arch = _loaded(arch, device)
-    return max(rank.weight_bytes for rank in _ranks(arch, layout, _memory(device)))
+@lru_cache(maxsize=2048)
+def heaviest(arch: ModelArch, layout: Layout, held: Holding) -> int:
+    """Bytes of the weights on the rank with most; remembered."""
+    return max(rank.weight_bytes for rank in _ranks(_loaded(arch, held.platform), layout, held))
 
 
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     """The estimate of the rank with the fewest KV blocks; the first stage when several have as few."""
     one = _RANKS.get(setup.hardware.device.platform or Platform.CUDA, _gpu_rank)
-    stages = [one(setup, rank, sizes.caches) for rank in sizes.ranks]
-    return min(stages, key=lambda stage: stage.blocks)
+    if len(sizes.ranks) == 1:
+        return one(setup, sizes.ranks[0], sizes.caches)
+    last, block_bytes = setup.layout.pipeline_parallel_size - 1, sizes.caches.groups.bytes_per_block
+    # Nothing else tells stages apart, but that the first one runs what sees images: of those that are alike the first
+    # stands for all, and none has fewer blocks.
+    alike: dict[tuple[int, int, bool], RankSize] = {}
+    for rank in sizes.ranks:
+        alike.setdefault((rank.weight_bytes, block_bytes[rank.pp_rank], rank.pp_rank == last), rank)
+    return min((one(setup, rank, sizes.caches) for rank in alike.values()), key=lambda stage: stage.blocks)
 
 
 def _gpu_rank(setup: Setup, rank: RankSize, caches: CachePlan) -> Estimate:

@@ -5,11 +5,12 @@ The plan that is printed, the plan that is executed and the plan that is rendere
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from selfhost.planner.contract import as_dict
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,12 +11,12 @@ What the catalogue does not know is not guessed: the figure is then None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.kv_pool import growth
 from selfhost.planner import dimensions, memory
 from selfhost.quant.schemes import Format, is_weight_only
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device

@@ -14,7 +14,7 @@ from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
 if TYPE_CHECKING:
-    from selfhost.hardware.types import Hardware
+    from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
     from selfhost.models.latent import Indexer
     from selfhost.planner.plan import Layout, Settings
@@ -80,13 +80,14 @@ def sampler_state(arch: ModelArch, settings: Settings) -> int:
 def draft_buffers(arch: ModelArch, settings: Settings) -> int:
     """Hidden states handed to the layers of multi-token prediction, on the last pipeline stage; 0 without them.
 
-    With several residual streams there is a copy of all of them on either side. Sources: v1/worker/gpu/spec_decode/
-    target_dependent_ar/speculator.py, models/deepseek_v4/nvidia/model.py `_mtp_hidden_buffer`.
-    Check: DeepSeek-V3, 8192 tokens -> 117_440_512 bytes (8192 * 7168 * 2).
+    With several residual streams there is a copy of all of them on either side; a model that sees images hands its
+    embeddings over too. Sources: v1/worker/gpu/spec_decode/target_dependent_ar/speculator.py, models/deepseek_v4/
+    nvidia/model.py `_mtp_hidden_buffer`.
+    Checks, 8192 tokens: DeepSeek-V3 -> 117_440_512 bytes (8192 * 7168 * 2); Qwen3.5-27B -> 167_772_160.
     """
     if not arch.loaded_draft:
         return 0
-    streams = 2 * arch.connections.hc_mult if arch.connections else 1
+    streams = 2 * arch.connections.hc_mult if arch.connections else 1 + (arch.tower is not None)
     return settings.max_num_batched_tokens * arch.hidden_size * streams * arch.dtype_bytes
 
 
@@ -167,11 +168,19 @@ def non_torch(setup: Setup) -> Range:
     ranks *= layout.data_parallel_size if setup.arch.is_moe else 1
     if ranks == 1:
         low, likely, high = 0.07, 0.13, 0.35
-    elif setup.hardware.device.interconnect.startswith("NVLink"):
+    elif has_nvlink(setup.hardware.device):
         low, likely, high = 0.3, 0.5, 1.0
     else:
         low, likely, high = 0.15, 0.3, 0.8
     return Range(int(low * GIB), int(likely * GIB), int(high * GIB))
+
+
+NVLINK = "NVLink"
+
+
+def has_nvlink(device: Device) -> bool:
+    """Whether all devices of a node reach each other over NVLink; a bridge joins only two."""
+    return device.interconnect.startswith(NVLINK)
 
 
 _HUGE_HIDDEN = 7168

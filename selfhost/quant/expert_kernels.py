@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from selfhost.quant.formats import SCALE_GROUPS, Activations, Format
 from selfhost.quant.kernels import (
     ADA,
+    AMPERE,
     BLACKWELL,
     CONSUMER_BLACKWELL,
     FLOAT32,
@@ -47,6 +48,16 @@ def expert(quantization: Quantization | None, matrix: Matrix, gpu: Capability, i
         padded = _wider(matrix, 128) if gpu[0] == BLACKWELL[0] else matrix
         return {"weight": padded.rows * padded.columns * itemsize}
     return _KERNELS[quantization.format](quantization, matrix, gpu)
+
+
+def stands_for(quantization: Quantization | None, gpu: Capability | None) -> Capability | None:
+    """A capability on which a model takes the same memory, so that what is known of one is known of the other.
+
+    Without quantization kernels look at one thing only: `expert`. Check: 9.0 -> 8.0, 10.0 -> 10.0; in FP8 9.0 -> 9.0.
+    """
+    if gpu is None or quantization is not None:
+        return gpu
+    return BLACKWELL if gpu[0] == BLACKWELL[0] else AMPERE
 
 
 def common_tensors(

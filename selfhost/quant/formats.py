@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.quant import ascend
 from selfhost.quant.ignored import LeftOut, left_out
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device

@@ -70,7 +70,10 @@ def gpu_of(device: Device) -> Capability | None:
     found = device.compute_capability
     if found is None or device.platform is not Platform.CUDA:
         return None
-    return next((least for least in (CONSUMER_BLACKWELL, BLACKWELL, HOPPER, ADA) if found >= least), AMPERE)
+    for least in (CONSUMER_BLACKWELL, BLACKWELL, HOPPER, ADA):
+        if found >= least:
+            return least
+    return AMPERE
 
 
 def up(size: int, multiple: int) -> int:

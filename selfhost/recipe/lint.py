@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.errors import SelfhostError, UsageError
@@ -21,6 +21,7 @@ from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
 from selfhost.recipe.schema import SourceKind
 from selfhost.recipe.table import shown
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -114,7 +115,7 @@ def _variants(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _bytes(where: str, variant: Variant, arch: ModelArch) -> Iterator[Finding]:
-    loaded = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0))
+    loaded = checkpoint_bytes(replace(arch, num_nextn_predict_layers=0, draft=None))
     # Some checkpoints lack the multi-token layers that their config names, or hold a tied head a second time.
     head = arch.vocab_size * arch.hidden_size * arch.dtype_bytes if arch.tie_word_embeddings else 0
     possible = (("bytes_on_disk", (checkpoint_bytes(arch), loaded, loaded + head)), ("bytes_loaded", (loaded,)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.errors import UsageError
 from selfhost.messages import text
 from selfhost.recipe.table import Table, shown
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

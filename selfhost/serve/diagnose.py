@@ -8,10 +8,11 @@ Texts: vLLM 0.32.0 and its dependencies; the file is named where the text is not
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.errors import ExitCode
+from selfhost.records import dataclass
 from selfhost.serve.phases import split_lines, strip_prefix
 
 if TYPE_CHECKING:

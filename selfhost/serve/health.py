@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

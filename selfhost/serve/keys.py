@@ -11,13 +11,14 @@ import ipaddress
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import IntegrityError, TrustError, UsageError
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

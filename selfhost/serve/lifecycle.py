@@ -10,9 +10,11 @@ one more action: nothing else knows what follows an end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ Line formats: vLLM 0.32.0, files named at each pattern; older spellings where pu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from selfhost.messages import Message
+from selfhost.records import dataclass
 from selfhost.serve.lifecycle import Phase
 
 _PREFIX = re.compile(r"^\([\w:.\- ]+ pid=\d+\) ")

@@ -13,12 +13,12 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.files import explain_os_errors
+from selfhost.records import dataclass
 from selfhost.serve.lifecycle import Identity
 
 if TYPE_CHECKING:

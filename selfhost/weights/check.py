@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoError, TrustError, UsageError
 from selfhost.models.safetensors import MAX_HEADER_BYTES, header_findings, index_problems, parse_header
 from selfhost.quant import ascend
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,12 +14,13 @@ import contextlib
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import IntegrityError
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

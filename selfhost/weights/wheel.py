@@ -11,12 +11,12 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.engines.pip_output import Cause, Failure, PipOutput
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError, SelfhostError, UsageError
+from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from selfhost.hardware.types import Platform
+from selfhost.models import kv_plan, tensors
+from selfhost.planner import choose
 from selfhost.planner.plan import Verdict
 from tests.bench import bench_plan_matrix as matrix
 
@@ -12,6 +14,15 @@ from tests.bench import bench_plan_matrix as matrix
 def test_there_is_something_to_plan():
     assert len(matrix.hardware()) > 250
     assert {"qwen2.5-72b", "deepseek-v3", "glm-4.5-air"} <= set(matrix.recipes())
+
+
+def test_the_bench_forgets_whatever_is_remembered_of_models_and_plans():
+    recipe = matrix.recipes()[0]
+    remembering = {choose.memory._ranks, choose.memory.heaviest, kv_plan.plan_caches, tensors._cut_kinds}
+    matrix.plan_for(recipe, on=matrix.ONE, request=matrix.PlanRequest())
+    assert all(function.cache_info().currsize for function in remembering - {choose.memory.heaviest})
+    matrix.forget()
+    assert not any(function.cache_info().currsize for function in remembering)
 
 
 def check(plan) -> None:

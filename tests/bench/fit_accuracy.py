@@ -4,7 +4,7 @@
 
 Every row of `tests/data/fit/cases.jsonl` is either predicted and compared or left out with its reason. Exit code 1 when
 a target is missed: weights within 1 %, bytes per token within 0.35 %, the median error of the KV cache on engines since
-0.21 at most 2 % of the budget, every verdict right.
+0.21 at most 2 % of the budget, the tokens logged those of a whole number of blocks, every verdict right.
 """
 
 from __future__ import annotations
@@ -58,11 +58,14 @@ def targets(rows: Sequence[Row]) -> list[Target]:
     rates = [abs(row.rate.error) for row in rows if row.rate]
     caches = [abs(row.kv.error) for row in rows if row.kv and since_estimate(row)]
     verdicts = [row.verdict for row in rows if row.verdict]
+    blocks = [row.blocks for row in rows if row.blocks]
+    odd = sum(found.predicted != found.measured for found in blocks)
     wrong = sum(said != was for said, was in verdicts)
     return [
         Target("weights, worst", len(weights), max(weights, default=1.0), WEIGHTS_TARGET),
         Target("bytes per token, worst", len(rates), max(rates, default=1.0), RATE_TARGET),
         Target("KV cache since 0.21, median share", len(caches), statistics.median(caches or [1.0]), KV_TARGET),
+        Target("tokens of no whole number of blocks", len(blocks), odd, 0),
         Target("verdicts wrong", len(verdicts), wrong, 0),
     ]
 
@@ -99,6 +102,8 @@ def print_rows(rows: Sequence[Row]) -> None:
             kv = f"{k.low:.1f}..{k.likely:.2f}..{k.high:.1f} / {k.measured:.2f} {k.error:+.1%}{mark}"
         if row.tokens:
             tokens = f"{row.tokens.predicted:,.0f} / {row.tokens.measured:,} {row.tokens.error:+.1%}"
+        elif row.blocks:
+            tokens = f"{row.blocks.predicted:,.0f} / {row.blocks.measured:,} in blocks"
         if row.verdict:
             said, was = ("fits" if x else "does not" for x in row.verdict)
             verdict = said if said == was else f"{said}, WRONG: {was}"
@@ -213,6 +218,7 @@ def as_dict(row: Row) -> dict[str, object]:
         "weights_gib": row.weights and {**row.weights._asdict(), "error": row.weights.error},
         "bytes_per_token": row.rate and {**row.rate._asdict(), "error": row.rate.error},
         "kv_gib": row.kv and {**row.kv._asdict(), "error": row.kv.error, "in_range": row.kv.in_range},
+        "kv_tokens_of_blocks": row.blocks and row.blocks._asdict(),
         "kv_tokens": row.tokens and {**row.tokens._asdict(), "error": row.tokens.error},
         "fits": row.verdict and {"predicted": row.verdict[0], "measured": row.verdict[1]},
         "terms_gib": row.terms,

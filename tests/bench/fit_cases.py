@@ -40,7 +40,6 @@ class Reason(StrEnum):
     """No engine of selfhost drives it."""
     NOT_PLANNED = "not_planned"
     """The planner gives no figures: an engine or a setting that it does not know yet."""
-    SPECULATIVE = "speculative"
     SETTING_NOT_PLANNED = "setting_not_planned"
     SETTINGS_UNKNOWN = "settings_unknown"
     """Not in the source, and no default of the engine stands in."""
@@ -58,7 +57,7 @@ class Reason(StrEnum):
     """No figure that a plan could be held against."""
 
 
-CHECKS = ("weights", "rate", "kv", "verdict")
+CHECKS = ("weights", "rate", "kv", "blocks", "verdict")
 FITS = {
     "started": True,
     "sized": True,
@@ -175,7 +174,7 @@ def entry_of(case: Case) -> Mapping[str, Any] | None:
 
 def arch_of(case: Case) -> ModelArch | Left:
     """The architecture, or why there is none."""
-    if case.model is None:
+    if case.model is None and case.config is None:
         return Left(reason=Reason.MODEL_UNKNOWN, why="the source names no model")
     entry = entry_of(case)
     if entry is None:

@@ -58,6 +58,8 @@ class Row:
     """Bytes per token."""
     kv: KV | None = None
     tokens: Pair | None = None
+    blocks: Pair | None = None
+    """Tokens of the nearest whole number of blocks."""
     verdict: tuple[bool, bool] | None = None
     """(predicted, measured)."""
     terms: dict[str, float] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Row:
     @property
     def active(self) -> bool:
         """Whether anything is compared."""
-        return any(x is not None for x in (self.weights, self.rate, self.kv, self.verdict))
+        return any(x is not None for x in (self.weights, self.rate, self.kv, self.blocks, self.verdict))
 
     @property
     def ranks(self) -> int:

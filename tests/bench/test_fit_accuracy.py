@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def test_weights_are_what_the_engine_logged(row):
 @pytest.mark.parametrize("row", [row for row in ROWS if row.rate], ids=lambda row: row.case.id)
 def test_a_token_takes_what_the_engine_logged(row):
     assert abs(row.rate.error) <= RATE_TARGET
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.blocks], ids=lambda row: row.case.id)
+def test_tokens_are_those_of_whole_blocks(row):
+    assert row.blocks.predicted == row.blocks.measured
+
+
+def test_a_request_with_another_number_of_blocks_is_noticed():
+    drafting = next(case for case in read_cases() if case.id == "club-3090-91-01")
+    none = {name: value for name, value in drafting.settings.items() if name != "speculative"}
+    two = {**none, "speculative": {"method": "mtp", "num_speculative_tokens": 2}}
+    for settings in (none, two):
+        found = compare(replace(drafting, settings=settings)).blocks
+        assert found is not None
+        assert found.predicted != found.measured
 
 
 def test_there_are_rows_for_every_target():

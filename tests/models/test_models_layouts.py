@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +12,11 @@ from selfhost.errors import NoError
 from selfhost.models.layouts import layout_problems
 from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, QWEN_HALF_B, arch, tower_mode
 
+if TYPE_CHECKING:
+    from selfhost.models.arch import ModelArch
+
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+NEXT = "Qwen/Qwen3-Next-80B-A3B-Instruct"
 QWEN_MOE = "Qwen/Qwen3-30B-A3B"
 CASES = [
     case for file in sorted((DATA / "oracle" / "weights").glob("*.cases.json")) for case in json.loads(file.read_text())
@@ -18,7 +24,11 @@ CASES = [
 
 
 def said(name: str, layout: dict, **changes: object) -> list[str]:
-    return [problem.what for problem in layout_problems(arch(name, **changes), **layout)]
+    return problems_of(arch(name, **changes), layout)
+
+
+def problems_of(model: ModelArch, layout: dict) -> list[str]:
+    return [problem.what for problem in layout_problems(model, **layout)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -28,10 +38,35 @@ def test_what_the_engine_builds_is_legal_and_what_it_refuses_is_not(case):
         changes["quantization_config"] = case["quantization_config"]
     layout = {name: case[name] for name in ("tp", "pp", "dp", "ep") if name in case}
     try:
-        problems = said(case["model"], {**layout, "tower": tower_mode(case)}, **changes)
+        model = replace(arch(case["model"], **changes), drafting=case.get("mtp", False))
+        problems = problems_of(model, {**layout, "tower": tower_mode(case)})
     except NoError as error:
         problems = [error.message.what]
-    assert bool(problems) is case.get("refused", False)
+    refused = case.get("refused", False)
+    # Built on the last stage, it fails as soon as it runs.
+    assert bool(problems) is (refused or (NEXT in case["name"] and {"mtp", "pp"} <= case.keys()))
+
+
+def test_qwen3_next_drafts_in_one_stage_only():
+    drafting = replace(arch(NEXT), drafting=True)
+    assert problems_of(drafting, {"tp": 4}) == problems_of(arch(NEXT), {"tp": 4, "pp": 2}) == []
+    (problem,) = problems_of(drafting, {"tp": 4, "pp": 2})
+    assert problem.startswith("the layers of multi-token prediction of this model do not run with 2 pipeline stages")
+    assert problems_of(replace(arch("Qwen/Qwen3.5-27B"), drafting=True), {"tp": 4, "pp": 2}) == []
+
+
+def test_a_projection_that_drafts_is_cut_in_whole_blocks():
+    # 1024 outputs over 16 ranks are 64 rows: half a block. The layers themselves are not quantized.
+    layers = [
+        f"mtp.layers.0.{name}"
+        for name in ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")
+    ]
+    fp8 = {**FP8_BLOCK, "modules_to_not_convert": layers}
+    model = arch("Qwen/Qwen3.5-27B text only", hidden_size=1024, quantization_config=fp8)
+    there = problems_of(replace(model, drafting=True), {"tp": 16})
+    assert set(there) - set(problems_of(model, {"tp": 16})) == {
+        "draft.fc: 64 per rank is not a multiple of the quantization block 128"
+    }
 
 
 @pytest.mark.parametrize("tp", [1, 2, 4, 8, 16, 32, 64])

@@ -17,6 +17,7 @@ import pytest
 from selfhost.hardware.types import Device, Platform
 from selfhost.models.layouts import layout_problems
 from selfhost.models.tensors import rank_weights
+from selfhost.quant.expert_kernels import stands_for
 from selfhost.quant.kernels import AMPERE, gpu_of
 from selfhost.quant.online import ONLINE
 from selfhost.quant.schemes import runs_on
@@ -106,3 +107,23 @@ def test_what_the_engine_refuses_is_refused_here(name, device, built):
     runs, _ = runs_on(model.quantization, gpu)
     refused = not runs or layout_problems(model, **sizes, gpu=gpu_of(gpu))
     assert bool(refused) is not built
+
+
+CAPABILITIES = [(8, 0), (8, 9), (9, 0), (10, 0), (12, 0)]
+
+
+@pytest.mark.parametrize("gpu", CAPABILITIES)
+@pytest.mark.parametrize("quantized", [False, True], ids=["plain", "FP8"])
+@pytest.mark.parametrize("layout", [{}, {"tp": 8}, {"tp": 4, "dp": 2, "ep": True}, {"tp": 8, "pp": 2}], ids=str)
+def test_a_capability_that_stands_for_others_leaves_the_same_tensors(gpu, quantized, layout):
+    model = (
+        arch("deepseek-ai/DeepSeek-V3") if quantized else replace(arch("deepseek-ai/DeepSeek-V3"), quantization=None)
+    )
+    other = stands_for(model.quantization, gpu)
+    assert other == (gpu if quantized else (10, 0) if gpu == (10, 0) else (8, 0))
+    assert rank_weights(model, **layout, gpu=gpu) == rank_weights(model, **layout, gpu=other)
+    assert layout_problems(model, **layout, gpu=gpu) == layout_problems(model, **layout, gpu=other)
+
+
+def test_nothing_stands_for_what_prepares_no_weights():
+    assert stands_for(None, None) is None

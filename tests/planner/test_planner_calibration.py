@@ -146,6 +146,15 @@ def test_eager_has_no_graphs():
     assert after.memory == computed(eager).memory
 
 
+def test_on_ascend_and_on_a_cpu_it_stays_as_computed():
+    ranges = Range(GIB // 2, GIB, 2 * GIB)
+    for on in ("910B3", "cpu@400"):
+        setup = setup_of("qwen2.5-7b", on)
+        entry = row(platform=setup.hardware.device.platform, non_torch=ranges, cudagraph=ranges)
+        assert calibrated(setup, computed(setup), entry) == computed(setup)
+    assert calibrated(A100, computed(A100), row(non_torch=ranges, cudagraph=ranges)) != computed(A100)
+
+
 def test_a_row_without_ranges_and_no_row_change_nothing():
     assert calibrated(A100, computed(A100), row()) == computed(A100)
     assert calibrated(A100, computed(A100), None) == computed(A100)

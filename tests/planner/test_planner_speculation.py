@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.planner import terms
-from selfhost.planner.plan import Settings
+from selfhost.hardware.spec import parse
+from selfhost.planner import layouts, terms
+from selfhost.planner.plan import Layout, Settings
 from selfhost.planner.speculation import Speculation, speculation_refusals
 from tests.models.public_models import DEEPSEEK_V3, QWEN_72B, arch
 
@@ -20,6 +21,9 @@ def test_hidden_states_are_handed_over():
     assert terms.draft_buffers(replace(model, drafting=True), SETTINGS) == 117_440_512
     streams = replace(arch("deepseek-ai/DeepSeek-V4-Flash"), drafting=True)
     assert terms.draft_buffers(streams, SETTINGS) == 2 * 8192 * 4 * 4096 * 2
+    sees = replace(arch("Qwen/Qwen3.5-27B"), drafting=True)
+    assert terms.draft_buffers(sees, SETTINGS) == 167_772_160
+    assert terms.draft_buffers(replace(sees, tower=None), SETTINGS) == 167_772_160 // 2
 
 
 def test_each_drafted_token_has_a_row_of_the_grammar_mask():
@@ -39,3 +43,14 @@ def test_a_step_has_more_tokens_and_so_more_graphs():
 @pytest.mark.parametrize("speculation", [None, Speculation(method="ngram", num_speculative_tokens=2)])
 def test_nothing_is_refused_that_loads_no_layers(speculation):
     assert speculation_refusals(arch(QWEN_72B), "qwen", speculation) == []
+
+
+def test_the_cpu_engine_does_not_draft_in_stages():
+    model, two = arch("zai-org/GLM-4.5-Air"), Layout(pipeline_parallel_size=2)
+    drafting = replace(model, drafting=True)
+    assert layouts.problems(model, parse("cpu@500"), two) == []
+    found = layouts.problems(drafting, parse("cpu@500"), two)
+    assert [problem.what for problem in found] == [
+        "drafting by `mtp` does not run with pipeline stages on the CPU engine"
+    ]
+    assert layouts.problems(drafting, parse("2xH200"), two) == []

@@ -110,6 +110,10 @@ MESSAGES = {
     "arch.layout_deepstack": Text(
         "with {pp} pipeline stages the first has fewer layers than the {levels} that the vision tower reaches into"
     ),
+    "arch.layout_draft_stages": Text(
+        "the layers of multi-token prediction of this model do not run with {pp} pipeline stages: the engine expects"
+        " their input from the stage before"
+    ),
     "arch.layout_groups": Text("{groups} groups of output heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
     "arch.layout_width": Text("{part} {width} cannot be divided by {ranks} ranks"),

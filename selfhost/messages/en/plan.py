@@ -61,6 +61,7 @@ MESSAGES = {
     "plan.too_few_devices": Text("{layout} needs {needs} devices, there are {has}"),
     "plan.cpu_expert_parallel": Text("expert parallel does not run on the CPU engine: its worker dies"),
     "plan.cpu_data_parallel_experts": Text("data parallel of a model with experts does not run on the CPU engine"),
+    "plan.cpu_draft_stages": Text("drafting by `mtp` does not run with pipeline stages on the CPU engine"),
     # Reasons: goal.
     "plan.goal_latency": Text(
         "layout: {layout} for latency, {used} of {count} devices: a token waits until {weights} of weights are read,"
