@@ -209,7 +209,8 @@ def estimate(setup: Setup, sizes: Sizes) -> Estimate:
     if len(sizes.ranks) == 1:
         return one(setup, sizes.ranks[0], sizes.caches)
     last, block_bytes = setup.layout.pipeline_parallel_size - 1, sizes.caches.groups.bytes_per_block
-    # Nothing else tells stages apart: of those that are alike the first stands for all.
+    # Nothing else tells stages apart, but that the first one runs what sees images: of those that are alike the first
+    # stands for all, and none has fewer blocks.
     alike: dict[tuple[int, int, bool], RankSize] = {}
     for rank in sizes.ranks:
         alike.setdefault((rank.weight_bytes, block_bytes[rank.pp_rank], rank.pp_rank == last), rank)
