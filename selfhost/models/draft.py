@@ -65,6 +65,8 @@ class Draft:
     def _format(self, part: Part, quantization: Quantization | None) -> Quantization | None:
         if isinstance(part, Vector) or not part.quantizable or part.name in self.plain:
             return None
+        if quantization is not None and quantization.experts_only:
+            return None
         return dict(self.formats).get(part.name, quantization)
 
     def _parts(self, hidden_size: int) -> list[Part]:

@@ -15,6 +15,7 @@ from selfhost.models.kv_plan import CacheLaunch, plan_caches
 from selfhost.models.kv_pool import RequestTerms, capacity
 from selfhost.models.latent import LatentAttention
 from selfhost.models.tensors import rank_weights
+from selfhost.quant.online import ONLINE
 from selfhost.units import GIB, MIB
 from tests.models.public_models import DATA, DEEPSEEK_V3, FP8_BLOCK, QWEN_72B, arch, config
 
@@ -144,6 +145,15 @@ def test_modelopt_never_quantizes_the_projection_in_nvfp4():
     formats = [x.beside(5120, y.quantization)[-1].format for x, y in ((draft, model), (other.draft, other))]
     assert formats == [None, other.quantization]
     assert draft.layers[0].plain == frozenset()
+
+
+def test_where_only_experts_are_quantized_the_projection_is_not():
+    model = arch("Qwen/Qwen3.5-35B-A3B text only")
+    online = replace(model, quantization=ONLINE["nvfp4_per_token"])
+    assert online.quantization is not None
+    assert online.quantization.experts_only
+    assert online.draft is not None
+    assert [found.format for found in online.draft.beside(2048, online.quantization)] == [None] * 4
 
 
 def test_qwen_without_the_key_of_3_5_drafts_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -10,14 +11,14 @@ from selfhost.errors import UsageError
 from selfhost.hardware.spec import parse
 from selfhost.hardware.types import Platform
 from selfhost.models.kimi_linear import DeltaAttention, GatedLatentAttention
-from selfhost.models.kv_plan import CacheLaunch, plan_caches
+from selfhost.models.kv_plan import CacheLaunch, backend_of, cache_terms, layer_caches, plan_caches
 from selfhost.models.kv_pool import RequestTerms, growth
 from selfhost.models.tensors import rank_weights
 from selfhost.planner import terms
 from selfhost.planner.plan import Layout, Settings
 from selfhost.planner.terms import Setup
 from selfhost.quant.schemes import Format
-from tests.models.public_models import MODELS, arch
+from tests.models.public_models import DATA, MODELS, arch
 
 KIMI = "moonshotai/Kimi-K3"
 CONFIG = MODELS[KIMI]["config"]
@@ -35,6 +36,21 @@ def test_three_of_four_layers_have_a_state_and_the_last_has_not():
     assert Counter(map(type, mixers)) == {DeltaAttention: 69, GatedLatentAttention: 24}
     assert [isinstance(mixer, GatedLatentAttention) for mixer in mixers[:4]] == [False, False, False, True]
     assert isinstance(mixers[-1], GatedLatentAttention)
+
+
+_WEIGHTS = DATA / "oracle" / "weights"
+_BUILT = json.loads((_WEIGHTS / "kimi.results.json").read_text())["results"]
+CASES = [case for case in json.loads((_WEIGHTS / "kimi.cases.json").read_text()) if "states" in _BUILT[case["name"]]]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_states_are_those_that_the_engine_makes_its_cache_of(case):
+    launch = CacheLaunch(Platform.CUDA, (9, 0), tensor_parallel_size=case.get("tp", 1))
+    model = arch(case["model"])
+    terms_ = cache_terms(model, launch, backend_of(model, launch))
+    (state,) = layer_caches(next(mixer for mixer in model.mixers if isinstance(mixer, DeltaAttention)), terms_)
+    kept = _BUILT[case["name"]]["states"]
+    assert state.state_content_bytes == sum(elements * itemsize for elements, itemsize in kept)
 
 
 def test_a_request_keeps_states_and_latent_vectors():

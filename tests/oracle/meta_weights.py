@@ -259,9 +259,13 @@ def summary(tensors: list[list[Any]]) -> dict[str, list[int]]:
 
 
 def with_config(case: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
-    """A case with the config of its model, with what the case changes in it; null takes a key out."""
-    config = {**models[case["model"]]["config"], **case.get("changes", {})}
-    config = {key: value for key, value in config.items() if value is not None}
+    """A case with the config of its model, with what the case changes in it; a change to null takes a key out.
+
+    A null of the model's own stays: for DeepSeek-V2-Lite a missing `q_lora_rank` is another one.
+    """
+    changes = case.get("changes", {})
+    gone = {key for key, value in changes.items() if value is None}
+    config = {key: value for key, value in {**models[case["model"]]["config"], **changes}.items() if key not in gone}
     if "quantization_config" in case:
         config.pop("quantization_config", None)
         if case["quantization_config"]:
