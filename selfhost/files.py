@@ -85,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None when the file is absent or is not a JSON object."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -87,6 +87,9 @@ def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Pat
     always a path. Raises UsageError when there is no such model or its description lacks something, NoError for an
     architecture no engine here has.
     """
+    if not text.strip():
+        # An unset variable in a script: as a path it would be the current directory.
+        raise UsageError("model.no_directory", path=text)
     home, path = find_home(), user_path(text)
     if text.startswith((".", "/", "~")) or ("/" in text and path.is_dir()):
         return _from_directory(path, variant)
@@ -195,14 +198,6 @@ def engine_args(recipe: Recipe, folder: Path) -> tuple[str, ...]:
     if sampling := serving.sampling.as_dict():
         flags += ["--override-generation-config", json.dumps(sampling, separators=(",", ":"))]
     return (*flags, *serving.engine_args)
-
-
-def check_files(resolved: ResolvedModel) -> None:
-    """Raise what is wrong with the files that are here; needs no engine and fetches nothing."""
-    if resolved.directory is not None:
-        check.check_directory(resolved.directory)
-    else:
-        store.look_up(resolved.model_path)
 
 
 def ensure_weights(

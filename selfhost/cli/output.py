@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -10,6 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from selfhost.errors import SelfhostError
     from selfhost.messages import Message
+
+
+def escape_what_stdout_lacks() -> None:
+    r"""Characters that the encoding of stdout does not have are written as escapes, as Python does on stderr.
+
+    Paths and model names may have any: `模型` under `LC_ALL=C`, a byte that is no UTF-8 in the name of a directory. A
+    lone byte becomes `\udcff`, which JSON reads back as Python does.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def write(text: str) -> None:
@@ -35,7 +46,8 @@ def write_thought(text: str) -> bool:
 
 def write_json(value: object) -> None:
     """One JSON object on stdout and nothing else."""
-    write(json.dumps(value, indent=2, ensure_ascii=False))
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    write(json.dumps(value, indent=2, ensure_ascii=not utf8))
 
 
 def note(text: str) -> None:

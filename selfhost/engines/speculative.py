@@ -65,7 +65,7 @@ def _pairs(option: Option) -> Iterator[tuple[str, object]]:
         return
     try:
         read = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
         raise UsageError("owned.not_an_object", flag=option.flag.name, value=value[:80])

@@ -11,7 +11,7 @@ from selfhost.units import GIB
 
 _SPEC = re.compile(
     r"""\s*(?:(?:(?P<nodes>\d{1,5})\s*[x\u00d7*]\s*)?(?P<count>\d{1,5})\s*[x\u00d7*]\s*)?
-        (?P<device>(?!\d+\s*[x\u00d7*]?\s*(?:@|$))[^@]*[^@\s])\s*
+        (?P<device>(?![-+\d.]+\s*(?:[x\u00d7*]|@|$))[^@]*[^@\s])\s*
         (?:@\s*(?P<gib>\d{1,6}(?:\.\d+)?)\s*(?:G|GiB)?\s*)?""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -22,7 +22,8 @@ def parse(text: str, *, host_memory_bytes: int | None = None) -> Hardware:
 
     A device that is not in the catalogue is taken as a CUDA device of unknown capability when its memory is given.
     A known device that no engine here drives is returned too: the verdict is the planner's.
-    Raises UsageError for text outside the grammar, a zero, an unknown or ambiguous device, `cpu` without its memory.
+    Raises UsageError for text outside the grammar, a zero, an unknown or ambiguous device, `cpu` without its memory
+    or more than once.
 
     Check: `2x8x910B3` -> 2 nodes, 8 devices each, 60.96 GiB visible; `cpu@16` -> 17_179_869_184 bytes.
     """
@@ -32,6 +33,8 @@ def parse(text: str, *, host_memory_bytes: int | None = None) -> Hardware:
     if not found or not nodes or not count or visible == 0:
         raise UsageError("hardware.spec_malformed", spec=text)
     device = catalog.lookup(found["device"]) or _assumed(found["device"], visible, text)
+    if device is catalog.CPU and (nodes, count) != (1, 1):
+        raise UsageError("hardware.cpu_is_one", spec=text)
     if visible is None:
         visible = host_memory_bytes if device is catalog.CPU else device.visible_memory_bytes
     if visible is None:

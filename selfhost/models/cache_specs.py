@@ -93,11 +93,6 @@ def latent_cache(terms: CacheTerms, *, width: int, role: str = "latent") -> Laye
     )
 
 
-def sliding_latent_cache(terms: CacheTerms, *, width: int, window: int) -> LayerCache:
-    """One vector for each of the last `window` tokens."""
-    return latent_cache(terms, width=width)._replace(kind=CacheKind.SLIDING_LATENT, window_tokens=window)
-
-
 def indexer_cache(terms: CacheTerms, *, index_head_dim: int) -> LayerCache:
     """Keys of the indexer of sparse attention: FP8 with a float32 scale for 128 elements, whatever the KV dtype is.
 

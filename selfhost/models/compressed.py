@@ -39,7 +39,6 @@ _KERNEL_HEADS = 64
 """Heads of a call of the attention kernel: 64 or 128 (FlashMLA's `get_padded_num_q_heads`)."""
 _PREFILL_CHUNK = 4
 """Requests that prefill gathers at once (models/deepseek_v4/attention.py `PREFILL_CHUNK_SIZE`)."""
-_INDEXER_ROW_BYTES = 132
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

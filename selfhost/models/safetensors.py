@@ -85,7 +85,7 @@ def parse_header(data: bytes, file_size: int) -> tuple[TensorEntry, ...]:
     length = header_length(data, file_size)
     try:
         header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"the header is not JSON: {error}"
         raise HeaderError(msg) from error
     if not isinstance(header, dict):

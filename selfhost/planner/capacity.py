@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.planner import memory
 from selfhost.planner.choose import by_length, known_of, longest
 from selfhost.planner.contract import memory_dict
+from selfhost.planner.plan import Verdict
 from selfhost.planner.speed import speed
 from selfhost.planner.terms import Setup
 from selfhost.records import dataclass
@@ -107,5 +108,7 @@ def capacity(model: ModelToPlan, plan: Plan, request: PlanRequest, *, engine: En
 
 def _longest(model: ModelToPlan, plan: Plan, request: PlanRequest, engine: EngineFacts) -> int | None:
     at, step = by_length(model, plan.hardware, request, plan.layout, engine)
-    limit = max(model.arch.max_position_embeddings, plan.settings.max_model_len)
+    # Longer than the model was made for only where the engine was told to stretch it, and would take it.
+    asked = 0 if plan.verdict is Verdict.UNSUPPORTED else plan.settings.max_model_len
+    limit = max(model.arch.max_position_embeddings, asked)
     return longest(at, limit, step)

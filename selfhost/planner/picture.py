@@ -102,14 +102,11 @@ def _memory(plan: Plan, width: int) -> str:
 
 def _kv_cache(plan: Plan) -> str:
     memory, kv = plan.memory, plan.kv_cache
+    low, high = (format_bytes(max(0, size)) for size in (memory.kv_cache_bytes_low, memory.kv_cache_bytes_high))
+    in_range = text("plan.kv_range", low=low, high=high, per=unit(plan.hardware))
     return "\n".join(
         [
-            text(
-                "plan.kv_range",
-                low=format_bytes(max(0, memory.kv_cache_bytes_low)),
-                high=format_bytes(max(0, memory.kv_cache_bytes_high)),
-                per=unit(plan.hardware),
-            ),
+            in_range if memory.kv_cache_bytes_high > 0 else text("plan.kv_none"),
             text("plan.kv_tokens", tokens=kv.tokens, per_token=kv.bytes_per_token, block=kv.block_size),
             text("plan.kv_requests", requests=kv.max_concurrency, length=plan.settings.max_model_len),
         ]

@@ -136,9 +136,12 @@ def _settings_changes(
         # Asked for, and too high: graphs come on top of the budget.
         value = GPU_MEMORY_UTILIZATION
         single.append((f"--gpu-memory-utilization {value}", {"gpu_memory_utilization": value}))
+    small = dict(_SMALL_BATCH_ASCEND if ascend_npu else _SMALL_BATCH)
+    # A step has a token for each request: with many requests asked for, fewer tokens are no setting at all.
+    small["max_num_batched_tokens"] = max(small["max_num_batched_tokens"], request.max_num_seqs or 0)
     smaller = {
         name: value
-        for name, value in (_SMALL_BATCH_ASCEND if ascend_npu else _SMALL_BATCH).items()
+        for name, value in small.items()
         if getattr(request, name) is None and getattr(settings, name) > value
     }
     if smaller:

@@ -117,6 +117,7 @@ def check_request(request: PlanRequest) -> None:
         "tensor_parallel_size",
         "pipeline_parallel_size",
         "data_parallel_size",
+        "decode_context_parallel_size",
         "max_model_len",
         "max_num_seqs",
         "max_num_batched_tokens",

@@ -110,5 +110,5 @@ def _read(path: Path) -> BootRecord | str:
         raise
     except OSError as error:
         return text("boot.unreadable", path=path, detail=error.strerror or error)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return text("boot.damaged", path=path, detail=" ".join(f"{type(error).__name__}: {error}".split())[:120])

@@ -62,7 +62,7 @@ def load(home: Home) -> list[ApiKey]:
         return [ApiKey(name=k["name"], sha256=k["sha256"], created=k["created"]) for k in value["keys"]]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError("key.damaged", path=path, detail=error) from error
 
 

@@ -115,7 +115,7 @@ def _read_object(directory: Path, name: str) -> dict[str, Any]:
     _check_lfs(directory, {name: data})
     try:
         found = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError("model.config_not_json", path=path, detail=error) from error
     if not isinstance(found, dict):
         raise IntegrityError("model.config_not_object", path=path, found=type(found).__name__)
@@ -189,7 +189,7 @@ def _read_index(directory: Path) -> dict[str, Any]:
     try:
         with _explained(directory):
             index = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError("model.bad_index", path=path, detail=error) from error
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:

@@ -167,3 +167,23 @@ def test_recipes_of_ones_own_are_found_by_their_path(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fits: ours (bf16) fits on L20")
+
+
+@pytest.mark.parametrize("name", ["\u6a21\u578b", "\U0001f600", "m\udcff"], ids=["beyond ascii", "astral", "no utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_stdout_cannot_write_is_escaped(model, name, encoding):
+    """JSON reads back as the same name, whatever the encoding of stdout."""
+    directory = model.rename(model.parent / name)
+    done = run(directory, "--on", "2xL20-48G", "--json", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"] == name
+    done = run(directory, "--on", "2xL20-48G", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("fits: ")
+
+
+def test_a_config_nested_without_end_is_not_valid(model):
+    (model / "config.json").write_text('{"a":' * 100_000)
+    done = run(model, "--on", "2xL20-48G")
+    assert done.returncode == 5
+    assert "is not valid JSON" in done.stderr

@@ -54,6 +54,11 @@ def test_an_unknown_device_with_its_memory_is_a_cuda_device_nothing_else_is_know
         ("8x", "hardware.spec_malformed"),
         ("8", "hardware.spec_malformed"),
         ("0xH20", "hardware.spec_malformed"),
+        ("100000000xH20", "hardware.spec_malformed"),
+        ("-1xH20", "hardware.spec_malformed"),
+        ("1.5xH20", "hardware.spec_malformed"),
+        ("2xcpu@16", "hardware.cpu_is_one"),
+        ("2x1xcpu@16", "hardware.cpu_is_one"),
         ("0x8xH20", "hardware.spec_malformed"),
         ("H20@", "hardware.spec_malformed"),
         ("H20@0", "hardware.spec_malformed"),
@@ -94,8 +99,8 @@ def test_a_bare_cpu_takes_the_memory_of_the_host():
     gib=st.none() | st.integers(1, 4000).map(lambda n: n / 8),
 )
 def test_what_is_written_reads_back(device, nodes, count, gib):
-    if device == "cpu" and gib is None:
-        gib = 16
+    if device == "cpu":
+        nodes, count, gib = 1, 1, gib or 16
     hardware = spec.parse(f"{nodes}x{count}x{device}" + (f"@{gib}" if gib else ""))
     assert spec.parse(hardware.text) == hardware
 

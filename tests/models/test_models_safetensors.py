@@ -46,6 +46,7 @@ def changed(name: str, **values: object) -> dict:
         (*raw({"a": 3}, 0), "tensor `a` has no usable dtype, shape and offsets"),
         (*raw([1], 0), "the header is not a JSON object"),
         ((4).to_bytes(8, "little") + b"{nop", 12, "the header is not JSON"),
+        ((100_000).to_bytes(8, "little") + b"[" * 100_000, 100_008, "the header is not JSON"),
     ],
     ids=lambda value: str(value)[:24] if isinstance(value, str) else "",
 )

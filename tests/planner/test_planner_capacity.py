@@ -13,7 +13,7 @@ from selfhost.planner import dimensions
 from selfhost.planner.capacity import capacity
 from selfhost.planner.capacity_text import draw_capacity
 from selfhost.planner.choose import make_plan
-from selfhost.planner.plan import PlanRequest
+from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.planner.speed import speed
 from selfhost.planner.terms import Setup
 from tests.planner.conftest import CONFIGS, a_model
@@ -48,6 +48,15 @@ def test_no_more_requests_at_once_than_the_engine_takes():
 def test_lengths_beyond_the_context_are_not_told():
     _, found = planned("qwen2.5-7b", "H20", max_model_len=6000)
     assert [load.tokens_each for load in found.loads] == [4096, 6000]
+
+
+def test_a_length_that_the_engine_refuses_is_not_the_longest_that_fits():
+    plan, found = planned("qwen2.5-7b", "8xH20", max_model_len=1_000_000)
+    assert plan.verdict is Verdict.UNSUPPORTED
+    assert found.longest_max_model_len == 32768
+    stretched = ("--hf-overrides", '{"rope_parameters": {"rope_type": "yarn", "factor": 4}}')
+    _, found = planned("qwen2.5-7b", "8xH20", max_model_len=65536, engine_args=stretched)
+    assert found.longest_max_model_len == 65536
 
 
 def test_engines_of_data_parallelism_are_added_up():

@@ -122,6 +122,7 @@ def test_the_context_is_never_reduced_silently(plan):
         ({"gpu_memory_utilization": 0.0}, "plan.utilization"),
         ({"max_num_seqs": 0}, "plan.not_positive"),
         ({"tensor_parallel_size": -1}, "plan.not_positive"),
+        ({"decode_context_parallel_size": 0}, "plan.not_positive"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "plan.more_seqs_than_tokens"),
         ({"kv_cache_dtype": "turbo"}, "kv.dtype_unknown"),
     ],
@@ -278,6 +279,13 @@ def test_remedies_fit_themselves(plan):
 def test_what_was_asked_for_is_not_changed_by_a_remedy(plan):
     made = plan("deepseek-v3", "8xH20-96G", remedies=True, gpu_memory_utilization=0.9, max_num_seqs=1024)
     assert not any("--gpu-memory-utilization" in r.change or "--max-num-seqs" in r.change for r in made.remedies)
+
+
+@pytest.mark.parametrize(("on", "offered"), [("A800-80G@20", 4096), ("910B3@10", 1500)])
+def test_a_smaller_batch_keeps_a_token_for_each_request(plan, on, offered):
+    made = plan("qwen2.5-7b", on, remedies=True, max_num_seqs=offered, max_num_batched_tokens=None)
+    assert made.settings.max_num_batched_tokens >= offered
+    assert made.verdict is not Verdict.FITS  # or no change of the batch is looked at
 
 
 def test_a_tight_plan_names_what_would_make_it_safe(plan):

@@ -46,6 +46,8 @@ def test_what_does_not_fit_has_no_bar_for_kv_and_no_command(plan):
     assert "-" in kv
     assert "#" not in kv
     assert "\ncommand" not in text
+    # Not "0 B to 0 B", beside a figure that is below nothing.
+    assert "\nKV cache: nothing is left for it\n" in text
 
 
 def test_what_is_unsupported_has_its_reason_and_no_figures(plan):

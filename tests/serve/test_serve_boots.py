@@ -82,6 +82,7 @@ def test_nothing_is_there_before_the_first_start(here):
         (b'{"schema_version": 1, "sub', "is damaged (JSONDecodeError:"),
         (b"\xff\xff{}", "is damaged (UnicodeDecodeError:"),
         (b"[]", "is damaged (TypeError:"),
+        (b"[" * 100_000, "is damaged (RecursionError:"),
         (b"{}", "is damaged (KeyError: 'schema_version')"),
         (b'{"schema_version": 1, "subject": {}, "boots": []}', "is damaged (ValueError: no boots)"),
         (
@@ -89,7 +90,7 @@ def test_nothing_is_there_before_the_first_start(here):
             "was written by a newer selfhost (schema 2, this one knows 1)",
         ),
     ],
-    ids=["empty", "cut off", "no text", "a list", "an object", "no boots", "newer"],
+    ids=["empty", "cut off", "no text", "a list", "nested without end", "an object", "no boots", "newer"],
 )
 def test_a_file_that_cannot_be_used_is_told_once_and_makes_room(here, content, said):
     path = add(here, 1)

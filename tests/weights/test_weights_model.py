@@ -218,6 +218,8 @@ def test_an_unknown_hub_id(recipe):
 
 def test_a_path_that_is_not_there():
     assert refused(resolve, "./absent")[:2] == (2, "no directory `absent`")
+    # An unset variable of a script is not the current directory.
+    assert refused(resolve, "")[:2] == (2, "no directory ``")
 
 
 def test_a_file_for_a_directory(tmp_path):

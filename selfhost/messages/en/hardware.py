@@ -22,6 +22,11 @@ MESSAGES = {
         "`{spec}` does not say how much memory the host has",
         hint="give it in GiB: `--on cpu@16`",
     ),
+    "hardware.cpu_is_one": Text(
+        "`{spec}`: a CPU is the whole host and is named once",
+        "the ranks of an engine are processes on it and share its memory",
+        "`--on cpu@16 --tensor-parallel-size 2` plans two of them",
+    ),
     "hardware.unsupported_910_gen1": Text(
         "first-generation Ascend 910: vllm-ascend starts with the 910B1 to 910B4 (A2)"
     ),

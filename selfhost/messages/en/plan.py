@@ -17,6 +17,7 @@ MESSAGES = {
     "plan.title_command": Text("command"),
     "plan.remedy": Text("{change} (context {length:,})"),
     "plan.kv_range": Text("KV cache: {low} to {high} per {per}"),
+    "plan.kv_none": Text("KV cache: nothing is left for it"),
     "plan.kv_tokens": Text("tokens: {tokens:,} ({per_token:,} bytes each, blocks of {block})"),
     "plan.kv_requests": Text("requests: {requests:.2f} of {length:,} tokens at once"),
     # What it holds.
