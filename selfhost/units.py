@@ -22,6 +22,11 @@ def gib(value_bytes: float) -> float:
     return value_bytes / GIB
 
 
+def round_up(size: int, multiple: int) -> int:
+    """The next multiple. Check: 231, 2 -> 232."""
+    return -(-size // multiple) * multiple
+
+
 def format_bytes(value_bytes: float, digits: int = 1) -> str:
     """`1.5 GiB`, `24.0 MiB`, `512 B`; negative values keep their sign.
 

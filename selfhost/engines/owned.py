@@ -63,6 +63,7 @@ FLAGS: Mapping[str, str] = {
     "--data-parallel-address": _ENGINE,
     "--data-parallel-rpc-port": _ENGINE,
     "--data-parallel-size-local": _ENGINE,
+    "--prefill-context-parallel-size": "owned.layout",
     "--config": _FILE,
     "--model": _ENGINE,
     "--dtype": _FORMAT,

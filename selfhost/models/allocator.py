@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from selfhost.units import MIB
+from selfhost.units import MIB, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,9 +39,9 @@ def rounding_bytes(tensors: Iterable[tuple[int, int]]) -> int:
     """
     total, middle = 0, []
     for size, count in tensors:
-        rounded = _up(size, _SMALLEST)
+        rounded = round_up(size, _SMALLEST)
         if rounded >= _NOT_SPLIT_FROM:
-            rounded = _up(size, _MULTIPLE)
+            rounded = round_up(size, _MULTIPLE)
         elif rounded > _SMALL:
             middle.append((rounded, count))
         total += count * (rounded - size)
@@ -81,13 +81,9 @@ def _rests_of_layer(sizes: list[int], free: list[int], smallest: int) -> int:
         if place < len(free):
             rest = free.pop(place) - size
         else:
-            rest = (_SEGMENT if size < _OWN_SEGMENT_FROM else _up(size, _MULTIPLE)) - size
+            rest = (_SEGMENT if size < _OWN_SEGMENT_FROM else round_up(size, _MULTIPLE)) - size
         if rest <= _SMALL:
             total += rest
         elif rest >= smallest:
             insort(free, rest)
     return total
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple

@@ -16,7 +16,7 @@ from selfhost.models.linear_attention import GatedDeltaNet
 from selfhost.models.parts import Cut, Linear
 from selfhost.models.ranks import Ranks, cut_linear, padded_vocab, pieces_of, refined_block, stage_layers
 from selfhost.models.vision import TowerMode, VisionTower
-from selfhost.quant.expert_kernels import ONLINE, finer_group, refusal
+from selfhost.quant.expert_kernels import finer_group, refusal
 from selfhost.quant.formats import SCALE_GROUPS
 from selfhost.quant.kernels import ADA, Matrix
 from selfhost.quant.schemes import Format
@@ -145,7 +145,7 @@ def _width(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantizati
 
 def _format(arch: ModelArch, part: Linear, ranks: Ranks, quantization: Quantization, width: int) -> list[Message]:
     """Whether what a linear layer is stored in survives a cut into pieces of `width`."""
-    padded = part.is_expert and quantization.method == ONLINE
+    padded = part.is_expert and quantization.is_online
     if quantization.format is Format.FP8_BLOCK and quantization.block is not None and not padded:
         return _blocks(arch, part, ranks, quantization)
     if part.cut is not Cut.ROW:

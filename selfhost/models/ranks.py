@@ -6,9 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from selfhost.models.parts import Cut, TokenShards
-from selfhost.quant.expert_kernels import ONLINE
-from selfhost.quant.kernels import up
 from selfhost.records import dataclass
+from selfhost.units import round_up
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -93,15 +92,15 @@ def cut_linear(part: Linear, ranks: Ranks, quantization: Quantization | None = N
     pieces = pieces_of(part, ranks)
     if part.whole_outputs:
         whole = sum(part.outputs[-part.whole_outputs :])
-        return up((rows - whole) // pieces + whole, part.rows_multiple), columns
+        return round_up((rows - whole) // pieces + whole, part.rows_multiple), columns
     wide, high = 1, 1
     if quantization is not None and part.is_expert:
         wide, high = quantization.expert_multiples
     elif quantization is not None and quantization.block and part.in_blocks and pieces > 1:
         wide = quantization.block[0]
     if part.cut is Cut.ROW:
-        return up(rows, high), up(-(-_filled(part, columns, ranks) // pieces), wide)
-    return sum(up(-(-_filled(part, out, ranks) // pieces), wide) for out in part.outputs), up(columns, high)
+        return round_up(rows, high), round_up(-(-_filled(part, columns, ranks) // pieces), wide)
+    return sum(round_up(-(-_filled(part, out, ranks) // pieces), wide) for out in part.outputs), round_up(columns, high)
 
 
 def _filled(part: Linear, width: int, ranks: Ranks) -> int:
@@ -127,7 +126,7 @@ def refined_block(quantization: Quantization, hidden_size: int, width: int) -> t
     Check: blocks of 128, width 192 -> (64, 64).
     """
     block = quantization.block
-    if block is None or quantization.method == ONLINE or not any(width % size for size in block):
+    if block is None or quantization.is_online or not any(width % size for size in block):
         return block
     finer = math.gcd(*block, width, hidden_size)
     return (finer, finer) if finer >= _FINEST_BLOCK else block
@@ -135,4 +134,4 @@ def refined_block(quantization: Quantization, hidden_size: int, width: int) -> t
 
 def padded_vocab(arch: ModelArch) -> int:
     """Rows of the embedding: the vocabulary rounded up to 64 (layers/vocab_parallel_embedding.py)."""
-    return -(-arch.vocab_size // _VOCAB_PADDING) * _VOCAB_PADDING
+    return round_up(arch.vocab_size, _VOCAB_PADDING)

@@ -4,7 +4,8 @@ A model is a handful of kinds of layers, each a list of parts; a rank holds some
 hundreds of thousands of tensors costs microseconds. Sources: vllm/model_executor/models/<model>.py for the parts,
 layers/linear.py, layers/vocab_parallel_embedding.py and layers/fused_moe/ for how they are cut.
 
-Not covered here: draft models, LoRA. What kernels change after loading: `quant.kernels` and `quant.expert_kernels`.
+Not covered here: drafts other than multi-token prediction, LoRA. What kernels change after loading: `quant.kernels` and
+`quant.expert_kernels`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.planner import encoder
 from selfhost.planner.plan import MemoryPerRank
 from selfhost.planner.terms import WEIGHT_ERROR, Range
-from selfhost.units import GIB, MIB
+from selfhost.units import GIB, MIB, round_up
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware
@@ -75,15 +75,11 @@ def buffer_mib(setup: Setup) -> int | None:
 
 def dispatch_bytes(experts: Experts, hidden_size: int, tokens: int, ranks: int) -> int:
     """Bytes of the buffer by the formula of `buffer_mib`, for `tokens` of each rank."""
-    sent = _aligned(_aligned(2 * hidden_size, 32) + 64, 512)
-    returned = _aligned(2 * hidden_size, 512)
+    sent = round_up(round_up(2 * hidden_size, 32) + 64, 512)
+    returned = round_up(2 * hidden_size, 512)
     shared = -(-experts.shared_expert_intermediate_size // experts.moe_intermediate_size)
     local = math.ceil(experts.num_experts / ranks)
     return 2 * tokens * (sent * ranks * local + returned * (experts.num_experts_per_tok + shared))
-
-
-def _aligned(size: int, to: int) -> int:
-    return -(-size // to) * to
 
 
 def communicators(setup: Setup) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
-from selfhost.planner import calibration, layouts, memory, support
+from selfhost.planner import calibration, held, layouts, memory, support
 from selfhost.planner.goals import decide
 from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
@@ -145,8 +145,8 @@ def _choose(
 def _too_heavy(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> Callable[[Layout], bool]:
     """Whether the weights alone are too much in a layout: nothing else has to be looked at then."""
     usable = hardware.visible_memory_bytes * (request.gpu_memory_utilization or GPU_MEMORY_UTILIZATION)
-    held = memory.held_by(hardware.device, model.arch)
-    return lambda layout: memory.heaviest(model.arch, layout, held) > usable
+    on_device = held.held_by(hardware.device, model.arch)
+    return lambda layout: held.heaviest(model.arch, layout, on_device) > usable
 
 
 def holds_weights(model: ModelToPlan, hardware: Hardware, request: PlanRequest) -> bool:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.hardware.types import Platform
-from selfhost.models import ascend
 from selfhost.models.attention import GroupedAttention
 from selfhost.models.compressed import CompressedAttention
 from selfhost.models.feed import Experts
 from selfhost.models.kimi_linear import DeltaAttention
 from selfhost.models.latent import LatentAttention
 from selfhost.models.parts import Linear
-from selfhost.models.tensors import rank_weights
-from selfhost.quant.schemes import gpu_of
+from selfhost.planner.held import held_by, weights_of
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -118,12 +115,7 @@ def experts(arch: ModelArch) -> tuple[int, int] | None:
 
 def loaded_weights(setup: Setup, pp_rank: int) -> RankWeights:
     """The tensors of a rank of a stage as they lie in the memory of the device."""
-    arch, layout, device = setup.arch, setup.layout, setup.hardware.device
-    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
-    ep = layout.enable_expert_parallel
-    if device.platform is Platform.ASCEND:
-        return ascend.rank_weights(ascend.arch_on_ascend(arch), tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-    return rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=gpu_of(device))
+    return weights_of(setup.arch, setup.layout, pp_rank, held_by(setup.hardware.device, setup.arch))
 
 
 def read_in_a_step(setup: Setup, pp_rank: int, *, with_head: bool) -> Read:

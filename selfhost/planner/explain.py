@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.planner.calibration import Calibration
-    from selfhost.planner.memory import RankSize, Sizes
+    from selfhost.planner.held import RankSize
+    from selfhost.planner.memory import Sizes
     from selfhost.planner.plan import EngineFacts, Layout, MemoryPerRank, ModelToPlan, Plan, PlanRequest
     from selfhost.planner.quantity import Quantity
 

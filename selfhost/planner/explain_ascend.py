@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selfhost.planner.explain import Term
-    from selfhost.planner.memory import RankSize
+    from selfhost.planner.held import RankSize
     from selfhost.planner.terms import Range, Setup
 
 _GRAPHS = "npu_graphs"

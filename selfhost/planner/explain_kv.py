@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from selfhost.models.cache import LayerCache
     from selfhost.models.kv_plan import CachePlan
-    from selfhost.planner.memory import Estimate, RankSize
+    from selfhost.planner.held import RankSize
+    from selfhost.planner.memory import Estimate
     from selfhost.planner.terms import Setup
 
 _PAGE = "v1/kv_cache_interface.py"

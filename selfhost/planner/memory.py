@@ -21,11 +21,9 @@ Not covered: LoRA, encoders of sound, what images take on the host.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
-from selfhost.models import ascend
 from selfhost.models.kv_plan import CacheLaunch, plan_caches
 from selfhost.models.kv_pool import (
     RequestTerms,
@@ -34,26 +32,17 @@ from selfhost.models.kv_pool import (
     most_requests_with_graphs,
     request_blocks,
 )
-from selfhost.models.tensors import rank_weights, stage_layers
 from selfhost.planner import ascend_terms, encoder, terms
+from selfhost.planner.held import as_loaded, held_by, rank_sizes
 from selfhost.planner.plan import KVCache, MemoryPerRank, Verdict
-from selfhost.quant.expert_kernels import stands_for
-from selfhost.quant.schemes import gpu_of
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device, Hardware
     from selfhost.models.arch import ModelArch
     from selfhost.models.kv_plan import CachePlan
+    from selfhost.planner.held import RankSize
     from selfhost.planner.plan import Layout
     from selfhost.planner.terms import Setup
-    from selfhost.quant.schemes import Capability
-
-
-class RankSize(NamedTuple):
-    """Weights of one pipeline stage."""
-
-    pp_rank: int
-    weight_bytes: int
 
 
 class Sizes(NamedTuple):
@@ -121,9 +110,9 @@ def measure(
     Raises NoError where the device has no attention backend for the KV dtype, UsageError for one of unknown size.
     """
     device = hardware.device
-    arch = _loaded(arch, device.platform)
+    arch = as_loaded(arch, device.platform)
     launch = _launch(device, layout, kv_cache_dtype, num_speculative_tokens)
-    return Sizes(ranks=_ranks(arch, layout, held_by(device, arch)), caches=plan_caches(arch, launch))
+    return Sizes(ranks=rank_sizes(arch, layout, held_by(device, arch)), caches=plan_caches(arch, launch))
 
 
 def sizes_of(setup: Setup) -> Sizes:
@@ -147,60 +136,6 @@ def _launch(device: Device, layout: Layout, kv_cache_dtype: str, num_speculative
         pipeline_parallel_size=layout.pipeline_parallel_size,
         num_speculative_tokens=num_speculative_tokens,
     )
-
-
-def _loaded(arch: ModelArch, platform: Platform | None) -> ModelArch:
-    """With its format as the engine of a device takes it."""
-    return ascend.arch_on_ascend(arch) if platform is Platform.ASCEND else arch
-
-
-class Holding(NamedTuple):
-    """How a device holds weights: what of it decides their size."""
-
-    platform: Platform | None
-    gpu: Capability | None
-    """Whose kernels prepare them."""
-
-
-def held_by(device: Device, arch: ModelArch) -> Holding:
-    """The same for all devices that hold the weights of a model alike."""
-    return Holding(device.platform, stands_for(arch.quantization, gpu_of(device)))
-
-
-@lru_cache(maxsize=512)
-def _ranks(arch: ModelArch, layout: Layout, held: Holding) -> tuple[RankSize, ...]:
-    """Remembered: most devices of the catalogue ask for the same. Stages that hold the same are summed up once."""
-    first_alike = _first_alike(arch, layout.pipeline_parallel_size)
-    sizes = {stage: _loaded_bytes(arch, layout, stage, held) for stage in dict.fromkeys(first_alike)}
-    return tuple(RankSize(stage, sizes[first]) for stage, first in enumerate(first_alike))
-
-
-def _first_alike(arch: ModelArch, pp: int) -> list[int]:
-    """For each stage the first that holds the same. Check: 64 equal layers, 4 stages -> 0, 1, 1, 3."""
-    known: dict[tuple[tuple[int, ...], bool, bool], int] = {}
-    found = []
-    for stage in range(pp):
-        numbers = stage_layers(arch.num_hidden_layers, pp, stage)
-        content = arch.layers[numbers.start : numbers.stop], stage == 0, stage == pp - 1
-        found.append(known.setdefault(content, stage))
-    return found
-
-
-def _loaded_bytes(arch: ModelArch, layout: Layout, pp_rank: int, held: Holding) -> int:
-    """Weights of a rank with what its allocator adds; a CPU has none that rounds."""
-    tp, pp, dp = layout.tensor_parallel_size, layout.pipeline_parallel_size, layout.data_parallel_size
-    ep = layout.enable_expert_parallel
-    if held.platform is Platform.ASCEND:
-        weights = ascend.rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank)
-        return weights.bytes + ascend.rounding_bytes(weights)
-    weights = rank_weights(arch, tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, gpu=held.gpu)
-    return weights.bytes + (0 if held.platform is Platform.CPU else weights.rounding_bytes)
-
-
-@lru_cache(maxsize=2048)
-def heaviest(arch: ModelArch, layout: Layout, held: Holding) -> int:
-    """Bytes of the weights on the rank with most; remembered."""
-    return max(rank.weight_bytes for rank in _ranks(_loaded(arch, held.platform), layout, held))
 
 
 def estimate(setup: Setup, sizes: Sizes) -> Estimate:

@@ -43,7 +43,16 @@ def reasons(
         if not setup.hardware.assumed:
             found.insert(0, text("plan.no_accelerator"))
         found.append(text("plan.cpu_wheel"))
-    return [*found, *nodes(setup.hardware, setup.layout)]
+    return [*found, *_large_node(setup.hardware), *nodes(setup.hardware, setup.layout)]
+
+
+def _large_node(hardware: Hardware) -> list[str]:
+    """That servers of so many devices are not usual: `16xH20` may have been meant as two of eight."""
+    usual, count = hardware.device.devices_per_node, hardware.devices_per_node
+    if not hardware.assumed or count <= usual or count % usual or hardware.device.platform is Platform.CPU:
+        return []
+    several = replace(hardware, nodes=hardware.nodes * count // usual, devices_per_node=usual).text
+    return [text("plan.large_node", count=count, device=hardware.device.name, usual=usual, several=several)]
 
 
 def _loaded(setup: Setup) -> list[str]:

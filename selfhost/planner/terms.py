@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.models.compressed import CompressedAttention
+from selfhost.models.vision import TowerMode
 from selfhost.quant.schemes import Format, is_weight_only
 from selfhost.units import GIB, MIB
 
@@ -80,14 +81,16 @@ def sampler_state(arch: ModelArch, settings: Settings) -> int:
 def draft_buffers(arch: ModelArch, settings: Settings) -> int:
     """Hidden states handed to the layers of multi-token prediction, on the last pipeline stage; 0 without them.
 
-    With several residual streams there is a copy of all of them on either side; a model that sees images hands its
+    With several residual streams there is a copy of all of them on either side; a server that takes images hands its
     embeddings over too. Sources: v1/worker/gpu/spec_decode/target_dependent_ar/speculator.py, models/deepseek_v4/
     nvidia/model.py `_mtp_hidden_buffer`.
     Checks, 8192 tokens: DeepSeek-V3 -> 117_440_512 bytes (8192 * 7168 * 2); Qwen3.5-27B -> 167_772_160.
     """
     if not arch.loaded_draft:
         return 0
-    streams = 2 * arch.connections.hc_mult if arch.connections else 1 + (arch.tower is not None)
+    streams = (
+        2 * arch.connections.hc_mult if arch.connections else 1 + (arch.tower_mode not in (None, TowerMode.ABSENT))
+    )
     return settings.max_num_batched_tokens * arch.hidden_size * streams * arch.dtype_bytes
 
 

@@ -23,17 +23,15 @@ from selfhost.quant.kernels import (
     Sizes,
     humming,
     packed_scales,
-    up,
     w4a8_fp8,
 )
+from selfhost.units import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.quant.formats import Quantization
 
-ONLINE = "online"
-"""The method of what the engine quantizes while loading."""
 _MARLIN_WIDTH = 64
 _FINEST_GROUP = 32
 
@@ -80,8 +78,8 @@ def common_tensors(
 def _wider(matrix: Matrix, multiple: int) -> Matrix:
     """With the width of the expert rounded up: rows of gate and up each, or columns of down."""
     if matrix.parts == 1:
-        return matrix._replace(columns=up(matrix.columns, multiple))
-    return matrix._replace(rows=matrix.parts * up(matrix.rows // matrix.parts, multiple))
+        return matrix._replace(columns=round_up(matrix.columns, multiple))
+    return matrix._replace(rows=matrix.parts * round_up(matrix.rows // matrix.parts, multiple))
 
 
 def _by_humming(quantization: Quantization) -> bool:
@@ -92,7 +90,7 @@ def _by_humming(quantization: Quantization) -> bool:
 
 def _fp8(quantization: Quantization, matrix: Matrix, gpu: Capability) -> Sizes:
     block = quantization.block if quantization.format is Format.FP8_BLOCK else None
-    if block and quantization.method == ONLINE:
+    if block and quantization.is_online:
         matrix = _wider(matrix, block[1])
     if gpu < ADA:
         rows, columns, *_ = _wider(matrix, math.lcm(_MARLIN_WIDTH, block[1] if block else 1))
@@ -153,7 +151,7 @@ def _float_groups(quantization: Quantization, matrix: Matrix, gpu: Capability) -
     rows, columns, *_ = matrix
     if quantization.format is Format.NVFP4 and gpu[0] == BLACKWELL[0]:
         # FlashInfer's kernels take hidden sizes in multiples of 256.
-        rows, columns = (up(rows, 256), columns) if matrix.parts == 1 else (rows, up(columns, 256))
+        rows, columns = (round_up(rows, 256), columns) if matrix.parts == 1 else (rows, round_up(columns, 256))
     return {"weight": rows * columns * bits // 8, "weight_scale": rows * columns // group}
 
 

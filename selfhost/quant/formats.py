@@ -38,6 +38,8 @@ class Format(StrEnum):
     NVFP4 = "nvfp4"
 
 
+ONLINE = "online"
+"""The method of what is quantized while loading."""
 PER_ROW = (Format.FP8_CHANNEL, Format.INT8_CHANNEL, Format.INT8_BNB)
 """With a float32 scale for each output."""
 PER_TENSOR = (Format.FP8_TENSOR, Format.INT8_TENSOR)
@@ -113,6 +115,11 @@ class Quantization:
     def is_fp8(self) -> bool:
         """Whether the weights are FP8."""
         return self.format in (Format.FP8_BLOCK, Format.FP8_CHANNEL, Format.FP8_TENSOR)
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the engine makes it of plain weights while it loads them (`quant.online`)."""
+        return self.method == ONLINE
 
     @property
     def left_out(self) -> LeftOut:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware.types import Platform
 from selfhost.quant.formats import SCALE_GROUPS, Activations, Format
+from selfhost.units import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +77,6 @@ def gpu_of(device: Device) -> Capability | None:
     return AMPERE
 
 
-def up(size: int, multiple: int) -> int:
-    """Rounded up."""
-    return -(-size // multiple) * multiple
-
-
 def _bias(matrix: Matrix, rows: int, count: int = 1) -> Sizes:
     names = ("bias", "zero_bias")[:count] if matrix.bias else ()
     return dict.fromkeys(names, HALF * rows)
@@ -93,8 +89,8 @@ def marlin_size(matrix: Matrix, group: int | None) -> tuple[int, int]:
     """Rows and columns as Marlin has them (quantization/utils/marlin_utils.py `marlin_padded_nk`)."""
     rows, columns, group = matrix.rows, matrix.columns, group or 1
     sizes = (
-        (up(rows, _MARLIN), up(columns, math.lcm(2 * _MARLIN, group))),
-        (up(rows, 2 * _MARLIN), up(columns, math.lcm(_MARLIN, group))),
+        (round_up(rows, _MARLIN), round_up(columns, math.lcm(2 * _MARLIN, group))),
+        (round_up(rows, 2 * _MARLIN), round_up(columns, math.lcm(_MARLIN, group))),
     )
     return min(sizes, key=lambda size: (size[0] * size[1], sum(size)))
 
@@ -111,7 +107,7 @@ def humming(  # noqa: PLR0913  (what it keeps differs in these)
     alone: bool = True,
 ) -> Sizes:
     """Humming: rows and columns in multiples of 256 and 128, locks of its own, and two biases instead of one."""
-    rows, columns = up(matrix.rows, _TILE_ROWS), up(matrix.columns, _TILE_COLUMNS)
+    rows, columns = round_up(matrix.rows, _TILE_ROWS), round_up(matrix.columns, _TILE_COLUMNS)
     groups = columns // (group or columns)
     sizes = {
         "weight": rows * columns * bits // 8,
@@ -125,7 +121,7 @@ def humming(  # noqa: PLR0913  (what it keeps differs in these)
 
 def packed_scales(rows: int, blocks: int) -> int:
     """Powers of two for each row and block of inputs, four to a word, rows aligned: DeepGEMM from Blackwell on."""
-    return 4 * up(rows, 4) * math.ceil(blocks / 4)
+    return 4 * round_up(rows, 4) * math.ceil(blocks / 4)
 
 
 # Formats of linear layers.
@@ -153,7 +149,7 @@ def _fp8_linear(quantization: Quantization, matrix: Matrix, gpu: Capability) -> 
         # CUTLASS takes multiples of 16; FlashInfer, which comes before it where all scales are single, what there is.
         single = quantization.format is Format.FP8_TENSOR and quantization.activations is Activations.STATIC
         multiple = 1 if single and gpu >= BLACKWELL else 16
-        rows, columns = up(matrix.rows, multiple), up(matrix.columns, multiple)
+        rows, columns = round_up(matrix.rows, multiple), round_up(matrix.columns, multiple)
         scales = FLOAT32 * (rows if quantization.format is Format.FP8_CHANNEL else 1)
         sizes = {"weight": rows * columns, "weight_scale": scales}
         if quantization.activations is Activations.STATIC:
@@ -220,9 +216,9 @@ def _float_groups_linear(quantization: Quantization, matrix: Matrix, gpu: Capabi
         rows, columns = marlin_size(matrix, group)
         sizes = {"weight": rows * columns * bits // 8, "weight_scale": rows * columns // group}
     else:
-        rows, columns = (up(matrix.rows, 32), up(matrix.columns, 32)) if nvfp4 else matrix[:2]
+        rows, columns = (round_up(matrix.rows, 32), round_up(matrix.columns, 32)) if nvfp4 else matrix[:2]
         # Scales lie in tiles of 128 rows and 4 groups.
-        scales = up(matrix.rows, 128) * up(columns // group, 4)
+        scales = round_up(matrix.rows, 128) * round_up(columns // group, 4)
         sizes = {"weight": rows * columns * bits // 8, "weight_scale": scales}
     return sizes | _bias(matrix, rows)
 

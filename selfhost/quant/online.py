@@ -5,9 +5,9 @@ Source: vLLM 0.32 config/quantization.py `_ONLINE_SHORTHANDS`, layers/quantizati
 
 from __future__ import annotations
 
+from selfhost.quant.formats import ONLINE as METHOD
 from selfhost.quant.formats import Activations, Format, Quantization
 
-METHOD = "online"
 _BLOCK = (128, 128)
 _PER_TENSOR = Quantization(method=METHOD, format=Format.FP8_TENSOR, bits=8)
 

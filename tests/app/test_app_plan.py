@@ -70,6 +70,12 @@ def test_the_own_format_of_deepseek_v3_on_eight_h20_and_what_makes_it_fit():
     assert plan("deepseek-v3", "8xH20", "fp8", max_model_len=163_840, **small).fits
 
 
+@pytest.mark.parametrize(("on", "several"), [("16xH20", "2x8xH20-96G"), ("2x16xH20", "4x8xH20-96G"), ("8xH20", None)])
+def test_more_devices_in_a_server_than_is_usual_are_pointed_out(on, several):
+    (found,) = [reason for reason in plan("qwen2.5-72b", on).reasons if "in one server" in reason] or [None]
+    assert (found is None) if several is None else (f"`--on {several}`" in found)
+
+
 def test_the_command_of_two_nodes():
     made = plan("deepseek-v3", "2x8xA800-80G")
     at = made.argv.index("--nnodes")

@@ -18,9 +18,9 @@ def test_there_is_something_to_plan():
 
 def test_the_bench_forgets_whatever_is_remembered_of_models_and_plans():
     recipe = matrix.recipes()[0]
-    remembering = {choose.memory._ranks, choose.memory.heaviest, kv_plan.plan_caches, tensors._cut_kinds}
+    remembering = {choose.held.rank_sizes, choose.held.heaviest, kv_plan.plan_caches, tensors._cut_kinds}
     matrix.plan_for(recipe, on=matrix.ONE, request=matrix.PlanRequest())
-    assert all(function.cache_info().currsize for function in remembering - {choose.memory.heaviest})
+    assert all(function.cache_info().currsize for function in remembering - {choose.held.heaviest})
     matrix.forget()
     assert not any(function.cache_info().currsize for function in remembering)
 

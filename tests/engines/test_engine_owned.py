@@ -36,6 +36,8 @@ def absorb(*words: str, **settings) -> PlanRequest:
         (("--dtype", "float32"), "owned.format"),
         (("-q", "fp8"), "owned.format"),
         (("--nnodes", "2"), "owned.part_of_plan"),
+        (("--prefill-context-parallel-size", "2"), "owned.layout"),
+        (("-pcp", "2"), "owned.layout"),
         (("--master-addr", "10.0.0.1"), "owned.part_of_plan"),
         (("--data-parallel-address", "10.0.0.1"), "owned.part_of_plan"),
         (("--seed", "1", "--kv-cache-memory-bytes", "1G"), "owned.part_of_plan"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from selfhost.hardware.spec import parse
+from selfhost.models.media import Media
 from selfhost.planner import layouts, terms
 from selfhost.planner.plan import Layout, Settings
 from selfhost.planner.speculation import Speculation, speculation_refusals
@@ -24,6 +25,7 @@ def test_hidden_states_are_handed_over():
     sees = replace(arch("Qwen/Qwen3.5-27B"), drafting=True)
     assert terms.draft_buffers(sees, SETTINGS) == 167_772_160
     assert terms.draft_buffers(replace(sees, tower=None), SETTINGS) == 167_772_160 // 2
+    assert terms.draft_buffers(replace(sees, media=Media(text_only=True)), SETTINGS) == 167_772_160 // 2
 
 
 def test_each_drafted_token_has_a_row_of_the_grammar_mask():

@@ -8,7 +8,7 @@ import pytest
 
 from selfhost.hardware.spec import parse
 from selfhost.models.tensors import rank_weights
-from selfhost.planner import memory
+from selfhost.planner import held
 from selfhost.planner.plan import Layout
 from selfhost.quant.schemes import gpu_of
 from tests.models.public_models import QWEN_72B, arch
@@ -27,14 +27,14 @@ V3, AIR, NEXT, V4 = (
 def test_each_stage_weighs_what_it_weighs_alone(name, pp, on):
     model, device, layout = arch(name), parse(on).device, Layout(tensor_parallel_size=2, pipeline_parallel_size=pp)
     alone = [rank_weights(model, tp=2, pp=pp, pp_rank=rank, gpu=gpu_of(device)) for rank in range(pp)]
-    found = memory._ranks(model, layout, memory.held_by(device, model))
+    found = held.rank_sizes(model, layout, held.held_by(device, model))
     assert [rank.pp_rank for rank in found] == list(range(pp))
     assert [rank.weight_bytes for rank in found] == [rank.bytes + rank.rounding_bytes for rank in alone]
-    assert memory.heaviest(model, layout, memory.held_by(device, model)) == max(rank.weight_bytes for rank in found)
+    assert held.heaviest(model, layout, held.held_by(device, model)) == max(rank.weight_bytes for rank in found)
 
 
 def test_stages_are_alike_by_their_layers_and_their_ends():
     model = arch(QWEN_72B)
-    assert memory._first_alike(replace(model, layers=model.layers[:64]), 4) == [0, 1, 1, 3]
-    assert memory._first_alike(replace(model, layers=(0,) * 7), 4) == [0, 1, 1, 3]
-    assert memory._first_alike(model, 1) == [0]
+    assert held._first_alike(replace(model, layers=model.layers[:64]), 4) == [0, 1, 1, 3]
+    assert held._first_alike(replace(model, layers=(0,) * 7), 4) == [0, 1, 1, 3]
+    assert held._first_alike(model, 1) == [0]

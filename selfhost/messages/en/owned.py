@@ -34,6 +34,12 @@ MESSAGES = {
         "the plan decides it",
         "name the model first; use `--max-model-len`, `--max-num-seqs` and `--gpu-memory-utilization` for memory",
     ),
+    "owned.layout": Text(
+        "`{flag}` belongs to selfhost",
+        "it multiplies the devices of a layout, and plans do not know it yet",
+        "use `--tensor-parallel-size` and `--pipeline-parallel-size`; for long contexts also `-- "
+        "--decode-context-parallel-size`",
+    ),
     "owned.format": Text(
         "`{flag}` belongs to selfhost",
         "the figures of the plan rest on the format of the checkpoint",

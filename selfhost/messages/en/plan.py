@@ -53,6 +53,10 @@ MESSAGES = {
     "plan.list_cpu": Text("CPU"),
     # Reasons: layout.
     "plan.layout_all": Text("layout: {layout}, all devices of {hardware}"),
+    "plan.large_node": Text(
+        "nodes: {count} devices in one server are taken as asked for; with {device} {usual} are usual, and "
+        "`--on {several}` is several servers"
+    ),
     "plan.layout_asked": Text("layout: {layout}, as asked for: {used} of {count} devices"),
     "plan.layout_fewest": Text("layout: {layout}, as few devices as it takes: {used} of {count}"),
     "plan.layout_some": Text("layout: {layout}, {used} of {count} devices: {why}"),
