@@ -9,6 +9,7 @@ model does not fit, a cell is more than a plan: the longest context that would f
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections import Counter
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 AIM = 20.0
 CPU_GIB = (16, 64, 512)
 ONE = "8xH20"
-RUNS = 3
+RUNS = 5
 SHORT = 10
 REMEMBERING = ("selfhost.models.", "selfhost.planner.", "selfhost.quant.", "selfhost.app.")
 
@@ -69,32 +70,35 @@ def forget() -> None:
 
 
 def _seconds(task: Callable[[], object], times: int = 1) -> float:
-    """Processor time of a task with nothing remembered, the best of three: other processes disturb that less.
-
-    times: how often a short one is done for each of the three, so that what disturbs a long one disturbs it as much.
+    """Processor time of a task with nothing remembered; times: how often a short one is done, so that what disturbs a
+    long one disturbs it as much.
     """
-    taken = []
-    for _ in range(RUNS):
-        spent = 0.0
-        for _ in range(times):
-            forget()
-            start = time.process_time()
-            task()
-            spent += time.process_time() - start
-        taken.append(spent / times)
-    return min(taken)
+    spent = 0.0
+    for _ in range(times):
+        forget()
+        start = time.process_time()
+        task()
+        spent += time.process_time() - start
+    return spent / times
 
 
-def ratio(recipe: str) -> tuple[float, float, Counter[str]]:
-    """Seconds of one plan and of the matrix, both with nothing remembered, and the verdicts."""
+def ratio(recipe: str) -> tuple[float, float, float, Counter[str]]:
+    """Seconds of one plan and of the matrix, both with nothing remembered, their ratio, and the verdicts.
+
+    The two are measured in turn: the ratio is the median of the rounds, the seconds are the least.
+    """
     cells: list[Cell] = []
 
     def whole() -> None:
         cells[:] = matrix_for(recipe, on=(), request=PlanRequest()).cells
 
-    one = _seconds(lambda: plan_for(recipe, on=ONE, request=PlanRequest()), SHORT)
-    taken = _seconds(whole)
-    return one, taken, Counter(cell.plan.verdict.value for cell in cells)
+    def alone() -> None:
+        plan_for(recipe, on=ONE, request=PlanRequest())
+
+    rounds = [(_seconds(alone, SHORT), _seconds(whole)) for _ in range(RUNS)]
+    found = statistics.median(taken / one for one, taken in rounds)
+    one, taken = (min(column) for column in zip(*rounds, strict=True))
+    return one, taken, found, Counter(cell.plan.verdict.value for cell in cells)
 
 
 def main() -> None:
@@ -102,9 +106,9 @@ def main() -> None:
     ratio(recipes()[0])  # imports
     total, count, worst, verdicts = 0.0, 0, 0.0, Counter[str]()
     for recipe in recipes():
-        one, whole, found = ratio(recipe)
-        total, count, worst, verdicts = total + whole, count + found.total(), max(worst, whole / one), verdicts + found
-        print(f"{recipe:32} one {one * 1e3:6.1f} ms, {found.total()} {whole * 1e3:6.1f} ms, ratio {whole / one:5.1f}")
+        one, whole, times, found = ratio(recipe)
+        total, count, worst, verdicts = total + whole, count + found.total(), max(worst, times), verdicts + found
+        print(f"{recipe:32} one {one * 1e3:6.1f} ms, {found.total()} {whole * 1e3:6.1f} ms, ratio {times:5.1f}")
     print(f"{count} plans in {total:.2f} s, {total / count * 1e6:.0f} us each; worst ratio {worst:.1f} (aim {AIM:g})")
     print(", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common()))
     sys.exit(worst > AIM)
