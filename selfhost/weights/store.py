@@ -14,54 +14,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import IntegrityError
-from selfhost.records import dataclass
+from selfhost.weights.lock import LOCK_NAME, SCHEMA_VERSION, LockedFile, ModelLock, Origin, lock_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-LOCK_NAME = "selfhost-model.json"
-SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedFile:
-    """One file as it was when the model was prepared."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where a model came from."""
-
-    kind: str
-    id: str
-    revision: str | None
-    sha256: str | None
-    """Of what was downloaded, when that was one file."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelLock:
-    """What was prepared, from where."""
-
-    recipe: str
-    variant: str
-    source: Origin
-    files: tuple[LockedFile, ...]
-
-    @property
-    def total_bytes(self) -> int:
-        """All files together."""
-        return sum(file.size for file in self.files)
 
 
 def model_directory(models: Path, recipe: str, variant: str) -> Path:
@@ -82,21 +43,15 @@ def look_up(directory: Path) -> ModelLock | None:
         raise IntegrityError("model.damaged_store", name=name, path=directory, detail=f"`{path}` is missing or damaged")
     if (found := int(body.get("schema_version", 0))) > SCHEMA_VERSION:
         raise IntegrityError("model.newer_store", name=name, path=path, found=found, known=SCHEMA_VERSION)
-    lock = _from_json(body)
+    try:
+        lock = lock_from_dict(body)
+    except ValueError as error:
+        raise IntegrityError("model.damaged_store", name=name, path=directory, detail=f"`{path}`: {error}") from error
     for file in lock.files:
         wrong = _wrong_size(directory / file.path, file.size)
         if wrong:
             raise IntegrityError("model.damaged_store", name=name, path=directory, detail=wrong)
     return lock
-
-
-def _from_json(body: dict[str, object]) -> ModelLock:
-    # Written by `_publish` and renamed whole: its keys are all there.
-    files_, source = body["files"], body["source"]
-    if not isinstance(files_, list) or not isinstance(source, dict):
-        raise TypeError(LOCK_NAME)
-    locked = tuple(LockedFile(path=f["path"], size=f["size"], sha256=f["sha256"]) for f in files_)
-    return ModelLock(recipe=str(body["recipe"]), variant=str(body["variant"]), source=Origin(**source), files=locked)
 
 
 def _wrong_size(path: Path, wanted: int) -> str:
@@ -153,7 +108,7 @@ def _publish(model: Path, directory: Path, origin: Origin) -> None:
         locked.append(LockedFile(path=str(path.relative_to(model)), size=path.stat().st_size, sha256=digest))
         _sync(path)
     lock = ModelLock(recipe=directory.parent.name, variant=directory.name, source=origin, files=tuple(locked))
-    files.write_json(model / LOCK_NAME, {"schema_version": SCHEMA_VERSION, **asdict(lock)})
+    files.write_json(model / LOCK_NAME, lock.as_dict())
     for folder in (*(path for path in model.rglob("*") if path.is_dir()), model):
         folder.chmod(0o755)
         _sync(folder)

@@ -10,8 +10,9 @@ import pytest
 
 from selfhost.errors import IntegrityError, MissingError
 from selfhost.weights import store
+from selfhost.weights.lock import LOCK_NAME, LockedFile, Origin
 
-ORIGIN = store.Origin(kind="wheel", id="x", revision="1", sha256="0" * 64)
+ORIGIN = Origin(kind="wheel", id="x", revision="1", sha256="0" * 64)
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def test_a_prepared_model_has_its_lock_and_nothing_beside_it(directory):
     lock = store.look_up(directory)
     assert lock is not None
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert lock.files == (store.LockedFile(path="weights", size=3, sha256=abc),)
+    assert lock.files == (LockedFile(path="weights", size=3, sha256=abc),)
     assert (lock.recipe, lock.variant, lock.source, lock.total_bytes) == ("tiny", "bf16", ORIGIN, 3)
     assert sorted(path.name for path in directory.parent.iterdir()) == [".bf16.lock", "bf16"]
-    body = json.loads((directory / store.LOCK_NAME).read_text())
+    body = json.loads((directory / LOCK_NAME).read_text())
     assert body["schema_version"] == 1
 
 
@@ -77,7 +78,7 @@ def test_absent_is_none(directory):
     [
         (lambda d: (d / "weights").write_bytes(b"ab"), "`{d}/weights` has 2 bytes, 3 were written"),
         (lambda d: (d / "weights").unlink(), "`{d}/weights`: No such file or directory"),
-        (lambda d: (d / store.LOCK_NAME).unlink(), "`{d}/selfhost-model.json` is missing or damaged"),
+        (lambda d: (d / LOCK_NAME).unlink(), "`{d}/selfhost-model.json` is missing or damaged"),
     ],
     ids=["other size", "missing", "no lock"],
 )
@@ -93,7 +94,7 @@ def test_a_damaged_copy_is_refused_with_what_to_remove(directory, change, detail
 
 def test_a_copy_of_a_newer_selfhost_is_not_touched(directory):
     made(directory)
-    (directory / store.LOCK_NAME).write_text('{"schema_version": 2}')
+    (directory / LOCK_NAME).write_text('{"schema_version": 2}')
     with pytest.raises(IntegrityError) as caught:
         store.look_up(directory)
     assert caught.value.message.id == "model.newer_store"
