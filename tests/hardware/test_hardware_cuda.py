@@ -41,6 +41,16 @@ def test_eight_h20(report):
     assert len({gpu.uuid for gpu in report.accelerators}) == 8
 
 
+def test_what_an_h200_says_and_what_cuda_sees_there():
+    report = nvml("nvml_H200_captured.json")
+    (gpu,) = report.accelerators
+    assert (report.driver, report.cuda_ceiling, report.problem) == ("580.159.04", "13.0", None)
+    assert (gpu.device_id, gpu.memory_bytes, gpu.used_bytes) == ("H200-141G", 143771 * MIB, 0)
+    assert gpu.compute_capability == (9, 0)
+    # The catalogue's figure is from logs of others; this is torch.cuda.mem_get_info() on the machine itself.
+    assert gpu.visible_memory_bytes == pytest.approx(150_109_880_320, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "report",
     [

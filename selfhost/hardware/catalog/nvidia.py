@@ -99,7 +99,7 @@ NVIDIA = (
     _gpu("H200-141G", "NVIDIA H200", _HOPPER,
          total_mib=143771, visible_gib=(139.72, 139.81), gb_per_s=4800, bf16_tflops=989, fp8_tflops=1979,
          aliases=("H200",), link="NVLink4 SXM", checked="name total",
-         note="visible 139.80 or 139.81 in seven of eight public logs"),
+         note="visible 139.80 or 139.81 in seven of eight public logs; 139.801 on a machine of our own"),
     _gpu("H200-NVL-141G", "NVIDIA H200 NVL", _HOPPER,
          total_mib=143771, visible_gib=(139.7, 139.81), gb_per_s=4800, bf16_tflops=836, fp8_tflops=1671,
          aliases=("H200-NVL",), link="NVLink bridge 2/4-way, PCIe 5.0", checked="name"),
