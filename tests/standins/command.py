@@ -33,6 +33,7 @@ def main(kind: type[Server]) -> None:
     faults = [Fault(**json.loads(item)) for item in given.fault]
     options = {"limit_bytes_per_s": limit, "port": given.port, "signed": given.signed, **more}
     with kind(given.root, given.token, faults=faults, **options) as server:
+        server.prepare()
         print(server.url, flush=True)
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
     if given.log:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.standins.faults import Fault, Moment
-from tests.standins.sending import Bucket, Content, reset, send, wait_for_end
+from tests.standins.sending import Bucket, Content, Pace, reset, send, wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,14 +117,13 @@ class Exchange:
         begin, end = answer.span
         if kind in ("cut", "reset", "stall"):
             end = begin + fault.after_bytes
-        buckets = [self._owner.bucket]
-        if kind == "trickle":
-            buckets.append(Bucket(fault.bytes_per_s, self._owner.stopping))
+        own = Bucket(fault.bytes_per_s if kind == "trickle" else None)
+        pace = Pace(self._owner.stopping, self._owner.bucket, own)
         if kind == "chunked":
-            self._send_chunks(answer.content, begin, end)
+            self._send_chunks(answer.content, begin, end, pace)
             return
         try:
-            send(self._handler.connection, answer.content, (begin, end), buckets, self._count)
+            send(self._handler.connection, answer.content, (begin, end), pace, self._count)
         finally:
             # An answer that did not come to its end leaves a connection that nothing can follow on.
             self._handler.close_connection |= self.record.sent_bytes != answer.length
@@ -133,12 +132,12 @@ class Exchange:
         elif kind == "reset":
             reset(self._handler.connection)
 
-    def _send_chunks(self, content: Content, begin: int, end: int) -> None:
+    def _send_chunks(self, content: Content, begin: int, end: int, pace: Pace) -> None:
         for place in range(begin, end, 1 << 16):
             piece = content.read(place, min(place + (1 << 16), end))
-            self._owner.bucket.take(len(piece))
-            self._handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            pace.wait(len(piece))
             self._count(len(piece))
+            self._handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self._handler.wfile.write(b"0\r\n\r\n")
 
     def hold(self) -> None:

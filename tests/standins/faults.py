@@ -1,4 +1,4 @@
-"""What can go wrong between a server and a client, as data: `Fault("cut", path="*.safetensors", after_bytes=1000, times=2)`."""
+"""What can go wrong between a server and a client, as data: `Fault("cut", after_bytes=1000, times=2)`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Fault:
 
     kind: str
     path: str = "*"
-    """Glob on the file's path inside its model. One that begins with `/` is for the path of the URL instead, and the only
-    one that meets requests without a file's bytes in the answer: `/api/*`, `/org/name/resolve/*` that redirects."""
+    """Glob on the file's path inside its model. One that begins with `/` is for the path of the URL instead, and only
+    such a one meets requests without a file's bytes in the answer: `/api/*`, `/org/name/resolve/*` that redirects."""
     after_bytes: int = 0
     """Of the body of one answer."""
     times: int | None = None

@@ -34,6 +34,10 @@ class Mirror(Server):
         super().__init__(root, token=token, **options)
         self.sums, self.index = sums, index
 
+    def prepare(self) -> None:
+        if self.sums:
+            super().prepare()
+
     def answer(self, exchange: Exchange) -> None:
         if self.options.token is not None and exchange.bearer != self.options.token:
             exchange.plain(b"401 Authorization Required\n", 401, {"WWW-Authenticate": 'Bearer realm="mirror"'})

@@ -27,7 +27,7 @@ DIGESTS = {"right": None, "none": "", "of_nothing": hashlib.sha256(b"").hexdiges
 
 
 class ModelScope(Server):
-    """See the module. `digests`: `right`, `none` (empty strings), or `of_nothing` (those of no bytes, as it was seen)."""
+    """See the module. `digests`: `right`, `none` (empty strings), or `of_nothing` (those of no bytes, as was seen)."""
 
     branch = "master"
 

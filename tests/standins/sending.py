@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 1 << 20
+CREDIT_S = 0.03
+"""What a rate makes up for: who sleeps wakes up late."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,10 @@ class Content:
 
 
 class Bucket:
-    """One rate for everybody who takes from it: each waits until what others took before has gone out."""
+    """One rate for everybody who takes from it."""
 
-    def __init__(self, bytes_per_s: float | None, stopping: threading.Event) -> None:
-        self.bytes_per_s, self._stopping = bytes_per_s, stopping
-        self._lock, self._free_at = threading.Lock(), 0.0
+    def __init__(self, bytes_per_s: float | None) -> None:
+        self.bytes_per_s, self._lock, self._free_at = bytes_per_s, threading.Lock(), 0.0
 
     @property
     def piece_bytes(self) -> int:
@@ -52,41 +53,59 @@ class Bucket:
             return PIECE_BYTES
         return int(max(1, min(self.bytes_per_s / 50, 1 << 20)))
 
-    def take(self, n_bytes: int) -> None:
+    def take(self, n_bytes: int) -> float:
+        """Seconds until these bytes have gone out, after all that were taken before."""
         if self.bytes_per_s is None:
-            return
+            return 0.0
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(now, self._free_at) + n_bytes / self.bytes_per_s
-            wait_s = self._free_at - now
-        self._stopping.wait(wait_s)
+            self._free_at = max(now - CREDIT_S, self._free_at) + n_bytes / self.bytes_per_s
+            return self._free_at - now
 
 
-def send(connection: socket.socket, content: Content, span: tuple[int, int], buckets, on_sent) -> None:
-    """Send the bytes of a span; `on_sent(n)` hears of every piece that the kernel took."""
+class Pace:
+    """The slowest of several rates."""
+
+    def __init__(self, stopping: threading.Event, *buckets: Bucket) -> None:
+        self._stopping, self._buckets = stopping, buckets
+        self.piece_bytes = min(bucket.piece_bytes for bucket in buckets)
+
+    def wait(self, n_bytes: int) -> None:
+        wait_s = max(bucket.take(n_bytes) for bucket in self._buckets)
+        if wait_s > 0:
+            self._stopping.wait(wait_s)
+
+
+def send(connection: socket.socket, content: Content, span: tuple[int, int], pace: Pace, on_sent) -> None:
+    """Send the bytes of a span.
+
+    `on_sent(n)` hears of every piece before it goes, so that who has received it finds it counted, and of what the
+    kernel did not take as a negative number.
+    """
     begin, end = span
-    piece_bytes = min((bucket.piece_bytes for bucket in buckets), default=PIECE_BYTES)
     if content.local is None or content.change is not None:
         while begin < end:
-            piece = content.read(begin, min(begin + piece_bytes, end))
+            piece = content.read(begin, min(begin + pace.piece_bytes, end))
             if not piece:
                 return
-            for bucket in buckets:
-                bucket.take(len(piece))
+            pace.wait(len(piece))
+            on_sent(len(piece))
             connection.sendall(piece)
             begin += len(piece)
-            on_sent(len(piece))
         return
     with content.local.open("rb") as stream:
         while begin < end:
-            wanted = min(piece_bytes, end - begin)
-            for bucket in buckets:
-                bucket.take(wanted)
-            sent = os.sendfile(connection.fileno(), stream.fileno(), begin, wanted)
+            wanted = min(pace.piece_bytes, end - begin)
+            pace.wait(wanted)
+            on_sent(wanted)
+            sent = 0
+            try:
+                sent = os.sendfile(connection.fileno(), stream.fileno(), begin, wanted)
+            finally:
+                on_sent(sent - wanted)
             if not sent:
                 return  # the file became shorter: the connection ends early, as it would anywhere
             begin += sent
-            on_sent(sent)
 
 
 def wait_for_end(connection: socket.socket, stopping: threading.Event) -> None:

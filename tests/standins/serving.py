@@ -76,12 +76,16 @@ class Server:
         self.requests: list[Request] = []
         self.errors: list[BaseException] = []
         self.stopping = threading.Event()
-        self.bucket = Bucket(self.options.limit_bytes_per_s, self.stopping)
+        self.bucket = Bucket(self.options.limit_bytes_per_s)
         self._ports = {"main": self.options.port, **({"cdn": 0} if self.options.signed else {})}
         self._listeners: dict[str, _Listener] = {}
 
     def answer(self, exchange: Exchange) -> None:
         raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Read what answers are made of, so that none is late because of it."""
+        self.models.read_all()
 
     def __enter__(self) -> Self:
         self.start()
@@ -185,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner.requests.append(record)
         owner.answer(Exchange(self, owner, record))
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name that the standard library calls
 
     def log_message(self, *_args) -> None:
         """Say nothing: requests are in the record."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +18,7 @@ LFS_BYTES = 10 << 20
 LFS_TOKENIZER_BYTES = 1 << 20
 
 
-class Digests(NamedTuple):
-    sha256: str
-    git_sha1: str
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,17 @@ class File:
     inode: int
 
     @property
-    def digests(self) -> Digests:
-        """Of its bytes; read once for each state of the file on disk."""
-        return _digests(self.local, self.size, self.mtime_ns, self.inode)
+    def sha256(self) -> str:
+        return self._digest("sha256", b"")
 
     @property
-    def sha256(self) -> str:
-        return self.digests.sha256
+    def git_sha1(self) -> str:
+        return self._digest("sha1", b"blob %d\0" % self.size)
+
+    def _digest(self, kind: str, start: bytes) -> str:
+        # One reader at a time: the others find what it found.
+        with _reading:
+            return _digest(kind, start, self.local, (self.size, self.mtime_ns, self.inode))
 
     @property
     def lfs(self) -> bool:
@@ -55,12 +58,12 @@ class File:
     @property
     def blob(self) -> str:
         """The name of git's blob: of the pointer, for a file under LFS."""
-        return git_sha1(self.pointer) if self.lfs else self.digests.git_sha1
+        return git_sha1(self.pointer) if self.lfs else self.git_sha1
 
     @property
     def etag(self) -> str:
         """As the hub has it, without quotes."""
-        return self.sha256 if self.lfs else self.digests.git_sha1
+        return self.sha256 if self.lfs else self.git_sha1
 
 
 def git_sha1(data: bytes) -> str:
@@ -68,13 +71,12 @@ def git_sha1(data: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _digests(local: Path, size: int, mtime_ns: int, inode: int) -> Digests:
-    sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
+def _digest(kind: str, start: bytes, local: Path, _state: tuple[int, int, int]) -> str:
+    digest = hashlib.new(kind, start)
     with local.open("rb") as stream:
         while piece := stream.read(1 << 20):
-            sha256.update(piece)
-            sha1.update(piece)
-    return Digests(sha256.hexdigest(), sha1.hexdigest())
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,13 @@ class Models:
     def names(self, model: str) -> list[str]:
         """Its revisions that are not commits, the branch first."""
         return [self.branch, *(key.partition("@")[2] for key in self.revisions if key.partition("@")[0] == model)]
+
+    def read_all(self) -> None:
+        """Read every file once, for its digests."""
+        for directory in self.root.glob("*/*"):
+            model = directory.relative_to(self.root).as_posix()
+            for revision in self.names(model) if self.has(model) else []:
+                assert self.find(model, revision).commit
 
     def find(self, model: str, revision: str) -> Snapshot | None:
         """A revision by its name or commit."""
