@@ -28,13 +28,16 @@ DATE = "2025-01-01T00:00:00.000Z"
 class Hub(Server):
     """See the module. `gated` names models whose files need the token while everybody may list them.
 
+    With `cached`, small files are behind a redirect to another path of the hub, as the real one does it since 2025.
     With `token`, all models are private. A token that is not the right one is an unknown account for private models and
     an account without access for gated ones.
     """
 
-    def __init__(self, root: Path, token: str | None = None, *, gated=(), page_size: int = 1000, **options) -> None:
+    def __init__(
+        self, root: Path, token: str | None = None, *, gated=(), page_size: int = 1000, cached: bool = False, **options
+    ) -> None:
         super().__init__(root, token=token, **options)
-        self.gated, self.page_size = frozenset(gated), page_size
+        self.gated, self.page_size, self.cached = frozenset(gated), page_size, cached
         self._signed = Signed(self)
 
     def answer(self, exchange: Exchange) -> None:
@@ -48,8 +51,10 @@ class Hub(Server):
                 self._info(exchange, f"{org}/{name}", revision)
             case ["api", "models", org, name, "tree", revision, *folder]:
                 self._tree(exchange, f"{org}/{name}", revision, "/".join(folder))
+            case ["api", "resolve-cache", "models", org, name, revision, *path]:
+                self._resolve(exchange, f"{org}/{name}", revision, "/".join(path), cached=False)
             case [org, name, "resolve", revision, *path]:
-                self._resolve(exchange, f"{org}/{name}", revision, "/".join(path))
+                self._resolve(exchange, f"{org}/{name}", revision, "/".join(path), cached=self.cached)
             case _:
                 if not exchange.spoiled():
                     _refuse(exchange, 404, None, "Sorry, we can't find the page you are looking for.")
@@ -98,7 +103,7 @@ class Hub(Server):
             headers["Link"] = f'<{self.url}{exchange.url_path}?{following}>; rel="next"'
         exchange.json(entries[begin:end], headers=headers)
 
-    def _resolve(self, exchange: Exchange, model: str, revision: str, path: str) -> None:
+    def _resolve(self, exchange: Exchange, model: str, revision: str, path: str, *, cached: bool) -> None:
         if (snapshot := self._snapshot(exchange, model, revision)) is None:
             return
         if model in self.gated and (exchange.bearer is None or exchange.bearer != self.options.token):
@@ -111,10 +116,14 @@ class Hub(Server):
             _refuse(exchange, 404, "EntryNotFound", "Entry not found", headers)
             return
         headers |= {"X-Linked-Size": str(file.size), "X-Linked-Etag": f'"{file.etag}"'}
-        if not (file.lfs and self.options.signed):
+        if file.lfs and self.options.signed:
+            if not exchange.spoiled():
+                exchange.redirect(self._signed.url(model, file), headers)
+        elif cached and not file.lfs:
+            if not exchange.spoiled():
+                exchange.redirect(quote(f"/api/resolve-cache/models/{model}/{snapshot.commit}/{path}"), headers, 307)
+        else:
             exchange.file(path, Content(file.size, file.etag, file.local), headers)
-        elif not exchange.spoiled():
-            exchange.redirect(self._signed.url(model, file), headers)
 
 
 def _refuse(exchange: Exchange, status: int, code: str | None, message: str, headers=None) -> None:

@@ -80,7 +80,7 @@ def send(connection: socket.socket, content: Content, span: tuple[int, int], pac
     """Send the bytes of a span.
 
     `on_sent(n)` hears of every piece before it goes, so that who has received it finds it counted, and of what the
-    kernel did not take as a negative number.
+    kernel did not take from a file as a negative number.
     """
     begin, end = span
     if content.local is None or content.change is not None:

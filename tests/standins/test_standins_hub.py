@@ -74,12 +74,14 @@ def test_trees_come_in_pages(root, page_size):
         assert {entry.path for entry in api(hub).list_repo_tree(MODEL)} == {*FILES, "sub"} - {DEEP}
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_a_snapshot_comes_whole(root, tmp_path, signed):
-    with Hub(root, signed=signed) as hub:
+@pytest.mark.parametrize(("signed", "cached"), [(False, False), (True, False), (True, True)])
+def test_a_snapshot_comes_whole(root, tmp_path, signed, cached):
+    with Hub(root, signed=signed, cached=cached) as hub:
         huggingface_hub.snapshot_download(MODEL, endpoint=hub.url, token=False, local_dir=tmp_path / "got")
         assert content(tmp_path / "got") == FILES
         assert [request.file for request in hub.requests if request.listener == "cdn"] == [SHARD] * signed
+        redirected = {request.file for request in hub.requests if request.path.startswith("/api/resolve-cache/")}
+        assert redirected == ({*FILES} - {SHARD} if cached else set())
 
 
 def test_a_commit_and_a_named_revision_are_what_they_were(root, tmp_path):
