@@ -126,7 +126,7 @@ def once(change, when=lambda _request: True):
 
 
 def always(change):
-    return lambda request, answer: change(request, answer)
+    return change
 
 
 def set_(**values):
@@ -403,7 +403,6 @@ def test_a_file_that_is_replaced_while_it_comes(bench):
     def rule(request, answer):
         if request.range[0] == MIB and server.files[PATH] != CONTENT:
             server.files[PATH] = CONTENT
-            server._usual(request)
             answer.__dict__.update(server._usual(request).__dict__)
 
     old = bytes(len(CONTENT))
@@ -475,7 +474,7 @@ def test_a_signed_address_that_expires_is_asked_for_again(bench, status):
 
     with Server({PATH: CONTENT, "/cdn": CONTENT}, rule=rule) as server:
         bench.run(server)
-    assert len(bench.addresses) >= 3
+    assert len(bench.addresses) >= 2
 
 
 def test_an_address_of_an_api_that_expires_is_asked_for_again(bench):
@@ -575,7 +574,7 @@ def test_a_part_without_digest_and_with_another_etag_is_not_gone_on_with(bench):
 def test_a_part_is_gone_on_with_from_another_place(bench):
     with Server({PATH: CONTENT}) as server:
         interrupted(bench, server)
-        server.rule = headers(ETag='"of-another-place"')
+        server.etag = '"of-another-place"'
         server.requests.clear()
         bench.run(server)
         assert server.sent == len(CONTENT) - 2 * MIB
@@ -643,6 +642,8 @@ def test_the_first_failure_stops_the_others_in_a_state_to_go_on_from(tmp_path):
             move_all([slow.transfer(server), bad], OPTIONS, told, slow.take)
         assert raised.value.message.id in ("move.absent", "move.gave_up")
         server.rule = None
+        (tmp_path / "bad.lock").unlink()
+        (tmp_path / "bad.part").unlink()
         slow.run(server)
         assert slow.told.have == {"weights.safetensors": told.n_moved}
 

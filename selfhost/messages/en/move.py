@@ -4,8 +4,8 @@ from selfhost.messages import Text
 
 MESSAGES = {
     # What went wrong with one request, and is tried again
-    "move.stalled": Text("the server stopped sending"),
-    "move.no_connection": Text("the connection failed: {detail}"),
+    "move.stalled": Text("`{host}` stopped sending"),
+    "move.no_connection": Text("the connection to `{host}` failed: {detail}"),
     "move.cut": Text("the connection ended {missing:,} bytes too early"),
     "move.bad_range": Text("the server answered `Content-Range: {found}` for bytes {begin}-{end}"),
     "move.no_partial": Text("the server sent the whole file for a part of it"),

@@ -127,7 +127,7 @@ class Client:
             if _is_unverified(error):
                 host = urllib.parse.urlsplit(target.url).hostname
                 raise MissingError("move.certificate", host=host, detail=_why(error)) from error
-            raise TroubleError(trouble(error)) from error
+            raise TroubleError(trouble(error, target.url)) from error
 
     def _manager(self, url: str) -> PoolManager:
         proxy = proxy_for(url)
@@ -184,17 +184,16 @@ def certificates(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def trouble(error: BaseException) -> str:
+def trouble(error: BaseException, url: str) -> str:
     """One line about a failed connection, without addresses of memory and the like."""
-    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ReadTimeoutError
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
+    host = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
     if isinstance(error, ReadTimeoutError):
-        return text("move.stalled")
-    if isinstance(error, ConnectTimeoutError):
-        return text("move.no_connection", detail="timed out")
-    if isinstance(error, NameResolutionError):
-        return text("move.no_connection", detail="its name is not known")
-    return text("move.no_connection", detail=_why(error))
+        return text("move.stalled", host=host)
+    # A connection that is refused is a time-out to urllib3 as well.
+    timed_out = isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError)
+    return text("move.no_connection", host=host, detail="timed out" if timed_out else _why(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -53,6 +53,8 @@ class FileMove:
         self.pending: deque[tuple[int, int]] = deque()
         self.downloaded = 0
         self.begun_again = False
+        self.condemned = False
+        """Nothing of it is of use: it is removed once no thread works on it."""
 
     def note(self, line: str) -> None:
         """Tell users one line about this file."""
@@ -104,7 +106,7 @@ class FileMove:
     def changed(self, generation: int) -> None:
         """The file at the other end is another one: begin again, once, when a digest decides in the end."""
         if not self.transfer.promised:
-            self.discard()
+            self.condemned = True
             raise IncompleteError("move.changed", path=self.transfer.path)
         self.begin_again(generation, text("move.note_changed"))
 
@@ -186,7 +188,7 @@ class FileMove:
             found, wanted = self._git_sha1(), transfer.git_sha1
         if wanted is not None and found != wanted.lower():
             if self.begun_again:
-                self.discard()
+                self.condemned = True
                 raise IntegrityError("move.digest", path=transfer.path, wanted=wanted, found=found)
             self.begin_again(part.generation, text("move.note_mismatch", wanted=wanted, found=found))
             return None
@@ -216,18 +218,15 @@ class FileMove:
         self.lock.release(remove=True)
         self.progress.done(self.transfer.path)
 
-    def discard(self) -> None:
-        """Remove part, journal and lock."""
-        self.part.remove()
-        self.lock.release(remove=True)
-
     def close(self) -> None:
-        """Leave everything so that it can be resumed."""
+        """Leave everything so that it can be resumed; no thread works on it any more."""
         try:
+            if self.condemned:
+                self.part.remove()
             self.part.save()
         finally:
             self.part.close()
-            self.lock.release(remove=False)
+            self.lock.release(remove=self.condemned)
 
 
 class _Taken:

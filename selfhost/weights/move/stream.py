@@ -148,7 +148,7 @@ def stream(source: Source, reader: Reader, line: Line) -> Generator[memoryview, 
             with source.open(wanted) as (response, head):
                 body = examine(head, wanted)
                 keeps = reader.accept(body)
-                for view in _read(response, body, buffer, line):
+                for view in _read(response, head, body, buffer, line):
                     if keeps:
                         failures = 0
                     yield view
@@ -164,7 +164,7 @@ def stream(source: Source, reader: Reader, line: Line) -> Generator[memoryview, 
             line.halt.sleep(seconds)
 
 
-def _read(response: BaseHTTPResponse, body: Body, buffer: bytearray, line: Line) -> Iterator[memoryview]:
+def _read(response: BaseHTTPResponse, head: Head, body: Body, buffer: bytearray, line: Line) -> Iterator[memoryview]:
     """The body, in pieces of the buffer. Raises TroubleError when it is cut off, once all that came was handed over."""
     whole, filled, left = memoryview(buffer), 0, body.length
     handed_at = time.monotonic()
@@ -172,7 +172,7 @@ def _read(response: BaseHTTPResponse, body: Body, buffer: bytearray, line: Line)
     while left is None or left > 0:
         room = min(len(buffer) - filled, line.limit.step_bytes, left if left is not None else len(buffer))
         try:
-            data = _receive(response, room, line.halt)
+            data = _receive(response, room, head.url, line.halt)
         except TroubleError as error:
             failed = error
             break
@@ -193,7 +193,7 @@ def _read(response: BaseHTTPResponse, body: Body, buffer: bytearray, line: Line)
         raise failed
 
 
-def _receive(response: BaseHTTPResponse, room: int, halt: Halt) -> bytes:
+def _receive(response: BaseHTTPResponse, room: int, url: str, halt: Halt) -> bytes:
     from urllib3.exceptions import HTTPError
 
     with halt.reading(response):
@@ -201,7 +201,7 @@ def _receive(response: BaseHTTPResponse, room: int, halt: Halt) -> bytes:
             data = response.read1(room, decode_content=False)
         except (HTTPError, OSError) as error:
             halt.check()
-            raise TroubleError(trouble(error)) from error
+            raise TroubleError(trouble(error, url)) from error
     if not data:
         # Whoever stops us shuts the socket down, which looks like an end.
         halt.check()
