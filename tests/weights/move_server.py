@@ -8,6 +8,10 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 STEP = 64 << 10
@@ -46,6 +50,7 @@ class Server:
     ranges: bool = True
     host: str = "127.0.0.1"
     etag: str | None = None
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self):
         self._closing = threading.Event()
@@ -59,7 +64,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self._listener.getsockname()[1]}"
+        return f"http{'s' if self.tls else ''}://{self.host}:{self._listener.getsockname()[1]}"
 
     @property
     def sent(self) -> int:
@@ -91,6 +96,8 @@ class Server:
 
     def _serve(self, connection):
         try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as stream:
                 while not self._closing.is_set() and self._answer(connection, stream):
                     pass

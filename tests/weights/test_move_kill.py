@@ -69,3 +69,26 @@ def test_kills_lose_little_and_break_nothing(tmp_path):
 
 def sizes_of_finals(folder: Path) -> dict[int, int]:
     return {int(path.name.removeprefix("final")): path.stat().st_size for path in folder.glob("final*")}
+
+
+@pytest.mark.slow
+def test_two_processes_move_a_file_once(tmp_path):
+    contents = [random.Random(n).randbytes(30 * MIB + n) for n in range(3)]
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    def pace(_request, answer):
+        answer.bytes_per_s = 50e6
+
+    with Server({f"/f{n}": content for n, content in enumerate(contents)}, rule=pace) as server:
+        command = [sys.executable, "-m", "tests.weights.move_child", server.url, str(tmp_path), *digests]
+        both = [
+            subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        told = [child.communicate()[0] for child in both]
+        assert [child.returncode for child in both] == [0, 0], told
+        assert server.sent == sum(map(len, contents))
+    assert [(tmp_path / f"final{n}").read_bytes() for n in range(3)] == contents
+    assert "another process is downloading this file" in "".join(told)
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == []

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import random
+import ssl
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -343,6 +345,8 @@ def test_a_stream_that_is_always_cut_is_given_up(bench):
     ):
         bench.run(server)
     assert raised.value.message.id == "move.gave_up"
+    # What cannot be gone on with does not take up the disk.
+    assert [path.name for path in bench.folder.iterdir() if path.name != "selfhost-home"] == []
 
 
 def test_a_server_that_takes_ranges_after_all(bench):
@@ -518,6 +522,26 @@ def test_what_was_moved_is_not_moved_again(bench):
         assert bench.results[-1].downloaded_bytes == len(CONTENT) - 2 * MIB
 
 
+def test_one_whole_answer_does_not_throw_away_what_is_there(bench):
+    def whole(_request, answer):
+        answer.status, answer.body = 200, CONTENT
+        answer.headers.pop("Content-Range")
+
+    with Server({PATH: CONTENT}) as server:
+        interrupted(bench, server)
+        server.rule = once(whole)
+        bench.run(server)
+    assert (bench.told.n_lost, bench.told.have["weights.safetensors"]) == (0, 2 * MIB)
+
+
+def test_a_server_that_knows_ranges_no_more_starts_over(bench):
+    with Server({PATH: CONTENT}) as server:
+        interrupted(bench, server)
+        server.ranges = False
+        bench.run(server, OPTIONS)
+    assert bench.told.n_lost == 2 * MIB
+
+
 def break_journal(part):
     part.with_suffix(".json").write_text("{")
 
@@ -642,8 +666,6 @@ def test_the_first_failure_stops_the_others_in_a_state_to_go_on_from(tmp_path):
             move_all([slow.transfer(server), bad], OPTIONS, told, slow.take)
         assert raised.value.message.id in ("move.absent", "move.gave_up")
         server.rule = None
-        (tmp_path / "bad.lock").unlink()
-        (tmp_path / "bad.part").unlink()
         slow.run(server)
         assert slow.told.have == {"weights.safetensors": told.n_moved}
 
@@ -755,3 +777,60 @@ def test_a_proxy_of_the_environment_is_used(bench, monkeypatch):
         monkeypatch.delenv("no_proxy", raising=False)
         bench.run(proxy, address=lambda: Address(url="http://models.invalid" + PATH, headers={}))
         assert proxy.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+
+
+@pytest.fixture
+def tls(tmp_path_factory, debian_tool):
+    """(context of a server, its certificate)."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = [debian_tool("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context, folder / "cert.pem"
+
+
+def test_a_certificate_nobody_vouches_for(bench, tls, monkeypatch):
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    context, certificate = tls
+    with Server({PATH: CONTENT}, tls=context) as server:
+        with pytest.raises(MissingError) as raised:
+            bench.run(server)
+        assert raised.value.message.id == "move.certificate"
+        assert "self-signed" in raised.value.message.why
+        monkeypatch.setenv("CURL_CA_BUNDLE", str(certificate))
+        bench.run(server)
+
+
+def test_a_place_that_cannot_be_asked_for_a_while(bench):
+    left = [1]
+    with Server({PATH: CONTENT}) as server:
+
+        def address():
+            if left[0]:
+                left[0] -= 1
+                raise IncompleteError("move.absent", path="x", url="http://api", status=404)
+            return Address(url=server.url + PATH, headers={})
+
+        bench.run(server, address=address)
+        left[0] = 1000
+        with pytest.raises(IncompleteError) as raised:
+            bench.run(server, present=lambda: False, address=address)
+        assert raised.value.message.id == "move.absent"
+
+
+def test_a_limit_waits_no_longer_than_needed_to_stop(bench):
+    began = []
+
+    def interrupt(n_moved):
+        if n_moved > 50_000:
+            began.append(time.monotonic())
+            raise KeyboardInterrupt
+
+    bench.told.on_moved = interrupt
+    with Server({PATH: CONTENT}) as server, pytest.raises(KeyboardInterrupt):
+        bench.run(server, MoveOptions(connections=4, limit_bytes_per_s=100_000))
+    assert time.monotonic() - began[0] < 1.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _UNLISTED_BYTES = 32 << 20
 _LEAST_JOURNAL_BYTES = 1 << 20
 _UNKNOWN_END = 1 << 62
+_DOUBTS = 2
 
 
 class Ranges(StrEnum):
@@ -53,6 +54,7 @@ class FileMove:
         self.pending: deque[tuple[int, int]] = deque()
         self.downloaded = 0
         self.begun_again = False
+        self.doubts = _DOUBTS
         self.condemned = False
         """Nothing of it is of use: it is removed once no thread works on it."""
 
@@ -97,6 +99,8 @@ class FileMove:
             self.changed(taken.generation)
             return
         self.part.follow(self.line.halt.check)
+        # The disk writes while others download; else all of it would be waited for at the end, deaf to Ctrl-C.
+        self.part.flush()
 
     def check_end(self, end: int) -> None:
         """Raises IntegrityError when more comes than there is."""
@@ -127,7 +131,7 @@ class FileMove:
         with self.guard:
             if taken.generation != part.generation:
                 return True
-            if body.whole and self.ranges is Ranges.YES:
+            if body.whole and (self.ranges is Ranges.YES or self._doubts_whole()):
                 raise TroubleError(text("move.no_partial"))
             self.ranges = Ranges.NO if body.whole else Ranges.YES
             # After a new beginning the digest alone decides: many servers may answer, with tags of their own.
@@ -139,6 +143,13 @@ class FileMove:
             if part.size is None:
                 self._size_is(body, taken)
         return not body.whole
+
+    def _doubts_whole(self) -> bool:
+        """Whether to ask once more before what is there is thrown away: one of several servers may know no ranges."""
+        if self.ranges is Ranges.UNKNOWN and self.part.done.total and self.doubts > 0:
+            self.doubts -= 1
+            return True
+        return False
 
     def _take_ranges(self, taken: _Taken) -> None:
         """A server that sent whole files takes ranges now: begin with the first one."""
@@ -155,7 +166,8 @@ class FileMove:
             raise IncompleteError("move.no_length", path=self.transfer.path)
         if part.resumable:
             part.resumable = False
-            self.note(text("move.note_no_ranges"))
+            if part.size is None or part.size > self.line.options.range_bytes:
+                self.note(text("move.note_no_ranges"))
         etag = part.etag
         lost = part.begin_again(part.generation)
         if lost:
@@ -220,13 +232,16 @@ class FileMove:
 
     def close(self) -> None:
         """Leave everything so that it can be resumed; no thread works on it any more."""
+        if not self.lock.held:
+            return
+        useless = self.condemned or not self.part.resumable or self.part.done.total == 0
         try:
-            if self.condemned:
+            if useless:
                 self.part.remove()
             self.part.save()
         finally:
             self.part.close()
-            self.lock.release(remove=self.condemned)
+            self.lock.release(remove=useless)
 
 
 class _Taken:

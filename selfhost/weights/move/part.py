@@ -93,6 +93,11 @@ class PartLock:
         mine = os.fstat(descriptor)
         return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
+    @property
+    def held(self) -> bool:
+        """Whether it is ours now."""
+        return self._descriptor >= 0
+
     def release(self, *, remove: bool) -> None:
         """Give it up; `remove` when the part is gone, too."""
         if self._descriptor < 0:
@@ -224,6 +229,11 @@ class Part:
         with explained(self.path), self.path.open("rb") as stream:
             while data := stream.read(_BLOCK_BYTES):
                 yield data
+
+    def flush(self) -> None:
+        """Bring the bytes that were written so far to the disk; other threads go on meanwhile."""
+        with explained(self.path):
+            os.fdatasync(self._descriptor)
 
     def sync(self) -> None:
         """Bring the bytes to the disk."""

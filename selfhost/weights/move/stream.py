@@ -63,7 +63,11 @@ class Source:
             return self._target
 
     def _ask(self) -> Target:
-        found = self._address()
+        try:
+            found = self._address()
+        except IncompleteError as error:
+            # The place cannot be reached just now.
+            raise TroubleError(error.message.what, final=error) from error
         if not found.url.startswith(_HTTP_SCHEMES):
             raise IncompleteError("move.bad_redirect", path=self.path, url=self.path, found=shown(found.url))
         return Target(url=found.url, headers=found.headers)
