@@ -1,0 +1,232 @@
+"""HTTP for gigabytes: proxies and certificates as the environment names them, redirects that leak no token."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+import threading
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfhost import __version__
+from selfhost.errors import IncompleteError, MissingError, UsageError
+from selfhost.messages import text
+from selfhost.records import dataclass
+from selfhost.weights.move.retry import TroubleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from urllib3 import PoolManager
+    from urllib3.response import BaseHTTPResponse
+
+    from selfhost.weights.move.types import MoveOptions
+
+# The first that is set is taken; requests and curl have taught people theirs.
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_MAX_REDIRECTS = 10
+_DRAINED_BYTES = 64 << 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One address to ask."""
+
+    url: str
+    headers: Mapping[str, str]
+    redirected: bool = False
+
+
+def shown(url: str) -> str:
+    """An address without what may be secret: user, password and query."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def follow(target: Target, location: str | None, path: str) -> Target:
+    """Where a redirect leads. Headers of the caller stay with the host they were meant for.
+
+    Raises IncompleteError for a redirect to nowhere or to something that is not HTTP.
+    """
+    url = urllib.parse.urljoin(target.url, location or "")
+    old, new = urllib.parse.urlsplit(target.url), urllib.parse.urlsplit(url)
+    if not location or new.scheme not in ("http", "https") or not new.netloc:
+        raise IncompleteError("move.bad_redirect", path=path, url=shown(target.url), found=shown(url))
+    same = (old.scheme, old.netloc) == (new.scheme, new.netloc)
+    return Target(url=url, headers=target.headers if same else {}, redirected=True)
+
+
+class Client:
+    """Connections that are kept and used again, by all threads."""
+
+    def __init__(self, options: MoveOptions) -> None:
+        self._options = options
+        self._managers: dict[str | None, PoolManager] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def get(
+        self,
+        target: Target,
+        headers: Mapping[str, str],
+        path: str,
+        away: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> Iterator[tuple[BaseHTTPResponse, Target]]:
+        """Ask, following redirects; yields the response, its body unread, and the address it is from.
+
+        Raises TroubleError for what may be gone the next time, MissingError for a certificate nobody vouches for,
+        IncompleteError for redirects without end. After the block the connection is kept when the body was read.
+        """
+        own = {"User-Agent": f"selfhost/{__version__}", "Accept-Encoding": "identity", **headers}
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._ask(target, own, path, away)
+            try:
+                if response.status not in _REDIRECTS:
+                    yield response, target
+                    return
+                target = follow(target, response.headers.get("Location"), path)
+                if _is_short(response):
+                    with away():
+                        response.drain_conn()
+            finally:
+                _give_back(response)
+        raise IncompleteError("move.redirects", path=path, url=shown(target.url), count=_MAX_REDIRECTS)
+
+    def _ask(
+        self,
+        target: Target,
+        own: Mapping[str, str],
+        path: str,
+        away: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> BaseHTTPResponse:
+        response = None
+        try:
+            with away():
+                response = self._request(target, own, path)
+        except BaseException:
+            if response is not None:
+                response.close()
+            raise
+        return response
+
+    def _request(self, target: Target, own: Mapping[str, str], path: str) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError, LocationValueError
+
+        try:
+            # `own` comes last: what a caller adds must not turn compression on.
+            return self._manager(target.url).request(
+                "GET", target.url, headers={**target.headers, **own}, redirect=False, preload_content=False
+            )
+        except LocationValueError as error:
+            raise UsageError("move.bad_address", path=path, url=shown(target.url)) from error
+        except HTTPError as error:
+            if _is_unverified(error):
+                host = urllib.parse.urlsplit(target.url).hostname
+                raise MissingError("move.certificate", host=host, detail=_why(error)) from error
+            raise TroubleError(trouble(error, target.url)) from error
+
+    def _manager(self, url: str) -> PoolManager:
+        proxy = proxy_for(url)
+        with self._lock:
+            if proxy not in self._managers:
+                self._managers[proxy] = _make_manager(proxy, self._options)
+            return self._managers[proxy]
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            for manager in self._managers.values():
+                manager.clear()
+            self._managers.clear()
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
+    parts = urllib.parse.urlsplit(url)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.startswith(("http://", "https://")):
+        raise UsageError("move.proxy_scheme", found=shown(proxy))
+    return proxy
+
+
+def _make_manager(proxy: str | None, options: MoveOptions) -> PoolManager:
+    import urllib3
+
+    common: dict[str, Any] = {
+        "maxsize": options.connections,
+        "timeout": urllib3.Timeout(connect=options.connect_s, read=options.stall_s),
+        "retries": False,
+        **certificates(os.environ),
+    }
+    if proxy is None:
+        return urllib3.PoolManager(**common)
+    parts = urllib.parse.urlsplit(proxy)
+    user = f"{parts.username or ''}:{parts.password or ''}" if parts.username or parts.password else None
+    headers = urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user)) if user else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **common)
+
+
+def certificates(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says of certificates, as urllib3 takes it. Raises MissingError when it names nothing."""
+    for name in CA_VARIABLES:
+        if path := environment.get(name):
+            if not Path(path).exists():
+                raise MissingError("move.no_ca_file", name=name, path=path)
+            return {"ca_cert_dir" if Path(path).is_dir() else "ca_certs": path}
+    return {}
+
+
+def trouble(error: BaseException, url: str) -> str:
+    """One line about a failed connection, without addresses of memory and the like."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+
+    host = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+    if isinstance(error, ReadTimeoutError):
+        return text("move.stalled", host=host)
+    # A connection that is refused is a time-out to urllib3 as well.
+    timed_out = isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError)
+    return text("move.no_connection", host=host, detail="timed out" if timed_out else _why(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        nested = [
+            value
+            for value in (getattr(current, "original_error", None), *current.args)
+            if isinstance(value, BaseException)
+        ]
+        current = nested[0] if nested else current.__cause__ or current.__context__
+
+
+def _why(error: BaseException) -> str:
+    """What the innermost error says: the operating system's or OpenSSL's own words."""
+    last = list(_chain(error))[-1]
+    return (last.strerror if isinstance(last, OSError) and last.strerror else str(last)) or type(last).__name__
+
+
+def _is_unverified(error: BaseException) -> bool:
+    return any(isinstance(link, ssl.SSLCertVerificationError) for link in _chain(error))
+
+
+def _is_short(response: BaseHTTPResponse) -> bool:
+    length = response.headers.get("Content-Length", "")
+    return length.isdigit() and int(length) <= _DRAINED_BYTES
+
+
+def _give_back(response: BaseHTTPResponse) -> None:
+    # A body that was not read to its end would be taken for the next answer.
+    if getattr(response, "length_remaining", None) == 0:
+        response.release_conn()
+    response.close()
