@@ -62,14 +62,21 @@ def settle(*, flag: bool) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Whether an address is on this machine: `localhost`, 127.0.0.0/8 or ::1. Other names are not looked up."""
+    host = _host(url)
     try:
-        host = urllib.parse.urlsplit(url).hostname or ""
         return host == _LOOPBACK or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
+def _host(url: str) -> str:
+    try:
+        return urllib.parse.urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def check_allowed(url: str) -> None:
     """Raises IncompleteError when offline and `url` leads to another machine; asked before each connection."""
     if is_offline() and not is_loopback(url):
-        raise IncompleteError("places.offline", host=urllib.parse.urlsplit(url).hostname or "?")
+        raise IncompleteError("places.offline", host=_host(url) or "?")

@@ -130,10 +130,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0913, PLR0917 - the signature is urllib's
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        if not newurl.lower().startswith(("http://", "https://")):
-            reason = f"redirected to {newurl.partition(':')[0]}:"
-            raise OSError(reason)
-        offline.check_allowed(newurl)
+        try:
+            _check_redirect(newurl)
+        except Exception:
+            fp.close()  # urllib closes it only when it goes on
+            raise
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None:
             request.method = req.get_method()
@@ -141,6 +142,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
                 for name in _OF_ONE_ORIGIN:
                     request.remove_header(name)
         return request
+
+
+def _check_redirect(url: str) -> None:
+    if not url.lower().startswith(("http://", "https://")):
+        reason = f"redirected to {url.partition(':')[0]}:"
+        raise OSError(reason)
+    offline.check_allowed(url)
 
 
 def _handlers(url: str) -> Iterator[urllib.request.BaseHandler]:

@@ -85,7 +85,7 @@ class RemoteCode:
 
 
 def check_path(path: str, name: str) -> None:
-    """Raises IntegrityError for a path that could lead out of a directory, or that a terminal does not show as it is."""
+    """Raises IntegrityError for a path that could lead out of a directory, or that no terminal shows as it is."""
     parts = path.split("/")
     long = len(path) > _MAX_PATH_BYTES or any(len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in parts)
     if long or _UNSAFE.search(path) or not all(part not in {"", ".", ".."} for part in parts):

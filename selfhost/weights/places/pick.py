@@ -154,7 +154,7 @@ def why_not(candidate: Candidate) -> str:
     except ask.UnreachableError as error:
         return str(error)
     except IncompleteError as error:
-        return error.message.why
+        return text("places.is_offline") if error.message.id == "places.offline" else error.message.why
     except SelfhostError as error:
         return str(error)
 
