@@ -90,6 +90,11 @@ def test_the_cache_of_the_hub_tells_commit_and_digests(cache, part):
     assert place.local_path("model.safetensors").read_bytes() == b"weights"
 
 
+def test_a_model_is_found_in_the_whole_cache_by_its_id(cache):
+    assert Folder(cache.parent, "o/n").listing().origin.id == str(cache / "snapshots" / COMMIT)
+    assert Folder(cache.parent, "o/other").listing().origin.id == str(cache.parent)
+
+
 def test_of_several_snapshots_one_must_be_named(cache):
     (cache / "refs" / "main").unlink()
     assert Folder(cache).listing().origin.revision == COMMIT

@@ -42,11 +42,15 @@ def server():
 def quiet(monkeypatch, tmp_path):
     """No token and no setting of the developer's."""
     from huggingface_hub import constants
+    from huggingface_hub.utils import _http
 
     for name in ("TRANSFORMERS_OFFLINE", "HUGGING_FACE_HUB_TOKEN", "http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "tokens"))
+    # What a place changes for the process ends with the test.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", constants.HF_HUB_DISABLE_TELEMETRY)
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http._GLOBAL_CLIENT_FACTORY)
 
 
 def place(server, **rest):
@@ -104,6 +108,18 @@ def test_a_password_in_the_endpoint_is_sent_and_never_shown(server):
     address = found.address("x")
     assert address.headers["Authorization"] == "Basic dXNlcjpwYXNz"
     assert "pass" not in address.url + found.label
+
+
+@pytest.mark.parametrize(("code", "given"), [("GatedRepo", False), ("", True)])
+def test_a_gated_model_can_be_listed_and_one_of_its_files_tells_whether_it_is_given(server, code, given):
+    server.replies["/api/models/org/m"] = as_json({**INFO, "gated": "auto"})
+    server.replies[f"/org/m/resolve/{COMMIT}/config.json"] = Reply(200 if given else 403, b"", {"X-Error-Code": code})
+    if given:
+        assert place(server).listing().files
+        return
+    with pytest.raises(TrustError) as caught:
+        place(server).listing()
+    assert f"{server.url}/org/m" in caught.value.message.hint
 
 
 CODES = {

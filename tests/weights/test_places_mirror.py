@@ -157,6 +157,14 @@ def test_a_proxy_is_asked_for_other_machines(server, monkeypatch):
     assert ask.ask("http://mirror.invalid/a").body == b"by proxy"
 
 
+def test_a_list_that_was_cut_off_is_no_list(server):
+    """Its last line may be whole: only the length tells."""
+    server.replies["/SHA256SUMS"] = Reply(200, SUMS, {"Content-Length": str(len(SUMS) + 80), "Connection": "close"})
+    with pytest.raises(IncompleteError) as caught:
+        Mirror(server.url).listing(lambda _: None)
+    assert caught.value.message.why == f"{server.url}: the connection was cut"
+
+
 def test_an_answer_without_end_is_not_read(server, monkeypatch):
     monkeypatch.setattr(ask, "MAX_BODY_BYTES", 10)
     server.replies["/a"] = Reply(200, b"x" * 11)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, UsageError
@@ -53,12 +55,16 @@ def test_files_are_listed_and_a_digest_that_is_empty_is_none(server):
         entry("a.safetensors", 3, "AB" * 32),
         entry("c.json", 0),
         entry("d.json", None, "e3b0"),
+        entry("e.json", 9, hashlib.sha256(b"").hexdigest()),
+        entry("f.json", 0, hashlib.sha256(b"").hexdigest()),
     )
     listing = place(server).listing()
     assert listing.files == (
         RemoteFile(path="a.safetensors", size=3, sha256="ab" * 32),
         RemoteFile(path="c.json", size=0),
         RemoteFile(path="d.json"),
+        RemoteFile(path="e.json", size=9),
+        RemoteFile(path="f.json", size=0, sha256=hashlib.sha256(b"").hexdigest()),
         RemoteFile(path="sub/b.json", size=2),
     )
     assert (listing.origin.kind, listing.origin.id) == ("modelscope", "org/m")

@@ -203,6 +203,11 @@ def test_places_are_asked_for_real(monkeypatch, tmp_path):
         assert str(choice) == "ModelScope (Hugging Face: connection refused)"
 
 
+def test_the_hubs_own_switch_is_a_reason(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pick.why_not(Candidate(kind=HF, id="org/m")) == "`HF_HUB_OFFLINE` is set in the environment"
+
+
 def test_offline_is_a_reason(monkeypatch):
     monkeypatch.setenv("SELFHOST_OFFLINE", "1")
     with pytest.raises(IncompleteError) as caught:

@@ -115,7 +115,8 @@ MESSAGES = {
         "{label} has no list of files",
         "wanted one of, or `selfhost-model.json` there:\n{looked}",
         "make one in the directory of the model on the mirror: "
-        "`find . -type f ! -name SHA256SUMS -print0 | xargs -0 sha256sum > SHA256SUMS`",
+        "`find . -type f ! -name SHA256SUMS -print0 | xargs -0 sha256sum > SHA256SUMS`\n"
+        "if it is a mirror of the hub, with its API: `HF_ENDPOINT=http://HOST` and no `--source`",
     ),
     "places.bad_list": Text(
         "`{path}` is not a list of files",
@@ -159,6 +160,16 @@ MESSAGES = {
         "{count} files that `{name}` needs are not at this place",
         "absent: {names}",
         "take another place, such as `--source modelscope`; on a mirror, copy the whole model again",
+    ),
+    "places.changed": Text(
+        "`{path}` is not the file that {label} lists",
+        "{what}: wanted {wanted}, found {found}",
+        "run the same command again; if it stays so, take another place, such as `--source modelscope`",
+    ),
+    "places.not_given": Text(
+        "{label} does not give `{path}`",
+        "{url}: HTTP {status}",
+        "run the same command again; if it stays so, take another place, such as `--source modelscope`",
     ),
     "places.bad_index": Text(
         "the index of the weights of `{name}` is not usable",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"selfhost/{__version__}"
 TIMEOUT_S = 30.0
+"""How long a server may be silent."""
 MAX_BODY_BYTES = 64 << 20
 """Of a listing; a server that sends more is not believed."""
 _ATTEMPTS = 3
@@ -79,7 +80,7 @@ class UnreachableError(Exception):
 
 
 def ask(
-    url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S
+    url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, timeout_s: float | None = None
 ) -> Answer:
     """Ask once and follow redirects; an answer that says no is an answer.
 
@@ -91,11 +92,12 @@ def ask(
     )
     opener = urllib.request.build_opener(*_handlers(url))
     try:
-        with opener.open(request, timeout=timeout_s) as answer:
+        try:
+            answer = opener.open(request, timeout=TIMEOUT_S if timeout_s is None else timeout_s)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
             return _read(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return _read(error)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise unreachable(error) from error
 
@@ -117,11 +119,13 @@ def ask_again(url: str, headers: Mapping[str, str], sleep: Callable[[float], Non
 
 
 def may_pass(error: UnreachableError) -> bool:
-    """Whether another attempt makes sense: not for names, certificates and ports where nobody listens."""
-    cause = error.__cause__
-    return not error.certificate and not any(
-        isinstance(one, (ConnectionRefusedError, socket.gaierror)) for one in _chain(cause)
-    )
+    """Whether another attempt makes sense: not for names, certificates, ports where nobody listens.
+
+    Nor after `TIMEOUT_S` of silence: that was patience enough.
+    """
+    final = (ConnectionRefusedError, socket.gaierror)
+    chain = list(_chain(error.__cause__))
+    return not error.certificate and not any(isinstance(one, final) or _is_timeout(one) for one in chain)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -164,6 +168,8 @@ def _read(answer: Any) -> Answer:
     if len(body) > MAX_BODY_BYTES:
         reason = f"it sends more than {MAX_BODY_BYTES >> 20} MiB"
         raise OSError(reason)
+    if answer.length:  # of the promised bytes, those that did not come: a read with a limit takes it for the end
+        raise ConnectionResetError
     return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=body)
 
 
@@ -232,18 +238,22 @@ def unreachable(error: BaseException) -> UnreachableError:
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             return UnreachableError(text("places.bad_certificate", detail=one.verify_message), certificate=True)
+    if any(map(_is_timeout, chain)):
+        return UnreachableError(text("places.timed_out"))
     for kinds, message in (
         ((ConnectionRefusedError,), "places.refused"),
         ((socket.gaierror,), "places.unknown_name"),
-        ((TimeoutError,), "places.timed_out"),
         ((ConnectionError, http.client.HTTPException), "places.cut"),
     ):
         if any(isinstance(one, kinds) for one in chain):
             return UnreachableError(text(message))
-    if any("timeout" in type(one).__name__.lower() for one in chain):
-        return UnreachableError(text("places.timed_out"))
     last = chain[-1]
     return UnreachableError(getattr(last, "strerror", None) or str(last) or type(last).__name__)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Other clients have timeouts of their own kinds."""
+    return isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -24,14 +24,17 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 class Folder:
-    """A model in a directory, or in the Hugging Face hub's cache: `models--org--name`, or a snapshot in it."""
+    """A model in a directory, or in the Hugging Face hub's cache: `models--org--name`, or a snapshot in it.
 
-    def __init__(self, path: Path) -> None:
+    With `model`, its hub id, the directory may also be one of many models: `<path>/<org>/<name>`, or the whole cache.
+    """
+
+    def __init__(self, path: Path, model: str | None = None) -> None:
         """Raises UsageError for what is no directory, or a cache with several snapshots."""
         if not path.is_dir():
             message = "model.not_a_directory" if path.exists() else "places.no_directory"
             raise UsageError(message, path=path, parent=path.parent)
-        self._path = _snapshot(path.absolute())
+        self._path = _snapshot(_of_many(path.absolute(), model))
 
     @property
     def label(self) -> str:
@@ -115,6 +118,14 @@ class Folder:
         if _SHA256.fullmatch(name):
             return RemoteFile(path=path, sha256=name)
         return RemoteFile(path=path, git_sha1=name) if _SHA1.fullmatch(name) else None
+
+
+def _of_many(path: Path, model: str | None) -> Path:
+    """The directory of one model in one of many; the directory itself when it has none of that name."""
+    if model is None or (path / "config.json").exists():
+        return path
+    inside = (path / model, path / f"models--{model.replace('/', '--')}")
+    return next((one for one in inside if one.is_dir()), path)
 
 
 def _snapshot(path: Path) -> Path:

@@ -10,7 +10,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from selfhost import __version__, offline
-from selfhost.errors import IncompleteError, IntegrityError, MissingError, TrustError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, TrustError, UsageError
 from selfhost.weights.lock import Origin
 from selfhost.weights.places import ask
 from selfhost.weights.remote import Address, Listing, RemoteFile
@@ -28,6 +28,7 @@ _ATTEMPTS = 3
 _ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_GATED = "GatedRepo"
 
 
 def endpoint_in_force() -> str:
@@ -60,7 +61,7 @@ class Hub:
         Raises UsageError for no such model or revision, TrustError for a licence that was not accepted, MissingError
         for a token that is wanted or refused, IncompleteError when there is no answer.
         """
-        self._check_allowed()
+        self.check_allowed()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 info = self._ask()
@@ -74,11 +75,23 @@ class Hub:
         if not info.sha or not files:
             raise IntegrityError("places.empty_listing", label=self.label, name=self._id)
         self._commit = info.sha
+        if info.gated:
+            self._check_gate(files[0].path)
         return Listing(origin=Origin(kind=KIND, id=self._id, revision=info.sha), files=files)
+
+    def _check_gate(self, path: str) -> None:
+        """Everybody may list a gated model: whether its files are given too is told by one of them."""
+        address = self.address(path)
+        try:
+            answer = ask.ask(address.url, method="HEAD", headers=address.headers)
+        except ask.UnreachableError:
+            return  # of no interest before the download, which tells it again
+        if answer.headers.get("x-error-code") == _GATED:
+            raise TrustError("places.gated", label=self.label, name=self._id, url=f"{self.endpoint}/{self._id}")
 
     def address(self, path: str) -> Address:
         """Where a file is, at the commit of the listing."""
-        self._check_allowed()
+        self.check_allowed()
         revision = urllib.parse.quote(self._commit or self._revision or "main", safe="")
         headers = {"User-Agent": ask.USER_AGENT, **self._credentials}
         if token := self._token():
@@ -86,8 +99,8 @@ class Hub:
         url = f"{self.endpoint}/{self._id}/resolve/{revision}/{urllib.parse.quote(path)}"
         return Address(url=url, headers=headers)
 
-    def _check_allowed(self) -> None:
-        """The hub's own switches count too, though not for a hub on this machine."""
+    def check_allowed(self) -> None:
+        """Raises IncompleteError when offline. The hub's own switches count too, not for a hub on this machine."""
         offline.check_allowed(self.endpoint)
         for name in _OFFLINE_VARIABLES:
             if _is_true(name) and not offline.is_loopback(self.endpoint):
@@ -98,7 +111,7 @@ class Hub:
             return self._given_token or None
         if self._credentials or _is_true(_NO_TOKEN_VARIABLE):
             return None
-        self._prepare()
+        self._connect_by_the_rules()
         from huggingface_hub import get_token
 
         try:
@@ -108,8 +121,8 @@ class Hub:
             raise MissingError("places.token_unread", detail=type(error).__name__) from error
 
     def _ask(self) -> Any:
-        self._prepare()
-        from huggingface_hub import HfApi
+        self._connect_by_the_rules(anew=True)
+        from huggingface_hub import HfApi, close_session
 
         api = HfApi(
             endpoint=self.endpoint,
@@ -118,15 +131,18 @@ class Hub:
             library_version=__version__,
             headers=self._credentials or None,
         )
-        return api.model_info(self._id, revision=self._revision, files_metadata=True, timeout=ask.TIMEOUT_S)
+        try:
+            return api.model_info(self._id, revision=self._revision, files_metadata=True, timeout=ask.TIMEOUT_S)
+        finally:
+            close_session()
 
-    def _prepare(self) -> None:
-        """Give the client connections that keep to the rules here.
+    def _connect_by_the_rules(self, *, anew: bool = False) -> None:
+        """Give the client, which has one kind of connections for the process, those of this place.
 
         Its own ones know neither REQUESTS_CA_BUNDLE nor a hub on this machine while HF_HUB_OFFLINE is set.
         """
         with self._preparing:
-            if not self._prepared:
+            if anew or not self._prepared:
                 self._set_connections()
                 self._prepared = True
 
@@ -140,9 +156,13 @@ class Hub:
             offline.check_allowed(str(request.url))
 
         def connect() -> httpx2.Client:
-            hooks = {"request": [check]}
-            verify = ask.certificates()
-            return httpx2.Client(event_hooks=hooks, follow_redirects=True, trust_env=not on_this_machine, verify=verify)
+            return httpx2.Client(
+                event_hooks={"request": [check]},
+                follow_redirects=True,
+                timeout=ask.TIMEOUT_S,
+                trust_env=not on_this_machine,
+                verify=ask.certificates(),
+            )
 
         # Else it looks up which program runs it, at the hub itself whatever the endpoint, to tell the server.
         constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -153,7 +173,7 @@ class Hub:
     def _explain(self, error: Exception) -> NoReturn:
         from huggingface_hub import errors
 
-        if isinstance(error, (IncompleteError, MissingError)):
+        if isinstance(error, SelfhostError):
             raise error
         named = {"label": self.label, "name": self._id}
         if isinstance(error, errors.GatedRepoError):

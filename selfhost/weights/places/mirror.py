@@ -7,6 +7,7 @@ The list is a lock (`selfhost-model.json`, as lies in every model directory here
 from __future__ import annotations
 
 import json
+import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn
@@ -19,7 +20,7 @@ from selfhost.weights.places.sums import SUMS_NAME, parse_sums
 from selfhost.weights.remote import Address, Listing, RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 KIND = "mirror"
 _AT_ONCE = 8
@@ -41,7 +42,7 @@ class Mirror:
         """`mirror http://10.0.0.5:8080`."""
         return f"mirror {ask.shown_url(self._base)}"
 
-    def listing(self) -> Listing:
+    def listing(self, sleep: Callable[[float], None] = time.sleep) -> Listing:
         """The files of the list, with sizes as the lock or the server tells them.
 
         Raises MissingError when there is no list or a password is wanted, IntegrityError for a list that is none,
@@ -49,7 +50,7 @@ class Mirror:
         """
         for folder in self._folders():
             for name, read in ((LOCK_NAME, self._from_lock), (SUMS_NAME, self._from_sums)):
-                if (body := self._get(f"{folder}/{name}")) is not None:
+                if (body := self._get(f"{folder}/{name}", sleep)) is not None:
                     self._folder = folder
                     return read(body, folder)
         looked = "\n".join(f"{ask.shown_url(folder)}/{SUMS_NAME}" for folder in self._folders())
@@ -95,10 +96,10 @@ class Mirror:
         packed = answer.headers.get("content-encoding", "identity") != "identity"
         return int(length) if answer.status == _OK and length.isdecimal() and not packed else None
 
-    def _get(self, url: str) -> bytes | None:
+    def _get(self, url: str, sleep: Callable[[float], None]) -> bytes | None:
         """The body; None when there is nothing under that name."""
         try:
-            answer = ask.ask_again(url, self._credentials)
+            answer = ask.ask_again(url, self._credentials, sleep)
         except ask.UnreachableError as error:
             ask.raise_unreachable(self.label, self._base, error)
         if answer.status in _ABSENT:

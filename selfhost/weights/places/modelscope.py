@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -27,7 +28,8 @@ PAGE_FILES = 3000
 """At most that many are listed in one answer, and no more is said; larger trees are asked folder by folder."""
 _MAX_FOLDERS = 500
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _ID = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 
 
@@ -138,13 +140,16 @@ def _entries(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _remote_file(entry: dict[str, Any]) -> RemoteFile:
-    """A digest that is empty or of another form is none: it was seen, and compared with, where there was none."""
-    size, digest = entry.get("Size"), entry.get("Sha256")
-    known = isinstance(digest, str) and _SHA256.fullmatch(digest)
+    """What it says of a file; a digest that is empty, of another form, or of no bytes for a file with some, is none.
+
+    Both were seen, and the client compared whole downloads with them (modelscope#1382).
+    """
+    size, digest = entry.get("Size"), str(entry.get("Sha256") or "").lower()
+    known = _SHA256.fullmatch(digest) is not None and (digest != _OF_NOTHING or size == 0)
     return RemoteFile(
         path=entry["Path"],
         size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
-        sha256=str(digest).lower() if known else None,
+        sha256=digest if known else None,
     )
 
 

@@ -68,7 +68,7 @@ class Candidate:
             case SourceKind.MIRROR:
                 return Mirror(self.id, self.model)
             case SourceKind.DIRECTORY:
-                return Folder(user_path(self.id))
+                return Folder(user_path(self.id), self.model)
             case _:
                 raise UsageError("places.not_opened", kind=self.kind)
 
@@ -165,6 +165,7 @@ def _asked(candidate: Candidate) -> str:
             candidate.open()
             return ""
         case SourceKind.HUGGINGFACE:
+            Hub(candidate.id, candidate.revision).check_allowed()
             url = f"{hub.endpoint_in_force()}/api/models/{candidate.id}"
         case SourceKind.MODELSCOPE:
             url = f"{modelscope.endpoint_in_force()}/api/v1/models/{candidate.id}"
