@@ -36,6 +36,8 @@ class Ledger:
         self._began_at = clock()
         self._files: dict[str, list[object]] = {}
         self._read()
+        self.goes_on = bool(self._files)
+        """Whether an interrupted verification is continued."""
 
     def _read(self) -> None:
         body = files.read_json(self.path) or {}
@@ -44,11 +46,6 @@ class Ledger:
             return
         if isinstance(began, int | float) and isinstance(known, dict) and 0 <= self._clock() - began < MAX_AGE_S:
             self._began_at, self._files = began, known
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether an interrupted verification is continued."""
-        return bool(self._files)
 
     def knows(self, path: str, sha256: str) -> bool:
         """Whether a file was found to have this digest, and is still the same."""
