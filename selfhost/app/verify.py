@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,13 +143,12 @@ def find_target(text: str, variant: str | None, home: Home) -> Target:
         if not (directory / LOCK_NAME).exists():
             return _without_lock(directory, text)
         lock = store.read_lock(directory)
-        name = text + (f" --variant {variant}" if variant else "")
-        return _of_lock(directory, name, lock)
+        return _of_lock(directory, shlex.quote(text) + (f" --variant {variant}" if variant else ""), lock)
     path = user_path(text)
     if path.is_dir() and (text.startswith((".", "/", "~")) or "/" in text):
         directory = Path(os.path.abspath(path))  # noqa: PTH100 - links stay: the name the user gave is the one they know
         if (directory / LOCK_NAME).exists():
-            return _of_lock(directory, text, store.read_lock(directory))
+            return _of_lock(directory, shlex.quote(text), store.read_lock(directory))
         return _without_lock(directory, text)
     name = f"{text} ({variant})" if variant else text
     raise IncompleteError("verify.not_there", name=name, known=stored.names(home))

@@ -57,6 +57,8 @@ def _verify(
         told = verify.Told(progress=_progress(line), note=note)
         report = verify.run(target, home, workers, told)
         if repair:
+            for file in (*report.damaged, *report.missing):
+                note(verify.described(file))
             report = verify.put_right(report, home, verify.no_source, told)
     if as_json:
         output.write_json(report.as_dict())

@@ -1,4 +1,4 @@
-"""Does something to a store and is killed at the first, second, third ... change of a file, and each time looks after it.
+"""Does something to a store and is killed at the first, second, third ... change of a file; looks after it each time.
 
     python -m tests.weights.killed ACTION DIR      prints how many points there were; an assertion fails otherwise
 

@@ -37,7 +37,7 @@ MESSAGES = {
     "storage.not_removed": Text("nothing was removed"),
     "storage.empty": Text("no models; `selfhost recipe ls` lists what there are recipes for"),
     "storage.totals": Text("{count} contents take {size}; `selfhost gc` would free {reclaimable}"),
-    "storage.partials": Text("{count} downloads are not complete: {names}"),
+    "storage.partials": Text("downloads are not complete: {count}, {names}"),
     "storage.partial": Text("`{name}` {there} of {size}"),
     "storage.removed": Text("removed `{path}`"),
     "storage.would_remove": Text("would remove `{path}`"),

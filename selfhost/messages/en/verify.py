@@ -24,12 +24,12 @@ MESSAGES = {
         "write it as `sha256sum` does: a digest, two spaces, a name",
     ),
     "verify.damaged": Text(
-        "{count} files of `{name}` are damaged",
+        "damaged files of `{name}`: {count}",
         "{files}",
         "{hint}",
     ),
     "verify.missing": Text(
-        "{count} files of `{name}` are missing",
+        "missing files of `{name}`: {count}",
         "{files}",
         "{hint}",
     ),
