@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import os
 import re
 import secrets
@@ -83,6 +84,14 @@ class Blobs:
             if _NAME.fullmatch(path.name):
                 yield path.name
 
+    def sizes(self) -> dict[str, os.stat_result]:
+        """The file of every content, by sha256, sorted; one that is removed meanwhile is none."""
+        found = {}
+        for sha256 in self.digests():
+            with contextlib.suppress(OSError):
+                found[sha256] = self.path(sha256).stat()
+        return found
+
     def strays(self) -> Iterator[Path]:
         """Marks without a content, and temporary files of killed processes."""
         for path in self.root.glob("sha256/??/*"):
@@ -109,12 +118,13 @@ class Blobs:
     def adopt(self, file: Path, sha256: str, marks: bytes, *, replace: bool = False) -> Path:
         """Give a file its final name, which is returned. The caller has verified and synced it.
 
-        What is there in the same size stays, so that links to it stay links to one file; with `replace` it goes.
+        The same content that is there already stays, so that links to it stay links to one file; damaged since, or with
+        `replace`, it goes.
         """
         target = self.path(sha256)
         with files.explain_os_errors(target):
             files.make_directory(target.parent)
-            if not replace and self.has(sha256, file.stat().st_size):
+            if not replace and _same_bytes(file, target):
                 file.unlink()
                 return target
             self.keep_marks(sha256, marks)
@@ -134,10 +144,11 @@ class Blobs:
         self.path(sha256).unlink(missing_ok=True)
         self._marks_path(sha256).unlink(missing_ok=True)
 
-    def link(self, sha256: str, target: Path) -> Linked:
+    def link(self, sha256: str, target: Path, *, symbolic: bool = True) -> Linked:
         """Let `target`, which is not there yet, have the content; how it was done.
 
-        A symbolic link is relative to the folder of `target`: it stays right where that folder is renamed in place.
+        A symbolic link is relative to the folder of `target`: it stays right where that folder is renamed in place. It
+        is for models of the store only: `gc` knows no others.
         """
         source = self.path(sha256)
         try:
@@ -145,7 +156,7 @@ class Blobs:
         except OSError as error:
             if error.errno not in (*_NO_HARD_LINK, errno.EMLINK):
                 raise
-            if error.errno != errno.EMLINK and _symlink(source, target):
+            if symbolic and error.errno != errno.EMLINK and _symlink(source, target):
                 return Linked.SYMBOLIC
         else:
             return Linked.HARD
@@ -194,6 +205,14 @@ class Blobs:
             files.sync(part)
             self.adopt(part, sha256, digest.marks)
         return sha256, digest.size
+
+
+def _same_bytes(file: Path, other: Path) -> bool:
+    """Read both: what lies there since long may have gone bad, and whoever gets a link would get that."""
+    try:
+        return filecmp.cmp(file, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _symlink(source: Path, target: Path) -> bool:

@@ -163,8 +163,7 @@ def users(models: Path) -> list[Path]:
 def unused(models: Path, blobs: Blobs) -> dict[str, int]:
     """Contents that no model has, and the bytes that each frees: none where something else has the file too."""
     used, found = used_by(users(models)), {}
-    for sha256 in blobs.digests():
-        info = blobs.path(sha256).stat()
+    for sha256, info in blobs.sizes().items():
         if not used.has(sha256, info):
             found[sha256] = info.st_size if info.st_nlink == 1 else 0
     return found
@@ -178,7 +177,7 @@ def take(models: Path, blobs: Blobs) -> Inventory:
     for directory, listed in entries.items():
         for info in listed.values():
             owners[inode(info)].add(directory)
-    sizes = [blobs.path(sha256).stat().st_size for sha256 in blobs.digests()]
+    sizes = [info.st_size for info in blobs.sizes().values()]
     return Inventory(
         models=tuple(_model(directory, entries[directory], owners) for directory in directories),
         partials=tuple(partials(blobs)),

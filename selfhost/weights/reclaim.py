@@ -63,7 +63,8 @@ def removal(directories: Sequence[Path], models: Path, blobs: Blobs) -> tuple[se
             contents.add(sha256)
             count(path)
     for directory in directories:
-        for name in store.entries(directory):
+        # What a link leads to stays.
+        for name in () if directory.is_symlink() else store.entries(directory):
             count(directory / name)
     # A file is gone when its last name is.
     return contents, sum(size for key, (size, links) in sizes.items() if len(names[key]) >= links)

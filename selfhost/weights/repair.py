@@ -285,5 +285,7 @@ def _relink(bench: Bench, file: LockedFile) -> None:
         with contextlib.suppress(OSError):
             if inventory.inode((directory / other.path).stat()) == inventory.inode(blob):
                 continue
-        with store.hold(directory, bench.waiting):
-            store.relink(directory, other, bench.blobs)
+        stored = directory.resolve().is_relative_to(bench.models.resolve())
+        # Nobody else works on a directory outside the store, and no lock file is left beside it.
+        with store.hold(directory, bench.waiting) if stored else contextlib.nullcontext():
+            store.relink(directory, other, bench.blobs, symbolic=stored)

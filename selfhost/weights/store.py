@@ -229,21 +229,29 @@ def _swap(made: Path, directory: Path) -> None:
 def remove(directory: Path) -> None:
     """Remove a model: at once for who looks for it, then its files. The caller holds `hold`."""
     with files.explain_os_errors(directory):
+        if directory.is_symlink():
+            # What it leads to is somebody else's.
+            directory.unlink()
+        if not directory.exists():
+            return
         gone = _beside(directory, "gone")
         directory.rename(gone)
         files.sync(directory.parent)
         shutil.rmtree(gone)
 
 
-def relink(directory: Path, file: LockedFile, blobs: Blobs) -> None:
-    """Give one file of a model the content that is in `blobs` now. The caller holds `hold` and `blobs.in_use`."""
+def relink(directory: Path, file: LockedFile, blobs: Blobs, *, symbolic: bool) -> None:
+    """Give one file of a model the content that is in `blobs` now; `symbolic` is for models of the store.
+
+    The caller holds `hold` and `blobs.in_use`.
+    """
     with files.explain_os_errors(directory):
         made = _beside(directory, "part")
         try:
             new, target = made / file.path, directory / file.path
             new.parent.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
-            blobs.link(file.sha256, new)
+            blobs.link(file.sha256, new, symbolic=symbolic)
             if target.is_dir() and not target.is_symlink():
                 target.rename(made / ".in-the-way")
             # The same content already: a rename between two names of one file does nothing.

@@ -43,7 +43,7 @@ def sha(data: bytes) -> str:
 def put(home: Path, content: dict[str, bytes], name: str = "tiny", variant: str = "bf16") -> Path:
     """A model in the store under `home`, as a download leaves it."""
     blobs, directory = Blobs(home / "blobs"), store.model_directory(home / "models", name, variant)
-    scratch = home / "scratch"
+    scratch = home / f"scratch-{name}-{variant}"
     scratch.parent.mkdir(parents=True, exist_ok=True)
     locked = []
     with blobs.in_use():

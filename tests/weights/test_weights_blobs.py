@@ -95,6 +95,13 @@ def test_what_is_there_stays_the_file_that_links_lead_to(blobs, source, tmp_path
     assert not new.exists()
 
 
+def test_what_went_bad_since_is_replaced_by_what_was_just_verified(blobs, source):
+    blobs.copy_in(source)
+    blobs.path(ABC).write_bytes(b"abd")
+    blobs.copy_in(source)
+    assert blobs.path(ABC).read_bytes() == b"abc"
+
+
 @pytest.mark.parametrize(
     ("code", "how"),
     [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -191,3 +193,50 @@ def test_gc_keeps_the_contents_of_a_model_that_was_being_replaced(home, models, 
     collect(models, blobs)
     assert store.look_up(directory) is not None
     assert blobs.has(sha(b"a"))
+
+
+def test_a_model_that_is_gone_already_is_no_error(home, models, blobs):
+    directory = put(home, {"a": b"a"})
+    shutil.rmtree(directory)
+    with store.hold(directory, pytest.fail):
+        store.remove(directory)
+    assert sorted(path.name for path in directory.parent.iterdir()) == [".bf16.lock"]
+
+
+def test_a_link_that_somebody_put_into_the_store_goes_and_its_files_stay(home, models, blobs, tmp_path):
+    mine = tmp_path / "mine"
+    shutil.copytree(put(home, {"a": b"x" * 9999}), mine)
+    link = models / "tiny" / "linked"
+    link.symlink_to(mine)
+    done = remove(models, blobs, link)
+    assert (done.freed_bytes, link.is_symlink()) == (0, False)
+    assert (mine / "a").exists()
+
+
+@pytest.mark.slow
+def test_gc_beside_downloads_that_begin_and_end_loses_nothing(home, models, blobs):
+    """What a download found in the store, or put there, is there when its model is published; over and over."""
+    failed: list[BaseException] = []
+
+    def download(name):
+        try:
+            for _ in range(60):
+                directory = put(home, {"a": b"shared", "b": name.encode()}, name=name)
+                assert store.look_up(directory) is not None
+                with store.hold(directory, lambda: None):
+                    store.remove(directory)
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=download, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    collected = 0
+    while any(thread.is_alive() for thread in threads):
+        with contextlib.suppress(NoError):
+            collect(models, blobs)
+            collected += 1
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert collected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
@@ -227,10 +228,17 @@ def test_an_engine_that_has_the_damaged_file_open_keeps_it(directory):
         assert held.read(1) != BIG[5:6]
 
 
-def test_a_directory_outside_the_store_is_repaired_where_it_is(home, directory, tmp_path):
+@pytest.mark.parametrize("linkable", [True, False], ids=["same file system", "another one"])
+def test_a_directory_outside_the_store_is_repaired_where_it_is(home, directory, tmp_path, monkeypatch, linkable):
     outside = tmp_path / "somewhere" / "copy"
     shutil.copytree(directory, outside)
     flip(outside / NAME, 5)
+
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EXDEV, "another file system")
+
+    if not linkable:
+        monkeypatch.setattr(os, "link", refuse)
     bench = repair.Bench(
         directory=outside,
         models=home / "models",
@@ -242,3 +250,5 @@ def test_a_directory_outside_the_store_is_repaired_where_it_is(home, directory, 
     (file,) = (file for file in store.read_lock(outside).files if file.path == NAME)
     assert repair.repair_file(bench, file).fetched == ()
     assert (outside / NAME).read_bytes() == BIG
+    assert not (outside / NAME).is_symlink(), "`gc` does not know that it is needed"
+    assert [path.name for path in outside.parent.iterdir()] == ["copy"]

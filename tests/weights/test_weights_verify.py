@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -203,15 +205,34 @@ class Interrupted(Exception):  # noqa: N818
     pass
 
 
-def interrupted(directory, home, at):
-    """A run that is stopped once `at` bytes were read."""
+@pytest.fixture
+def interrupted(home, monkeypatch):
+    """A run that ends when file `at` is to be read, once `after` was found whole."""
+    real = verify._read
 
-    def stop(done, _total):
-        if done >= at:
-            raise Interrupted
+    def run(directory, *, at, after):
+        whole = threading.Event()
 
-    with pytest.raises(Interrupted):
-        checked(directory, ledger=Ledger(home / "verify", directory, lambda: NOW), progress=stop, workers=1)
+        def read(stream, digest, tick):
+            if Path(stream.name).name == at:
+                assert whole.wait(10)
+                raise Interrupted
+            real(stream, digest, tick)
+
+        monkeypatch.setattr(verify, "_read", read)
+        wanted = wanted_of(directory)
+        reading = Reading(
+            workers=1,
+            progress=lambda _done, _total: None,
+            on_whole=lambda sha256, _marks: whole.set() if sha256 == digests[after] else None,
+            ledger=Ledger(home / "verify", directory, lambda: NOW),
+        )
+        digests = {one.path: one.sha256 for one in wanted}
+        with pytest.raises(Interrupted):
+            verify.verify_files(directory, wanted, reading)
+        monkeypatch.setattr(verify, "_read", real)
+
+    return run
 
 
 def read_again(directory, home, now=NOW + 60):
@@ -228,11 +249,10 @@ def several(home):
     return put(home, {"a": big(1, 3_000_000), "b": big(2, 2_000_000), "c": big(3, 1_000_000)})
 
 
-def test_an_interrupted_run_goes_on(several, home):
-    interrupted(several, home, 3_000_001)
+def test_an_interrupted_run_goes_on(several, home, interrupted):
+    interrupted(several, at="b", after="a")
     total, statuses, went_on = read_again(several, home)
-    assert 0 < total < 6_000_000
-    assert (statuses, went_on) == ({Status.OK}, True)
+    assert (total, statuses, went_on) == (3_000_000, {Status.OK}, True)
     assert list((home / "verify").iterdir()) == []
     assert read_again(several, home)[0] == 6_000_000, "a run that ended is not gone on with"
 
@@ -250,30 +270,30 @@ def replace(path):
 
 
 @pytest.mark.parametrize("change", [touch, replace], ids=["written to", "replaced"])
-def test_a_file_that_changed_since_is_read_again(several, home, change):
-    interrupted(several, home, 3_000_001)
+def test_a_file_that_changed_since_is_read_again(several, home, change, interrupted):
+    interrupted(several, at="b", after="a")
     other = several.parent / "keeps-the-inode"
     os.link(several / "a", other)
     change(several / "a")
-    assert read_again(several, home)[0] >= 3_000_000
+    assert read_again(several, home)[0] == 6_000_000
 
 
-def test_an_interrupted_run_of_yesterday_is_forgotten(several, home):
-    interrupted(several, home, 3_000_001)
+def test_an_interrupted_run_of_yesterday_is_forgotten(several, home, interrupted):
+    interrupted(several, at="b", after="a")
     assert read_again(several, home, NOW + MAX_AGE_S + 1)[0] == 6_000_000
 
 
-def test_another_model_under_the_same_name_is_read(several, home):
-    interrupted(several, home, 3_000_001)
+def test_another_model_under_the_same_name_is_read(several, home, interrupted):
+    interrupted(several, at="b", after="a")
     put(home, {"a": big(9, 3_000_000)})
     assert read_again(several, home)[0] == 3_000_000
 
 
-def test_a_damaged_file_is_not_remembered(several, home):
+def test_a_damaged_file_is_not_remembered(several, home, interrupted):
     flip(several / "a", 5)
-    interrupted(several, home, 5_000_001)
+    interrupted(several, at="c", after="b")
     total, statuses, _ = read_again(several, home)
-    assert total >= 3_000_000
+    assert total == 4_000_000
     assert statuses == {Status.OK, Status.DIGEST}
 
 
