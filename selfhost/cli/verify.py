@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from selfhost.cli.progress import StatusLine
 
 _PANEL = "Files"
+_QUIET_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -68,15 +69,19 @@ def _verify(
         raise typer.Exit(int(report.problem.code))
 
 
-def _progress(line: StatusLine) -> Callable[[str, int, int], None]:
+def _progress(line: StatusLine, clock: Callable[[], float] = time.monotonic) -> Callable[[str, int, int], None]:
+    """Shows how far a phase is, once it has taken a second: what is over at once needs no line."""
     began: dict[str, float] = {}
 
     def show(phase: str, done: int, total: int) -> None:
         from selfhost.messages import text
         from selfhost.units import format_bytes, format_duration
 
-        spent = time.monotonic() - began.setdefault(phase, time.monotonic())
-        rate = done / spent if spent else 0.0
+        now = clock()
+        spent = now - began.setdefault(phase, now)
+        if spent < _QUIET_S:
+            return
+        rate = done / spent
         left = format_duration((total - done) / rate) if rate else "?"
         line.show(
             phase,

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from selfhost.app import verify
+from selfhost.cli import verify as cli_verify
 from selfhost.weights.digest import PIECE_BYTES
 from selfhost.weights.lock import LOCK_NAME
 from tests.weights.storage_support import ORIGIN, Source, big, flip, put, put_old, sha, tiny_files
@@ -148,6 +150,21 @@ def test_a_lack_that_is_no_damage_is_a_warning(selfhost, home):
     code, out, err = selfhost("verify", "tiny", "--json")
     assert (code, json.loads(out)["structure"][0]["id"]) == (0, "model.no_tokenizer")
     assert "warning: every file is as it was written down, but: " in err
+
+
+def test_progress_tells_rate_and_what_is_left():
+    shown, clock = [], iter([10.0, 10.5, 14.0, 15.0, 16.0, 20.0])
+    line = SimpleNamespace(show=lambda phase, text: shown.append((phase, text)))
+    show = cli_verify._progress(line, lambda: next(clock))
+    for phase, done in (("verify", 0), ("verify", 1 << 30), ("verify", 4 << 30), ("verify", 5 << 30)):
+        show(phase, done, 10 << 30)
+    show("repair", 0, 10)
+    show("repair", 0, 10)
+    assert shown == [
+        ("verify", "verify: 4.0 GiB of 10.0 GiB, 1.0 GiB/s, 6.0 s left"),
+        ("verify", "verify: 5.0 GiB of 10.0 GiB, 1.0 GiB/s, 5.0 s left"),
+        ("repair", "repair: 0 B of 10 B, 0 B/s, ? left"),
+    ]
 
 
 # Which model
