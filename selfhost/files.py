@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
+_FICLONE = 0x40049409
+"""Of linux/fs.h: two files share their blocks until one of them is written to (btrfs, XFS)."""
 
 
 @contextlib.contextmanager
@@ -100,8 +103,8 @@ def sha256_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, *, blocking: bool = True) -> Iterator[bool]:
-    """Hold an exclusive `flock` on `path` (created when absent); yields whether it was got.
+def hold_lock(path: Path, *, blocking: bool = True, shared: bool = False) -> Iterator[bool]:
+    """Hold a `flock` on `path` (created when absent), exclusive or shared with others; yields whether it was got.
 
     The kernel releases it when the owner dies, so there is no stale lock to clean up.
     """
@@ -110,13 +113,44 @@ def hold_lock(path: Path, *, blocking: bool = True) -> Iterator[bool]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind | (0 if blocking else fcntl.LOCK_NB))
             got = True
         except BlockingIOError:
             got = False
         yield got
     finally:
         os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Have a file or a folder on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clone(source: IO[bytes], target: IO[bytes]) -> bool:
+    """Let an empty file share the blocks of another: no bytes move; False where the file system cannot."""
+    try:
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Write the bytes of `source` to `target`: by sharing blocks, by a copy in the kernel, or plainly."""
+    with source.open("rb") as reading, target.open("wb") as writing:
+        if clone(reading, writing):
+            return
+        with contextlib.suppress(OSError):
+            # 0 is the end, or a file system that does not do it; whatever is left is for the plain copy.
+            while os.copy_file_range(reading.fileno(), writing.fileno(), 1 << 30):
+                pass
+        shutil.copyfileobj(reading, writing, _CHUNK_BYTES)
 
 
 def free_bytes(path: Path) -> int:

@@ -2,6 +2,8 @@
 
 engines/   environments, one folder per engine, version and lock
 models/    directories an engine can open by path
+blobs/     contents of their files, each once, by sha256
+verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
@@ -31,6 +33,16 @@ class Home:
     def models(self) -> Path:
         """Models as plain directories."""
         return self.root / "models"
+
+    @property
+    def blobs(self) -> Path:
+        """Contents of files, by sha256, and what is being downloaded."""
+        return self.root / "blobs"
+
+    @property
+    def verify(self) -> Path:
+        """How far interrupted verifications got."""
+        return self.root / "verify"
 
     @property
     def servers(self) -> Path:

@@ -28,6 +28,21 @@ def models(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete.lower())]
 
 
+def stored_models(incomplete: str) -> list[str]:
+    """Models of the store: a recipe's name, or `name/variant`; directories once the word looks like a path."""
+    from selfhost.app import stored
+    from selfhost.errors import SelfhostError
+    from selfhost.home import find_home
+
+    if incomplete.startswith((".", "/", "~")):
+        return _directories(incomplete)
+    try:
+        names = stored.completions(find_home())
+    except (SelfhostError, OSError):
+        return []
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
 def _directories(incomplete: str) -> list[str]:
     folder, _, start = incomplete.rpartition("/")
     try:

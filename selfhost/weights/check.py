@@ -10,7 +10,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoError, TrustError, UsageError
+from selfhost.errors import (
+    IncompleteError,
+    IntegrityError,
+    MissingError,
+    NoError,
+    SelfhostError,
+    TrustError,
+    UsageError,
+)
 from selfhost.models.safetensors import MAX_HEADER_BYTES, header_findings, index_problems, parse_header
 from selfhost.quant import ascend
 from selfhost.records import dataclass
@@ -174,6 +182,17 @@ def check_directory(directory: Path) -> ModelFiles:
         heads = {name: _head(directory / name) for name in sorted(names & set(TOKENIZERS))}
     _check_lfs(directory, heads)
     return ModelFiles(config=config, weights=tuple(sorted(wanted)), weight_bytes=total)
+
+
+def structure_problems(directory: Path) -> list[SelfhostError]:
+    """What keeps an engine from opening a directory; IntegrityError among them means damage, the others a lack."""
+    try:
+        check_directory(directory)
+    except MissingError:  # about this user's rights, not about the files
+        raise
+    except SelfhostError as error:
+        return [error]
+    return []
 
 
 def _raise_no_weights(directory: Path, names: set[str]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 LOCK_NAME = "selfhost-model.json"
 SCHEMA_VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +72,45 @@ def lock_from_dict(body: Mapping[str, Any]) -> ModelLock:
         origin = Origin(
             kind=str(source["kind"]), id=str(source["id"]), revision=source["revision"], sha256=source.get("sha256")
         )
-        return ModelLock(recipe=str(body["recipe"]), variant=str(body["variant"]), source=origin, files=files)
+        lock = ModelLock(recipe=str(body["recipe"]), variant=str(body["variant"]), source=origin, files=files)
     except (KeyError, TypeError, AttributeError) as error:
         msg = f"{type(error).__name__}: {error}"
         raise ValueError(msg) from error
+    if problem := path_problem(file.path for file in files):
+        raise ValueError(problem)
+    for file in files:
+        if file.size < 0 or not _SHA256.fullmatch(file.sha256):
+            msg = f"{file.path!r}: size {file.size}, sha256 {file.sha256!r}"
+            raise ValueError(msg)
+    return lock
+
+
+def path_problem(paths: Iterable[str]) -> str:
+    """Why these cannot be the files of one model directory; empty when they can.
+
+    A list of names comes from a server: none may lead out of the directory, hide in it or take another's place.
+
+    >>> path_problem(["config.json", "a/b.json"]), path_problem(["../x"])
+    ('', "'../x' is no path inside a model")
+    """
+    seen: set[str] = set()
+    for path in paths:
+        if not _is_plain(path):
+            return f"{path!r} is no path inside a model"
+        if path in seen:
+            return f"{path!r} is listed twice"
+        seen.add(path)
+    for path in seen:
+        parts = path.split("/")
+        if outer := next((o for n in range(1, len(parts)) if (o := "/".join(parts[:n])) in seen), None):
+            return f"{outer!r} is a file and a folder"
+    return ""
+
+
+def _is_plain(path: str) -> bool:
+    if not path or path == LOCK_NAME or "\\" in path or not path.isprintable():
+        return False
+    return all(
+        part not in ("", ".", "..") and len(part.encode(errors="surrogateescape")) <= _MAX_NAME_BYTES
+        for part in path.split("/")
+    )

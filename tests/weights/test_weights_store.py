@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -10,7 +11,8 @@ import pytest
 
 from selfhost.errors import IntegrityError, MissingError
 from selfhost.weights import store
-from selfhost.weights.lock import LOCK_NAME, LockedFile, Origin
+from selfhost.weights.lock import LOCK_NAME, LockedFile, ModelLock, Origin, path_problem
+from tests.weights.storage_support import put, sha
 
 ORIGIN = Origin(kind="wheel", id="x", revision="1", sha256="0" * 64)
 
@@ -123,3 +125,81 @@ def test_a_store_that_cannot_be_written():
     assert int(caught.value.code) == 4
     assert caught.value.message.what.startswith("cannot write to `/sys/selfhost")
     assert f"uid {os.getuid()}" in caught.value.message.hint
+
+
+# Publishing from contents
+
+
+def test_a_model_is_links_to_contents(home):
+    directory = put(home, {"config.json": b"{}", "sub/dir/x.json": b"x"})
+    lock = store.look_up(directory)
+    assert [file.path for file in lock.files] == ["config.json", "sub/dir/x.json"]
+    blobs = store.blobs_beside(directory)
+    assert (directory / "sub/dir/x.json").samefile(blobs.path(sha(b"x")))
+    assert oct((directory / "sub").stat().st_mode & 0o777) == "0o755"
+
+
+def test_two_models_share_what_is_the_same(home):
+    one, two = put(home, {"a": b"same"}), put(home, {"b": b"same"}, variant="fp8")
+    assert (one / "a").samefile(two / "b")
+
+
+def test_a_prepared_model_becomes_contents_too(directory):
+    made(directory)
+    assert (directory / "weights").samefile(store.blobs_beside(directory).path(sha(b"abc")))
+
+
+def test_symbolic_links_hold_after_the_rename(home, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EPERM, "refused")
+
+    put(home, {"sub/x": b"x", "y": b"y"}, variant="other")
+    monkeypatch.setattr(os, "link", refuse)
+    directory = put(home, {"sub/x": b"x", "y": b"y"})
+    assert (directory / "sub/x").is_symlink()
+    assert (directory / "sub/x").read_bytes() == b"x"
+    assert store.look_up(directory) is not None
+
+
+def test_a_model_in_use_is_replaced_and_removed_under_its_user(home):
+    directory = put(home, {"a": b"old"})
+    with (directory / "a").open("rb") as held:
+        put(home, {"a": b"new!"})
+        assert (directory / "a").read_bytes() == b"new!"
+        with store.hold(directory, pytest.fail):
+            store.remove(directory)
+        assert held.read() == b"old"
+    assert sorted(path.name for path in directory.parent.iterdir()) == [".bf16.lock"]
+
+
+def test_a_model_that_was_being_replaced_comes_back(home):
+    directory = put(home, {"a": b"old"})
+    directory.rename(directory.parent / ".bf16.old-killed")
+    (directory.parent / ".bf16.gone-killed").mkdir()
+    with store.hold(directory, pytest.fail):
+        assert store.look_up(directory) is not None
+    assert sorted(path.name for path in directory.parent.iterdir()) == [".bf16.lock", "bf16"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\\b", "a\0b", "a\nb", LOCK_NAME, "x" * 300, "a/"],
+    ids=repr,
+)
+def test_a_lock_that_leads_out_of_the_directory_is_refused(directory, path):
+    made(directory)
+    body = json.loads((directory / LOCK_NAME).read_text())
+    body["files"][0]["path"] = path
+    (directory / LOCK_NAME).write_text(json.dumps(body))
+    with pytest.raises(IntegrityError, match="damaged"):
+        store.look_up(directory)
+    lock = ModelLock(recipe="a", variant="b", source=ORIGIN, files=(LockedFile(path=path, size=1, sha256="0" * 64),))
+    with pytest.raises(IntegrityError) as caught:
+        store.publish(directory, lock, store.blobs_beside(directory))
+    assert caught.value.message.id == "storage.bad_paths"
+
+
+def test_a_name_that_is_a_file_and_a_folder_is_refused():
+    assert path_problem(["a/b/c", "a/b"]) == "'a/b' is a file and a folder"
+    assert path_problem(["a", "a"]) == "'a' is listed twice"
+    assert path_problem(["a/b", "a/c", "ab", "模型.json"]) == ""

@@ -1,0 +1,90 @@
+"""`ls`, `rm`, `gc`: what is stored, and giving the space back."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from selfhost.app import servers, stored
+from selfhost.errors import NoError
+from selfhost.weights import inventory, reclaim
+from selfhost.weights.blobs import Blobs
+from selfhost.weights.inventory import Inventory
+from selfhost.weights.reclaim import GcOptions, Reclaimed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from selfhost.home import Home
+
+SCHEMA_VERSION = 1
+PARTIAL_DAYS = 7
+"""Older partial downloads are removed by `gc`."""
+_DAY_S = 86400
+
+
+def ls(home: Home, model: str | None) -> Inventory:
+    """Everything in the store, or one model. Raises NoError when it is not there."""
+    found = inventory.take(home.models, Blobs(home.blobs))
+    if model is None:
+        return found
+    wanted = _find(model, None, home)
+    return Inventory(
+        models=tuple(one for one in found.models if one.directory in wanted),
+        partials=(),
+        blob_count=found.blob_count,
+        blob_bytes=found.blob_bytes,
+        reclaimable_bytes=found.reclaimable_bytes,
+    )
+
+
+def _find(model: str, variant: str | None, home: Home) -> list[Path]:
+    found = stored.find(model, variant, home)
+    if not found:
+        name = f"{model} ({variant})" if variant else model
+        raise NoError("storage.unknown", name=name, known=stored.names(home))
+    return found
+
+
+def planned_removal(home: Home, model: str, variant: str | None) -> Reclaimed:
+    """What `rm` would remove. Raises NoError for a model that is not there or that a running server uses."""
+    found = _find(model, variant, home)
+    _check_unused(home, found)
+    return reclaim.remove_models(found, home.models, Blobs(home.blobs), _nobody, dry_run=True)
+
+
+def rm(home: Home, directories: Sequence[Path], waiting: Callable[[], None]) -> Reclaimed:
+    """Remove models. Raises NoError when a running server uses one of them."""
+    _check_unused(home, directories)
+    return reclaim.remove_models(directories, home.models, Blobs(home.blobs), waiting, dry_run=False)
+
+
+def _nobody() -> None:
+    """A dry run waits for nobody."""
+
+
+def _check_unused(home: Home, directories: Sequence[Path]) -> None:
+    wanted = {os.path.realpath(directory): directory for directory in directories}
+    for server in servers.list_servers(home)[0]:
+        if not server.state.running:
+            continue
+        record = server.record
+        # The draft of a server is a word of its command line, or of a JSON object in it.
+        words = (str(record.plan.get("model_path", "")), *record.argv)
+        for real, directory in wanted.items():
+            if any(_names(word, (real, str(directory))) for word in words):
+                raise NoError("storage.in_use", path=directory, server=record.name)
+
+
+def _names(word: str, paths: Sequence[str]) -> bool:
+    real = os.path.realpath(word) if word.startswith("/") else word
+    return any(path == real or f'"{path}"' in word or word.endswith(f"={path}") for path in paths)
+
+
+def gc(home: Home, *, partials: bool, dry_run: bool) -> Reclaimed:
+    """Remove what no model has. Raises NoError while a download runs."""
+    now = time.time()
+    before = now + _DAY_S if partials else now - PARTIAL_DAYS * _DAY_S
+    return reclaim.collect(home.models, Blobs(home.blobs), GcOptions(partials_before=before, dry_run=dry_run))
