@@ -7,6 +7,7 @@ verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
+accepted/  licences whose terms were accepted here
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ class Home:
     def keys(self) -> Path:
         """API keys."""
         return self.root / "keys"
+
+    @property
+    def accepted(self) -> Path:
+        """What a person agreed to, one file each."""
+        return self.root / "accepted"
 
     @property
     def recipes(self) -> Path:

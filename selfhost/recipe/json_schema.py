@@ -91,6 +91,7 @@ def _value(hint: Any) -> dict[str, object]:
     if issubclass(hint, StrEnum):
         return {"type": "string", "enum": [member.value for member in hint]}
     plain: dict[type, dict[str, object]] = {
+        bool: {"type": "boolean"},
         int: {"type": "integer", "minimum": 1},
         float: {"type": "number", "minimum": 0},
         str: {"type": "string", "pattern": r"\S"},

@@ -53,6 +53,8 @@ class Licence:
     """Where its text is."""
     conditions: tuple[str, ...] = ()
     """What a user must know before use, one sentence each."""
+    research_only: bool = False
+    """Not for commercial use: the weights are not fetched or served before the terms were accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -284,7 +286,12 @@ def _recipe(root: Table) -> Recipe:
 
 
 def _licence(table: Table) -> Licence:
-    return Licence(id=table.string("id"), url=table.string("url"), conditions=table.strings("conditions"))
+    return Licence(
+        id=table.string("id"),
+        url=table.string("url"),
+        conditions=table.strings("conditions"),
+        research_only=table.flag("research_only"),
+    )
 
 
 def _long_context(table: Table) -> LongContext:

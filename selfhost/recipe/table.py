@@ -134,6 +134,10 @@ class Table:
             return None
         return value
 
+    def flag(self, key: str) -> bool:
+        """A boolean; False when it is not there."""
+        return bool(self._get(key, bool, required=False))
+
     def date(self, key: str) -> str:
         """A date that must be there (2026-11-22, without quotes), as ISO 8601."""
         value = self._get(key, dt.date, required=True)

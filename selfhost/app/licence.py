@@ -1,0 +1,66 @@
+"""Terms of weights: what is accepted is remembered, what is not stops before anything is downloaded."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from selfhost import files
+from selfhost.errors import TrustError, UsageError
+from selfhost.messages import text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from selfhost.home import Home
+    from selfhost.recipe.schema import Licence
+
+_ODD = re.compile(r"[^A-Za-z0-9.+-]+")
+
+
+class Asking(Protocol):
+    """A person who can be asked, or nobody."""
+
+    def note(self, line: str) -> None:
+        """Tell something."""
+
+    def agrees(self, question: str) -> bool | None:
+        """The answer to a yes-or-no question; None where nobody can be asked."""
+
+
+def check(name: str, licence: Licence, home: Home, accepted: Collection[str], asking: Asking) -> None:
+    """Tell the terms of a model in one line, and make sure that those of a research-only licence are accepted.
+
+    accepted: ids that the command line accepts; they are remembered. Raises TrustError when the terms are not accepted,
+    UsageError for an accepted id that is not this licence's.
+    """
+    if wrong := [given for given in accepted if given.lower() != licence.id.lower()]:
+        raise UsageError("pull.wrong_licence", name=name, given=wrong[0], id=licence.id)
+    if licence.conditions or licence.research_only:
+        asking.note(text("pull.licence", id=licence.id, url=licence.url, conditions=" ".join(licence.conditions)))
+    if not licence.research_only or is_accepted(home, licence):
+        return
+    if accepted or asking.agrees(text("pull.licence_question", id=licence.id)):
+        _remember(home, licence)
+        return
+    conditions = " ".join(licence.conditions)
+    raise TrustError("pull.licence_not_accepted", name=name, id=licence.id, url=licence.url, conditions=conditions)
+
+
+def is_accepted(home: Home, licence: Licence) -> bool:
+    """Whether these terms, with this text, were accepted here before."""
+    said = files.read_json(_path(home, licence)) or {}
+    return said.get("id") == licence.id and said.get("url") == licence.url
+
+
+def _remember(home: Home, licence: Licence) -> None:
+    path = _path(home, licence)
+    files.make_directory(path.parent)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    files.write_json(path, {"schema_version": 1, "id": licence.id, "url": licence.url, "accepted_at": at})
+
+
+def _path(home: Home, licence: Licence) -> Path:
+    return home.accepted / f"licence-{_ODD.sub('-', licence.id)}.json"
