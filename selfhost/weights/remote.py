@@ -41,6 +41,10 @@ class Address:
     url: str
     headers: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        """Without what may be secret."""
+        return f"Address({self.url.partition('?')[0]!r})"
+
 
 class Place(Protocol):
     """One source of a model, reached over HTTP."""

@@ -186,8 +186,12 @@ def _take_in(model: Path, blobs: Blobs) -> tuple[LockedFile, ...]:
     return tuple(locked)
 
 
-def publish(directory: Path, lock: ModelLock, blobs: Blobs) -> Counter[Linked]:
+def publish(
+    directory: Path, lock: ModelLock, blobs: Blobs, check: Callable[[Path], object] = lambda _made: None
+) -> Counter[Linked]:
     """Make the directory of a model from contents that are there, in the place of an older one; how files were linked.
+
+    check: gets the directory before it has its name; what it raises keeps it from getting it.
 
     The caller holds `hold` and `blobs.in_use`. Who has files of the older one open keeps them. Raises IntegrityError
     for a lock whose paths do not make a directory.
@@ -207,6 +211,7 @@ def publish(directory: Path, lock: ModelLock, blobs: Blobs) -> Counter[Linked]:
             for folder in (made, *(path for path in made.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)
                 files.sync(folder)
+            check(made)
             _swap(made, directory)
         finally:
             shutil.rmtree(made, ignore_errors=True)

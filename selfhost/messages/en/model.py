@@ -88,11 +88,6 @@ MESSAGES = {
         "{detail}",
         "check that the file is there and whole, and that this user may read it",
     ),
-    "model.no_ranges": Text(
-        "`{url}` cannot be read in pieces",
-        "the server does not answer range requests",
-        "download the file and name its directory",
-    ),
     "model.absent_shards": Text(
         "{count} weight files of `{path}` are missing",
         "named by {by}, absent: {names}",
@@ -102,11 +97,6 @@ MESSAGES = {
         "weights of `{path}` are damaged",
         "{problems}",
         "download the files named above again",
-    ),
-    "model.needs_pull": Text(
-        "the weights of `{name}` ({variant}) are not on this machine",
-        "sources: {sources}; downloading from model hubs is not part of this version",
-        "download the model by other means and serve its directory: `selfhost serve ./DIRECTORY`",
     ),
     "model.no_space": Text(
         "not enough space for `{name}`",

@@ -42,11 +42,6 @@ MESSAGES = {
     "verify.goes_on": Text(
         "an earlier verification of `{name}` was interrupted: files it found right are not read again"
     ),
-    "verify.no_source": Text(
-        "`{name}` cannot be fetched from here",
-        "what is wrong is nowhere else in the store, and its source `{source}` is not reachable by this command",
-        "download the files again from that source",
-    ),
     "verify.no_lock_to_repair": Text(
         "`{path}` cannot be repaired",
         "it has no `{lock}` that tells where its files came from",

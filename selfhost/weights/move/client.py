@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost import __version__
+from selfhost import __version__, offline
 from selfhost.errors import IncompleteError, MissingError, UsageError
 from selfhost.messages import text
 from selfhost.records import dataclass
@@ -116,6 +116,7 @@ class Client:
     def _request(self, target: Target, own: Mapping[str, str], path: str) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError, LocationValueError
 
+        offline.check_allowed(target.url)
         try:
             # `own` comes last: what a caller adds must not turn compression on.
             return self._manager(target.url).request(

