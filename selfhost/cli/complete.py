@@ -87,3 +87,11 @@ def variants(ctx: typer.Context, incomplete: str) -> list[str]:
     except (SelfhostError, OSError):
         return []
     return [variant.name for variant in recipe.variants if variant.name.startswith(incomplete)]
+
+
+def sources(incomplete: str) -> list[str]:
+    """Kinds of places; directories once the word looks like a path."""
+    if incomplete.startswith((".", "/", "~")):
+        return _directories(incomplete)
+    words = ("huggingface", "modelscope", "wheel", "http://", "https://")
+    return [word for word in words if word.startswith(incomplete)]

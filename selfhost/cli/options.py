@@ -22,6 +22,14 @@ RecipePath = Annotated[
 ]
 """Directories with recipes, or .toml files."""
 
+Offline = Annotated[bool, typer.Option("--offline", help="Open no connection but to this machine.")]
+"""As `SELFHOST_OFFLINE=1`."""
+
+AcceptLicense = Annotated[
+    list[str] | None,
+    typer.Option("--accept-license", metavar="ID", help="Accept these terms; remembered.", show_default=False),
+]
+
 _PANEL = "Settings (the engine's own names)"
 
 

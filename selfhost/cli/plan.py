@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from selfhost.cli import complete
-from selfhost.cli.options import RecipePath, takes_settings
+from selfhost.cli.options import Offline, RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,13 +77,15 @@ def _plan(
     fits: Annotated[
         bool, typer.Option("--fits", help="Of many plans only those that fit.", rich_help_panel=_MANY)
     ] = False,
+    offline: Offline = False,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     request: PlanRequest,
 ) -> None:
     """Say whether a model fits: verdict, memory per rank, command line, remedies.
 
-    Exit code 0 when it fits (of many: when one does), 3 when it does not. Nothing is downloaded or started.
+    Exit code 0 when it fits (of many: when one does), 3 when it does not. Nothing is downloaded or started; only of a
+    repository that no recipe has, its hub is asked for configuration and sizes.
 
         selfhost plan qwen2.5-72b --on 4xA800-80G
 
@@ -93,9 +95,11 @@ def _plan(
 
         selfhost plan --for-hardware 8xH20
     """
+    from selfhost import offline as switch
     from selfhost.cli import output
     from selfhost.errors import ExitCode
 
+    switch.settle(flag=offline)
     if model is not None and model.startswith("-"):
         # Without MODEL the first word after `--` lands here.
         request, model = replace(request, engine_args=(model, *request.engine_args)), None

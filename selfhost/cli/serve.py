@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfhost.cli import complete
-from selfhost.cli.options import RecipePath, takes_settings
+from selfhost.cli.options import AcceptLicense, Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start although the plan says that it does not fit.")] = False,
+    accept_license: AcceptLicense = None,
+    offline: Offline = False,
     engine_python: Annotated[
         Path | None, typer.Option("--engine-python", metavar="PYTHON", help="Python of another engine environment.")
     ] = None,
@@ -51,13 +53,16 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     """
     import signal
 
+    from selfhost import offline as switch
     from selfhost.app import boot, serve, servers, start
     from selfhost.cli import output
+    from selfhost.cli.moving import Terminal
     from selfhost.cli.progress import StatusLine
     from selfhost.errors import ExitCode, SelfhostError
     from selfhost.home import find_home
     from selfhost.messages import text
 
+    switch.settle(flag=offline)
     home = find_home()
     wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=detach)
 
@@ -77,7 +82,9 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         output.note(text("serve.detached" if detach else "serve.foreground", name=record.name))
 
     with StatusLine() as line:
-        tools = serve.real_tools(home, engine_python, line.show, recipe_path or ())._replace(show_plan=_show)
+        talk = Terminal(before=line.clear)
+        tools = serve.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
+        tools = tools._replace(show_plan=_show)
         prepared = serve.prepare(home, wanted, tools)
         if not prepared.plan.fits:
             output.warn(text("serve.forced"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfhost.cli import complete, output
+from selfhost.cli.options import Offline  # noqa: TC001 - Typer reads it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("verify", rich_help_panel=_PANEL)(_verify)
 
 
-def _verify(
+def _verify(  # noqa: PLR0917 - Typer reads them by name
     model: str = typer.Argument(
         help="A recipe's name or hub id, `org/name`, or a directory.",
         show_default=False,
@@ -32,6 +33,15 @@ def _verify(
     ),
     variant: str = typer.Option(None, "--variant", help="Which one, where several are stored.", show_default=False),
     repair: bool = typer.Option(False, "--repair", help="Put right what is wrong; fetches only that."),
+    source: str = typer.Option(
+        None,
+        "--source",
+        metavar="SOURCE",
+        help="Where to repair from, as for `pull`; without it where the model came from.",
+        show_default=False,
+        autocompletion=complete.sources,
+    ),
+    offline: Offline = False,
     workers: int = typer.Option(
         None, "--workers", min=1, help="Files to read at a time [one per core].", metavar="N", show_default=False
     ),
@@ -43,10 +53,12 @@ def _verify(
 
     Examples: selfhost verify qwen2.5-7b; selfhost verify qwen2.5-7b --repair; selfhost verify ./DIRECTORY.
     """
+    from selfhost import offline as switch
     from selfhost.app import verify
     from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
 
+    switch.settle(flag=offline)
     home = find_home()
     target = verify.find_target(model, variant, home)
     with StatusLine() as line:
@@ -58,9 +70,11 @@ def _verify(
         told = verify.Told(progress=_progress(line), note=note)
         report = verify.run(target, home, workers, told)
         if repair:
+            from selfhost.app import pieces
+
             for file in (*report.damaged, *report.missing):
                 note(verify.described(file))
-            report = verify.put_right(report, home, verify.no_source, told)
+            report = verify.put_right(report, home, lambda lock: pieces.open_source(lock, source), told)
     if as_json:
         output.write_json(report.as_dict())
     _print_report(report, quiet=as_json)
