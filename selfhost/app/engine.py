@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from selfhost.engines import environment, specs
@@ -10,6 +9,7 @@ from selfhost.engines import install as installation
 from selfhost.engines.pip_output import Phase
 from selfhost.errors import IncompleteError, MissingError, NoError
 from selfhost.messages import text
+from selfhost.offline import is_offline
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def install(
     Raises what `engines.install.install` does, and IncompleteError when selfhost is offline and no wheelhouse is named.
     """
     spec = specs.find_spec(name)
-    if options.wheelhouse is None and os.environ.get("SELFHOST_OFFLINE", "0") not in {"", "0"}:
+    if options.wheelhouse is None and is_offline():
         raise IncompleteError("engine.offline", name=spec.name)
     return installation.install(home, spec, options, report=report, driver=driver)
 

