@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from selfhost.app import verify
+from selfhost.app import pieces
 from selfhost.cli import verify as cli_verify
 from selfhost.weights.digest import PIECE_BYTES
 from selfhost.weights.lock import LOCK_NAME
@@ -32,7 +32,7 @@ def directory(home):
 @pytest.fixture
 def source(monkeypatch):
     made = Source(CONTENT)
-    monkeypatch.setattr(verify, "no_source", lambda _lock: made)
+    monkeypatch.setattr(pieces, "open_source", lambda _lock, _source: made)
     return made
 
 
@@ -114,10 +114,11 @@ def test_damaged_and_missing_is_damaged(selfhost, directory):
     assert "`tokenizer.json`: missing\n" in err
 
 
-def test_without_a_source_what_is_nowhere_else_stays_as_it_is(selfhost, directory):
+def test_offline_what_is_nowhere_else_stays_as_it_is(selfhost, directory, monkeypatch):
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
     flip(directory / NAME, 99)
     code, out, err = selfhost("verify", "tiny", "--repair", "--json")
-    assert (code, json.loads(out)["error"]["id"]) == (7, "verify.no_source")
+    assert (code, json.loads(out)["error"]["id"]) == (7, "places.offline")
     assert "`model.safetensors`: wrong bytes" in err
     assert selfhost("verify", "tiny")[0] == 5
 

@@ -66,6 +66,8 @@ class Exchange:
         fault = self._owner.faults.take(moment)
         if fault is not None and self._spoil(fault, content):
             return
+        if span is not None and not self._in_force(content, fault):
+            self.record.range = span = None
         answer = _Answer(content, span, headers, ranges=ranges)
         if fault is not None:
             answer.spoil(fault)
@@ -81,12 +83,16 @@ class Exchange:
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.record.headers.get("range", ""))
         if not found or not any(found.groups()):
             return None  # none, or several at once, which a server may ignore
-        if self.record.headers.get("if-range", f'"{content.etag}"') != f'"{content.etag}"':
-            return None
         first, last = found.groups()
         if not first:
             return max(0, content.size - int(last)), content.size
         return int(first), min(int(last) + 1 if last else content.size, content.size)
+
+    def _in_force(self, content: Content, fault: Fault | None) -> bool:
+        """Whether If-Range names what the file is now; with a changed ETag it is compared with that one."""
+        changed = fault is not None and fault.kind in ("etag", "replace")
+        now = f'"{content.etag[::-1] if changed else content.etag}"'
+        return self.record.headers.get("if-range", now) == now
 
     def _spoil(self, fault: Fault, content: Content | None) -> bool:
         """Faults that leave nothing of the right answer."""

@@ -1,0 +1,89 @@
+"""What tests of `pull` share: a repository as hubs have them, and somebody who listens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from typing import TYPE_CHECKING
+
+from tests.tiny_models import config_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def safetensors(name: str, n_bytes: int, seed: int) -> bytes:
+    """A whole file with one tensor of so many bytes."""
+    header = json.dumps({name: {"dtype": "U8", "shape": [n_bytes], "data_offsets": [0, n_bytes]}}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + random.Random(seed).randbytes(n_bytes)
+
+
+def write_repository(directory: Path, shard_bytes: int = 700_000, shards: int = 3) -> dict[str, int]:
+    """A model in shards, with files beside them that serving does not need; sizes of those it does."""
+    directory.mkdir(parents=True)
+    weight_map = {}
+    for number in range(1, shards + 1):
+        name = f"model-{number:05}-of-{shards:05}.safetensors"
+        (directory / name).write_bytes(safetensors(f"tensor.{number}", shard_bytes + number, number))
+        weight_map[f"tensor.{number}"] = name
+    index = {"metadata": {}, "weight_map": weight_map}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "config.json").write_text(json.dumps(config_of("qwen2")))
+    (directory / "generation_config.json").write_text("{}")
+    (directory / "tokenizer.json").write_text('{"version": "1.0"}')
+    (directory / "tokenizer_config.json").write_text("{}")
+    (directory / "LICENSE").write_text("terms")
+    needed = {path.name: path.stat().st_size for path in directory.iterdir()}
+    (directory / "README.md").write_text("# not needed")
+    (directory / "pytorch_model.bin").write_bytes(b"\x80pickle")
+    (directory / "model.gguf").write_bytes(b"GGUF")
+    (directory / "original").mkdir()
+    (directory / "original" / "consolidated.00.pth").write_bytes(b"\x80")
+    return needed
+
+
+class Silent:
+    """Somebody who listens and is never asked; `said` is what there was to hear."""
+
+    def __init__(self, answer: bool | None = None) -> None:  # noqa: FBT001
+        self.said: list[str] = []
+        self.warned: list[str] = []
+        self.answer = answer
+
+    def note(self, line: str) -> None:
+        self.said.append(line)
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+
+    def agrees(self, question: str) -> bool | None:
+        self.said.append(question)
+        return self.answer
+
+    @contextlib.contextmanager
+    def moving(self, sizes, have_bytes):
+        yield Recorder(self.said)
+
+
+class Recorder:
+    """A progress that adds up."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def started(self, path, size, have):
+        pass
+
+    def moved(self, path, n_bytes):
+        pass
+
+    def lost(self, path, n_bytes):
+        pass
+
+    def note(self, path, text):
+        self._said.append(f"{path}: {text}")
+
+    def done(self, path):
+        pass
