@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,18 +144,19 @@ def find_target(text: str, variant: str | None, home: Home) -> Target:
         if not (directory / LOCK_NAME).exists():
             return _without_lock(directory, text)
         lock = store.read_lock(directory)
-        return _of_lock(directory, shlex.quote(text) + (f" --variant {variant}" if variant else ""), lock)
+        return of_lock(directory, shlex.quote(text) + (f" --variant {variant}" if variant else ""), lock)
     path = user_path(text)
     if path.is_dir() and (text.startswith((".", "/", "~")) or "/" in text):
         directory = Path(os.path.abspath(path))  # noqa: PTH100 - links stay: the name the user gave is the one they know
         if (directory / LOCK_NAME).exists():
-            return _of_lock(directory, shlex.quote(text), store.read_lock(directory))
+            return of_lock(directory, shlex.quote(text), store.read_lock(directory))
         return _without_lock(directory, text)
     name = f"{text} ({variant})" if variant else text
     raise IncompleteError("verify.not_there", name=name, known=stored.names(home))
 
 
-def _of_lock(directory: Path, name: str, lock: ModelLock) -> Target:
+def of_lock(directory: Path, name: str, lock: ModelLock) -> Target:
+    """A model of the store, and what was written down when it was published."""
     wanted = tuple(Wanted(path=f.path, sha256=f.sha256, size=f.size) for f in lock.files)
     return Target(directory=directory, name=name, model=lock.recipe, variant=lock.variant, wanted=wanted, lock=lock)
 
@@ -187,6 +189,7 @@ def run(target: Target, home: Home, workers: int | None, told: Told) -> Report:
         read = done
         told.progress("verify", done, total)
 
+    began = time.time()
     reading = Reading(
         workers=workers or len(os.sched_getaffinity(0)),
         progress=progress,
@@ -195,7 +198,25 @@ def run(target: Target, home: Home, workers: int | None, told: Told) -> Report:
         ledger=ledger,
     )
     checks = verify.verify_files(target.directory, target.wanted, reading)
-    return _report(target, checks, read)
+    report = _report(target, checks, read)
+    if report.problem is None and target.lock is not None:
+        # What a continued run read before does not count as read now; it was looked at, and is unchanged.
+        store.mark_verified(target.directory, began)
+    return report
+
+
+def recheck(directory: Path, name: str, home: Home, told: Told) -> None:
+    """Read again what was written to since it was verified. Raises IntegrityError when it is not what it was."""
+    lock = store.read_lock(directory)
+    if not (suspects := store.written_since(directory, lock)):
+        return
+    told.note(Message("verify.suspects", {"name": name, "files": check.shown(file.path for file in suspects)}))
+    target = of_lock(directory, name, lock)
+    paths = {file.path for file in suspects}
+    wanted = tuple(one for one in target.wanted if one.path in paths)
+    report = run(replace(target, wanted=wanted), home, None, told)
+    if report.problem is not None:
+        raise report.problem
 
 
 def _keep_marks(blobs: Blobs, sha256: str, marks: bytes) -> None:

@@ -58,13 +58,13 @@ def read_lock(directory: Path) -> ModelLock:
     name, path = f"{directory.parent.name} ({directory.name})", directory / LOCK_NAME
     body = files.read_json(path)
     if body is None:
-        raise IntegrityError("model.damaged_store", name=name, path=directory, detail=f"`{path}` is missing or damaged")
+        raise IntegrityError("model.damaged_lock", name=name, path=directory, detail=f"`{path}` is missing or damaged")
     try:
         if (found := int(body.get("schema_version", 0))) > SCHEMA_VERSION:
             raise IntegrityError("model.newer_store", name=name, path=path, found=found, known=SCHEMA_VERSION)
         return lock_from_dict(body)
     except (TypeError, ValueError) as error:
-        raise IntegrityError("model.damaged_store", name=name, path=directory, detail=f"`{path}`: {error}") from error
+        raise IntegrityError("model.damaged_lock", name=name, path=directory, detail=f"`{path}`: {error}") from error
 
 
 def look_up(directory: Path) -> ModelLock | None:
@@ -88,6 +88,29 @@ def _wrong_size(path: Path, wanted: int) -> str:
     except OSError as error:
         return f"`{path}`: {error.strerror}"
     return "" if found == wanted else f"`{path}` has {found:,} bytes, {wanted:,} were written"
+
+
+def written_since(directory: Path, lock: ModelLock) -> tuple[LockedFile, ...]:
+    """Files that were written to after the model was published, or verified (`mark_verified`); nothing is read.
+
+    Raises IntegrityError when one is gone.
+    """
+    try:
+        verified = (directory / LOCK_NAME).stat().st_mtime_ns
+        return tuple(file for file in lock.files if (directory / file.path).stat().st_mtime_ns > verified)
+    except OSError as error:
+        name = f"{directory.parent.name} ({directory.name})"
+        raise IntegrityError("model.damaged_store", name=name, path=directory, detail=error) from error
+
+
+def mark_verified(directory: Path, began_at_s: float) -> None:
+    """Write down that every file was right when it was read, by the time of the lock's last change.
+
+    A store that this user may only read stays as it is.
+    """
+    began = int(began_at_s * 1e9)
+    with contextlib.suppress(OSError):
+        os.utime(directory / LOCK_NAME, ns=(began, began))
 
 
 def entries(directory: Path) -> dict[str, os.stat_result]:

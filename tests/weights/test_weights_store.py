@@ -14,6 +14,7 @@ from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME, LockedFile, ModelLock, Origin, path_problem
 from tests.weights.storage_support import put, sha
 
+REPAIR = "see what is wrong, and fetch only that: `selfhost verify {d} --repair`"
 ORIGIN = Origin(kind="wheel", id="x", revision="1", sha256="0" * 64)
 
 
@@ -76,22 +77,26 @@ def test_absent_is_none(directory):
 
 
 @pytest.mark.parametrize(
-    ("change", "detail"),
+    ("change", "detail", "hint"),
     [
-        (lambda d: (d / "weights").write_bytes(b"ab"), "`{d}/weights` has 2 bytes, 3 were written"),
-        (lambda d: (d / "weights").unlink(), "`{d}/weights`: No such file or directory"),
-        (lambda d: (d / LOCK_NAME).unlink(), "`{d}/selfhost-model.json` is missing or damaged"),
+        (lambda d: (d / "weights").write_bytes(b"ab"), "`{d}/weights` has 2 bytes, 3 were written", REPAIR),
+        (lambda d: (d / "weights").unlink(), "`{d}/weights`: No such file or directory", REPAIR),
+        (
+            lambda d: (d / LOCK_NAME).unlink(),
+            "`{d}/selfhost-model.json` is missing or damaged",
+            "nothing says what its files should be: `selfhost rm {d} --yes`, then run the same command again",
+        ),
     ],
     ids=["other size", "missing", "no lock"],
 )
-def test_a_damaged_copy_is_refused_with_what_to_remove(directory, change, detail):
+def test_a_damaged_copy_is_refused_with_what_to_do(directory, change, detail, hint):
     change(made(directory))
     with pytest.raises(IntegrityError) as caught:
         store.look_up(directory)
     message = caught.value.message
     assert message.what == "the copy of `tiny (bf16)` in the store is damaged"
     assert message.why == detail.format(d=directory)
-    assert message.hint == f"remove it and run the same command again: `rm -r {directory}`"
+    assert message.hint == hint.format(d=directory)
 
 
 def test_a_copy_of_a_newer_selfhost_is_not_touched(directory):

@@ -106,7 +106,12 @@ MESSAGES = {
     "model.damaged_store": Text(
         "the copy of `{name}` in the store is damaged",
         "{detail}",
-        "remove it and run the same command again: `rm -r {path}`",
+        "see what is wrong, and fetch only that: `selfhost verify {path} --repair`",
+    ),
+    "model.damaged_lock": Text(
+        "the copy of `{name}` in the store is damaged",
+        "{detail}",
+        "nothing says what its files should be: `selfhost rm {path} --yes`, then run the same command again",
     ),
     "model.newer_store": Text(
         "the copy of `{name}` in the store was made by a newer selfhost",

@@ -3,6 +3,7 @@
 from selfhost.messages import Text
 
 MESSAGES = {
+    "verify.suspects": Text("{name}: written to since it was verified, reading again: {files}"),
     "verify.not_there": Text(
         "`{name}` is not on this machine",
         "stored: {known}",
