@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.errors import IncompleteError, MissingError, NoSpaceError
+from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError
 from selfhost.weights.digest import Digest
 from selfhost.weights.move.extents import Extents
 
@@ -150,10 +150,15 @@ class Part:
             return None if self.size is None else self.size - self.done.total
 
     def write(self, generation: int, offset: int, view: memoryview) -> bool:
-        """Write bytes at their place and list them; False when the file was begun again meanwhile."""
+        """Write bytes at their place and list them; False when the file was begun again meanwhile.
+
+        Raises IntegrityError when more comes than there is.
+        """
         with self._lock, explained(self.path):
             if generation != self.generation:
                 return False
+            if self.size is not None and offset + len(view) > self.size:
+                raise IntegrityError("move.too_long", path=self._transfer.path, wanted=self.size)
             written = 0
             while written < len(view):
                 written += os.pwrite(self._descriptor, view[written:], offset + written)
