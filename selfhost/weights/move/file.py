@@ -95,7 +95,7 @@ class FileMove:
         except ChangedError:
             self.changed(taken.generation)
             return
-        self.part.follow(self.line.halt.check)
+        self.part.follow(self.line.halt.check, self.line.buffer())
         # The disk writes while others download; else all of it would be waited for at the end, deaf to Ctrl-C.
         self.part.flush()
 
@@ -188,7 +188,7 @@ class FileMove:
         Raises IntegrityError when it was fetched twice and is wrong; then nothing of it stays.
         """
         part, transfer = self.part, self.transfer
-        part.follow(self.line.halt.check, wait=True)
+        part.follow(self.line.halt.check, self.line.buffer(), wait=True)
         found, wanted = part.digest.hexdigest(), transfer.sha256
         if wanted is None and transfer.git_sha1 is not None:
             found, wanted = self._git_sha1(), transfer.git_sha1

@@ -181,22 +181,22 @@ class Part:
         with self._lock:
             return self.done.front
 
-    def follow(self, check: Callable[[], None], *, wait: bool = False) -> None:
+    def follow(self, check: Callable[[], None], buffer: bytearray, *, wait: bool = False) -> None:
         """Let the digest catch up with the bytes that are there; without `wait`, only when no other thread does it."""
         if not self._hash_lock.acquire(blocking=wait):
             return
         try:
-            buffer = memoryview(bytearray(_BLOCK_BYTES))
+            view = memoryview(buffer)
             digest = self.digest
-            while digest is self.digest and (room := min(self._front - digest.size, _BLOCK_BYTES)) > 0:
+            while digest is self.digest and (room := min(self._front - digest.size, len(view))) > 0:
                 check()
                 with explained(self.path):
-                    n_bytes = os.preadv(self._descriptor, [buffer[:room]], digest.size)
+                    n_bytes = os.preadv(self._descriptor, [view[:room]], digest.size)
                 if n_bytes == 0 and digest is self.digest:
                     raise IncompleteError(
                         "move.disk", path=self.path, detail="the file is shorter than what was written"
                     )
-                digest.update(buffer[:n_bytes])
+                digest.update(view[:n_bytes])
         finally:
             self._hash_lock.release()
 

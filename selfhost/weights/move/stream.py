@@ -36,7 +36,15 @@ class Line:
         self.options = options
         self.client = Client(options)
         self.halt = Halt()
+        self._own = threading.local()
         self.limit = Limit(options.limit_bytes_per_s, time.monotonic, self.halt.sleep)
+
+    def buffer(self) -> bytearray:
+        """The one of this thread, made once: large pieces that come and go scatter over the heap of each thread."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = bytearray(BUFFER_BYTES)
+        found: bytearray = self._own.buffer
+        return found
 
     def pause(self, failed: TroubleError, failures: int) -> float:
         """Seconds to wait after a failure."""
@@ -145,7 +153,7 @@ def stream(source: Source, reader: Reader, line: Line) -> Generator[memoryview, 
 
     Raises IncompleteError after `attempts` failures in a row without a byte, and what `Source.open` raises.
     """
-    buffer = bytearray(BUFFER_BYTES)
+    buffer = line.buffer()
     failures = doubtful = 0
     while (wanted := reader.wanted()) is not None:
         try:
