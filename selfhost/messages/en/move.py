@@ -6,6 +6,7 @@ MESSAGES = {
     # What went wrong with one request, and is tried again
     "move.stalled": Text("`{host}` stopped sending"),
     "move.no_connection": Text("the connection to `{host}` failed: {detail}"),
+    "move.ended": Text("`{host}` ended the connection too early"),
     "move.cut": Text("the connection ended {missing:,} bytes too early"),
     "move.bad_range": Text("the server answered `Content-Range: {found}` for bytes {begin}-{end}"),
     "move.no_partial": Text("the server sent the whole file for a part of it"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import ssl
 import threading
@@ -190,6 +191,8 @@ def trouble(error: BaseException, url: str) -> str:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
     host = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+    if any(isinstance(link, http.client.IncompleteRead) for link in _chain(error)):
+        return text("move.ended", host=host)
     if isinstance(error, ReadTimeoutError):
         return text("move.stalled", host=host)
     # A connection that is refused is a time-out to urllib3 as well.

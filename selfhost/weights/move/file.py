@@ -76,19 +76,16 @@ class FileMove:
             # Without a size, the first answer tells it.
             self.pending = deque([(0, step)] if size is None else self.part.done.pieces(size, step))
 
-    def take(self) -> tuple[int, int] | None:
-        """The next range that nobody has taken."""
+    def fetch(self) -> None:
+        """Move the next range that nobody has taken; returns as well when the file was begun again meanwhile."""
         with self.guard:
-            return self.pending.popleft() if self.pending else None
-
-    def fetch(self, piece: tuple[int, int]) -> None:
-        """Move one range; returns as well when the file was begun again meanwhile."""
-        taken = _Taken(self, piece)
+            if not self.pending:
+                return
+            taken = _Taken(self, self.pending.popleft())
         try:
             with contextlib.closing(stream(self.source, taken, self.line)) as views:
                 for view in views:
                     self.line.halt.check()
-                    self.check_end(taken.begin + len(view))
                     if not self.part.write(taken.generation, taken.begin, view):
                         return
                     taken.begin += len(view)
@@ -98,17 +95,14 @@ class FileMove:
         except ChangedError:
             self.changed(taken.generation)
             return
-        self.part.follow(self.line.halt.check)
+        self.part.follow(self.line.halt.check, self.line.buffer())
         # The disk writes while others download; else all of it would be waited for at the end, deaf to Ctrl-C.
         self.part.flush()
 
-    def check_end(self, end: int) -> None:
-        """Raises IntegrityError when more comes than there is."""
-        if self.part.size is not None and end > self.part.size:
-            raise IntegrityError("move.too_long", path=self.transfer.path, wanted=self.part.size)
-
     def changed(self, generation: int) -> None:
         """The file at the other end is another one: begin again, once, when a digest decides in the end."""
+        if generation != self.part.generation:
+            return
         if not self.transfer.promised:
             self.condemned = True
             raise IncompleteError("move.changed", path=self.transfer.path)
@@ -130,7 +124,7 @@ class FileMove:
         part = self.part
         with self.guard:
             if taken.generation != part.generation:
-                return True
+                raise ChangedError
             if body.whole and (self.ranges is Ranges.YES or self._doubts_whole()):
                 raise TroubleError(text("move.no_partial"))
             self.ranges = Ranges.NO if body.whole else Ranges.YES
@@ -194,7 +188,7 @@ class FileMove:
         Raises IntegrityError when it was fetched twice and is wrong; then nothing of it stays.
         """
         part, transfer = self.part, self.transfer
-        part.follow(self.line.halt.check, wait=True)
+        part.follow(self.line.halt.check, self.line.buffer(), wait=True)
         found, wanted = part.digest.hexdigest(), transfer.sha256
         if wanted is None and transfer.git_sha1 is not None:
             found, wanted = self._git_sha1(), transfer.git_sha1

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BURST_S = 0.25
+# Below what the C library gets from the kernel piece by piece.
+_STEP_BYTES = 120 << 10
 
 
 class Limit:
@@ -24,7 +26,7 @@ class Limit:
     @property
     def step_bytes(self) -> int:
         """Most bytes to take at a time, so that slow rates stay smooth."""
-        return 256 << 10 if self._rate_per_s is None else max(4 << 10, min(256 << 10, self._rate_per_s // 16))
+        return _STEP_BYTES if self._rate_per_s is None else max(4 << 10, min(_STEP_BYTES, self._rate_per_s // 16))
 
     def take(self, n_bytes: int) -> None:
         """Account for bytes; returns when the rate allows for more."""

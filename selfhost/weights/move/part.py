@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.errors import IncompleteError, MissingError, NoSpaceError
+from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError
 from selfhost.weights.digest import Digest
 from selfhost.weights.move.extents import Extents
 
@@ -150,10 +150,15 @@ class Part:
             return None if self.size is None else self.size - self.done.total
 
     def write(self, generation: int, offset: int, view: memoryview) -> bool:
-        """Write bytes at their place and list them; False when the file was begun again meanwhile."""
+        """Write bytes at their place and list them; False when the file was begun again meanwhile.
+
+        Raises IntegrityError when more comes than there is.
+        """
         with self._lock, explained(self.path):
             if generation != self.generation:
                 return False
+            if self.size is not None and offset + len(view) > self.size:
+                raise IntegrityError("move.too_long", path=self._transfer.path, wanted=self.size)
             written = 0
             while written < len(view):
                 written += os.pwrite(self._descriptor, view[written:], offset + written)
@@ -176,22 +181,22 @@ class Part:
         with self._lock:
             return self.done.front
 
-    def follow(self, check: Callable[[], None], *, wait: bool = False) -> None:
+    def follow(self, check: Callable[[], None], buffer: bytearray, *, wait: bool = False) -> None:
         """Let the digest catch up with the bytes that are there; without `wait`, only when no other thread does it."""
         if not self._hash_lock.acquire(blocking=wait):
             return
         try:
-            buffer = memoryview(bytearray(_BLOCK_BYTES))
+            view = memoryview(buffer)
             digest = self.digest
-            while digest is self.digest and (room := min(self._front - digest.size, _BLOCK_BYTES)) > 0:
+            while digest is self.digest and (room := min(self._front - digest.size, len(view))) > 0:
                 check()
                 with explained(self.path):
-                    n_bytes = os.preadv(self._descriptor, [buffer[:room]], digest.size)
+                    n_bytes = os.preadv(self._descriptor, [view[:room]], digest.size)
                 if n_bytes == 0 and digest is self.digest:
                     raise IncompleteError(
                         "move.disk", path=self.path, detail="the file is shorter than what was written"
                     )
-                digest.update(buffer[:n_bytes])
+                digest.update(view[:n_bytes])
         finally:
             self._hash_lock.release()
 

@@ -168,9 +168,7 @@ class _Pool:
 
     def _fetch(self, item: _Item) -> None:
         try:
-            piece = item.file.take()
-            if piece is not None:
-                item.file.fetch(piece)
+            item.file.fetch()
         finally:
             with self._changed:
                 item.active -= 1

@@ -17,7 +17,8 @@ _ABSENT = (404, 410)
 _RANGE = 416
 _BUSY = (408, 425, 429)
 _SERVER = 500
-_DOUBTFUL_ATTEMPTS = 3
+DOUBTFUL_ATTEMPTS = 3
+"""For what rarely goes away: so often in a row."""
 
 
 class TroubleError(Exception):
@@ -33,11 +34,7 @@ class TroubleError(Exception):
         self.at_once = at_once
         """The cause is known and was removed: the first time, no pause is needed."""
         self.final = final
-        """What to raise when it stays so. It rarely goes away: it is not tried as often as the others."""
-
-    def is_final(self, failures: int, attempts: int) -> bool:
-        """Whether so many failures in a row are enough."""
-        return failures >= (min(_DOUBTFUL_ATTEMPTS, attempts) if self.final else attempts)
+        """What to raise when it stays so, which is likely: it is tried `DOUBTFUL_ATTEMPTS` times only."""
 
 
 class ChangedError(Exception):

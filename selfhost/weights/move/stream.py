@@ -14,7 +14,7 @@ from selfhost.weights.move.answers import Body, Head, Wanted, examine, head_of
 from selfhost.weights.move.client import Client, Target, shown, trouble
 from selfhost.weights.move.halt import Halt
 from selfhost.weights.move.limit import Limit
-from selfhost.weights.move.retry import Meaning, TroubleError, meaning, pause_s, retry_after_s
+from selfhost.weights.move.retry import DOUBTFUL_ATTEMPTS, Meaning, TroubleError, meaning, pause_s, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -36,7 +36,15 @@ class Line:
         self.options = options
         self.client = Client(options)
         self.halt = Halt()
+        self._own = threading.local()
         self.limit = Limit(options.limit_bytes_per_s, time.monotonic, self.halt.sleep)
+
+    def buffer(self) -> bytearray:
+        """The one of this thread, made once: large pieces that come and go scatter over the heap of each thread."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = bytearray(BUFFER_BYTES)
+        found: bytearray = self._own.buffer
+        return found
 
     def pause(self, failed: TroubleError, failures: int) -> float:
         """Seconds to wait after a failure."""
@@ -145,8 +153,8 @@ def stream(source: Source, reader: Reader, line: Line) -> Generator[memoryview, 
 
     Raises IncompleteError after `attempts` failures in a row without a byte, and what `Source.open` raises.
     """
-    buffer = bytearray(BUFFER_BYTES)
-    failures = 0
+    buffer = line.buffer()
+    failures = doubtful = 0
     while (wanted := reader.wanted()) is not None:
         try:
             with source.open(wanted) as (response, head):
@@ -154,13 +162,13 @@ def stream(source: Source, reader: Reader, line: Line) -> Generator[memoryview, 
                 keeps = reader.accept(body)
                 for view in _read(response, head, body, buffer, line):
                     if keeps:
-                        failures = 0
+                        failures = doubtful = 0
                     yield view
                 if body.length is None:
                     reader.ended()
         except TroubleError as failed:
-            failures += 1
-            if failed.is_final(failures, line.options.attempts):
+            failures, doubtful = failures + 1, doubtful + 1 if failed.final else 0
+            if failures >= line.options.attempts or doubtful >= DOUBTFUL_ATTEMPTS:
                 given_up = IncompleteError("move.gave_up", path=source.path, count=failures, detail=failed.reason)
                 raise (failed.final or given_up) from failed
             seconds = line.pause(failed, failures)
