@@ -50,6 +50,11 @@ MESSAGES = {
         "asked for {now}, there is {have}; {detail}",
         "to take the other in its place: the same command with `--update`",
     ),
+    "pull.other_model": Text(
+        "the store has another model under the name of `{name}`",
+        "`{path}` came from the repository `{id}`",
+        "to take this one in its place: `selfhost pull` with `--update`; to keep both, give the recipe another name",
+    ),
     "pull.offline": Text(
         "`{name}` is not on this machine, and no connection may be opened",
         "looked for it in `{path}`",
