@@ -118,6 +118,10 @@ def hold_lock(path: Path, *, blocking: bool = True, shared: bool = False) -> Ite
             got = True
         except BlockingIOError:
             got = False
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise MissingError("move.no_locks", path=path, detail=error.strerror) from error
+            raise
         yield got
     finally:
         os.close(descriptor)
