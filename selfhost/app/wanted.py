@@ -63,6 +63,9 @@ def find(text: str, home: Home, *, variant: str | None = None, recipe_paths: Seq
     if (known := of_hub_id(text, found)) is not None:
         recipe, named = known
         return of_recipe(recipe, home, variant or named)
+    if (split := of_variant(text, found)) is not None:
+        path, named = split
+        return of_recipe(load.read_recipe(path), home, variant or named)
     if not is_hub_id(text):
         raise UsageError("pull.no_hub_id", name=text)
     if variant is not None:
@@ -73,6 +76,15 @@ def find(text: str, home: Home, *, variant: str | None = None, recipe_paths: Seq
 def is_hub_id(text: str) -> bool:
     """Whether it has the form `org/name`."""
     return _HUB_ID.fullmatch(text) is not None
+
+
+def of_variant(text: str, found: dict[str, Path]) -> tuple[Path, str] | None:
+    """The recipe's file and the variant in `recipe/variant`, as `ls` shows them.
+
+    Never a repository: anybody may have an organisation of that name, and its files would lie where the recipe's do.
+    """
+    name, _, variant = text.partition("/")
+    return (found[name.lower()], variant) if name.lower() in found else None
 
 
 def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | None:
