@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
 from selfhost.app import licence, sources, storage
-from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError
+from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
 from selfhost.records import dataclass
@@ -90,6 +90,9 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
     for, another model, or one to replace that a server runs with, IncompleteError when no source can be had,
     IntegrityError for wrong content, NoSpaceError before bytes move.
     """
+    if request.revision is not None and not request.revision.strip():
+        # An unset variable in a script: not a wish for the main branch.
+        raise UsageError("pull.empty_revision", name=wanted.shown)
     if wanted.recipe is not None:
         licence.check(wanted.name, wanted.recipe.licence, home, request.accept_licence, talk)
     # What is there is looked up without the right to change it: the store may be one that this user may only read.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe, Variant
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 

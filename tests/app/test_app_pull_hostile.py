@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
 
-from selfhost.app import pull, wanted
-from selfhost.errors import SelfhostError
+from selfhost import files
+from selfhost.app import pull, storage, wanted
+from selfhost.errors import MissingError, NoError, SelfhostError
 from selfhost.home import find_home
 from selfhost.weights.blobs import Blobs
 from selfhost.weights.lock import LOCK_NAME
@@ -67,6 +70,30 @@ def test_what_the_store_has_under_a_recipe_s_name_from_another_repository_is_not
     assert (code, message.id) == (3, "pull.other_model")
     assert "org/tiny" in message.why
     assert "--update" in message.hint
+
+
+@pytest.mark.parametrize("text", [f"org/{'a' * 97}", f"{'a' * 97}/b", "a/b/c", "org/\u00fcn"])
+def test_what_no_hub_can_have_is_no_hub_id(text):
+    assert refused(text)[0] == 2
+
+
+def test_an_empty_revision_is_not_the_main_branch(hub):
+    """An unset variable in a script."""
+    code, message = refused(revision="")
+    assert (code, message.id, hub.requests) == (2, "pull.empty_revision", [])
+
+
+def test_the_first_letters_of_a_commit_may_be_a_branch(hub):
+    pulled, _ = bring()
+    commit = pulled.lock.source.revision
+    assert bring(revision=commit[:12])[0].lock == pulled.lock
+    assert refused(revision=commit[:1])[0] == 2
+
+
+@pytest.mark.parametrize("code", [errno.ELOOP, errno.ENAMETOOLONG])
+def test_paths_that_the_system_refuses_are_no_defect(code, tmp_path):
+    with pytest.raises(MissingError), files.explain_os_errors(tmp_path):
+        raise OSError(code, os.strerror(code))
 
 
 # A hub that lies
@@ -149,7 +176,7 @@ def test_what_is_there_is_served_from_a_store_that_may_only_be_read(hub, monkeyp
     assert again.lock == served.lock
 
 
-def test_names_of_the_hub_do_not_end_in_the_terminal(hub, home):
+def test_a_lock_whose_revision_is_no_text_is_damaged(hub):
     pulled, _ = bring()
     path = pulled.wanted.directory / LOCK_NAME
     body = json.loads(path.read_text())
@@ -162,13 +189,11 @@ def test_a_model_that_a_server_has_open_is_not_replaced(hub, monkeypatch, tmp_pa
     """An engine that opens shard after shard would get some of the old ones and some of the new."""
     pulled, _ = bring()
     (tmp_path / "hub" / "org" / "tiny" / "generation_config.json").write_text('{"a": 1}')
-    from selfhost.app import storage
-    from selfhost.errors import NoError
 
     def in_use(_home, directories):
         raise NoError("storage.in_use", path=directories[0], server="one")
 
-    monkeypatch.setattr(storage, "check_unused", in_use, raising=False)
+    monkeypatch.setattr(storage, "check_unused", in_use)
     code, message = refused(update=True)
     assert (code, message.id) == (3, "storage.in_use")
     assert pulled.wanted.directory.is_dir()

@@ -50,6 +50,11 @@ MESSAGES = {
         "asked for {now}, there is {have}; {detail}",
         "to take the other in its place: the same command with `--update`",
     ),
+    "pull.empty_revision": Text(
+        "`--revision` is empty",
+        "wanted a commit, a branch or a tag of `{name}`",
+        "leave it out for the recipe's revision, or the main branch",
+    ),
     "pull.other_model": Text(
         "the store has another model under the name of `{name}`",
         "`{path}` came from the repository `{id}`",

@@ -234,7 +234,7 @@ def _is_unverified(error: BaseException) -> bool:
 
 def _is_short(response: BaseHTTPResponse) -> bool:
     length = response.headers.get("Content-Length", "")
-    return length.isdigit() and int(length) <= _DRAINED_BYTES
+    return length.isascii() and length.isdigit() and int(length) <= _DRAINED_BYTES
 
 
 def _give_back(response: BaseHTTPResponse) -> None:
