@@ -12,7 +12,7 @@ from selfhost.messages import text
 from selfhost.offline import is_offline
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
-from selfhost.weights import check, store
+from selfhost.weights import check, store, touched
 from selfhost.weights.blobs import Blobs, Linked
 from selfhost.weights.checkpoint import shown
 from selfhost.weights.lock import ModelLock, Origin
@@ -149,6 +149,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
         needed = gatherer.need(chosen.promised)
         to_come = gatherer.check_space(needed, wanted.shown, files.make_directory(home.blobs))
         talk.note(_announcement(wanted, needed, to_come, files.free_bytes(home.blobs)))
+        _tell_code(wanted, needed, talk)
         gathered = gatherer.bring(needed)
         lock = ModelLock(
             recipe=wanted.directory.parent.name,
@@ -156,7 +157,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
             source=gathered.origin,
             files=gathered.files,
         )
-        if lock == _known(wanted.directory):
+        if lock == _known(wanted.directory) and not touched.written_since(wanted.directory, lock):
             talk.note(text("pull.unchanged", name=wanted.shown))
         else:
             storage.check_unused(home, [wanted.directory])
@@ -164,6 +165,15 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
             if linked[Linked.COPY]:
                 talk.note(text("pull.copied", path=wanted.directory))
     return Pulled(wanted=wanted, lock=lock, downloaded_bytes=gathered.downloaded_bytes)
+
+
+def _tell_code(wanted: Wanted, needed: Needed, talk: Talk) -> None:
+    """Say what would be run with the model: nobody reads a configuration before serving it."""
+    code = needed.code
+    if code.files:
+        talk.warn(text("pull.code", name=wanted.shown, files=shown(file.path for file in code.files)))
+    if others := (*code.absent, *code.elsewhere):
+        talk.warn(text("pull.code_elsewhere", name=wanted.shown, others=shown(others)))
 
 
 def _known(directory: Path) -> ModelLock | None:
