@@ -1,4 +1,4 @@
-"""Which servers are trusted: those of `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, or the system.
+"""Which servers are trusted: by `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, or the system.
 
 The same for listings and for bytes: a hub that answers and then does not give its files would puzzle everybody.
 """
