@@ -71,13 +71,12 @@ class Gatherer:
         self._locked: dict[str, LockedFile] = {}
         self._downloaded_bytes = 0
 
-    def need(self, promised: Sequence[SourceFile] = (), listing: Listing | None = None) -> Needed:
+    def need(self, listing: Listing, promised: Sequence[SourceFile] = ()) -> Needed:
         """What serving needs of what the place has; configurations and index are read for that.
 
         promised: what a recipe says of the files: those it names are needed, with that size and digest. Raises
         IntegrityError when the place has others, UsageError when it lacks one, TrustError for pickles only.
         """
-        listing = listing or self._place.listing()
         known = {file.path: file for file in listing.files}
         if absent := [file.path for file in promised if file.path not in known]:
             raise UsageError("pull.promised_absent", place=self._place.label, name=absent[0])

