@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def home(tmp_path, monkeypatch) -> Path:
     """A fresh `$SELFHOST_HOME`; and no setting of the developer's leaks in."""
     for name in list(os.environ):
-        if name.startswith(("SELFHOST_", "HF_", "VLLM_")) and not name.startswith("SELFHOST_TEST_"):
+        if name.startswith(("SELFHOST_", "HF_", "VLLM_", "MODELSCOPE_")) and not name.startswith("SELFHOST_TEST_"):
             monkeypatch.delenv(name)
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))

@@ -1,0 +1,357 @@
+"""`pull`: what is asked of whom, what is taken, what stays as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from selfhost import files
+from selfhost.app import storage
+from selfhost.errors import IncompleteError, IntegrityError, NoError, NoSpaceError, TrustError, UsageError
+from selfhost.home import find_home
+from selfhost.weights.blobs import Blobs
+from tests.pull_support import (
+    SMALL_BYTES,
+    Silent,
+    assert_blobs_are_whole,
+    assert_same,
+    bring,
+    safetensors,
+    sha256_of,
+    write_recipe,
+    write_repository,
+)
+from tests.standins.hub import Hub
+
+SHARD = "model-00002-of-00003.safetensors"
+UNWANTED = ("README.md", "pytorch_model.bin", "model.gguf", "original/consolidated.00.pth")
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def tiny(root):
+    """`org/tiny` as the hub has it."""
+    write_repository(root / "org" / "tiny", shard_bytes=100_000)
+    return root / "org" / "tiny"
+
+
+@pytest.fixture
+def needed(tiny):
+    return {path.name for path in tiny.iterdir() if path.is_file()} - set(UNWANTED)
+
+
+@pytest.fixture
+def hub(root, tiny, monkeypatch):
+    with Hub(root) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub
+
+
+def commit_of(hub, model="org/tiny") -> str:
+    return hub.models.find(model, "main").commit
+
+
+def weights_sent(hub) -> int:
+    return sum(request.sent_bytes for request in hub.requests if (request.file or "").endswith(".safetensors"))
+
+
+def change(directory, seed=99) -> int:
+    """Another second shard; its bytes."""
+    (directory / SHARD).write_bytes(safetensors("tensor.2", 100_002, seed))
+    return (directory / SHARD).stat().st_size
+
+
+# What is taken
+
+
+def test_only_what_serving_needs_is_taken(hub, tiny, needed):
+    pulled = bring()
+    assert_same(pulled.wanted.directory, tiny, needed)
+    asked = {request.file for request in hub.requests if request.file}
+    assert asked == needed
+    assert pulled.lock.source.revision == commit_of(hub)
+    # Configurations are read before anything is chosen, and come once more with the rest.
+    assert pulled.lock.total_bytes <= hub.sent_bytes <= pulled.lock.total_bytes + SMALL_BYTES
+
+
+def test_a_second_pull_fetches_nothing(hub):
+    bring()
+    sent, asked = hub.sent_bytes, len(hub.requests)
+    talk = Silent()
+    pulled = bring(talk=talk)
+    assert (hub.sent_bytes, pulled.downloaded_bytes, talk.warned) == (sent, 0, [])
+    assert len(hub.requests) - asked <= 2  # one listing, whatever pages it has
+
+
+def test_a_pinned_model_that_is_there_asks_nobody(hub, home):
+    pinned = {"kind": "huggingface", "id": "org/tiny", "revision": commit_of(hub)}
+    write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": [pinned]}])
+    bring("tiny")
+    asked = len(hub.requests)
+    assert bring("tiny").downloaded_bytes == 0
+    assert len(hub.requests) == asked
+
+
+def test_offline_a_model_that_is_there_asks_nobody(hub, monkeypatch):
+    bring()
+    asked = len(hub.requests)
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
+    assert bring().downloaded_bytes == 0
+    assert len(hub.requests) == asked
+
+
+def test_offline_a_model_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
+    for endpoint in ("", "https://hub.invalid"):
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        with pytest.raises(IncompleteError) as refused:
+            bring()
+        assert refused.value.message.id == "pull.offline"
+        assert "`selfhost pull` without `--offline`" in refused.value.message.hint
+
+
+def test_offline_a_directory_is_taken_from(tiny, needed, monkeypatch):
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
+    assert_same(bring(source=str(tiny)).wanted.directory, tiny, needed)
+
+
+def test_a_hub_that_is_away_is_no_reason_to_fail_for_what_is_there(hub):
+    bring()
+    hub.stop()
+    talk = Silent()
+    assert bring(talk=talk).downloaded_bytes == 0
+    assert any("org/tiny is in the store; not compared with its source" in line for line in talk.said)
+
+
+def test_files_with_the_same_content_come_once(hub, tiny):
+    content = safetensors("x", 300_000, 7)
+    for name in ("a.model", "b.model", "c.model"):
+        (tiny / name).write_bytes(content)
+    pulled = bring()
+    sent = sum(request.sent_bytes for request in hub.requests if (request.file or "").endswith(".model"))
+    assert sent == len(content)
+    assert (pulled.wanted.directory / "c.model").read_bytes() == content
+
+
+def test_what_two_models_share_comes_once(hub, root, tiny):
+    shutil.copytree(tiny, root / "org" / "twin")
+    (root / "org" / "twin" / "generation_config.json").write_text('{"temperature": 0.5}')
+    bring()
+    sent = weights_sent(hub)
+    pulled = bring("org/twin")
+    assert weights_sent(hub) == sent
+    assert pulled.downloaded_bytes < SMALL_BYTES
+    shard = pulled.wanted.directory / SHARD
+    assert shard.samefile(bring().wanted.directory / SHARD)
+
+
+# Revisions
+
+
+def test_a_branch_that_moved_is_told_and_nothing_changes(hub, tiny):
+    first = bring()
+    before = {path.name: sha256_of(path) for path in first.wanted.directory.iterdir()}
+    change(tiny)
+    sent, talk = hub.sent_bytes, Silent()
+    again = bring(talk=talk)
+    (warning,) = talk.warned
+    assert first.lock.source.revision[:12] in warning
+    assert commit_of(hub)[:12] in warning
+    assert (SHARD in warning, "config.json" in warning, "--update" in warning) == (True, False, True)
+    assert (again.lock, hub.sent_bytes) == (first.lock, sent)
+    assert {path.name: sha256_of(path) for path in first.wanted.directory.iterdir()} == before
+
+
+def test_a_file_that_serving_does_not_need_may_change(hub, tiny):
+    bring()
+    (tiny / "README.md").write_text("other")
+    talk = Silent()
+    bring(talk=talk)
+    (warning,) = talk.warned
+    assert "the files that are kept here are the same" in warning
+
+
+def test_another_revision_than_the_stored_one_is_refused(hub, tiny):
+    first = bring()
+    change(tiny)
+    with pytest.raises(NoError) as refused:
+        bring(revision="main")
+    message = refused.value.message
+    assert (refused.value.code, "--update" in message.hint) == (3, True)
+    assert first.lock.source.revision[:12] in message.why
+    assert commit_of(hub)[:12] in message.why
+    assert SHARD in message.why
+    # The stored one, by its name or the start of it, is what is asked for.
+    for revision in (first.lock.source.revision, first.lock.source.revision[:10]):
+        assert bring(revision=revision).lock == first.lock
+
+
+def test_a_revision_that_does_not_exist(hub):
+    with pytest.raises(UsageError):
+        bring(revision="absent")
+    bring()
+    with pytest.raises(UsageError):
+        bring(revision="absent")
+
+
+def test_a_branch_by_name(root, tiny, tmp_path, monkeypatch):
+    write_repository(tmp_path / "v2", shard_bytes=50_000)
+    with Hub(root, revisions={"org/tiny@v2": tmp_path / "v2"}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        pulled = bring(revision="v2")
+        assert pulled.lock.source.revision == hub.models.find("org/tiny", "v2").commit
+        assert (pulled.wanted.directory / SHARD).read_bytes() == (tmp_path / "v2" / SHARD).read_bytes()
+        assert bring(revision="v2").downloaded_bytes == 0
+
+
+def test_an_update_replaces_and_fetches_what_changed(hub, home, tiny, needed):
+    first = bring()
+    old = (first.wanted.directory / SHARD).read_bytes()
+    changed = change(tiny)
+    (tiny / "generation_config.json").unlink()
+    sent = weights_sent(hub)
+    with (first.wanted.directory / SHARD).open("rb") as opened:
+        second = bring(update=True)
+        assert opened.read() == old  # an engine that has it open keeps it
+    assert weights_sent(hub) - sent == changed
+    assert second.lock.source.revision == commit_of(hub) != first.lock.source.revision
+    assert_same(second.wanted.directory, tiny, needed - {"generation_config.json"})
+    # What only the older one had stays until `gc`.
+    digest = next(file.sha256 for file in first.lock.files if file.path == SHARD)
+    assert Blobs(home / "blobs").has(digest)
+    storage.gc(find_home(), partials=False, dry_run=False)
+    assert not Blobs(home / "blobs").has(digest)
+    assert_same(second.wanted.directory, tiny, needed - {"generation_config.json"})
+    assert_blobs_are_whole(home)
+
+
+def test_an_update_of_what_has_not_changed(hub):
+    first = bring()
+    sent, talk = weights_sent(hub), Silent()
+    assert bring(update=True, talk=talk).lock == first.lock
+    assert weights_sent(hub) == sent
+    assert "org/tiny is what its source has" in talk.said
+
+
+def test_a_recipe_that_moved_on_is_told(hub, home, tiny):
+    def pin():
+        pinned = {"kind": "huggingface", "id": "org/tiny", "revision": commit_of(hub)}
+        write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": [pinned]}])
+
+    pin()
+    first = bring("tiny")
+    change(tiny)
+    pin()
+    asked, talk = len(hub.requests), Silent()
+    assert bring("tiny", talk=talk).lock == first.lock
+    (warning,) = talk.warned
+    assert commit_of(hub)[:12] in warning
+    assert len(hub.requests) == asked
+    assert bring("tiny", update=True).lock.source.revision == commit_of(hub)
+
+
+# What is refused
+
+
+def promised(tiny, needed, wrong=SHARD, **changes):
+    """A variant whose files are listed, one of them wrongly."""
+    listed = [{"path": n, "size_bytes": (tiny / n).stat().st_size, "sha256": sha256_of(tiny / n)} for n in needed]
+    (file,) = (file for file in listed if file["path"] == wrong)
+    file.update(changes)
+    return [{"name": "bf16", "scheme": "bf16", "source": [{"kind": "huggingface", "id": "org/tiny", "file": listed}]}]
+
+
+def assert_nothing_here(home, hub):
+    assert not (home / "models" / "tiny" / "bf16").exists()
+    assert not (home / "models" / "org" / "tiny").exists()
+    assert weights_sent(hub) == 0
+
+
+@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"size_bytes": 5}])
+def test_other_content_than_the_recipe_names_is_refused_before_it_moves(changes, hub, home, tiny, needed):
+    write_recipe(home, variant=promised(tiny, needed, **changes))
+    with pytest.raises(IntegrityError) as refused:
+        bring("tiny")
+    assert SHARD in refused.value.message.what
+    assert_nothing_here(home, hub)
+
+
+def test_the_content_that_the_recipe_names_is_taken(hub, home, tiny, needed):
+    write_recipe(home, variant=promised(tiny, needed - {"LICENSE"}))
+    assert_same(bring("tiny").wanted.directory, tiny, needed - {"LICENSE"})
+
+
+def test_a_promise_holds_for_what_the_hub_has_no_sha256_of(hub, home, tiny, needed):
+    write_recipe(home, variant=promised(tiny, needed, "tokenizer.json", sha256="0" * 64))
+    with pytest.raises(IntegrityError):
+        bring("tiny")
+    assert not (home / "models" / "tiny" / "bf16").exists()
+
+
+def test_a_file_that_the_recipe_names_and_the_hub_lacks(hub, home, tiny, needed):
+    write_recipe(home, variant=promised(tiny, needed, path="absent.safetensors"))
+    with pytest.raises(UsageError) as refused:
+        bring("tiny")
+    assert "absent.safetensors" in refused.value.message.what
+    assert_nothing_here(home, hub)
+
+
+def test_pickles_only(hub, home, tiny):
+    for path in (*tiny.glob("*.safetensors"), tiny / "model.safetensors.index.json"):
+        path.unlink()
+    with pytest.raises(TrustError) as refused:
+        bring()
+    assert (refused.value.code, "pytorch_model.bin" in refused.value.message.what) == (6, True)
+    assert_nothing_here(home, hub)
+
+
+def test_too_little_space_is_told_before_anything_moves(hub, home, monkeypatch):
+    monkeypatch.setattr(files, "free_bytes", lambda _path: 64 << 20)
+    with pytest.raises(NoSpaceError) as refused:
+        bring()
+    assert refused.value.code == 8
+    assert refused.value.message.why.startswith("293.")  # KiB: three shards of 100,000 bytes and what is beside them
+    assert "64.0 MiB is free" in refused.value.message.why
+    assert_nothing_here(home, hub)
+    monkeypatch.undo()
+
+
+def test_what_is_here_already_needs_no_space(hub, tiny, monkeypatch):
+    bring()
+    shutil.copytree(tiny, tiny.parent / "twin")
+    monkeypatch.setattr(files, "free_bytes", lambda _path: (64 << 20) + 10_000)
+    assert bring("org/twin").downloaded_bytes < 10_000
+
+
+def broken_header(tiny):
+    (tiny / SHARD).write_bytes((1 << 40).to_bytes(8, "little") + b"{}" + bytes(1000))
+
+
+def absent_tensor(tiny):
+    index = json.loads((tiny / "model.safetensors.index.json").read_text())
+    index["weight_map"]["tensor.absent"] = SHARD
+    (tiny / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def absent_shard(tiny):
+    (tiny / SHARD).unlink()
+
+
+@pytest.mark.parametrize(("damage", "code"), [(broken_header, 5), (absent_tensor, 5), (absent_shard, 7)])
+def test_what_is_damaged_at_its_source_gets_no_name(damage, code, hub, home, tiny):
+    damage(tiny)
+    with pytest.raises((IntegrityError, IncompleteError)) as refused:
+        bring()
+    message = refused.value.message
+    assert refused.value.code == code
+    assert ".org" not in message.what
+    assert ".part-" not in f"{message.what}{message.why}{message.hint}"
+    assert not (home / "models" / "org" / "tiny").exists()
+    assert list((home / "models" / "org").glob(".tiny.part-*")) == []
+    assert_blobs_are_whole(home)
