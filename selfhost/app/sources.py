@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.app.wanted import of_recipe
 from selfhost.errors import IncompleteError, UsageError
+from selfhost.home import find_home
 from selfhost.messages import text
+from selfhost.recipe import load
 from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
 from selfhost.weights.places import pick
@@ -98,13 +101,26 @@ def of_lock(lock: ModelLock) -> Place | Folder:
 def for_repair(lock: ModelLock, source: str) -> Place | Folder:
     """Another place that should have the same content. Raises UsageError for one that is none."""
     named = pick.parse_source(source)
-    candidate = pick.of_named(named, (), lock.source.id)
     if named.kind.value == lock.source.kind and named.where is None:
-        candidate = replace(candidate, revision=lock.source.revision)
+        candidate = pick.Candidate(kind=named.kind, id=lock.source.id, revision=lock.source.revision)
+    else:
+        candidate = pick.of_named(named, *_known_of(lock))
     place = candidate.open()
     if candidate.kind is SourceKind.MIRROR:
         place.listing()  # tells where below its address the model is
     return place
+
+
+def _known_of(lock: ModelLock) -> tuple[tuple[Source, ...], str]:
+    """The sources that the recipe of a stored model names, and its hub id: by these other places have it."""
+    home = find_home()
+    if path := load.find_recipes(home).get(lock.recipe):
+        recipe = load.read_recipe(path)
+        if any(variant.name == lock.variant for variant in recipe.variants):
+            known = of_recipe(recipe, home, lock.variant)
+            return known.sources, _hub_id(known)
+    # Without a recipe it is called as its repository is; the lock has an address or a path where it came from such.
+    return (), lock.source.id if lock.source.kind in HUBS else f"{lock.recipe}/{lock.variant}"
 
 
 def _hub_id(wanted: Wanted) -> str:
