@@ -122,6 +122,15 @@ def write_recipe(home: Path, name: str = "tiny", **changes) -> None:
     (home / "recipes" / f"{name}.toml").write_text(as_toml(recipe_document(name, **changes)))
 
 
+def flip(path: Path, offset: int) -> None:
+    """Damage one byte of a file."""
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 1]))
+
+
 def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
