@@ -124,7 +124,8 @@ def test_the_second_source_is_taken_when_the_first_is_away(home, scope, tiny, ne
     pulled = bring("tiny", talk=talk)
     assert_same(pulled.wanted.directory, tiny, needed)
     assert pulled.lock.source.kind == "modelscope"
-    assert any(line.startswith("from ModelScope (Hugging Face") for line in talk.said)
+    (line,) = (line for line in talk.said if line.startswith("from ModelScope"))
+    assert "(Hugging Face: " in line
 
 
 def test_no_source_answers(home, root, monkeypatch):
