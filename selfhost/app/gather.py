@@ -88,8 +88,10 @@ class Gatherer:
 
     def check_space(self, needed: Needed, name: str, path: Path) -> int:
         """Bytes that are still to come. Raises NoSpaceError when they do not fit beside what is there."""
-        missing = [file for file in needed.files if not self._has(file)]
-        to_come = sum(max((file.size or 0) - self._partial_bytes(file, needed.listing.origin), 0) for file in missing)
+        origin = needed.listing.origin
+        # By what they hold: the same content under several names comes once.
+        missing = {_key(file, origin): file for file in needed.files if not self._has(file)}.values()
+        to_come = sum(max((file.size or 0) - self._partial_bytes(file, origin), 0) for file in missing)
         free = files.free_bytes(path)
         if to_come and to_come + _SPARE_BYTES > free:
             raise NoSpaceError(
