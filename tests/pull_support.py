@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OPTIONS = MoveOptions(
     connections=4, range_bytes=256 << 10, stall_s=2.0, connect_s=2.0, attempts=2, backoff_s=0.01, backoff_max_s=0.05
 )
+SHARD = "model-00002-of-00003.safetensors"
 SMALL_BYTES = 20_000
 """More than all files beside the weights have."""
 
@@ -120,6 +121,11 @@ def recipe_document(name: str = "tiny", **changes) -> dict:
 def write_recipe(home: Path, name: str = "tiny", **changes) -> None:
     (home / "recipes").mkdir(parents=True, exist_ok=True)
     (home / "recipes" / f"{name}.toml").write_text(as_toml(recipe_document(name, **changes)))
+
+
+def weights_sent(hub) -> int:
+    """Bytes of weights that a server sent."""
+    return sum(request.sent_bytes for request in hub.requests if (request.file or "").endswith(".safetensors"))
 
 
 def flip(path: Path, offset: int) -> None:

@@ -91,10 +91,8 @@ def test_one_byte_takes_one_range_from_where_the_model_came_from(kind, places, r
     [
         ("huggingface", "modelscope"),
         ("huggingface", "mirror"),
-        ("modelscope", "directory"),
         ("mirror", "huggingface"),
         ("directory", "modelscope"),
-        ("directory", "mirror"),
     ],
 )
 def test_another_place_has_the_same_range(came_from, kind, places):

@@ -182,6 +182,17 @@ def test_who_waits_takes_over_from_who_is_killed(hub, home, root, puller):
     assert_same(home / "models" / "org" / "tiny", root / "org" / "tiny", files)
 
 
+def test_who_waits_can_be_interrupted(hub, root, puller):
+    first = puller()
+    until(lambda: hub.sent_bytes > MIB, "the first begins", first.process)
+    second = puller()
+    until(lambda: "another selfhost" in second.said, "the second waits", second.process)
+    began = time.monotonic()
+    assert second.send(signal.SIGINT) == 130
+    assert time.monotonic() - began < 2
+    assert first.ended() == 0, first.said
+
+
 def test_two_models_with_the_same_weights_at_once(hub, home, root, puller):
     both = [puller("org/tiny"), puller("org/twin")]
     assert [one.ended() for one in both] == [0, 0], [one.said for one in both]

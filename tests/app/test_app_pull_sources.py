@@ -11,7 +11,9 @@ from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoErr
 from selfhost.home import find_home
 from selfhost.weights import store
 from selfhost.weights.blobs import Blobs
+from selfhost.weights.places import hub as hub_place
 from tests.pull_support import (
+    SHARD,
     SMALL_BYTES,
     Silent,
     assert_blobs_are_whole,
@@ -20,28 +22,10 @@ from tests.pull_support import (
     safetensors,
     sha256_of,
     write_recipe,
-    write_repository,
 )
 from tests.standins.hub import Hub
 from tests.standins.mirror import Mirror
 from tests.standins.modelscope import ModelScope
-
-SHARD = "model-00002-of-00003.safetensors"
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "served"
-
-
-@pytest.fixture
-def needed(root):
-    return set(write_repository(root / "org" / "tiny", shard_bytes=100_000))
-
-
-@pytest.fixture
-def tiny(root, needed):
-    return root / "org" / "tiny"
 
 
 @pytest.fixture
@@ -49,13 +33,6 @@ def scope(root, tiny, monkeypatch):
     with ModelScope(root) as scope:
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", scope.url)
         yield scope
-
-
-@pytest.fixture
-def hub(root, tiny, monkeypatch):
-    with Hub(root) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        yield hub
 
 
 def remove(pulled) -> None:
@@ -126,6 +103,21 @@ def test_the_second_source_is_taken_when_the_first_is_away(home, scope, tiny, ne
     assert pulled.lock.source.kind == "modelscope"
     (line,) = (line for line in talk.said if line.startswith("from ModelScope"))
     assert "(Hugging Face: " in line
+
+
+@pytest.mark.parametrize("with_recipe", [True, False])
+def test_the_main_branch_by_name_where_the_first_source_is_away(with_recipe, home, scope, tiny, monkeypatch):
+    """`main` is what one hub calls it; the other says `master`."""
+    with Hub(tiny.parent.parent) as gone:
+        monkeypatch.setattr(hub_place, "DEFAULT_ENDPOINT", gone.url)
+    name = "org/tiny"
+    if with_recipe:
+        pinned = [{"kind": kind, "id": "org/tiny", "revision": "c" * 40} for kind in ("huggingface", "modelscope")]
+        write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": pinned}])
+        name = "tiny"
+    pulled = bring(name, revision="main")
+    assert pulled.lock.source.kind == "modelscope"
+    assert bring(name, revision="main").lock == pulled.lock
 
 
 def test_no_source_answers(home, root, monkeypatch):
@@ -256,6 +248,17 @@ def test_a_directory_with_sums_that_do_not_hold(tiny, home):
     with pytest.raises(IntegrityError):
         bring(source=str(tiny))
     assert not (home / "models" / "org" / "tiny").exists()
+
+
+def test_a_directory_that_is_not_what_the_recipe_names(tiny, needed, home):
+    listed = [{"path": name, "sha256": sha256_of(tiny / name)} for name in sorted(needed)]
+    source = {"kind": "huggingface", "id": "org/tiny", "file": listed}
+    write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": [source]}])
+    (tiny / SHARD).write_bytes(safetensors("tensor.2", 100_002, 5))
+    with pytest.raises(IntegrityError) as refused:
+        bring("tiny", source=str(tiny))
+    assert SHARD in refused.value.message.what
+    assert not (home / "models" / "tiny" / "bf16").exists()
 
 
 def test_a_directory_of_many_models(root, tiny, needed):

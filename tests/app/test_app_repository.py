@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from selfhost.app import model, repository, weights
+from selfhost.app import model, repository, serve, weights
 from selfhost.app.plan import plan_for
 from selfhost.app.pull import PullRequest
 from selfhost.errors import (
@@ -229,6 +230,15 @@ def test_it_is_fetched_where_the_plan_says(hub, home, weight_bytes):
     assert weights.ensure(again, find_home(), PullRequest(), talk, OPTIONS) == made
     assert plan().weight_bytes_total == weight_bytes
     assert len(hub.requests) == asked
+
+
+def test_serve_asks_the_hub_and_fetches_from_it(hub, home, weight_bytes):
+    python = Path("/opt/engine/bin/python")
+    tools = serve.real_tools(find_home(), python, Silent())
+    found = tools.resolve("org/tiny", None)
+    assert (found.to_plan().model_path, home.exists()) == (str(home / "models" / "org" / "tiny"), False)
+    assert tools.ensure_weights(found, python) == home / "models" / "org" / "tiny"
+    assert sum(r.sent_bytes for r in hub.requests if (r.file or "").endswith(".safetensors")) >= weight_bytes
 
 
 def test_what_was_damaged_since_is_not_opened(hub, home):
