@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def home(tmp_path, monkeypatch) -> Path:
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))
     return root
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    """A command that runs in the process of a test leaves no handler for the tests after it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
