@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
@@ -32,6 +33,7 @@ from tests.pull_support import (
 )
 from tests.standins.faults import Fault
 from tests.standins.hub import Hub
+from tests.standins.mirror import Mirror
 
 
 def commit_of(hub, model="org/tiny") -> str:
@@ -70,9 +72,8 @@ def test_a_pinned_model_that_is_there_asks_nobody(hub, home):
     pinned = {"kind": "huggingface", "id": "org/tiny", "revision": commit_of(hub)}
     write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": [pinned]}])
     bring("tiny")
-    asked = len(hub.requests)
-    assert bring("tiny").downloaded_bytes == 0
-    assert len(hub.requests) == asked
+    asked = list(hub.requests)
+    assert (bring("tiny").downloaded_bytes, hub.requests) == (0, asked)
 
 
 def test_offline_a_model_that_is_there_asks_nobody(hub, monkeypatch):
@@ -209,8 +210,8 @@ def test_an_update_replaces_and_fetches_what_changed(hub, home, tiny, needed):
 
 
 def test_an_update_of_what_has_not_changed(hub):
-    first = bring()
-    sent, talk = weights_sent(hub), Silent()
+    first, talk = bring(), Silent()
+    sent = weights_sent(hub)
     assert bring(update=True, talk=talk).lock == first.lock
     assert weights_sent(hub) == sent
     assert "org/tiny is what its source has" in talk.said
@@ -263,3 +264,37 @@ def test_an_update_that_fails_changes_nothing(what, hub, home, tiny, monkeypatch
     assert refused.value.code == {"away": 7, "no space": 8, "other content": 5}[what]
     assert {path.name: sha256_of(path) for path in first.wanted.directory.iterdir()} == before
     assert_blobs_are_whole(home)
+
+
+def test_a_revision_is_taken_from_who_has_revisions(root, hub, home, tiny):
+    with Mirror(root, sums=True) as mirror:
+        sources = [{"kind": "mirror", "id": mirror.url}, {"kind": "huggingface", "id": "org/tiny"}]
+        write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": sources}])
+        assert bring("tiny", revision="main").lock.source.kind == "huggingface"
+        assert mirror.requests == []
+
+
+def test_what_a_recipe_says_of_its_files_is_of_its_own_revision(hub, home, tiny, needed):
+    pinned = {"kind": "huggingface", "id": "org/tiny", "revision": commit_of(hub)}
+    pinned["file"] = [{"path": name, "sha256": sha256_of(tiny / name)} for name in sorted(needed)]
+    write_recipe(home, variant=[{"name": "bf16", "scheme": "bf16", "source": [pinned]}])
+    change(tiny)
+    (tiny / "chat_template.jinja").write_text("{{ messages }}")
+    assert_same(bring("tiny", revision="main").wanted.directory, tiny, needed | {"chat_template.jinja"})
+
+
+def test_nothing_is_cleaned_away_meanwhile(hub, tiny, needed):
+    refused = []
+
+    class Cleaning(Silent):
+        @contextlib.contextmanager
+        def moving(self, sizes, have_bytes):
+            with super().moving(sizes, have_bytes) as progress:
+                yield progress
+            # Everything is there, and no model has it yet.
+            with pytest.raises(NoError) as error:
+                storage.gc(find_home(), partials=True, dry_run=False)
+            refused.append(error.value)
+
+    assert_same(bring(talk=Cleaning()).wanted.directory, tiny, needed)
+    assert refused
