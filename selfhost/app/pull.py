@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
 from selfhost.app import licence, sources
-from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError
+from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
 from selfhost.records import dataclass
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from selfhost.weights.move.types import MoveOptions, Progress
 
 _SHORT = 12
+_REFUSED_OFFLINE = ("places.offline", "places.none_reachable")
+"""What is raised for places on other machines while no connection to them may be opened."""
 
 
 class Talk(licence.Asking, Protocol):
@@ -84,11 +86,14 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
 
     serving: what is there is opened next: it is not compared with its source, no connection is opened for it.
 
-    Raises TrustError for terms that are not accepted, NoError when the store has another revision than the one asked
-    for, IncompleteError when no source can be had, IntegrityError for wrong content, NoSpaceError before bytes move.
+    Raises UsageError for what goes with no model of that kind, TrustError for terms that are not accepted, NoError when
+    the store has another revision than the one asked for, IncompleteError when no source can be had, IntegrityError for
+    wrong content, NoSpaceError before bytes move.
     """
     if wanted.recipe is not None:
         licence.check(wanted.name, wanted.recipe.licence, home, request.accept_licence, talk)
+    elif request.accept_licence:
+        raise UsageError("pull.no_terms", name=wanted.shown, given=request.accept_licence[0])
     with (
         files.explain_os_errors(wanted.directory),
         store.hold(wanted.directory, lambda: talk.note(text("model.waiting", name=wanted.shown))),
@@ -96,7 +101,12 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
         # Looked up under the lock: another selfhost may have made it while this one waited.
         lock = None if request.update else store.look_up(wanted.directory)
         if lock is None:
-            return _fetch(wanted, request, home, options, talk)
+            try:
+                return _fetch(wanted, request, home, options, talk)
+            except IncompleteError as error:
+                if is_offline() and error.message.id in _REFUSED_OFFLINE:
+                    raise IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory) from error
+                raise
         if not serving:
             _compare(wanted, request, lock, talk)
     return Pulled(wanted=wanted, lock=lock)
@@ -116,7 +126,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
     files.make_directory(wanted.directory.parent)
     with blobs.in_use():
         gatherer = Gatherer(chosen.place, blobs, options, talk.moving)
-        needed = gatherer.need(chosen.promised)
+        needed = gatherer.need(sources.listing(chosen.place, request.revision), chosen.promised)
         to_come = gatherer.check_space(needed, wanted.shown, files.make_directory(home.blobs))
         talk.note(_announcement(wanted, needed, to_come, files.free_bytes(home.blobs)))
         gathered = gatherer.bring(needed)
@@ -220,7 +230,7 @@ def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[
     chosen = sources.choose(wanted, source, request.revision)
     if chosen.place is None:
         return None
-    listing = chosen.place.listing()
+    listing = sources.listing(chosen.place, request.revision)
     same = (listing.origin.kind, listing.origin.id) == (lock.source.kind, lock.source.id)
     if same and listing.origin.revision == lock.source.revision:
         return None
@@ -237,8 +247,3 @@ def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[
         # The same content at another place: nothing to report.
         return None
     return listing.origin, text("pull.changed", files=check.shown(changed)) if changed else text("pull.same_files")
-
-
-def missing_offline(wanted: Wanted) -> IncompleteError:
-    """For a model that is not there while no connection may be opened."""
-    return IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory)

@@ -60,7 +60,10 @@ def find(
     Without a variant that of the hub id, else the one that `prefer` says, else the recipe's first. Raises UsageError
     when there is no such model, and for a directory: its files are there already.
     """
-    if not text.strip() or text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
+    if not text.strip():
+        # An unset variable in a script.
+        raise UsageError("pull.no_hub_id", name=text)
+    if text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
         raise UsageError("pull.directory", path=text)
     found = load.find_recipes(home, recipe_paths)
     if path := found.get(text.lower()):

@@ -30,6 +30,11 @@ MESSAGES = {
         "`{name}` has {id}",
         "if you accept its terms: `--accept-license {id}`",
     ),
+    "pull.no_terms": Text(
+        "`--accept-license {given}` does not go with `{name}`",
+        "no recipe has this repository: its terms are not known here, they are on its page",
+        "leave `--accept-license` out",
+    ),
     "pull.promised_absent": Text(
         "{place} does not have `{name}`",
         "the recipe names this file",
@@ -60,6 +65,12 @@ MESSAGES = {
         "its recipe names none",
         "say where its files are: `--source DIRECTORY`, `--source https://MIRROR`, or add a source to the recipe",
     ),
+    "pull.no_revision": Text(
+        "{place} does not have the revision `{revision}`",
+        "it has one state of the model; its revision: {found}",
+        "leave `--revision` out, or take it from a hub: `--source huggingface`, `--source modelscope`",
+    ),
+    "pull.unknown": Text("not known"),
     "pull.no_pieces": Text(
         "pieces of `{name}` cannot be fetched",
         "it came from a source of the kind {kind}",
