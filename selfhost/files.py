@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
+_NOT_WRITABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+    *(errno.ELOOP, errno.ENAMETOOLONG),
+)
 _FICLONE = 0x40049409
 """Of linux/fs.h: two files share their blocks until one of them is written to (btrfs, XFS)."""
 
@@ -31,7 +35,7 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _NOT_WRITABLE:
             raise MissingError("cli.not_writable", path=where, detail=error.strerror, user=_user()) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpaceError("cli.no_space", path=where, detail=error.strerror) from error
@@ -118,6 +122,10 @@ def hold_lock(path: Path, *, blocking: bool = True, shared: bool = False) -> Ite
             got = True
         except BlockingIOError:
             got = False
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise MissingError("move.no_locks", path=path, detail=error.strerror) from error
+            raise
         yield got
     finally:
         os.close(descriptor)

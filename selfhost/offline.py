@@ -70,6 +70,9 @@ def is_loopback(url: str) -> bool:
 
 
 def _host(url: str) -> str:
+    if "\\" in url or any(character.isspace() for character in url):
+        # Programs disagree where the host of such a one ends.
+        return ""
     try:
         return urllib.parse.urlsplit(url).hostname or ""
     except ValueError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import selfhost.messages.en as english
+from selfhost.messages import Message
 
 if TYPE_CHECKING:
     from selfhost.messages import Text
@@ -90,3 +91,9 @@ def test_sentences_keep_to_the_rules(key, text):
     for template in text:
         assert not template.endswith("."), f"{key}: no trailing period"
         assert "simply" not in template.lower(), key
+
+
+def test_what_a_server_says_does_not_drive_the_terminal():
+    said = Message("places.bad_list", {"path": "a\x1b]0;owned\x07\x9b2J", "detail": "x\u202e\ny"})
+    assert said.what == r"`a\u001b]0;owned\u0007\u009b2J` is not a list of files"
+    assert said.why == "x\\u202e\ny"

@@ -107,7 +107,7 @@ class Gatherer:
 
     def _bring(self, wanted: Sequence[RemoteFile], origin: Origin) -> None:
         for file in wanted:
-            if self._has(file) and file.path not in self._locked:
+            if file.path not in self._locked and self._is_right(file):
                 size = self._blobs.path(file.sha256 or "").stat().st_size
                 self._locked[file.path] = LockedFile(path=file.path, size=size, sha256=file.sha256 or "")
         missing = [file for file in wanted if file.path not in self._locked]
@@ -129,7 +129,7 @@ class Gatherer:
             sha256=file.sha256,
             git_sha1=file.git_sha1,
             address=lambda: place.address(file.path),
-            present=lambda: self._has(file),
+            present=lambda: self._is_right(file),
         )
 
     def _arrived(self, transfer: Transfer, moved: Moved | None) -> None:
@@ -152,6 +152,9 @@ class Gatherer:
             progress.moved(file.path, size)
             self._locked[file.path] = LockedFile(path=file.path, size=size, sha256=sha256)
             progress.done(file.path)
+
+    def _is_right(self, file: RemoteFile) -> bool:
+        return file.sha256 is not None and self._blobs.is_right(file.sha256, file.size)
 
     def _has(self, file: RemoteFile) -> bool:
         return file.sha256 is not None and self._blobs.has(file.sha256, file.size)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
-from selfhost.app import licence, sources
+from selfhost.app import licence, sources, storage
 from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
@@ -14,6 +14,7 @@ from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store
 from selfhost.weights.blobs import Blobs, Linked
+from selfhost.weights.checkpoint import shown
 from selfhost.weights.lock import ModelLock, Origin
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from selfhost.weights.move.types import MoveOptions, Progress
 
 _SHORT = 12
+_LEAST_DIGITS = 7
 _REFUSED_OFFLINE = ("places.offline", "places.none_reachable")
 """What is raised for places on other machines while no connection to them may be opened."""
 
@@ -87,29 +89,56 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
     serving: what is there is opened next: it is not compared with its source, no connection is opened for it.
 
     Raises UsageError for what goes with no model of that kind, TrustError for terms that are not accepted, NoError when
-    the store has another revision than the one asked for, IncompleteError when no source can be had, IntegrityError for
-    wrong content, NoSpaceError before bytes move.
+    the store has another revision than the one asked for, another model, or one to replace that a server runs with,
+    IncompleteError when no source can be had, IntegrityError for wrong content, NoSpaceError before bytes move.
     """
+    if request.revision is not None and not request.revision.strip():
+        # An unset variable in a script: not a wish for the main branch.
+        raise UsageError("pull.empty_revision", name=wanted.shown)
     if wanted.recipe is not None:
         licence.check(wanted.name, wanted.recipe.licence, home, request.accept_licence, talk)
     elif request.accept_licence:
         raise UsageError("pull.no_terms", name=wanted.shown, given=request.accept_licence[0])
+    # What is there is looked up without the right to change it: the store may be one that this user may only read.
+    lock = None if request.update else _known(wanted.directory)
+    if lock is None:
+        pulled = _make(wanted, request, home, options, talk)
+        if pulled is not None:
+            return pulled
+        lock = store.read_lock(wanted.directory)
+    _check_same_model(wanted, lock)
+    if not serving:
+        _compare(wanted, request, lock, talk)
+    return Pulled(wanted=wanted, lock=lock)
+
+
+def _make(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions, talk: Talk) -> Pulled | None:
+    """Fetch it, under the lock; None when another process has made it meanwhile."""
     with (
         files.explain_os_errors(wanted.directory),
         store.hold(wanted.directory, lambda: talk.note(text("model.waiting", name=wanted.shown))),
     ):
-        # Looked up under the lock: another selfhost may have made it while this one waited.
-        lock = None if request.update else store.look_up(wanted.directory)
-        if lock is None:
-            try:
-                return _fetch(wanted, request, home, options, talk)
-            except IncompleteError as error:
-                if is_offline() and error.message.id in _REFUSED_OFFLINE:
-                    raise IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory) from error
-                raise
-        if not serving:
-            _compare(wanted, request, lock, talk)
-    return Pulled(wanted=wanted, lock=lock)
+        # Looked up again, under the lock; raises for what is there and damaged.
+        if not request.update and store.look_up(wanted.directory) is not None:
+            return None
+        try:
+            return _fetch(wanted, request, home, options, talk)
+        except IncompleteError as error:
+            if is_offline() and error.message.id in _REFUSED_OFFLINE:
+                raise IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory) from error
+            raise
+
+
+def _check_same_model(wanted: Wanted, lock: ModelLock) -> None:
+    """Raises NoError when what lies under this name came from a repository that is not this model's.
+
+    Another recipe of that name may have put it there. A mirror or a directory was named by the user.
+    """
+    known = {source.id.lower() for source in wanted.sources if source.kind in sources.HUBS} | {wanted.name.lower()}
+    if wanted.recipe is not None and wanted.recipe.hub_id:
+        known.add(wanted.recipe.hub_id.lower())
+    if lock.source.kind in sources.HUBS and lock.source.id.lower() not in known:
+        raise NoError("pull.other_model", name=wanted.shown, path=wanted.directory, id=lock.source.id)
 
 
 def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions, talk: Talk) -> Pulled:
@@ -139,6 +168,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
         if lock == _known(wanted.directory):
             talk.note(text("pull.unchanged", name=wanted.shown))
         else:
+            storage.check_unused(home, [wanted.directory])
             linked = store.publish(wanted.directory, lock, blobs, lambda made: _check(made, wanted, talk))
             if linked[Linked.COPY]:
                 talk.note(text("pull.copied", path=wanted.directory))
@@ -146,11 +176,10 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
 
 
 def _known(directory: Path) -> ModelLock | None:
-    """The lock of what is there, when it is whole."""
+    """The lock of what is there, when it is whole by names and sizes."""
     try:
         return store.look_up(directory)
     except IntegrityError:
-        # An update puts a damaged copy right.
         return None
 
 
@@ -187,7 +216,7 @@ def short(revision: str | None) -> str:
 def _compare(wanted: Wanted, request: PullRequest, lock: ModelLock, talk: Talk) -> None:
     """Say where the source has moved on; the store keeps what it has. Raises NoError when another was asked for."""
     asked = request.revision
-    if asked and lock.source.revision and lock.source.revision.startswith(asked) and request.source is None:
+    if asked and lock.source.revision and _is_same(lock.source.revision, asked) and request.source is None:
         return
     if asked is None and request.source is None and (pinned := _pinned(wanted, lock)) is not None:
         if pinned != lock.source.revision:
@@ -218,6 +247,11 @@ def _compare(wanted: Wanted, request: PullRequest, lock: ModelLock, talk: Talk) 
     talk.warn(text("pull.moved", name=wanted.shown, have=have, now=short(now.revision), detail=detail))
 
 
+def _is_same(commit: str, asked: str) -> bool:
+    """Whether that is the commit, or its first digits; fewer may be the name of a branch."""
+    return commit == asked or (len(asked) >= _LEAST_DIGITS and commit.startswith(asked))
+
+
 def _pinned(wanted: Wanted, lock: ModelLock) -> str | None:
     """The revision that the recipe names for the source that the store's copy came from."""
     source = lock.source
@@ -246,4 +280,4 @@ def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[
     if not changed and not same:
         # The same content at another place: nothing to report.
         return None
-    return listing.origin, text("pull.changed", files=check.shown(changed)) if changed else text("pull.same_files")
+    return listing.origin, text("pull.changed", files=shown(changed)) if changed else text("pull.same_files")

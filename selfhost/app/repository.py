@@ -11,7 +11,8 @@ from selfhost.app.model_files import arch_of_files, contradictions_in
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, UsageError
 from selfhost.home import find_home
 from selfhost.quant import ascend
-from selfhost.weights.check import CONFIG, WeightFiles
+from selfhost.weights.check import WeightFiles
+from selfhost.weights.checkpoint import CONFIG, shown
 from selfhost.weights.headers import Piece
 from selfhost.weights.move.pool import fetch_range
 from selfhost.weights.move.types import MoveOptions
@@ -49,7 +50,7 @@ def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
     index_name = names.index_name(paths)
     index = _object(place, paths[index_name]) if index_name else None
     if CONFIG not in paths:
-        raise UsageError("places.no_config", name=repository.name, found=names.shown(paths))
+        raise UsageError("places.no_config", name=repository.name, found=shown(paths))
     config = _object(place, paths[CONFIG])
     if ascend.DESCRIPTION in paths:
         config["quantization_config"] = ascend.condensed(_object(place, paths[ascend.DESCRIPTION]))

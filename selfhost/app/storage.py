@@ -51,13 +51,13 @@ def _find(model: str, variant: str | None, home: Home) -> list[Path]:
 def planned_removal(home: Home, model: str, variant: str | None) -> Reclaimed:
     """What `rm` would remove. Raises NoError for a model that is not there or that a running server uses."""
     found = _find(model, variant, home)
-    _check_unused(home, found)
+    check_unused(home, found)
     return reclaim.remove_models(found, home.models, Blobs(home.blobs), _nobody, dry_run=True)
 
 
 def rm(home: Home, directories: Sequence[Path], waiting: Callable[[], None]) -> Reclaimed:
     """Remove models. Raises NoError when a running server uses one of them."""
-    _check_unused(home, directories)
+    check_unused(home, directories)
     return reclaim.remove_models(directories, home.models, Blobs(home.blobs), waiting, dry_run=False)
 
 
@@ -65,7 +65,8 @@ def _nobody() -> None:
     """A dry run waits for nobody."""
 
 
-def _check_unused(home: Home, directories: Sequence[Path]) -> None:
+def check_unused(home: Home, directories: Sequence[Path]) -> None:
+    """Raises NoError when a running server uses one of these models."""
     wanted = {os.path.realpath(directory): directory for directory in directories}
     for server in servers.list_servers(home)[0]:
         if not server.state.running:

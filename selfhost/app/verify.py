@@ -15,8 +15,9 @@ from selfhost.home import user_path
 from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
-from selfhost.weights import check, repair, store, verify
+from selfhost.weights import check, repair, store, touched, verify
 from selfhost.weights.blobs import Blobs
+from selfhost.weights.checkpoint import shown
 from selfhost.weights.ledger import Ledger
 from selfhost.weights.lock import LOCK_NAME, ModelLock
 from selfhost.weights.verify import FileCheck, Reading, Status, Wanted
@@ -201,16 +202,16 @@ def run(target: Target, home: Home, workers: int | None, told: Told) -> Report:
     report = _report(target, checks, read)
     if report.problem is None and target.lock is not None:
         # What a continued run read before does not count as read now; it was looked at, and is unchanged.
-        store.mark_verified(target.directory, began)
+        touched.mark_verified(target.directory, began)
     return report
 
 
 def recheck(directory: Path, name: str, home: Home, told: Told) -> None:
     """Read again what was written to since it was verified. Raises IntegrityError when it is not what it was."""
     lock = store.read_lock(directory)
-    if not (suspects := store.written_since(directory, lock)):
+    if not (suspects := touched.written_since(directory, lock)):
         return
-    told.note(Message("verify.suspects", {"name": name, "files": check.shown(file.path for file in suspects)}))
+    told.note(Message("verify.suspects", {"name": name, "files": shown(file.path for file in suspects)}))
     target = of_lock(directory, name, lock)
     paths = {file.path for file in suspects}
     wanted = tuple(one for one in target.wanted if one.path in paths)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe, Variant
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 
@@ -73,7 +73,12 @@ def find(
         load.load_recipe(text, home, recipe_paths)  # raises, with the nearest names
     if (known := of_hub_id(text, found)) is not None:
         recipe, named = known
+        if named and variant not in (None, named):
+            raise UsageError("pull.other_variant", name=text, variant=variant, named=named, recipe=recipe.name)
         return of_recipe(recipe, home, variant or named or prefer(recipe, found[recipe.name]))
+    if (split := of_variant(text, found)) is not None:
+        path, named = split
+        return of_recipe(load.read_recipe(path), home, variant or named)
     if not is_hub_id(text):
         raise UsageError("pull.no_hub_id", name=text)
     if variant is not None:
@@ -84,6 +89,15 @@ def find(
 def is_hub_id(text: str) -> bool:
     """Whether it has the form `org/name`."""
     return _HUB_ID.fullmatch(text) is not None
+
+
+def of_variant(text: str, found: dict[str, Path]) -> tuple[Path, str] | None:
+    """The recipe's file and the variant in `recipe/variant`, as `ls` shows them.
+
+    Never a repository: anybody may have an organisation of that name, and its files would lie where the recipe's do.
+    """
+    name, _, variant = text.partition("/")
+    return (found[name.lower()], variant) if name.lower() in found else None
 
 
 def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | None:

@@ -11,6 +11,7 @@ from selfhost.messages import text as message
 from selfhost.offline import is_offline
 from selfhost.units import format_bytes
 from selfhost.weights import check, convert, store, wheel
+from selfhost.weights.checkpoint import shown
 from selfhost.weights.lock import Origin
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def prepare(
     """
     source = chosen.wheel
     if source is None:
-        raise IncompleteError("model.no_weights", path=wanted.directory, found=check.shown(()))
+        raise IncompleteError("model.no_weights", path=wanted.directory, found=shown(()))
     python = engine_python or _cpu_engine(home)
     variant = wanted.recipe_variant
     _check_space(wanted, variant, source, home)
@@ -60,7 +61,7 @@ def prepare(
     note(message("model.prepared", name=wanted.name, path=directory, size=format_bytes(made.weight_bytes)))
     lock = store.look_up(directory)
     if lock is None:
-        raise IncompleteError("model.no_weights", path=directory, found=check.shown(()))
+        raise IncompleteError("model.no_weights", path=directory, found=shown(()))
     return lock
 
 

@@ -11,6 +11,7 @@ command that can be pasted in `hint`. The hint may be empty when there is nothin
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LANGUAGE = "en"
+# Control characters but for tabs and ends of lines, and those that turn the direction of what follows.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Text(NamedTuple):
@@ -55,17 +58,22 @@ class Message:
     @property
     def what(self) -> str:
         """What happened."""
-        return lookup(self.id).what.format_map(self.params)
+        return _plain(lookup(self.id).what.format_map(self.params))
 
     @property
     def why(self) -> str:
         """The facts behind it."""
-        return lookup(self.id).why.format_map(self.params)
+        return _plain(lookup(self.id).why.format_map(self.params))
 
     @property
     def hint(self) -> str:
         """What to do next."""
-        return lookup(self.id).hint.format_map(self.params)
+        return _plain(lookup(self.id).hint.format_map(self.params))
+
+
+def _plain(sentence: str) -> str:
+    """Without what a terminal would obey: values come from servers and from names of files."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", sentence)
 
 
 def text(message_id: str, /, **params: object) -> str:

@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import IntegrityError
+from selfhost.errors import IntegrityError, SelfhostError
 from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Blobs:
         self.root = root
 
     def path(self, sha256: str) -> Path:
-        """Where a content lies, or would."""
+        """Where a content lies, or would. Raises ValueError for what is no digest: it would lead elsewhere."""
+        if not _NAME.fullmatch(sha256):
+            raise ValueError(ascii(sha256))
         return self.root / "sha256" / sha256[:2] / sha256
 
     def part(self, key: str) -> Path:
@@ -67,6 +69,28 @@ class Blobs:
         except OSError:
             return False
         return size is None or found == size
+
+    def is_right(self, sha256: str, size: int | None = None) -> bool:
+        """Whether the content is there and nobody wrote to it since its marks were; without marks it is read.
+
+        Files of models are links to contents: who edits one in place edits it for whoever gets it next.
+        """
+        if not self.has(sha256, size):
+            return False
+        path, digest = self.path(sha256), Digest()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns <= self._marks_path(sha256).stat().st_mtime_ns:
+                    return True
+            with path.open("rb", buffering=0) as stream:
+                digest_stream(stream, digest)
+        except OSError:  # a disk that does not give it back
+            return False
+        if digest.hexdigest() != sha256:
+            return False
+        with contextlib.suppress(SelfhostError):  # it is right, whoever may write here
+            self.keep_marks(sha256, digest.marks)
+        return True
 
     def marks(self, sha256: str) -> bytes:
         """Its marks; empty when there are none."""

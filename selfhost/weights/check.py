@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.errors import (
@@ -22,17 +21,13 @@ from selfhost.errors import (
 from selfhost.models.safetensors import MAX_HEADER_BYTES, header_findings, index_problems, parse_header
 from selfhost.quant import ascend
 from selfhost.records import dataclass
+from selfhost.weights.checkpoint import CONFIG, CONSOLIDATED, INDEX, pickles, shown, siblings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-CONFIG = "config.json"
-INDEX = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tiktoken.model", "tekken.json")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
-_NOT_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 _LFS = b"version https://git-lfs"
 _SHOWN = 5
 
@@ -47,25 +42,6 @@ class ModelFiles:
     weight_bytes: int
 
 
-def shown(names: Iterable[str]) -> str:
-    """`a, b, c, d, e and 3 more`; `nothing` for none."""
-    listed = sorted(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more if listed else "nothing"
-
-
-def pickles(names: Iterable[str]) -> list[str]:
-    """Those that hold weights as pickles or in other formats that are not opened here."""
-    return [name for name in names if name.endswith(_PICKLES) and name not in _NOT_WEIGHTS]
-
-
-def siblings(names: Iterable[str]) -> set[str]:
-    """All files that the names `model-00001-of-00003.safetensors` ask for, without an index."""
-    found = (_SHARD.fullmatch(name) for name in names)
-    shards = {(match[1], match[3]) for match in found if match}
-    return {f"{stem}-{n:05}-of-{count}.safetensors" for stem, count in shards for n in range(1, int(count) + 1)}
-
-
 def weight_names(names: Iterable[str], index: dict[str, Any] | None) -> set[str]:
     """The safetensors files that hold the model; with an index, those that it names.
 
@@ -74,7 +50,7 @@ def weight_names(names: Iterable[str], index: dict[str, Any] | None) -> set[str]
     if index is not None:
         return {str(name) for name in index["weight_map"].values()}
     tensors = {name for name in names if name.endswith(".safetensors")}
-    return {name for name in tensors if not name.startswith("consolidated")} or tensors
+    return {name for name in tensors if not name.startswith(CONSOLIDATED)} or tensors
 
 
 def has_tokenizer(names: Iterable[str]) -> bool:

@@ -76,6 +76,11 @@ def lock_from_dict(body: Mapping[str, Any]) -> ModelLock:
     except (KeyError, TypeError, AttributeError) as error:
         msg = f"{type(error).__name__}: {error}"
         raise ValueError(msg) from error
+    for value in (origin.kind, origin.id, origin.revision, origin.sha256):
+        # They are shown on a terminal.
+        if value is not None and not (isinstance(value, str) and value.isprintable()):
+            msg = f"source: {ascii(value)[:200]}"
+            raise ValueError(msg)
     if problem := path_problem(file.path for file in files):
         raise ValueError(problem)
     for file in files:

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import NoError
+from selfhost.errors import MissingError, NoError
 from selfhost.records import dataclass
 from selfhost.weights import inventory, store
 
@@ -80,6 +80,7 @@ def remove_models(
             for directory in sorted(directories):
                 stack.enter_context(store.hold(directory, waiting))
             sole = stack.enter_context(blobs.sole_use())
+        _check_seen(models, blobs)
         contents, freed = removal(directories, models, blobs)
         if not dry_run:
             for directory in directories:
@@ -100,11 +101,13 @@ def remove_models(
 def collect(models: Path, blobs: Blobs, options: GcOptions) -> Reclaimed:
     """Remove contents that no model has, partial downloads that are old, and what killed processes left.
 
-    Raises NoError while a download or a repair runs: it may count on contents that no model has yet.
+    Raises NoError while a download or a repair runs: it may count on contents that no model has yet; MissingError where
+    models may be that cannot be seen.
     """
     with blobs.sole_use() as got:
         if not got:
             raise NoError("storage.pull_runs")
+        _check_seen(models, blobs)
         leftovers, left_bytes = _leftovers(models, blobs, dry_run=options.dry_run)
         contents = inventory.unused(models, blobs)
         partials, partial_bytes = _partials(blobs, options)
@@ -133,10 +136,28 @@ def _partials(blobs: Blobs, options: GcOptions) -> tuple[list[Path], int]:
                 partial.path.with_suffix(".json").unlink(missing_ok=True)
                 partial.path.unlink(missing_ok=True)
     folder = blobs.root / "partial"
-    orphans = [path for path in folder.glob("*.json") if not path.with_suffix(".part").exists()] if removed else []
-    for path in orphans if not options.dry_run else ():
-        path.unlink(missing_ok=True)
+    if not options.dry_run:
+        # Journals and locks of parts that are gone; nobody downloads meanwhile.
+        for path in (*folder.glob("*.json"), *folder.glob("*.lock")):
+            if not path.with_suffix(".part").exists():
+                path.unlink(missing_ok=True)
     return removed, freed
+
+
+def _check_seen(models: Path, blobs: Blobs) -> None:
+    """Raises MissingError when models may be where nothing can be seen: what they have would look unused."""
+    if next(blobs.digests(), None) is None:
+        return
+    path = models
+    try:
+        folders = [path for path in models.iterdir() if path.is_dir()]
+        for path in folders:
+            next(path.iterdir(), None)
+    except OSError as error:
+        raise MissingError("storage.unseen", path=path, detail=error.strerror, blobs=blobs.root) from error
+    if not folders:
+        # Downloads make a folder there before the first content: a share that is not mounted looks like this.
+        raise MissingError("storage.unseen", path=models, detail="it is empty", blobs=blobs.root)
 
 
 def _leftovers(models: Path, blobs: Blobs, *, dry_run: bool) -> tuple[list[Path], int]:

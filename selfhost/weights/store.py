@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -90,29 +91,6 @@ def _wrong_size(path: Path, wanted: int) -> str:
     return "" if found == wanted else f"`{path}` has {found:,} bytes, {wanted:,} were written"
 
 
-def written_since(directory: Path, lock: ModelLock) -> tuple[LockedFile, ...]:
-    """Files that were written to after the model was published, or verified (`mark_verified`); nothing is read.
-
-    Raises IntegrityError when one is gone.
-    """
-    try:
-        verified = (directory / LOCK_NAME).stat().st_mtime_ns
-        return tuple(file for file in lock.files if (directory / file.path).stat().st_mtime_ns > verified)
-    except OSError as error:
-        name = f"{directory.parent.name} ({directory.name})"
-        raise IntegrityError("model.damaged_store", name=name, path=directory, detail=error) from error
-
-
-def mark_verified(directory: Path, began_at_s: float) -> None:
-    """Write down that every file was right when it was read, by the time of the lock's last change.
-
-    A store that this user may only read stays as it is.
-    """
-    began = int(began_at_s * 1e9)
-    with contextlib.suppress(OSError):
-        os.utime(directory / LOCK_NAME, ns=(began, began))
-
-
 def entries(directory: Path) -> dict[str, os.stat_result]:
     """Every file below a directory, where links lead, by its path there; the lock too. A link into nowhere is none."""
     found: dict[str, os.stat_result] = {}
@@ -154,9 +132,10 @@ def _lock_path(directory: Path) -> Path:
 
 def left_behind(directory: Path, kind: str) -> list[Path]:
     """Folders that processes work in, or that a killed one left; `kind` is one of LEFT_BEHIND."""
-    start = f".{directory.name}.{kind}-"
+    # Not by how it begins: the folders of a model `a.old-b` begin like those of a model `a`.
+    name = re.compile(rf"\.{re.escape(directory.name)}\.{kind}-[^.]+")
     try:
-        return sorted(path for path in directory.parent.iterdir() if path.name.startswith(start))
+        return sorted(path for path in directory.parent.iterdir() if name.fullmatch(path.name))
     except OSError:
         return []
 

@@ -59,13 +59,13 @@ def download(source: Source, work: Path, python: Path, options: FetchOptions) ->
     argv += ["--disable-pip-version-check", "--progress-bar", "off", "--dest", str(target), "-r", str(wanted)]
     # pip's own temporary files go with the rest when this is interrupted.
     env = {**os.environ, "TMPDIR": str(temporary)}
-    if wheelhouse is not None:
-        # Nor an index or a find-links of pip's own configuration: nothing but this directory.
+    if wheelhouse is not None or options.offline:
+        # Nor an index or a find-links of pip's own configuration, which `--no-index` leaves on.
         env = {name: value for name, value in env.items() if not name.startswith("PIP_")}
         env["PIP_CONFIG_FILE"] = os.devnull
-        argv += ["--no-index", "--find-links", str(wheelhouse.absolute())]
-    elif options.offline:
         argv += ["--no-index"]
+    if wheelhouse is not None:
+        argv += ["--find-links", str(wheelhouse.absolute())]
     done = subprocess.run(
         argv,
         check=False,

@@ -192,7 +192,6 @@ START = Target(url="https://hub.example/org/f?x=1", headers={"Authorization": "B
         ("https://hub.example/cdn", "https://hub.example/cdn", True),
         ("https://cdn.example/f", "https://cdn.example/f", False),
         ("https://hub.example:8443/f", "https://hub.example:8443/f", False),
-        ("http://hub.example/f", "http://hub.example/f", False),
         ("//cdn.example/f", "https://cdn.example/f", False),
     ],
 )
@@ -201,7 +200,18 @@ def test_headers_stay_with_their_host(location, url, keeps):
     assert (found.url, bool(found.headers), found.redirected) == (url, keeps, True)
 
 
-@pytest.mark.parametrize("location", [None, "", "file:///etc/passwd", "ftp://h/f", "http:///f"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        None,
+        "",
+        "http://hub.example/f",
+        "file:///etc/passwd",
+        "ftp://h/f",
+        "http:///f",
+        "https://evil.example\\@hub.example/f",
+    ],
+)
 def test_a_redirect_to_nowhere_is_refused(location):
     with pytest.raises(IncompleteError):
         follow(START, location, "f")
@@ -229,6 +239,13 @@ def test_proxies_as_the_environment_names_them(proxies):
     proxies.setenv("ALL_PROXY", "http://all:1")
     assert proxy_for("http://hub.example/f") == "http://all:1"
     assert proxy_for("http://10.0.0.5:8080/f") is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.0.0.2", "[::1]:8080", "localhost"])
+def test_this_machine_is_never_asked_through_a_proxy(host, proxies):
+    proxies.setenv("HTTP_PROXY", "http://proxy:3128")
+    proxies.setenv("NO_PROXY", "localhost,127.0.0.1,::1")
+    assert proxy_for(f"http://{host}/f") is None
 
 
 def test_a_proxy_that_cannot_be_used_is_told(proxies):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
+from selfhost.weights import checkpoint
 from selfhost.weights.places import names
 from selfhost.weights.places.sums import parse_sums
 from selfhost.weights.remote import RemoteFile
@@ -201,3 +202,25 @@ def test_sums_are_read_as_sha256sum_writes_them(text, found):
 def test_what_are_no_sums_is_told_with_its_line(text, said):
     with pytest.raises(ValueError, match=said):
         parse_sums(text)
+
+
+def test_a_listing_that_begins_many_sets_of_shards_is_no_bomb():
+    listed = [f"s{n}-00001-of-99999.safetensors" for n in range(3000)]
+    with pytest.raises(IncompleteError):
+        taken("config.json", "tokenizer.json", *listed)
+    assert len(checkpoint.siblings(listed)) < 200_000
+    assert len(checkpoint.siblings(listed[:1])) == 99_999
+
+
+@pytest.mark.parametrize("path", ["a\x9b2Jconfig.json", "a\u202econfig.json"])
+def test_names_that_a_terminal_would_obey_are_refused(path):
+    with pytest.raises(IntegrityError) as caught:
+        taken(*MODEL, path)
+    assert caught.value.message.id == "places.unsafe_path"
+
+
+def test_what_the_store_would_refuse_is_refused_before_anything_is_fetched():
+    with pytest.raises(IntegrityError) as caught:
+        taken(*MODEL, "a\u3000config.json")
+    assert caught.value.message.id == "storage.bad_paths"
+    assert taken(*MODEL, "a\u3000photo.png") == taken(*MODEL)

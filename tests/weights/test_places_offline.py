@@ -32,6 +32,12 @@ REMOTE = [
     *("https://huggingface.co", "http://10.0.0.5:8080", "http://localhost.example.com", "http://0.0.0.0/"),
     *("http://127.0.0.1@example.com/", "http://127.0.0.1.example.com", "http://2130706433/", "http://[fe80::1]/"),
     *("file:///etc/passwd", "no address", "http://[::1", ""),
+    *(
+        "http://example.com\\@127.0.0.1/",
+        "http://127.0.0.1\\@example.com/",
+        "http://127.0.0.1 /",
+        "http://\t127.0.0.1/",
+    ),
 ]
 
 

@@ -157,3 +157,32 @@ def test_a_copy_is_plain_where_the_kernel_does_not_do_it(tmp_path, monkeypatch):
     (tmp_path / "b").write_bytes(b"what was there before")
     files.copy_file(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("data", [b"abc", big()], ids=["small", "with marks"])
+def test_a_content_that_was_written_to_is_not_right(blobs, source, data):
+    source.write_bytes(data)
+    sha256, size = blobs.copy_in(source)
+    assert blobs.is_right(sha256, size)
+    assert not blobs.is_right(sha256, size + 1)
+    path = blobs.path(sha256)
+    later = path.stat().st_mtime + 10
+    os.utime(path, (later, later))
+    assert blobs.is_right(sha256)
+    with path.open("r+b") as stream:
+        stream.write(b"x")
+    os.utime(path, (later + 20, later + 20))
+    assert not blobs.is_right(sha256)
+
+
+def test_with_marks_that_are_newer_nothing_is_read(blobs, source, monkeypatch):
+    source.write_bytes(big())
+    sha256, size = blobs.copy_in(source)
+    monkeypatch.setattr("selfhost.weights.blobs.digest_stream", lambda *_args: pytest.fail("it was read"))
+    assert blobs.is_right(sha256, size)
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "ab", "", "AB" * 32])
+def test_what_is_no_digest_leads_nowhere(blobs, name):
+    with pytest.raises(ValueError, match=repr(name)):
+        blobs.path(name)

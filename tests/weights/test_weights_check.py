@@ -7,7 +7,7 @@ import json
 import pytest
 
 from selfhost.errors import SelfhostError
-from selfhost.weights import check
+from selfhost.weights import check, checkpoint
 from tests.tiny_models import safetensors_bytes
 
 CONFIG = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
@@ -35,7 +35,9 @@ def shards(model, count: int, *, index: bool):
     for name in names:
         (model / name).write_bytes(weights(name))
     if index:
-        (model / check.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {name: name for name in names}}))
+        (model / checkpoint.INDEX).write_text(
+            json.dumps({"metadata": {}, "weight_map": {name: name for name in names}})
+        )
     return names
 
 
@@ -176,8 +178,8 @@ def test_a_link_that_leads_nowhere_is_an_absent_file(model):
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"weight_map": []}'])
 def test_an_index_that_is_none(model, text):
-    (model / check.INDEX).write_text(text)
-    assert refused(model)[:2] == (5, f"`{model}/{check.INDEX}` is not an index of weights")
+    (model / checkpoint.INDEX).write_text(text)
+    assert refused(model)[:2] == (5, f"`{model}/{checkpoint.INDEX}` is not an index of weights")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
@@ -225,7 +227,7 @@ def test_an_index_that_names_tensors_its_files_lack(model):
     (model / names[1]).write_bytes(weights("another"))
     code, _, why, _ = refused(model)
     lost = f"1 tensors of the index are not in their files: {names[1]}"
-    assert (code, why) == (5, f"{check.INDEX}: {lost}")
+    assert (code, why) == (5, f"{checkpoint.INDEX}: {lost}")
 
 
 def test_a_header_that_claims_to_be_huge_is_not_read_whole(model):
@@ -234,5 +236,5 @@ def test_a_header_that_claims_to_be_huge_is_not_read_whole(model):
 
 
 def test_many_names_are_cut_short():
-    assert check.shown(f"f{n}" for n in range(9)) == "f0, f1, f2, f3, f4 and 4 more"
-    assert check.shown([]) == "nothing"
+    assert checkpoint.shown(f"f{n}" for n in range(9)) == "f0, f1, f2, f3, f4 and 4 more"
+    assert checkpoint.shown([]) == "nothing"

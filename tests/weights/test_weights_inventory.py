@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
 from selfhost import files
-from selfhost.errors import NoError
+from selfhost.errors import MissingError, NoError
 from selfhost.weights import inventory, reclaim, store
 from selfhost.weights.blobs import Blobs
 from selfhost.weights.inventory import State
@@ -240,3 +241,36 @@ def test_gc_beside_downloads_that_begin_and_end_loses_nothing(home, models, blob
         thread.join()
     assert failed == []
     assert collected
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "link into nowhere", "unreadable"])
+def test_nothing_is_removed_where_models_cannot_be_seen(home, blobs, tmp_path, monkeypatch, how):
+    """A share that is not mounted, a folder of another user: what their models have is no waste."""
+    put(home, {"a": b"12345"})
+    models, hidden = home / "models", tmp_path / "hidden"
+    if how == "unreadable":
+        iterdir = Path.iterdir
+
+        def refusing(path):
+            if path.name == "tiny":
+                raise PermissionError(13, "Permission denied", str(path))
+            return iterdir(path)
+
+        monkeypatch.setattr(Path, "iterdir", refusing)
+    else:
+        models.rename(hidden)
+    if how == "empty":
+        models.mkdir()
+    if how == "link into nowhere":
+        models.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(MissingError) as caught:
+        collect(models, blobs)
+    assert caught.value.message.id == "storage.unseen"
+    assert blobs.has(sha(b"12345"))
+
+
+def test_locks_of_parts_that_are_gone_go_too(models, blobs):
+    path = part(blobs, "old", age_s=10)
+    path.with_suffix(".lock").touch()
+    collect(models, blobs)
+    assert list((blobs.root / "partial").iterdir()) == []

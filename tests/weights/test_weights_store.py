@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from selfhost.errors import IntegrityError, MissingError
-from selfhost.weights import store
+from selfhost.weights import store, touched
 from selfhost.weights.lock import LOCK_NAME, LockedFile, ModelLock, Origin, path_problem
 from tests.weights.storage_support import put, sha
 
@@ -208,3 +208,30 @@ def test_a_name_that_is_a_file_and_a_folder_is_refused():
     assert path_problem(["a/b/c", "a/b"]) == "'a/b' is a file and a folder"
     assert path_problem(["a", "a"]) == "'a' is listed twice"
     assert path_problem(["a/b", "a/c", "ab", "模型.json"]) == ""
+
+
+def test_folders_of_a_model_whose_name_begins_alike_are_left_alone(home):
+    put(home, {"a": b"1"}, "org", "tiny.old-1")
+    others = home / "models" / "org" / ".tiny.old-1.old-abcdefgh"
+    others.mkdir()
+    (others / "a").write_text("of another model")
+    directory = store.model_directory(home / "models", "org", "tiny")
+    with store.hold(directory, pytest.fail):
+        assert not directory.exists()
+    assert (others / "a").exists()
+
+
+OLD = (1_000_000_000, 1_000_000_000)
+
+
+def test_a_file_that_took_the_place_of_a_link_is_read_again_whatever_its_time(home, tmp_path):
+    """As `rsync -a` and `mv` leave it. What links to a content has its inode, and is no suspect."""
+    directory = put(home, {"a": b"right", "b": b"other"})
+    lock = store.read_lock(directory)
+    for path in directory.iterdir():
+        os.utime(path, OLD)
+    assert touched.written_since(directory, lock) == ()
+    (tmp_path / "a").write_bytes(b"wrong")
+    os.utime(tmp_path / "a", OLD)
+    (tmp_path / "a").replace(directory / "a")
+    assert [file.path for file in touched.written_since(directory, lock)] == ["a"]

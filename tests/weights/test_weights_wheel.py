@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import sys
 import zipfile
 from pathlib import Path
@@ -102,6 +103,20 @@ def test_offline_asks_no_index(source, work, monkeypatch):
     code, what, why, _ = refused(wheel.download, source, work, PYTHON, FetchOptions(offline=True))
     assert (code, what) == (7, "`tiny-weights==1.0` cannot be had offline")
     assert why == "ERROR: No matching distribution found for tiny-weights==1.0"
+
+
+def test_offline_looks_nowhere_that_pip_s_own_settings_name(source, work, monkeypatch, tmp_path):
+    """`--no-index` alone leaves `find-links` on, which may be an address."""
+    configuration = tmp_path / "pip.conf"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        configuration.write_text(f"[global]\nfind-links = {address}\nretries = 0\ntimeout = 1\n")
+        monkeypatch.setenv("PIP_FIND_LINKS", address)
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+        assert refused(wheel.download, source, work, PYTHON, FetchOptions(offline=True))[0] == 7
+        with pytest.raises(BlockingIOError):
+            listening.accept()
 
 
 def test_an_index_that_does_not_answer(source, work, monkeypatch):

@@ -77,8 +77,8 @@ MESSAGES = {
         "check the address of the source",
     ),
     "move.bad_redirect": Text(
-        "the source of `{path}` leads to an address that is not HTTP",
-        "`{url}` leads to `{found}`",
+        "the source of `{path}` leads to an address that is not taken",
+        "`{url}` leads to `{found}`: not HTTP, or less safe than where it came from",
         "check the address of the source",
     ),
     "move.bad_address": Text(

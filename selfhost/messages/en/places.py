@@ -110,6 +110,11 @@ MESSAGES = {
         "the repository is empty, or the server is no whole copy of the hub",
         "look at the page of the model; take another place: `--source modelscope`, `--source DIRECTORY`",
     ),
+    "places.bad_listing": Text(
+        "{label} lists what cannot be",
+        "{detail}",
+        "do not use this place; report it",
+    ),
     "places.too_many": Text(
         "{label} does not list all files of `{name}`",
         "too many in folder `{folder}`: the rest would be missing without a word",

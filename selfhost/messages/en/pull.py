@@ -13,6 +13,11 @@ MESSAGES = {
         "a hub id has the form `organisation/name`",
         "`selfhost recipe ls` lists the recipes",
     ),
+    "pull.other_variant": Text(
+        "`{name}` is the variant {named} of `{recipe}`, not {variant}",
+        "a repository is one checkpoint",
+        "leave `--variant` out, or name the recipe: `selfhost pull {recipe} --variant {variant}`",
+    ),
     "pull.no_variants": Text(
         "`--variant {variant}` does not go with `{name}`",
         "no recipe has this repository: it is one checkpoint",
@@ -54,6 +59,16 @@ MESSAGES = {
         "the store has another revision of `{name}`",
         "asked for {now}, there is {have}; {detail}",
         "to take the other in its place: the same command with `--update`",
+    ),
+    "pull.empty_revision": Text(
+        "`--revision` is empty",
+        "wanted a commit, a branch or a tag of `{name}`",
+        "leave it out for the recipe's revision, or the main branch",
+    ),
+    "pull.other_model": Text(
+        "the store has another model under the name of `{name}`",
+        "`{path}` came from the repository `{id}`",
+        "to take this one in its place: `selfhost pull` with `--update`; to keep both, give the recipe another name",
     ),
     "pull.offline": Text(
         "`{name}` is not on this machine, and no connection may be opened",

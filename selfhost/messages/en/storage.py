@@ -13,6 +13,12 @@ MESSAGES = {
         "the server `{server}` runs with it",
         "stop it first: `selfhost stop {server}`",
     ),
+    "storage.unseen": Text(
+        "it cannot be told which contents models have: nothing is removed",
+        "`{path}`: {detail}",
+        "if it is on a share that is not mounted, mount it; if it belongs to another user, let that one run this;\n"
+        "if the models were removed by hand, remove `{blobs}` as well",
+    ),
     "storage.pull_runs": Text(
         "a download or a repair is running",
         "what it counts on would be removed",

@@ -51,11 +51,14 @@ def shown(url: str) -> str:
 def follow(target: Target, location: str | None, path: str) -> Target:
     """Where a redirect leads. Headers of the caller stay with the host they were meant for.
 
-    Raises IncompleteError for a redirect to nowhere or to something that is not HTTP.
+    Raises IncompleteError for a redirect to nowhere, to something that is not HTTP, or from https to http.
     """
     url = urllib.parse.urljoin(target.url, location or "")
     old, new = urllib.parse.urlsplit(target.url), urllib.parse.urlsplit(url)
-    if not location or new.scheme not in ("http", "https") or not new.netloc:
+    downgraded = (old.scheme, new.scheme) == ("https", "http")
+    # What comes before a backslash is a host to some, a user to others: checks would be about another one.
+    odd = "\\" in url or not new.netloc or new.scheme not in ("http", "https")
+    if not location or odd or downgraded:
         raise IncompleteError("move.bad_redirect", path=path, url=shown(target.url), found=shown(url))
     same = (old.scheme, old.netloc) == (new.scheme, new.netloc)
     return Target(url=url, headers=target.headers if same else {}, redirected=True)
@@ -147,7 +150,12 @@ class Client:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
+    """The proxy that the environment names for an address (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY).
+
+    None for this machine itself: a proxy is another one.
+    """
+    if offline.is_loopback(url):
+        return None
     parts = urllib.parse.urlsplit(url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -226,7 +234,7 @@ def _is_unverified(error: BaseException) -> bool:
 
 def _is_short(response: BaseHTTPResponse) -> bool:
     length = response.headers.get("Content-Length", "")
-    return length.isdigit() and int(length) <= _DRAINED_BYTES
+    return length.isascii() and length.isdigit() and int(length) <= _DRAINED_BYTES
 
 
 def _give_back(response: BaseHTTPResponse) -> None:

@@ -135,7 +135,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         try:
-            _check_redirect(newurl)
+            _check_redirect(req.full_url, newurl)
         except Exception:
             fp.close()  # urllib closes it only when it goes on
             raise
@@ -148,11 +148,19 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def _check_redirect(url: str) -> None:
+def _check_redirect(old: str, url: str) -> None:
     if not url.lower().startswith(("http://", "https://")):
         reason = f"redirected to {url.partition(':')[0]}:"
         raise OSError(reason)
+    check_downgrade(old, url)
     offline.check_allowed(url)
+
+
+def check_downgrade(old: str, new: str) -> None:
+    """Raises OSError when a redirect leads from https to http: whoever is on the way could answer anything."""
+    if old.lower().startswith("https:") and not new.lower().startswith("https:"):
+        reason = "redirected from https: to http:"
+        raise OSError(reason)
 
 
 def _handlers(url: str) -> Iterator[urllib.request.BaseHandler]:

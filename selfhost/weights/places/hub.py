@@ -13,7 +13,7 @@ from selfhost import __version__, offline
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, TrustError, UsageError
 from selfhost.weights.lock import Origin
 from selfhost.weights.places import ask
-from selfhost.weights.remote import Address, Listing, RemoteFile
+from selfhost.weights.remote import Address, Listing, RemoteFile, checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +79,11 @@ class Hub:
             raise IntegrityError(
                 "places.other_commit", label=self.label, name=self._id, wanted=self._revision, found=info.sha
             )
+        listing = checked(Listing(origin=Origin(kind=KIND, id=self._id, revision=info.sha), files=files), self.label)
         self._commit = info.sha
         if info.gated:
             self._check_gate(files[0].path)
-        return Listing(origin=Origin(kind=KIND, id=self._id, revision=info.sha), files=files)
+        return listing
 
     def _check_gate(self, path: str) -> None:
         """Everybody may list a gated model: whether its files are given too is told by one of them."""
@@ -159,6 +160,7 @@ class Hub:
 
         def check(request: Any) -> None:
             offline.check_allowed(str(request.url))
+            ask.check_downgrade(self.endpoint, str(request.url))
 
         def connect() -> httpx2.Client:
             return httpx2.Client(

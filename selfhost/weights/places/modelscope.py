@@ -13,7 +13,7 @@ from selfhost import offline
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, UsageError
 from selfhost.weights.lock import Origin
 from selfhost.weights.places import ask
-from selfhost.weights.remote import Address, Listing, RemoteFile
+from selfhost.weights.remote import Address, Listing, RemoteFile, checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ class ModelScope:
         files = tuple(_remote_file(entry) for _, entry in sorted(blobs.items()))
         if not files:
             raise IntegrityError("places.empty_listing", label=self.label, name=self._id)
-        return Listing(origin=Origin(kind=KIND, id=self._id, revision=self._commit), files=files)
+        return checked(Listing(origin=Origin(kind=KIND, id=self._id, revision=self._commit), files=files), self.label)
 
     def address(self, path: str) -> Address:
         """Where a file is, at the commit of the listing where there is one."""

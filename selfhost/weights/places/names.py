@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import IncompleteError, IntegrityError, NoError, TrustError, UsageError
 from selfhost.records import dataclass
-from selfhost.weights.lock import LOCK_NAME
+from selfhost.weights.checkpoint import CONFIG, CONSOLIDATED, INDEX, pickles, shown, siblings
+from selfhost.weights.lock import LOCK_NAME, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from selfhost.weights.remote import RemoteFile
 
-CONFIG = "config.json"
-INDEX = "model.safetensors.index.json"
 CONSOLIDATED_INDEX = "consolidated.safetensors.index.json"
 _PARAMS = "params.json"
 """Mistral's own configuration; beside weights in its own layout only."""
@@ -62,14 +61,9 @@ _NESTED = re.compile(r"additional_chat_templates/[^/]+\.jinja|\d+_[A-Za-z]+/(con
 _LICENCE = re.compile(r"[^/]*(licen[cs]e|copying|notice|use_policy)[^/]*", re.IGNORECASE)
 _LICENCE_ENDS = ("", ".txt", ".md", ".rst", ".pdf")
 _ADAPTER = "adapter_model"
-_CONSOLIDATED = "consolidated"
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5")
-_NOT_WEIGHTS = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 1024
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +101,7 @@ def index_name(paths: Collection[str]) -> str:
 
 
 def _only_consolidated(paths: Collection[str]) -> bool:
-    return all(path.startswith(_CONSOLIDATED) for path in _tensors(paths))
+    return all(path.startswith(CONSOLIDATED) for path in _tensors(paths))
 
 
 def _tensors(paths: Iterable[str]) -> set[str]:
@@ -144,6 +138,8 @@ def needed(
         wanted = weights | _beside(by_path, weights) | code
     if absent := wanted - by_path.keys():
         raise IncompleteError("places.absent", name=name, count=len(absent), names=shown(absent))
+    if problem := path_problem(wanted):
+        raise IntegrityError("storage.bad_paths", name=name, detail=problem)
     return tuple(by_path[path] for path in sorted(wanted))
 
 
@@ -156,7 +152,7 @@ def _weights(paths: Collection[str], name: str, index: Mapping[str, Any] | None)
     if index is not None:
         return _indexed(index, name)
     # `consolidated.*` beside others is a second copy in the vendor's own layout.
-    taken = {path for path in tensors if not path.startswith(_CONSOLIDATED)} or tensors
+    taken = {path for path in tensors if not path.startswith(CONSOLIDATED)} or tensors
     return taken | siblings(taken)
 
 
@@ -183,7 +179,7 @@ def _goes_with(path: str, *, own_layout: bool) -> bool:
         return False
     if "/" in path:
         return _NESTED.fullmatch(path) is not None
-    if path == _PARAMS or path.startswith(_CONSOLIDATED):
+    if path == _PARAMS or path.startswith(CONSOLIDATED):
         return own_layout and path.endswith(".json")
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in _WANTED) or _is_licence(path)
 
@@ -193,28 +189,14 @@ def _is_licence(path: str) -> bool:
     return _LICENCE.fullmatch(path) is not None and (f"{dot}{end}".lower() in _LICENCE_ENDS or not stem)
 
 
-def siblings(paths: Iterable[str]) -> set[str]:
-    """All files that the names `model-00001-of-00003.safetensors` ask for."""
-    found = (_SHARD.fullmatch(path) for path in paths)
-    shards = {(match[1], match[3]) for match in found if match}
-    return {f"{stem}-{n:05}-of-{count}.safetensors" for stem, count in shards for n in range(1, int(count) + 1)}
-
-
 def _raise_no_weights(paths: Collection[str], name: str) -> None:
-    if found := [path for path in paths if path.endswith(_PICKLES) and path.rpartition("/")[2] not in _NOT_WEIGHTS]:
+    if found := pickles(paths):
         raise TrustError("model.only_pickle", path=name, found=shown(found))
     if found := [path for path in paths if path.endswith(".gguf")]:
         raise NoError("model.only_gguf", path=name, found=shown(found))
     if found := [path for path in paths if path.startswith(_ADAPTER)]:
         raise UsageError("places.adapter", name=name, found=shown(found))
     raise UsageError("places.no_weights", name=name, found=shown(paths))
-
-
-def shown(names: Iterable[str]) -> str:
-    """`a, b, c, d, e and 3 more`; `nothing` for none."""
-    listed = sorted(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more if listed else "nothing"
 
 
 # Code
