@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -16,11 +17,20 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def home(tmp_path, monkeypatch) -> Path:
     """A fresh `$SELFHOST_HOME`; and no setting of the developer's leaks in."""
     for name in list(os.environ):
-        if name.startswith(("SELFHOST_", "HF_", "VLLM_")) and not name.startswith("SELFHOST_TEST_"):
+        if name.startswith(("SELFHOST_", "HF_", "VLLM_", "MODELSCOPE_")) and not name.startswith("SELFHOST_TEST_"):
             monkeypatch.delenv(name)
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))
     return root
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    """A command that runs in the process of a test leaves no handler for the tests after it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

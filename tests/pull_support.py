@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 from typing import TYPE_CHECKING
 
+from selfhost.app import pull, wanted
+from selfhost.home import find_home
+from selfhost.weights.blobs import Blobs
+from selfhost.weights.move.types import MoveOptions
 from tests.tiny_models import config_of
+from tests.toml_text import as_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+OPTIONS = MoveOptions(
+    connections=4, range_bytes=256 << 10, stall_s=2.0, connect_s=2.0, attempts=2, backoff_s=0.01, backoff_max_s=0.05
+)
+SHARD = "model-00002-of-00003.safetensors"
+SMALL_BYTES = 20_000
+"""More than all files beside the weights have."""
 
 
 def safetensors(name: str, n_bytes: int, seed: int) -> bytes:
@@ -87,3 +100,57 @@ class Recorder:
 
     def done(self, path):
         pass
+
+
+def bring(text="org/tiny", talk=None, variant=None, **request):
+    """`pull` without the command line."""
+    home = find_home()
+    model = wanted.find(text, home, variant=variant)
+    return pull.pull(model, pull.PullRequest(**request), home, OPTIONS, talk or Silent())
+
+
+def recipe_document(name: str = "tiny", **changes) -> dict:
+    """A recipe of `org/<name>` at a hub, with one variant."""
+    variant = {"name": "bf16", "scheme": "bf16", "source": [{"kind": "huggingface", "id": f"org/{name}"}]}
+    document = {"schema_version": 1, "name": name, "title": name, "family": "Tiny", "summary": "for tests"}
+    document |= {"hub_id": f"org/{name}", "context": 4096, "parameters": 1_000_000, "config": config_of("qwen2")}
+    document |= {"licence": {"id": "Apache-2.0", "url": "https://example.org/terms"}, "variant": [variant]}
+    return document | changes
+
+
+def write_recipe(home: Path, name: str = "tiny", **changes) -> None:
+    (home / "recipes").mkdir(parents=True, exist_ok=True)
+    (home / "recipes" / f"{name}.toml").write_text(as_toml(recipe_document(name, **changes)))
+
+
+def weights_sent(hub) -> int:
+    """Bytes of weights that a server sent."""
+    return sum(request.sent_bytes for request in hub.requests if (request.file or "").endswith(".safetensors"))
+
+
+def flip(path: Path, offset: int) -> None:
+    """Damage one byte of a file."""
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 1]))
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def assert_same(made: Path, source: Path, needed) -> None:
+    """The model is these files of the source, byte for byte, and the lock."""
+    there = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
+    assert there == {*needed, "selfhost-model.json"}
+    for name in needed:
+        assert (made / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def assert_blobs_are_whole(home: Path) -> None:
+    """What lies under a digest has that digest."""
+    blobs = Blobs(home / "blobs")
+    for sha256 in blobs.digests():
+        assert sha256_of(blobs.path(sha256)) == sha256

@@ -74,13 +74,12 @@ class Gatherer:
         self._locked: dict[str, LockedFile] = {}
         self._downloaded_bytes = 0
 
-    def need(self, promised: Sequence[SourceFile] = (), listing: Listing | None = None) -> Needed:
+    def need(self, listing: Listing, promised: Sequence[SourceFile] = ()) -> Needed:
         """What serving needs of what the place has; configurations and index are read for that.
 
         promised: what a recipe says of the files: those it names are needed, with that size and digest. Raises
         IntegrityError when the place has others, UsageError when it lacks one, TrustError for pickles only.
         """
-        listing = listing or self._place.listing()
         known = {file.path: file for file in listing.files}
         if absent := [file.path for file in promised if file.path not in known]:
             raise UsageError("pull.promised_absent", place=self._place.label, name=absent[0])
@@ -92,8 +91,10 @@ class Gatherer:
 
     def check_space(self, needed: Needed, name: str, path: Path) -> int:
         """Bytes that are still to come. Raises NoSpaceError when they do not fit beside what is there."""
-        missing = [file for file in needed.files if not self._has(file)]
-        to_come = sum(max((file.size or 0) - self._partial_bytes(file, needed.listing.origin), 0) for file in missing)
+        origin = needed.listing.origin
+        # By what they hold: the same content under several names comes once.
+        missing = {_key(file, origin): file for file in needed.files if not self._has(file)}.values()
+        to_come = sum(max((file.size or 0) - self._partial_bytes(file, origin), 0) for file in missing)
         free = files.free_bytes(path)
         if to_come and to_come + _SPARE_BYTES > free:
             raise NoSpaceError(

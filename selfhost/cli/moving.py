@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 10.0
 _FILES_SHOWN = 8
-_NAME_WIDTH = 36
+_MIN_NAME, _NAME_WIDTH = 12, 36
 _MIN_BAR, _MAX_BAR = 8, 30
 _WINDOW_S = 10.0
 """The rate is that of the last seconds: a connection that came back shows at once."""
@@ -39,6 +39,7 @@ class Meter:
         self._moved: dict[str, int] = {}
         self._done: set[str] = set()
         self._recent: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self._moved_at = clock()
         self._in_all = 0
 
     def started(self, path: str, size: int | None, have: int) -> None:
@@ -52,7 +53,7 @@ class Meter:
         with self._lock:
             self._moved[path] = self._moved.get(path, 0) + n_bytes
             self._in_all += n_bytes
-            now = self._clock()
+            now = self._moved_at = self._clock()
             if now - self._recent[-1][0] > _WINDOW_S / 20:
                 self._recent.append((now, self._in_all))
             while now - self._recent[0][0] > _WINDOW_S and len(self._recent) > 1:
@@ -67,22 +68,30 @@ class Meter:
         """A file is whole."""
         with self._lock:
             self._done.add(path)
-            self._moved[path] = self._sizes.get(path) or self._moved.get(path, 0)
+            self._moved[path] = self._sizes[path] = self._sizes.get(path) or self._moved.get(path, 0)
 
     def line(self) -> str:
-        """`3 of 20 files, 1.2 of 8.0 GiB (15 %), 210.0 MiB/s, 33 s left`."""
+        """`3 of 20 files, 1.2 GiB of 8.0 GiB (15 %), 210.0 MiB/s, 33 s left`; what is not known is left out."""
         with self._lock:
             have = self._other_bytes + sum(self._moved.values())
-            total = self._other_bytes + sum(size or 0 for size in self._sizes.values())
-            seconds = self._clock() - self._recent[0][0]
-            rate = (self._in_all - self._recent[0][1]) / seconds if seconds > 0 else 0.0
+            sizes = [size for size in self._sizes.values() if size is not None]
+            total = self._other_bytes + sum(sizes) if len(sizes) == len(self._sizes) else None
+            rate = self._rate()
             files = text("pull.files_done", done=len(self._done), count=len(self._sizes))
         parts = [files, _bytes_line(have, total)]
         if rate > 0:
             parts.append(f"{format_bytes(rate)}/s")
-            if total > have:
+            if total is not None and total > have:
                 parts.append(text("pull.time_left", time=format_duration((total - have) / rate)))
         return ", ".join(parts)
+
+    def _rate(self) -> float:
+        """Bytes per second of late; 0 once nothing has come for as long as that is."""
+        now = self._clock()
+        began, before = self._recent[0]
+        if now <= began or now - self._moved_at > _WINDOW_S:
+            return 0.0
+        return (self._in_all - before) / (now - began)
 
     def files(self) -> list[tuple[str, int, int | None]]:
         """Those under way: path, bytes, size."""
@@ -90,7 +99,9 @@ class Meter:
             return [(p, n, self._sizes.get(p)) for p, n in sorted(self._moved.items()) if p not in self._done]
 
 
-def _bytes_line(have: int, total: int) -> str:
+def _bytes_line(have: int, total: int | None) -> str:
+    if total is None:
+        return format_bytes(have)
     told = {"have": format_bytes(have), "total": format_bytes(total), "percent": _percent(have, total)}
     return text("pull.bytes_done", **told)
 
@@ -193,11 +204,13 @@ def _drawn(meter: Meter) -> Iterator[Callable[[str], None]]:
 
 def _file_line(path: str, have: int, size: int | None, width: int) -> str:
     """`model-00001-of-00004.safetensors  [#####     ]  1.2 of 4.9 GiB`."""
-    told = _bytes_line(have, size or have)
-    name = path if len(path) <= _NAME_WIDTH else f"...{path[3 - _NAME_WIDTH :]}"
-    room = width - _NAME_WIDTH - len(told) - 6
+    told = _bytes_line(have, size)
+    # On a narrow terminal the name gives way: what is cut off would be the figures.
+    name_width = max(_MIN_NAME, min(_NAME_WIDTH, width - len(told) - 2))
+    name = path if len(path) <= name_width else f"...{path[3 - name_width :]}"
+    room = width - name_width - len(told) - 6
     bar = ""
     if room >= _MIN_BAR and size:
         filled = min(room, _MAX_BAR) * min(have, size) // size
         bar = f"[{'#' * filled:<{min(room, _MAX_BAR)}}]"
-    return f"{name:<{_NAME_WIDTH}} {bar} {told}"
+    return f"{name:<{name_width}} {bar} {told}"

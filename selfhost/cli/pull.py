@@ -89,7 +89,7 @@ def _pull(
         selfhost pull qwen2.5-72b --variant awq-int4 --limit-rate 50MB/s
     """
     from selfhost import offline as switch
-    from selfhost.app import pull, wanted
+    from selfhost.app import best, pull, wanted
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
     from selfhost.home import find_home
@@ -106,7 +106,13 @@ def _pull(
         engine_python=engine_python,
     )
     options = MoveOptions(connections=connections, limit_bytes_per_s=limit_rate)
-    model_wanted = wanted.find(model, home, variant=variant, recipe_paths=recipe_path or ())
+    model_wanted = wanted.find(
+        model,
+        home,
+        variant=variant,
+        recipe_paths=recipe_path or (),
+        prefer=lambda recipe, path: best.variant_here(recipe, path, home),
+    )
     pulled = pull.pull(model_wanted, asked, home, options, talk)
     if as_json:
         output.write_json(pulled.as_dict())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 
 import pytest
 
@@ -16,13 +15,8 @@ def selfhost(capsys, monkeypatch):
 
     def run(*arguments, stdin=None):
         monkeypatch.setattr("sys.stdin", stdin or io.StringIO())
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            with pytest.raises(SystemExit) as ended:
-                cli.main([str(argument) for argument in arguments])
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 

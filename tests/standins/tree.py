@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,10 +86,14 @@ class Snapshot:
 
     model: str
     files: Mapping[str, File]
+    named: str | None = None
+    """A commit that somebody pinned: these files are given for it."""
 
     @property
     def commit(self) -> str:
         """40 hex digits that follow from the names and bytes of all files."""
+        if self.named is not None:
+            return self.named
         lines = [self.model, *(f"{file.blob} {path}" for path, file in self.files.items())]
         return hashlib.sha1("\n".join(lines).encode()).hexdigest()
 
@@ -125,7 +130,7 @@ class Models:
         """A revision by its name or commit."""
         for name in self.names(model):
             directory = self.revisions.get(f"{model}@{name}", self.root / model)
-            snapshot = Snapshot(model, read(directory))
+            snapshot = Snapshot(model, read(directory), name if re.fullmatch(r"[0-9a-f]{40}", name) else None)
             if revision in (name, f"refs/heads/{name}") or revision == snapshot.commit:
                 return snapshot
         return None

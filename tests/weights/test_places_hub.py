@@ -74,6 +74,16 @@ def test_files_are_listed_with_the_digests_that_the_hub_has_of_their_content(ser
     assert "authorization" not in asked.headers
 
 
+def test_another_commit_than_the_one_asked_for_is_refused(server):
+    other = "f" * 40
+    server.replies[f"/api/models/org/m/revision/{other}"] = as_json(INFO)
+    server.replies[f"/api/models/org/m/revision/{COMMIT}"] = as_json(INFO)
+    assert place(server, revision=COMMIT).listing().origin.revision == COMMIT
+    with pytest.raises(IntegrityError) as refused:
+        place(server, revision=other).listing()
+    assert refused.value.message.why == f"wanted {other}, found {COMMIT}"
+
+
 def test_addresses_are_of_the_commit_of_the_listing(server):
     found = place(server, revision="v1")
     found.listing()

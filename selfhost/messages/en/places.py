@@ -100,6 +100,11 @@ MESSAGES = {
         "{detail}",
         "set one: `HF_TOKEN=...`, or do without: `HF_HUB_DISABLE_IMPLICIT_TOKEN=1`",
     ),
+    "places.other_commit": Text(
+        "{label} gives another revision of `{name}` than the one asked for",
+        "wanted {wanted}, found {found}",
+        "it is no true copy of the hub: take another place with `--source`, or another `HF_ENDPOINT`",
+    ),
     "places.empty_listing": Text(
         "{label} lists no files of `{name}`",
         "the repository is empty, or the server is no whole copy of the hub",

@@ -13,6 +13,11 @@ MESSAGES = {
         "a hub id has the form `organisation/name`",
         "`selfhost recipe ls` lists the recipes",
     ),
+    "pull.other_variant": Text(
+        "`{name}` is the variant {named} of `{recipe}`, not {variant}",
+        "a repository is one checkpoint",
+        "leave `--variant` out, or name the recipe: `selfhost pull {recipe} --variant {variant}`",
+    ),
     "pull.no_variants": Text(
         "`--variant {variant}` does not go with `{name}`",
         "no recipe has this repository: it is one checkpoint",
@@ -29,6 +34,11 @@ MESSAGES = {
         "`--accept-license {given}` names another licence",
         "`{name}` has {id}",
         "if you accept its terms: `--accept-license {id}`",
+    ),
+    "pull.no_terms": Text(
+        "`--accept-license {given}` does not go with `{name}`",
+        "no recipe has this repository: its terms are not known here, they are on its page",
+        "leave `--accept-license` out",
     ),
     "pull.promised_absent": Text(
         "{place} does not have `{name}`",
@@ -70,6 +80,12 @@ MESSAGES = {
         "its recipe names none",
         "say where its files are: `--source DIRECTORY`, `--source https://MIRROR`, or add a source to the recipe",
     ),
+    "pull.no_revision": Text(
+        "{place} does not have the revision `{revision}`",
+        "it has one state of the model; its revision: {found}",
+        "leave `--revision` out, or take it from a hub: `--source huggingface`, `--source modelscope`",
+    ),
+    "pull.unknown": Text("not known"),
     "pull.no_pieces": Text(
         "pieces of `{name}` cannot be fetched",
         "it came from a source of the kind {kind}",

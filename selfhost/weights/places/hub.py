@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_ENDPOINT = "https://huggingface.co"
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 KIND = "huggingface"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _NO_TOKEN_VARIABLE = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
 _TRUE = frozenset({"1", "on", "yes", "true"})
@@ -75,6 +76,10 @@ class Hub:
         files = tuple(_remote_file(sibling) for sibling in info.siblings or ())
         if not info.sha or not files:
             raise IntegrityError("places.empty_listing", label=self.label, name=self._id)
+        if _COMMIT.fullmatch(self._revision or "") and info.sha != self._revision:
+            raise IntegrityError(
+                "places.other_commit", label=self.label, name=self._id, wanted=self._revision, found=info.sha
+            )
         listing = checked(Listing(origin=Origin(kind=KIND, id=self._id, revision=info.sha), files=files), self.label)
         self._commit = info.sha
         if info.gated:

@@ -90,8 +90,12 @@ class Choice:
 
     def __str__(self) -> str:
         """`ModelScope (Hugging Face: connection refused)`."""
+        return self.told(self.candidate.label)
+
+    def told(self, label: str) -> str:
+        """The same, with the place called `label`."""
         reasons = "; ".join(f"{one.label}: {one.reason}" for one in self.passed)
-        return f"{self.candidate.label} ({reasons})" if reasons else self.candidate.label
+        return f"{label} ({reasons})" if reasons else label
 
 
 def parse_source(value: str) -> Named:
