@@ -106,7 +106,8 @@ def pull(  # noqa: PLR0913 - what, how, where, and whom to tell
         if pulled is not None:
             return pulled
         lock = store.read_lock(wanted.directory)
-    _check_same_model(wanted, lock)
+    if not sources.is_of(wanted, lock):
+        raise NoError("pull.other_model", name=wanted.shown, path=wanted.directory, id=lock.source.id)
     if not serving:
         _compare(wanted, request, lock, talk)
     return Pulled(wanted=wanted, lock=lock)
@@ -129,20 +130,8 @@ def _make(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions
             raise
 
 
-def _check_same_model(wanted: Wanted, lock: ModelLock) -> None:
-    """Raises NoError when what lies under this name came from a repository that is not this model's.
-
-    Another recipe of that name may have put it there. A mirror or a directory was named by the user.
-    """
-    known = {source.id.lower() for source in wanted.sources if source.kind in sources.HUBS} | {wanted.name.lower()}
-    if wanted.recipe is not None and wanted.recipe.hub_id:
-        known.add(wanted.recipe.hub_id.lower())
-    if lock.source.kind in sources.HUBS and lock.source.id.lower() not in known:
-        raise NoError("pull.other_model", name=wanted.shown, path=wanted.directory, id=lock.source.id)
-
-
 def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions, talk: Talk) -> Pulled:
-    chosen = sources.choose(wanted, request.source, request.revision)
+    chosen = sources.choose(wanted, request.source or sources.of_update(wanted), request.revision)
     talk.note(chosen.said)
     if chosen.place is None:
         from selfhost.app import wheel

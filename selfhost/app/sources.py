@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app.wanted import of_recipe
-from selfhost.errors import IncompleteError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
 from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
+from selfhost.weights import store
 from selfhost.weights.places import pick
 
 if TYPE_CHECKING:
@@ -89,6 +90,26 @@ def listing(place: Place | Folder, revision: str | None) -> Listing:
 def _check_no_revision(revision: str | None, place: str) -> None:
     if revision is not None:
         raise UsageError("pull.no_revision", place=place, revision=revision, found=text("pull.unknown"))
+
+
+def is_of(wanted: Wanted, lock: ModelLock) -> bool:
+    """Whether what lies under this name is this model; not when it came from a repository that is another one's.
+
+    Another recipe of that name may have put it there. A mirror or a directory was named by the user.
+    """
+    known = {source.id.lower() for source in wanted.sources if source.kind in HUBS} | {wanted.name.lower()}
+    if wanted.recipe is not None and wanted.recipe.hub_id:
+        known.add(wanted.recipe.hub_id.lower())
+    return lock.source.kind not in HUBS or lock.source.id.lower() in known
+
+
+def of_update(wanted: Wanted) -> str | None:
+    """The hub that an update without a recipe stays with: at another one the name may be somebody else's."""
+    try:
+        kind = store.read_lock(wanted.directory).source.kind
+    except IntegrityError:
+        return None
+    return kind if wanted.recipe is None and kind in HUBS else None
 
 
 def of_lock(lock: ModelLock) -> Place | Folder:

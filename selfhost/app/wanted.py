@@ -10,7 +10,7 @@ from selfhost.home import user_path
 from selfhost.recipe import load
 from selfhost.recipe.schema import Source, SourceKind
 from selfhost.records import dataclass
-from selfhost.weights.store import model_directory
+from selfhost.weights.store import directories, model_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,9 +135,15 @@ def of_recipe(recipe: Recipe, home: Home, variant: str | None = None) -> Wanted:
     )
 
 
+def _as_stored(hub_id: str, home: Home) -> str:
+    """The id as the store spells it: hubs do not tell upper from lower case, and would give the same model twice."""
+    stored = [f"{path.parent.name}/{path.name}" for path in directories(home.models)]
+    return hub_id if hub_id in stored else next((one for one in stored if one.lower() == hub_id.lower()), hub_id)
+
+
 def of_repository(hub_id: str, home: Home) -> Wanted:
     """A repository that no recipe knows: on Hugging Face, or on ModelScope under the same id."""
-    organisation, _, name = hub_id.partition("/")
+    organisation, _, name = (hub_id := _as_stored(hub_id, home)).partition("/")
     return Wanted(
         name=hub_id,
         variant=None,

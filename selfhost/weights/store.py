@@ -244,7 +244,8 @@ def remove(directory: Path) -> None:
         gone = _beside(directory, "gone")
         directory.rename(gone)
         files.sync(directory.parent)
-        shutil.rmtree(gone)
+        # A file that is open may stay for a while (NFS): the next one that holds the lock tidies up.
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def relink(directory: Path, file: LockedFile, blobs: Blobs, *, symbolic: bool) -> None:

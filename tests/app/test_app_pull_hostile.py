@@ -13,11 +13,13 @@ from selfhost import files
 from selfhost.app import pull, storage, wanted
 from selfhost.errors import MissingError, NoError, SelfhostError
 from selfhost.home import find_home
+from selfhost.weights import store
 from selfhost.weights.blobs import Blobs
 from selfhost.weights.lock import LOCK_NAME
 from selfhost.weights.move.types import MoveOptions
 from tests.pull_support import Silent, write_repository
 from tests.standins.hub import Hub
+from tests.standins.modelscope import ModelScope
 from tests.weights.places_server import as_json, serving
 
 OPTIONS = MoveOptions(connections=2, attempts=2, backoff_s=0.01, backoff_max_s=0.05)
@@ -94,6 +96,28 @@ def test_the_first_letters_of_a_commit_may_be_a_branch(hub):
 def test_paths_that_the_system_refuses_are_no_defect(code, tmp_path):
     with pytest.raises(MissingError), files.explain_os_errors(tmp_path):
         raise OSError(code, os.strerror(code))
+
+
+def test_a_name_in_other_letters_is_the_model_that_is_there(hub):
+    pulled, _ = bring()
+    again, _ = bring("ORG/Tiny")
+    assert again.wanted.directory == pulled.wanted.directory
+    assert again.wanted.name == "org/tiny"
+
+
+def test_an_update_stays_with_the_hub_that_the_model_came_from(hub, monkeypatch, tmp_path):
+    """At another hub anybody may have registered the name."""
+    pulled, _ = bring()
+    hub.stop()
+    write_repository(tmp_path / "scope" / "org" / "tiny", shard_bytes=50_000)
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setattr("selfhost.weights.places.hub.DEFAULT_ENDPOINT", hub.url)
+    with ModelScope(tmp_path / "scope") as scope:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", scope.url)
+        code, _ = refused(update=True)
+    assert (code, scope.requests) == (7, [])
+    assert store.read_lock(pulled.wanted.directory) == pulled.lock
+    hub.start()
 
 
 # A hub that lies

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import shutil
+import stat
 import threading
 
 import pytest
 
+from selfhost import files
 from selfhost.errors import IntegrityError, MissingError
 from selfhost.weights import store, touched
 from selfhost.weights.lock import LOCK_NAME, LockedFile, ModelLock, Origin, path_problem
@@ -235,3 +239,51 @@ def test_a_file_that_took_the_place_of_a_link_is_read_again_whatever_its_time(ho
     os.utime(tmp_path / "a", OLD)
     (tmp_path / "a").replace(directory / "a")
     assert [file.path for file in touched.written_since(directory, lock)] == ["a"]
+
+
+def test_a_file_system_that_cannot_sync_folders_is_no_failure(directory, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert store.look_up(made(directory)) is not None
+
+
+def test_a_failing_sync_of_a_file_is_one(tmp_path, monkeypatch):
+    (tmp_path / "a").touch()
+
+    def fsync(_descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for path in (tmp_path, tmp_path / "a"):
+        with pytest.raises(OSError, match="Input/output"):
+            files.sync(path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, code):
+    def flock(_descriptor, _kind):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(MissingError) as caught, files.hold_lock(tmp_path / "lock"):
+        pytest.fail("got a lock")
+    assert caught.value.message.id == "move.no_locks"
+
+
+def test_a_file_that_does_not_go_yet_does_not_keep_a_model(directory, monkeypatch):
+    """NFS keeps what is open under another name in the folder."""
+    made(directory)
+    monkeypatch.setattr(shutil.rmtree.__globals__["os"], "rmdir", lambda *_args, **_more: not_empty())
+    with store.hold(directory, pytest.fail):
+        store.remove(directory)
+    assert not directory.exists()
+
+
+def not_empty():
+    raise OSError(errno.ENOTEMPTY, "Directory not empty")
