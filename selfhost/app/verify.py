@@ -20,6 +20,7 @@ from selfhost.weights.blobs import Blobs
 from selfhost.weights.checkpoint import shown
 from selfhost.weights.ledger import Ledger
 from selfhost.weights.lock import LOCK_NAME, ModelLock
+from selfhost.weights.places.sums import SUMS_NAME
 from selfhost.weights.verify import FileCheck, Reading, Status, Wanted
 
 if TYPE_CHECKING:
@@ -164,10 +165,10 @@ def of_lock(directory: Path, name: str, lock: ModelLock) -> Target:
 
 def _without_lock(directory: Path, name: str) -> Target:
     """Digests from a SHA256SUMS; without one, the structure is all that can be looked at."""
-    sums = directory / verify.SUMS_NAME
+    sums = directory / SUMS_NAME
     if not sums.is_file():
         check.check_directory(directory)
-        raise IncompleteError("verify.nothing_to_compare", path=directory, lock=LOCK_NAME, sums=verify.SUMS_NAME)
+        raise IncompleteError("verify.nothing_to_compare", path=directory, lock=LOCK_NAME, sums=SUMS_NAME)
     try:
         wanted = verify.parse_sums(sums.read_text(encoding="utf-8", errors="surrogateescape"))
     except ValueError as error:

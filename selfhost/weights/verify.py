@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,13 +20,13 @@ from selfhost.weights import ledger, store
 from selfhost.weights.blobs import marks_fit
 from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
 from selfhost.weights.lock import LOCK_NAME, path_problem
+from selfhost.weights.places import sums
+from selfhost.weights.places.sums import SUMS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-SUMS_NAME = "SHA256SUMS"
-_SUM = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](.+)")
 _BUFFER_BYTES = 1 << 20
 _POLL_S = 0.2
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
@@ -271,15 +270,8 @@ def extra_files(directory: Path, named: Collection[str]) -> list[FileCheck]:
 
 
 def parse_sums(text: str) -> tuple[Wanted, ...]:
-    """The files of a SHA256SUMS, as sha256sum writes it. Raises ValueError."""
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        if not (match := _SUM.fullmatch(line)):
-            msg = f"line {number}: {line[:80]!r}"
-            raise ValueError(msg)
-        found.append(Wanted(path=match[2].removeprefix("./"), sha256=match[1].lower(), size=None))
-    if problem := path_problem(file.path for file in found):
+    """The files of a SHA256SUMS. Raises ValueError."""
+    found = sums.parse_sums(text)
+    if problem := path_problem(found):
         raise ValueError(problem)
-    return tuple(found)
+    return tuple(Wanted(path=path, sha256=digest, size=None) for path, digest in found.items())

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,6 @@ from selfhost.app import pull, storage, wanted
 from selfhost.errors import MissingError, NoError, SelfhostError
 from selfhost.home import find_home
 from selfhost.weights import store
-from selfhost.weights.blobs import Blobs
 from selfhost.weights.lock import LOCK_NAME
 from selfhost.weights.move.types import MoveOptions
 from tests.pull_support import Silent, write_repository
@@ -238,16 +238,26 @@ def test_a_lock_whose_revision_is_no_text_is_damaged(hub):
     assert refused()[0] == 5
 
 
-def test_a_model_that_a_server_has_open_is_not_replaced(hub, monkeypatch, tmp_path):
-    """An engine that opens shard after shard would get some of the old ones and some of the new."""
-    pulled, _ = bring()
-    (tmp_path / "hub" / "org" / "tiny" / "generation_config.json").write_text('{"a": 1}')
-
-    def in_use(_home, directories):
+@pytest.fixture
+def in_use(monkeypatch):
+    def refuse(_home, directories):
         raise NoError("storage.in_use", path=directories[0], server="one")
 
-    monkeypatch.setattr(storage, "check_unused", in_use)
+    monkeypatch.setattr(storage, "check_unused", refuse)
+
+
+def test_a_model_that_a_server_has_open_is_not_replaced(hub, tmp_path, in_use, monkeypatch):
+    """An engine that opens shard after shard would get some of the old ones and some of the new."""
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "check_unused", lambda *_args: None)
+        pulled, _ = bring()
+    (tmp_path / "hub" / "org" / "tiny" / "generation_config.json").write_text('{"a": 1}')
     code, message = refused(update=True)
     assert (code, message.id) == (3, "storage.in_use")
-    assert pulled.wanted.directory.is_dir()
-    assert list(Blobs(find_home().blobs).digests())
+    assert store.look_up(pulled.wanted.directory) == pulled.lock
+
+
+def test_nor_is_one_that_comes_in_a_wheel(in_use, monkeypatch):
+    chosen = SimpleNamespace(place=None, wheel=None, said="from a wheel")
+    monkeypatch.setattr("selfhost.app.sources.choose", lambda *_args: chosen)
+    assert refused("smollm2-135m", update=True)[1].id == "storage.in_use"

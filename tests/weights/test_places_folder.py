@@ -9,7 +9,9 @@ import pytest
 
 from selfhost.errors import IntegrityError, SelfhostError, UsageError
 from selfhost.weights.lock import LOCK_NAME, LockedFile, ModelLock, Origin
+from selfhost.weights.places import choose
 from selfhost.weights.places.folder import Folder
+from selfhost.weights.remote import RemoteFile
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -139,3 +141,23 @@ def test_a_missing_file_is_told(model):
     with pytest.raises(UsageError) as caught:
         Folder(model).local_path("gone.json")
     assert "gone.json" in str(caught.value)
+
+
+def test_a_branch_of_the_cache_is_a_name_and_leads_nowhere_else(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    cache = tmp_path / "models--org--m"
+    snapshot = cache / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_bytes(b"../../elsewhere")
+    assert Folder(cache).label == f"directory {snapshot}"
+    (cache / "refs" / "main").write_bytes(b"\xff\xfe")
+    assert Folder(cache).label == f"directory {snapshot}"
+
+
+def test_a_configuration_that_is_none_by_its_size_is_not_read(tmp_path):
+    with (tmp_path / "config.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(IntegrityError):
+        choose.read_small(Folder(tmp_path), RemoteFile(path="config.json"))

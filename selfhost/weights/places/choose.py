@@ -89,6 +89,8 @@ def read_small(place: Place | Folder, file: RemoteFile, sleep: Callable[[float],
 
 def _local(place: Folder, file: RemoteFile) -> bytes:
     path = place.local_path(file.path)
+    if (size := path.stat().st_size) > ask.MAX_BODY_BYTES:
+        raise IntegrityError("model.config_not_json", path=path, detail=f"{size:,} bytes")
     try:
         return path.read_bytes()
     except PermissionError as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KIND = "directory"
 _BLOBS, _SNAPSHOTS, _REFS = "blobs", "snapshots", "refs"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REVISION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
@@ -134,7 +135,9 @@ def _snapshot(path: Path) -> Path:
     if (path / "config.json").exists() or not snapshots.is_dir():
         return path
     main = path / _REFS / "main"
-    if main.is_file() and (named := snapshots / main.read_text().strip()).is_dir():
+    # A name, not a path: `../..` would lead to files that are not of this model.
+    name = main.read_text(errors="replace").strip() if main.is_file() else ""
+    if _REVISION.fullmatch(name) and (named := snapshots / name).is_dir():
         return named
     there = sorted(child for child in snapshots.iterdir() if child.is_dir())
     if len(there) != 1:
