@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from selfhost.weights.blobs import Blobs
     from selfhost.weights.lock import Origin
     from selfhost.weights.move.types import Moved, MoveOptions, Progress
+    from selfhost.weights.places.names import RemoteCode
     from selfhost.weights.remote import Listing, Place, RemoteFile
 
     class Moving(Protocol):
@@ -45,6 +46,8 @@ class Needed:
 
     listing: Listing
     files: tuple[RemoteFile, ...]
+    code: RemoteCode
+    """What of it would be run."""
 
     @property
     def total_bytes(self) -> int:
@@ -84,7 +87,7 @@ class Gatherer:
         listing = replace(listing, files=tuple(known.values()))
         listed = tuple(file.path for file in promised)
         chosen = choose.choose(self._place, listing, name=listing.origin.id, listed=listed)
-        return Needed(listing=listing, files=chosen.files)
+        return Needed(listing=listing, files=chosen.files, code=chosen.code)
 
     def check_space(self, needed: Needed, name: str, path: Path) -> int:
         """Bytes that are still to come. Raises NoSpaceError when they do not fit beside what is there."""

@@ -12,7 +12,7 @@ from selfhost.messages import text
 from selfhost.offline import is_offline
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
-from selfhost.weights import check, store
+from selfhost.weights import check, store, touched
 from selfhost.weights.blobs import Blobs, Linked
 from selfhost.weights.checkpoint import shown
 from selfhost.weights.lock import ModelLock, Origin
@@ -158,6 +158,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
         needed = gatherer.need(sources.listing(chosen.place, request.revision), chosen.promised)
         to_come = gatherer.check_space(needed, wanted.shown, files.make_directory(home.blobs))
         talk.note(_announcement(wanted, needed, to_come, files.free_bytes(home.blobs)))
+        _tell_code(wanted, needed, talk)
         # What has come is kept when the rest does not come today.
         blobs.want(str(wanted.directory), (file.sha256 for file in needed.files if file.sha256))
         gathered = gatherer.bring(needed)
@@ -173,13 +174,22 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
 
 
 def _publish(wanted: Wanted, lock: ModelLock, home: Home, blobs: Blobs, talk: Talk) -> None:
-    if lock == _known(wanted.directory):
+    if lock == _known(wanted.directory) and not touched.written_since(wanted.directory, lock):
         talk.note(text("pull.unchanged", name=wanted.shown))
         return
     storage.check_unused(home, [wanted.directory])
     linked = store.publish(wanted.directory, lock, blobs, lambda made: _check(made, wanted, talk))
     if linked[Linked.COPY]:
         talk.note(text("pull.copied", path=wanted.directory))
+
+
+def _tell_code(wanted: Wanted, needed: Needed, talk: Talk) -> None:
+    """Say what would be run with the model: nobody reads a configuration before serving it."""
+    code = needed.code
+    if code.files:
+        talk.warn(text("pull.code", name=wanted.shown, files=shown(file.path for file in code.files)))
+    if others := (*code.absent, *code.elsewhere):
+        talk.warn(text("pull.code_elsewhere", name=wanted.shown, others=shown(others)))
 
 
 def _known(directory: Path) -> ModelLock | None:

@@ -160,6 +160,35 @@ def test_a_content_that_nobody_wrote_to_is_not_fetched_again(hub, tmp_path):
     assert not [path for path in asked if path.endswith(".safetensors")]
 
 
+def test_an_update_puts_right_what_was_written_to(hub, tmp_path):
+    pulled, _ = bring()
+    shard = "model-00001-of-00003.safetensors"
+    with (pulled.wanted.directory / shard).open("r+b") as stream:
+        stream.seek(20_000)
+        stream.write(b"edited!!")
+    bring(update=True)
+    assert (pulled.wanted.directory / shard).read_bytes() == (tmp_path / "hub" / "org" / "tiny" / shard).read_bytes()
+
+
+def test_code_that_a_configuration_names_is_told(hub, tmp_path):
+    directory = tmp_path / "hub" / "org" / "code"
+    shutil.copytree(tmp_path / "hub" / "org" / "tiny", directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["auto_map"] = {
+        "AutoModel": "modeling.M",
+        "AutoConfig": "absent.C",
+        "AutoTokenizer": ["evil/other--t.T", None],
+    }
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "modeling.py").write_text("print()")
+    _, talk = bring("org/code")
+    own, other = talk.warned
+    assert "modeling.py" in own
+    assert "--trust-remote-code" in own
+    assert "absent.py" in other
+    assert "evil/other" in other
+
+
 # Stores that others own
 
 

@@ -1,4 +1,4 @@
-"""The pure parts of `weights.move`: extents, what answers mean, pauses, bandwidth, redirects, certificates."""
+"""The pure parts of `weights.move`: extents, what answers mean, pauses, bandwidth, redirects, proxies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfhost.errors import IncompleteError, MissingError, UsageError
+from selfhost.errors import IncompleteError, UsageError
 from selfhost.weights.move.answers import Head, Wanted, examine, head_of, strong
-from selfhost.weights.move.client import Target, certificates, follow, proxy_for, shown
+from selfhost.weights.move.client import Target, follow, proxy_for, shown
 from selfhost.weights.move.extents import Extents
 from selfhost.weights.move.limit import Limit
 from selfhost.weights.move.retry import Meaning, TroubleError, meaning, pause_s, retry_after_s
@@ -253,14 +253,3 @@ def test_a_proxy_that_cannot_be_used_is_told(proxies):
     with pytest.raises(UsageError) as raised:
         proxy_for("https://hub.example/f")
     assert "socks5://proxy:1080" in raised.value.message.what
-
-
-def test_certificates_as_the_environment_names_them(tmp_path):
-    bundle = tmp_path / "ca.pem"
-    bundle.touch()
-    assert certificates({}) == {}
-    assert certificates({"CURL_CA_BUNDLE": str(bundle)}) == {"ca_certs": str(bundle)}
-    assert certificates({"CURL_CA_BUNDLE": "/x", "SSL_CERT_FILE": str(tmp_path)}) == {"ca_cert_dir": str(tmp_path)}
-    with pytest.raises(MissingError) as raised:
-        certificates({"REQUESTS_CA_BUNDLE": str(tmp_path / "absent.pem")})
-    assert "REQUESTS_CA_BUNDLE" in raised.value.message.what

@@ -7,11 +7,15 @@ import ssl
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, UsageError
+from selfhost.weights import certificates
 from selfhost.weights.lock import LockedFile, ModelLock, Origin
+from selfhost.weights.move.client import Client
+from selfhost.weights.move.types import MoveOptions
 from selfhost.weights.places import ask
 from selfhost.weights.places.mirror import Mirror
 from selfhost.weights.remote import RemoteFile
@@ -204,8 +208,20 @@ def test_addresses_are_shown_without_secrets(url, shown):
 def test_certificates_that_cannot_be_read_are_told(variable, monkeypatch):
     monkeypatch.setenv(variable, "/nowhere/ca.pem")
     with pytest.raises(MissingError) as caught:
-        ask.certificates()
+        certificates.context()
     assert variable in caught.value.message.why
+
+
+def test_where_this_python_looks_for_none_those_of_the_system_are_taken(tmp_path, monkeypatch):
+    """As pythons do that were compiled elsewhere; listings and bytes trust the same."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_args, **_more: None)
+    bundle = next(path for path in certificates._SYSTEM_CERTIFICATES if Path(path).is_file())
+    monkeypatch.setattr(certificates, "_SYSTEM_CERTIFICATES", (str(tmp_path / "absent"), bundle))
+    assert certificates.context().cert_store_stats()["x509_ca"] > 0
+    manager = Client(MoveOptions())._manager("https://hub.example/f")
+    assert manager.connection_pool_kw["ssl_context"].cert_store_stats()["x509_ca"] > 0
 
 
 @pytest.mark.parametrize("value", ["", "host", "http://", "file:///a", "http://[::1", "http://a:b"])

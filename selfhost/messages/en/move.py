@@ -91,11 +91,6 @@ MESSAGES = {
         "{detail}",
         "behind a proxy that inspects traffic, name its certificate: `export SSL_CERT_FILE=/path/to/ca.pem`",
     ),
-    "move.no_ca_file": Text(
-        "`{name}` names certificates that are not there",
-        "no such file: `{path}`",
-        "correct it, or do without: `unset {name}`",
-    ),
     "move.proxy_scheme": Text(
         "not a proxy that can be used: `{found}`",
         "wanted: `http://host:port` or `https://host:port`",

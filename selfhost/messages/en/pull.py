@@ -101,6 +101,10 @@ MESSAGES = {
     "pull.announced": Text(
         "{name}: {count} files, {total}; {to_come} still to come, {free} free; revision {revision}, into {path}"
     ),
+    "pull.code": Text(
+        "{name} comes with code, which an engine runs only with `--trust-remote-code`: read it before: {files}"
+    ),
+    "pull.code_elsewhere": Text("the configuration of {name} names code that does not come with it: {others}"),
     "pull.copied": Text("this file system has no links: {path} holds copies of what the store has"),
     "pull.unchanged": Text("{name} is what its source has"),
     "pull.not_compared": Text("{name} is in the store; not compared with its source: {reason}"),

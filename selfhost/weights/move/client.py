@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import ssl
 import threading
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import __version__, offline
 from selfhost.errors import IncompleteError, MissingError, UsageError
 from selfhost.messages import text
 from selfhost.records import dataclass
+from selfhost.weights import certificates
 from selfhost.weights.move.retry import TroubleError
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from selfhost.weights.move.types import MoveOptions
 
-# The first that is set is taken; requests and curl have taught people theirs.
-CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _MAX_REDIRECTS = 10
 _DRAINED_BYTES = 64 << 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -69,7 +66,7 @@ class Client:
 
     def __init__(self, options: MoveOptions) -> None:
         self._options = options
-        self._managers: dict[str | None, PoolManager] = {}
+        self._managers: dict[tuple[str | None, bool], PoolManager] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -136,10 +133,12 @@ class Client:
 
     def _manager(self, url: str) -> PoolManager:
         proxy = proxy_for(url)
+        # Certificates are some hundred files to read: not for who speaks plain HTTP.
+        secure = url.startswith("https:") or (proxy or "").startswith("https:")
         with self._lock:
-            if proxy not in self._managers:
-                self._managers[proxy] = _make_manager(proxy, self._options)
-            return self._managers[proxy]
+            if (proxy, secure) not in self._managers:
+                self._managers[proxy, secure] = _make_manager(proxy, self._options, secure=secure)
+            return self._managers[proxy, secure]
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -167,31 +166,21 @@ def proxy_for(url: str) -> str | None:
     return proxy
 
 
-def _make_manager(proxy: str | None, options: MoveOptions) -> PoolManager:
+def _make_manager(proxy: str | None, options: MoveOptions, *, secure: bool) -> PoolManager:
     import urllib3
 
     common: dict[str, Any] = {
         "maxsize": options.connections,
         "timeout": urllib3.Timeout(connect=options.connect_s, read=options.stall_s),
         "retries": False,
-        **certificates(os.environ),
+        "ssl_context": certificates.context() if secure else None,
     }
     if proxy is None:
         return urllib3.PoolManager(**common)
     parts = urllib.parse.urlsplit(proxy)
     user = f"{parts.username or ''}:{parts.password or ''}" if parts.username or parts.password else None
     headers = urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(user)) if user else None
-    return urllib3.ProxyManager(proxy, proxy_headers=headers, **common)
-
-
-def certificates(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the environment says of certificates, as urllib3 takes it. Raises MissingError when it names nothing."""
-    for name in CA_VARIABLES:
-        if path := environment.get(name):
-            if not Path(path).exists():
-                raise MissingError("move.no_ca_file", name=name, path=path)
-            return {"ca_cert_dir" if Path(path).is_dir() else "ca_certs": path}
-    return {}
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=common["ssl_context"], **common)
 
 
 def trouble(error: BaseException, url: str) -> str:

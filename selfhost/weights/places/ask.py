@@ -1,7 +1,6 @@
 """One question to a server over HTTP, and why it got no answer. For listings: bytes of models are moved elsewhere.
 
-Proxies come from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; never for this machine itself), trusted
-certificates from `SSL_CERT_FILE`, `SSL_CERT_DIR`, `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, else from the system.
+Proxies come from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; never for this machine itself).
 """
 
 from __future__ import annotations
@@ -9,20 +8,19 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import socket
 import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from selfhost import __version__, offline
-from selfhost.errors import IncompleteError, MissingError, UsageError
+from selfhost.errors import IncompleteError, UsageError
 from selfhost.messages import text
 from selfhost.records import dataclass
+from selfhost.weights import certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,15 +34,6 @@ _ATTEMPTS = 3
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another attempt may not get."""
 _MAX_WAIT_S = 30.0
-_CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# Where distributions keep them, for a Python that was compiled for other paths.
-_SYSTEM_CERTIFICATES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/cert.pem",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-)
 _OF_ONE_ORIGIN = ("Authorization", "Cookie")
 
 
@@ -168,7 +157,7 @@ def _handlers(url: str) -> Iterator[urllib.request.BaseHandler]:
     yield _Redirects()
     # A redirect may lead to https from http.
     if url.lower().startswith("https:") or not offline.is_loopback(url):
-        yield urllib.request.HTTPSHandler(context=certificates())
+        yield urllib.request.HTTPSHandler(context=certificates.context())
 
 
 def _read(answer: Any) -> Answer:
@@ -179,23 +168,6 @@ def _read(answer: Any) -> Answer:
     if answer.length:  # of the promised bytes, those that did not come: a read with a limit takes it for the end
         raise ConnectionResetError
     return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.headers.items()}, body=body)
-
-
-def certificates() -> ssl.SSLContext:
-    """Which servers are trusted. Raises MissingError when the environment names a file that cannot be read."""
-    for name in _CERTIFICATES:
-        if path := os.environ.get(name):
-            try:
-                is_folder = Path(path).is_dir()
-                return ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
-            except OSError as error:  # ssl.SSLError is one
-                raise MissingError("places.bad_certificates", variable=name, path=path, detail=error) from error
-    context = ssl.create_default_context()  # takes SSL_CERT_DIR
-    if not os.environ.get("SSL_CERT_DIR") and not context.cert_store_stats()["x509_ca"]:
-        for path in filter(os.path.isfile, _SYSTEM_CERTIFICATES):
-            context.load_verify_locations(path)
-            break
-    return context
 
 
 # Addresses

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from selfhost import __version__, offline
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, TrustError, UsageError
+from selfhost.weights import certificates
 from selfhost.weights.lock import Origin
 from selfhost.weights.places import ask
 from selfhost.weights.remote import Address, Listing, RemoteFile, checked
@@ -168,7 +169,7 @@ class Hub:
                 follow_redirects=True,
                 timeout=ask.TIMEOUT_S,
                 trust_env=not on_this_machine,
-                verify=ask.certificates(),
+                verify=certificates.context(),
             )
 
         # Else it looks up which program runs it, at the hub itself whatever the endpoint, to tell the server.
