@@ -149,6 +149,8 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
         to_come = gatherer.check_space(needed, wanted.shown, files.make_directory(home.blobs))
         talk.note(_announcement(wanted, needed, to_come, files.free_bytes(home.blobs)))
         _tell_code(wanted, needed, talk)
+        # What has come is kept when the rest does not come today.
+        blobs.want(str(wanted.directory), (file.sha256 for file in needed.files if file.sha256))
         gathered = gatherer.bring(needed)
         lock = ModelLock(
             recipe=wanted.directory.parent.name,
@@ -156,14 +158,19 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
             source=gathered.origin,
             files=gathered.files,
         )
-        if lock == _known(wanted.directory) and not touched.written_since(wanted.directory, lock):
-            talk.note(text("pull.unchanged", name=wanted.shown))
-        else:
-            storage.check_unused(home, [wanted.directory])
-            linked = store.publish(wanted.directory, lock, blobs, lambda made: _check(made, wanted, talk))
-            if linked[Linked.COPY]:
-                talk.note(text("pull.copied", path=wanted.directory))
+        _publish(wanted, lock, home, blobs, talk)
+        blobs.unwant(str(wanted.directory))
     return Pulled(wanted=wanted, lock=lock, downloaded_bytes=gathered.downloaded_bytes)
+
+
+def _publish(wanted: Wanted, lock: ModelLock, home: Home, blobs: Blobs, talk: Talk) -> None:
+    if lock == _known(wanted.directory) and not touched.written_since(wanted.directory, lock):
+        talk.note(text("pull.unchanged", name=wanted.shown))
+        return
+    storage.check_unused(home, [wanted.directory])
+    linked = store.publish(wanted.directory, lock, blobs, lambda made: _check(made, wanted, talk))
+    if linked[Linked.COPY]:
+        talk.note(text("pull.copied", path=wanted.directory))
 
 
 def _tell_code(wanted: Wanted, needed: Needed, talk: Talk) -> None:

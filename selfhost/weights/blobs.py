@@ -3,6 +3,7 @@
     blobs/sha256/ab/<64 hex>          the content
     blobs/sha256/ab/<64 hex>.marks    its `Digest.marks`; without them a damaged file is repaired as a whole
     blobs/partial/<key>.part          not complete yet; flock held by who writes it
+    blobs/partial/<key>.wanted        contents of a model whose download is not done, for `gc` to keep
     blobs/.gc.lock                    shared by who counts on blobs being there, exclusive for who removes some
 
 Models are directories of hard links to contents, so a file that several models have takes space once.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import filecmp
+import hashlib
 import os
 import re
 import secrets
@@ -24,11 +26,12 @@ from selfhost.errors import IntegrityError, SelfhostError
 from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _BUFFER_BYTES = 1 << 20
+_WANTED = ".wanted"
 _NO_HARD_LINK = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_LINK = (*_NO_HARD_LINK, errno.EACCES)
 
@@ -136,6 +139,38 @@ class Blobs:
         """Nobody counts on contents meanwhile; yields False when somebody does. Does not wait."""
         with files.hold_lock(self.root / ".gc.lock", blocking=False) as got:
             yield got
+
+    # Contents that no model has yet
+
+    def want(self, name: str, digests: Iterable[str]) -> None:
+        """Remember what a download is about, until `unwant`: contents that it has brought are kept when it stops."""
+        path = self._wanted_path(name)
+        files.make_directory(path.parent)
+        files.write_json(path, {"name": name, "sha256": sorted(digests)}, sync=False)
+
+    def unwant(self, name: str) -> None:
+        """The download is done."""
+        self._wanted_path(name).unlink(missing_ok=True)
+
+    def wanted(self, after_s: float = 0.0) -> set[str]:
+        """Contents of downloads that are not done, begun after this time (seconds since 1970)."""
+        found: set[str] = set()
+        for path in self.root.glob(f"partial/*{_WANTED}"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime >= after_s:
+                    found.update(str(sha256) for sha256 in (files.read_json(path) or {}).get("sha256", ()))
+        return found
+
+    def forget_wanted(self, before_s: float) -> None:
+        """Downloads that were begun before this time are given up."""
+        for path in self.root.glob(f"partial/*{_WANTED}"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < before_s:
+                    path.unlink()
+
+    def _wanted_path(self, name: str) -> Path:
+        key = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+        return self.root / "partial" / f"{key}{_WANTED}"
 
     # In and out
 

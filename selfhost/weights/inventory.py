@@ -160,11 +160,15 @@ def users(models: Path) -> list[Path]:
     )
 
 
-def unused(models: Path, blobs: Blobs) -> dict[str, int]:
-    """Contents that no model has, and the bytes that each frees: none where something else has the file too."""
+def unused(models: Path, blobs: Blobs, wanted_after_s: float = 0.0) -> dict[str, int]:
+    """Contents that no model has, and the bytes that each frees: none where something else has the file too.
+
+    wanted_after_s: those of a download that is not done, begun after this time, are not among them.
+    """
     used, found = used_by(users(models)), {}
+    wanted = blobs.wanted(wanted_after_s)
     for sha256, info in blobs.sizes().items():
-        if not used.has(sha256, info):
+        if sha256 not in wanted and not used.has(sha256, info):
             found[sha256] = info.st_size if info.st_nlink == 1 else 0
     return found
 

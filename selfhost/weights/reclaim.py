@@ -109,11 +109,12 @@ def collect(models: Path, blobs: Blobs, options: GcOptions) -> Reclaimed:
             raise NoError("storage.pull_runs")
         _check_seen(models, blobs)
         leftovers, left_bytes = _leftovers(models, blobs, dry_run=options.dry_run)
-        contents = inventory.unused(models, blobs)
+        contents = inventory.unused(models, blobs, options.partials_before)
         partials, partial_bytes = _partials(blobs, options)
         if not options.dry_run:
             for sha256 in contents:
                 blobs.remove(sha256)
+            blobs.forget_wanted(options.partials_before)
     return Reclaimed(
         blobs=tuple(contents),
         partials=tuple(partials),

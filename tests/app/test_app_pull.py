@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 
 import pytest
@@ -298,3 +299,25 @@ def test_nothing_is_cleaned_away_meanwhile(hub, tiny, needed):
 
     assert_same(bring(talk=Cleaning()).wanted.directory, tiny, needed)
     assert refused
+
+
+def test_what_an_interrupted_pull_has_brought_is_kept_until_it_is_old(hub, home, tiny):
+    hub.add(Fault("status", path=SHARD, status=404))
+    with pytest.raises(IncompleteError):
+        bring()
+    blobs = Blobs(home / "blobs")
+    have = set(blobs.digests())
+    assert have
+    wanted = blobs.wanted()
+
+    storage.gc(find_home(), partials=False, dry_run=False)
+    assert set(blobs.digests()) == have & wanted != set()
+    (note,) = (home / "blobs" / "partial").glob("*.wanted")
+    os.utime(note, (0, 0))
+    assert storage.gc(find_home(), partials=False, dry_run=True).blobs == tuple(sorted(have & wanted))
+    storage.gc(find_home(), partials=False, dry_run=False)
+    assert (list(blobs.digests()), note.exists()) == ([], False)
+
+    hub.clear()
+    bring()
+    assert list((home / "blobs" / "partial").glob("*.wanted")) == []
