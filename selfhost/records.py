@@ -77,7 +77,11 @@ def _methods(names: tuple[str, ...]) -> dict[str, Any]:
 
 def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
     """Compile `__init__` of the class, which takes this one's place, and run it."""
-    cls = next(base for base in type(self).__mro__ if base.__dict__.get("__init__") is _first_init)
+    cls = next((base for base in type(self).__mro__ if base.__dict__.get("__init__") is _first_init), None)
+    if cls is None:
+        # Another thread, which made its first instance at the same time, has compiled it.
+        type(self).__init__(self, *args, **kwargs)
+        return
     init = _compiled_init(cls)
     cls.__init__ = init  # type: ignore[misc]
     init(self, *args, **kwargs)

@@ -175,3 +175,17 @@ def test_what_it_cannot_do_is_refused():
 
             def __post_init__(self):
                 """Not called."""
+
+
+def test_two_threads_may_make_the_first_instance_at_once():
+    """The second one has looked `__init__` up before the first one replaced it."""
+
+    @records.dataclass(frozen=True, kw_only=True, slots=True)
+    class Record:
+        value: int
+
+    looked_up = Record.__init__
+    assert Record(value=1).value == 1
+    late = object.__new__(Record)
+    looked_up(late, value=2)
+    assert late.value == 2
