@@ -1,4 +1,4 @@
-"""verify.py: runs on Python 3.6 with nothing beside it, agrees with `sha256sum` and `ssh-keygen`, keeps its exit codes."""
+"""verify.py: runs on Python 3.6 with nothing beside it, agrees with `sha256sum` and `ssh-keygen`, keeps its codes."""
 
 from __future__ import annotations
 
