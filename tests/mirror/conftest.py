@@ -26,10 +26,10 @@ def start(home):
     """`start(**request)`: a running mirror; all are stopped at the end."""
     servers = []
 
-    def begin(**request):
+    def begin(root=home, **request):
         lines: list[str] = []
         server, _ = mirror.listen(
-            Home(home), mirror.MirrorRequest(**({"host": "127.0.0.1", "port": 0} | request)), lines.append
+            Home(root), mirror.MirrorRequest(**({"host": "127.0.0.1", "port": 0} | request)), lines.append
         )
         servers.append(server)
         server.__enter__()
