@@ -6,15 +6,20 @@ import base64
 import binascii
 import hashlib
 import hmac
+import platform
+import re
 import threading
 from typing import TYPE_CHECKING
 
-from selfhost.errors import IntegrityError, MissingError, TrustError, UsageError
+from selfhost.app.sources import HUBS
+from selfhost.errors import IntegrityError, MissingError, SelfhostError, TrustError, UsageError
 from selfhost.mirror.routes import Routes
 from selfhost.mirror.server import Rules, Server
 from selfhost.mirror.shelf import Shelf
 from selfhost.mirror.simple_index import name_and_version
 from selfhost.mirror.wheelhouse import Wheelhouse
+from selfhost.recipe import load
+from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
 from selfhost.serve import keys
 
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.home import Home
+    from selfhost.weights.lock import ModelLock
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +108,32 @@ def asks_for_key(home: Home, request: MirrorRequest) -> bool:
     return has_keys
 
 
+def reached_at(url: str) -> str:
+    """The address as other machines may write it: one that means every address of this machine is none of them."""
+    for every in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(every, f"//{platform.node()}:")
+    return url
+
+
+def known_hub_id(home: Home, lock: ModelLock) -> str | None:
+    """The hub id of a model that came from another mirror, which tells the commit; None when no recipe knows it.
+
+    So that a mirror of a mirror answers to the same ids. What came from a directory may be anything.
+    """
+    revision = lock.source.revision
+    if lock.source.kind != SourceKind.MIRROR or revision is None or not _COMMIT.fullmatch(revision):
+        return None
+    try:
+        path = load.find_recipes(home).get(lock.recipe)
+        variants = load.read_recipe(path).variants if path else ()
+    except SelfhostError:
+        return None
+    sources = [source for variant in variants if variant.name == lock.variant for source in variant.sources]
+    return next((one.id for one in sources if one.kind in HUBS and one.revision in (None, revision)), None)
+
+
 def listen(home: Home, request: MirrorRequest, log: Callable[[str], None]) -> tuple[Server, int]:
-    """A server that has its port and waits to be entered, and how many ids it has.
+    """A server that has its port and waits to be entered, and how many models it has.
 
     Raises UsageError for a wheelhouse that is none, TrustError for an open address without keys, MissingError when the
     port cannot be had.
@@ -111,10 +143,10 @@ def listen(home: Home, request: MirrorRequest, log: Callable[[str], None]) -> tu
             raise UsageError("mirror.no_wheelhouse", path=folder)
     asks_for_key(home, request)
     guard = Guard(home, required=not keys.is_loopback(request.host))
-    shelf = Shelf(home.models, home.blobs)
+    shelf = Shelf(home.models, home.blobs, lambda lock: known_hub_id(home, lock))
     rules = Rules(admits=(lambda _header: True) if request.no_key else guard.admits, log=log)
     try:
         server = Server(request.host, request.port, Routes(shelf, Wheelhouse(request.wheelhouses)), rules)
     except (OSError, OverflowError) as error:
         raise MissingError("mirror.cannot_listen", host=request.host, port=request.port, detail=error) from error
-    return server, len(shelf.catalogue().repositories)
+    return server, shelf.catalogue().models

@@ -50,9 +50,10 @@ def serve(
 
         selfhost pull qwen2.5-7b --source http://user:KEY@10.0.0.5:8080
 
-        pip install --index-url http://user:KEY@10.0.0.5:8080/simple/ vllm
+        pip install --index-url http://user:KEY@10.0.0.5:8080/simple/ --trusted-host 10.0.0.5 vllm
     """
     import threading
+    import urllib.parse
 
     from selfhost.app import mirror
     from selfhost.cli import output
@@ -72,9 +73,10 @@ def serve(
             else:
                 output.write(url)
             output.note(text("mirror.ready", count=count, url=url))
-            output.note(text("mirror.use_hub", url=url))
+            there = mirror.reached_at(url)
+            output.note(text("mirror.use_hub", url=there))
             if wheelhouse:
-                output.note(text("mirror.use_pip", url=url))
+                output.note(text("mirror.use_pip", url=there, host=urllib.parse.urlsplit(there).hostname))
             if mirror.asks_for_key(home, request):
                 output.note(text("mirror.use_key"))
             threading.Event().wait()

@@ -31,6 +31,8 @@ class Stored:
     lock: ModelLock
     written_ns: int
     """When its lock was written."""
+    hub_id: str | None = None
+    """By which a hub has it, where the lock does not say so: it came from another mirror."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +91,8 @@ class Catalogue:
 
     repositories: Mapping[str, Repository]
     """By id in lower case: hubs do not tell it from upper case."""
+    models: int
+    """How many models of the store that is: each has several ids."""
 
     def get(self, model_id: str) -> Repository | None:
         """The model of an id."""
@@ -103,27 +107,29 @@ def catalogue(stored: Iterable[Stored]) -> Catalogue:
     """
     found: dict[str, dict[str, Snapshot]] = {}
     ids: dict[str, str] = {}
-    for one in sorted(stored, key=lambda one: (one.written_ns, str(one.directory))):
-        for model_id, commit in _names(one.lock):
+    ordered = sorted(stored, key=lambda one: (one.written_ns, str(one.directory)))
+    for one in ordered:
+        for model_id, commit in _names(one.lock, one.hub_id):
             ids.setdefault(model_id.lower(), model_id)
             snapshots = found.setdefault(model_id.lower(), {})
             new = _snapshot(ids[model_id.lower()], commit, one)
             # Taken out first, so that what was stored last comes last.
             snapshots[commit] = _merged(snapshots.pop(commit, None), new)
     repositories = {key: Repository(id=ids[key], snapshots=tuple(found[key].values())) for key in sorted(found)}
-    return Catalogue(repositories=repositories)
+    return Catalogue(repositories=repositories, models=len(ordered))
 
 
-def _names(lock: ModelLock) -> list[tuple[str, str]]:
+def _names(lock: ModelLock, known_hub_id: str | None) -> list[tuple[str, str]]:
     """(id, commit): each way to ask for a model."""
     content, revision = _content_commit(lock), lock.source.revision or ""
     commit = revision if _COMMIT.fullmatch(revision) else content
     by_name = f"{lock.recipe}/{lock.variant}"
     found = [(by_name, commit)] if _ID.fullmatch(by_name) else []
-    if lock.source.kind in _HUBS and _ID.fullmatch(lock.source.id):
-        if lock.source.id.lower() == by_name.lower():
-            return [(lock.source.id, commit)]  # without a recipe it is stored under its hub id
-        found.append((lock.source.id, commit))
+    hub_id = lock.source.id if lock.source.kind in _HUBS else known_hub_id
+    if hub_id is not None and _ID.fullmatch(hub_id):
+        if hub_id.lower() == by_name.lower():
+            return [(hub_id, commit)]  # without a recipe it is stored under its hub id
+        found.append((hub_id, commit))
     if _ID.fullmatch(lock.recipe):
         # Of the content: two variants may be of one commit of one repository.
         found.append((f"{OWN}/{lock.recipe}", content))

@@ -86,7 +86,7 @@ class Routes:
         """The answer; never raises for what a client sends."""
         match asked.segments:
             case ("health",):
-                return _json({"status": "ok", "models": len(self._shelf.catalogue().repositories)})
+                return _json({"status": "ok", "models": self._shelf.catalogue().models})
             case ("",):
                 return self._front()
             case ("api", "models"):

@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, host: str, port: int, routes: Routes, rules: Rules) -> None:
         """Listens from here on; port 0 is any free one. Raises OSError when it cannot."""
-        self._listener = _listener(host)(host, port, routes, rules)
+        self._listener = (_Listener6 if ":" in host else _Listener)(host, port, routes, rules)
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(_POLL_S,), name="mirror")
 
     @property
@@ -83,10 +83,6 @@ class Server:
             self._thread.join()
         self._listener.server_close()
         self._listener.end(grace_s)
-
-
-def _listener(host: str) -> type[_Listener]:
-    return _Listener6 if ":" in host else _Listener
 
 
 class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -262,7 +258,10 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {begin}-{end - 1}/{content.size}"
         self._head(replace(answer, status=status, headers=headers), end - begin)
         if self.command == "GET" and end > begin:
-            self._sent = self.connection.sendfile(content.stream, begin, end - begin)
+            try:
+                self.connection.sendfile(content.stream, begin, end - begin)
+            finally:  # how far it got, for the log, when the client goes away
+                self._sent = max(content.stream.tell() - begin, 0)
             if self._sent < end - begin:  # the file became shorter: what was promised cannot be given
                 self.close_connection = True
 
@@ -289,6 +288,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """The line is written when the answer was sent, with its bytes."""
+
+    def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
+        """Not of a connection that was kept open and not used again: that is how most of them end."""
+        if not format.startswith("Request timed out"):
+            self.log_message(format, *args)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
         """What is no HTTP, a line that is too long."""

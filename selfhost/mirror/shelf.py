@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.mirror.catalogue import Catalogue, ServedFile
+    from selfhost.weights.lock import ModelLock
 
 _FRESH_S = 1.0
 """How long a look at the store holds: a client that fetches a model asks hundreds of times."""
@@ -28,8 +29,14 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 class Shelf:
     """The models of one store. Used by many threads; nothing here writes."""
 
-    def __init__(self, models: Path, blobs: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._models, self._blobs, self._clock = models, Blobs(blobs), clock
+    def __init__(
+        self,
+        models: Path,
+        blobs: Path,
+        hub_id: Callable[[ModelLock], str | None] = lambda _lock: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models, self._blobs, self._hub_id, self._clock = models, Blobs(blobs), hub_id, clock
         self._guard = threading.Lock()
         self._known: dict[Path, tuple[tuple[int, ...], Stored | None]] = {}
         self._catalogue: Catalogue | None = None
@@ -59,7 +66,7 @@ class Shelf:
             lock = store.read_lock(directory)
         except (IntegrityError, OSError):
             return state, None
-        return state, Stored(directory=directory, lock=lock, written_ns=info.st_mtime_ns)
+        return state, Stored(directory=directory, lock=lock, written_ns=info.st_mtime_ns, hub_id=self._hub_id(lock))
 
     def open(self, served: ServedFile) -> IO[bytes] | None:
         """Open the content of a file; None when it is not there, has another size, or is a link to elsewhere."""

@@ -212,6 +212,46 @@ def test_a_model_of_an_older_selfhost_is_served_from_its_own_files(home, start, 
     assert ask(start().url, "/org/tiny/resolve/main/inner/vocab.json").body == files["inner/vocab.json"]
 
 
+def test_two_files_of_one_repository_and_commit_are_one_repository(home, start):
+    put(home, {"config.json": b"{}", "q4.gguf": b"4"}, variant="q4")
+    put(home, {"config.json": b"{}", "q8.gguf": b"8"}, variant="q8")
+    url = start().url
+    found = json.loads(ask(url, f"/api/models/org/tiny/revision/{COMMIT}").body)["siblings"]
+    assert [one["rfilename"] for one in found] == ["config.json", "q4.gguf", "q8.gguf"]
+    found = json.loads(ask(url, "/api/models/selfhost/tiny/revision/q8").body)
+    assert [one["rfilename"] for one in found["siblings"]] == ["config.json", "q8.gguf"]
+    assert ask(url, f"/selfhost/tiny/resolve/{found['sha']}/q8.gguf").body == b"8"
+    assert json.loads(ask(url, "/health").body) == {"status": "ok", "models": 2}
+
+
+def test_main_is_what_was_stored_last_and_older_commits_stay(home, start, monkeypatch):
+    first = put(home, {"config.json": b"1"})
+    monkeypatch.setattr(
+        "tests.weights.storage_support.ORIGIN", type(ORIGIN)(kind="huggingface", id="Org/Tiny", revision="f" * 40)
+    )
+    second = put(home, {"config.json": b"2"}, "Org", "Tiny")
+    times = {first: 1_000_000_000, second: 2_000_000_000}
+    for directory, seconds in times.items():
+        os.utime(directory / "selfhost-model.json", (seconds, seconds))
+    url = start().url
+    assert ask(url, "/org/tiny/resolve/main/config.json").body == b"2"
+    assert ask(url, f"/org/tiny/resolve/{COMMIT}/config.json").body == b"1"
+    assert ask(url, f"/ORG/tiny/resolve/{'f' * 40}/config.json").headers["X-Repo-Commit"] == "f" * 40
+
+
+def test_a_client_that_goes_away_is_logged_with_what_it_got(home, start):
+    put(home, {"model.bin": bytes(64 << 20)})
+    server = start()
+    place = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.sendall(b"GET /org/tiny/model.bin HTTP/1.1\r\n\r\n")
+        connection.recv(1000)
+    server.stop(20.0)
+    (line,) = server.lines
+    sent = int(line.split()[-2])
+    assert 0 < sent < 64 << 20
+
+
 def test_a_damaged_lock_hides_its_model_only(home, start, files):
     put(home, files)
     (put(home, files, "other") / "selfhost-model.json").write_text("{")
