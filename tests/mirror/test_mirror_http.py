@@ -303,6 +303,24 @@ def test_a_client_that_says_nothing_is_let_go(home, stored, monkeypatch):
             assert connection.recv(100) == b""
 
 
+def test_connections_are_bounded_and_who_is_let_in_is_served(start, stored, monkeypatch):
+    monkeypatch.setattr("selfhost.mirror.server._MAX_CONNECTIONS", 1)
+    server = start()
+    place = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        # Says nothing: what it had not read when it is turned away would reset its connection.
+        with socket.create_connection((place.hostname, place.port), timeout=10) as other:
+            assert other.recv(1000).startswith(b"HTTP/1.1 503")
+        connection.sendall(b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n")
+        while connection.recv(1000):
+            pass
+    with server._listener._changed:
+        assert server._listener._changed.wait_for(lambda: not server._listener._open, 10)
+    assert ask(server.url, "/health").status == 200
+
+
 # Keys, addresses, the end
 
 

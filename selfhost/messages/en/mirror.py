@@ -35,7 +35,7 @@ MESSAGES = {
         "wanted: a directory with `*.whl` in it",
         "fill one where there is a network: `pip download -d {path} ...`",
     ),
-    "mirror.ready": Text("serving {count} models at {url}; Ctrl-C stops it"),
+    "mirror.ready": Text("serving at {url}; models: {count}; Ctrl-C stops it"),
     "mirror.use_hub": Text("models: HF_ENDPOINT={url}, or `selfhost pull MODEL --source {url}`"),
     "mirror.use_pip": Text("wheels: `pip install --index-url {url}/simple/ --trusted-host {host} NAME`"),
     "mirror.use_key": Text("it asks for a key: HF_TOKEN=KEY, and http://user:KEY@... for pip"),
