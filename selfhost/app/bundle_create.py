@@ -10,6 +10,7 @@ from selfhost import __version__, files
 from selfhost.app import bundle_gather
 from selfhost.app.bundle_gather import Gathered, Have
 from selfhost.bundle import file_system, layout, modelpack, pack
+from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from selfhost.bundle.layout import BundleInfo
+    from selfhost.bundle.sign import Signer
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
@@ -50,6 +52,7 @@ class CreateRequest:
     wheelhouse: Path | None = None
     serial: int | None = None
     label: str | None = None
+    signer: Signer | None = None
     max_file_bytes: int | None = None
     """None: what the file system of the medium says."""
 
@@ -82,7 +85,8 @@ def plan(request: CreateRequest, home: Home) -> BundlePlan:
 def _gather(request: CreateRequest, home: Home) -> Gathered:
     if request.engine == _NO_ENGINE and request.wheelhouse is not None:
         raise UsageError("pack.no_engine")
-    parts = [bundle_gather.model(d, home) for d in bundle_gather.find_models(request.models, request.variant, home)]
+    found = bundle_gather.find_models(request.models, request.variant, home)
+    parts = [bundle_gather.model(directory, home, request.signer) for directory in found]
     if request.engine != _NO_ENGINE:
         spec = find_spec(request.engine)
         if request.wheelhouse is None:
@@ -211,14 +215,18 @@ def _check_space(bundle: BundlePlan) -> None:
 def create(bundle: BundlePlan, home: Home, finishing: Finishing) -> Packed:
     """Make it. Raises NoSpaceError before anything is written, and what `pack.create` raises."""
     _check_space(bundle)
-    with Blobs(home.blobs).in_use():
-        return pack.create(bundle, finishing)
+    with audited(home, "bundle create", label=bundle.label) as told, Blobs(home.blobs).in_use():
+        packed = pack.create(bundle, finishing)
+        told |= {"bundle": packed.info.id, "serial": packed.info.serial, "signed": packed.signed}
+        told["models"] = [f"{model.name}/{model.variant}" for model in packed.info.models]
+        told["volumes"] = [str(volume.path) for volume in packed.volumes]
+        return packed
 
 
 def texts(_info: BundleInfo) -> dict[str, bytes]:
     """The files of a volume that are for people without selfhost."""
     checker = Path(layout.__file__).with_name("inside_verify.py")
-    return {layout.VERIFY_NAME: checker.read_bytes()} if checker.is_file() else {}
+    return {layout.VERIFY_NAME: checker.read_bytes()}
 
 
 def as_dict(packed: Packed) -> dict[str, Any]:

@@ -26,6 +26,9 @@ from selfhost.weights.checkpoint import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from selfhost.bundle.sign import Signer
     from selfhost.engines.specs import EngineSpec
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
@@ -68,8 +71,11 @@ def find_models(names: Sequence[str], variant: str | None, home: Home) -> list[P
     return found
 
 
-def model(directory: Path, home: Home) -> Gathered:
-    """A model of the store. Raises IntegrityError when files are missing, TrustError for what may be a secret."""
+def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered:
+    """A model of the store, with a `model.sig` where the signer can make one.
+
+    Raises IntegrityError when files are missing, TrustError for what may be a secret.
+    """
     lock = store.look_up(directory)
     if lock is None:
         raise NoError("storage.unknown", name=directory, known=stored.names(home))
@@ -79,6 +85,8 @@ def model(directory: Path, home: Home) -> Gathered:
     built = modelpack.build_model(lock, [found[0].licence.id] if found else ())
     artifacts = [built]
     extra = [_lock_artifact(built, lock, blobs), *([_recipe_artifact(built, *found)] if found else [])]
+    if signer is not None and signer.model_key is not None:
+        extra.append(_signature_artifact(built, lock, signer.model_key))
     for artifact, more in extra:
         artifacts.append(artifact)
         contents += more
@@ -135,6 +143,14 @@ def _recipe_artifact(model: Built, recipe: Recipe, path: Path) -> tuple[Built, l
         named[template] = _data((path.parent / template).read_bytes())
     config = {"recipe": recipe.name, "licence": recipe.licence.id}
     return _artifact(modelpack.RECIPE, f"{model.entry.name}/recipe", config, named, model)
+
+
+def _signature_artifact(model: Built, lock: ModelLock, key: ec.EllipticCurvePrivateKey) -> tuple[Built, list[Content]]:
+    from selfhost.bundle import openssf
+
+    data = openssf.sign(model.entry.name, {file.path: file.sha256 for file in lock.files}, key)
+    named = {openssf.SIGNATURE_NAME: _data(data)}
+    return _artifact(modelpack.SIGNATURE, f"{model.entry.name}/signature", {}, named, model)
 
 
 def wheelhouse(spec: EngineSpec, folder: Path) -> Gathered:

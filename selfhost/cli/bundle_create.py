@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.bundle.pack import BundlePlan, Packed
+    from selfhost.bundle.sign import Signer
     from selfhost.cli.progress import StatusLine
 
 
@@ -48,6 +51,12 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     ),
     engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
     wheelhouse: Path = typer.Option(None, help="A folder with the engine's wheels.", metavar="DIR", show_default=False),
+    sign_key: Path = typer.Option(
+        None,
+        help="Sign with this key (OpenSSH or PEM); a public key: its other half is in the ssh-agent.",
+        metavar="KEY",
+        show_default=False,
+    ),
     serial: int = typer.Option(
         None, min=0, help="Higher than that of the bundle before [seconds since 1970].", show_default=False
     ),
@@ -71,6 +80,7 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.home import find_home
 
     home = find_home()
+    signer = _signer(sign_key) if sign_key else None
     request = bundle_create.CreateRequest(
         models=tuple(model),
         to=tuple(path.expanduser().absolute() for path in to),
@@ -83,13 +93,19 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
         wheelhouse=wheelhouse,
         serial=serial,
         label=label,
+        signer=signer,
     )
     planned = bundle_create.plan(request, home)
     if dry_run:
         _print_planned(planned, as_json=as_json)
         return
     with StatusLine() as line:
-        finishing = Finishing(texts=bundle_create.texts, read_back=read_back, progress=_progress(line))
+        finishing = Finishing(
+            texts=bundle_create.texts,
+            sign=signer.sign if signer else None,
+            read_back=read_back,
+            progress=_progress(line),
+        )
         packed = bundle_create.create(planned, home, finishing)
     _print_packed(packed)
     if as_json:
@@ -97,6 +113,20 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     else:
         for volume in packed.volumes:
             output.write(str(volume.path))
+
+
+def _signer(path: Path) -> Signer:
+    from selfhost.bundle.sign import open_signer
+
+    return open_signer(path.expanduser(), _passphrase)
+
+
+def _passphrase(path: Path) -> str | None:
+    if not (sys.stdin.isatty() and output.is_terminal()):
+        return None
+    from selfhost.messages import text
+
+    return getpass.getpass(text("pack.passphrase", path=path), stream=sys.stderr)
 
 
 def _progress(line: StatusLine) -> Callable[[str, int, int], None]:

@@ -6,14 +6,18 @@ import fcntl
 import itertools
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from selfhost import files
-from selfhost.bundle import modelpack, pack, write
+from selfhost.app import bundle_create
+from selfhost.bundle import modelpack, openssf, pack, write
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing
+from selfhost.bundle.sign import open_signer
 from selfhost.bundle.write import How, LinkMode
 from selfhost.errors import IntegrityError, MissingError, NoError, NoSpaceError, TrustError, UsageError
 from selfhost.weights.blobs import Blobs
@@ -185,14 +189,14 @@ def test_wherever_it_stops_another_run_makes_it_whole(home, content, tmp_path, m
             if path.startswith("blobs/") and not path.endswith(".part"):
                 assert sha(data) == path.rpartition("/")[2], "a final name means complete"
         if (volume / "SHA256SUMS").exists() and not (volume / pack.MARKER).exists():
-            # Only the marker's going was not on the disk yet.
+            # Only that the marker went was not on the disk yet, or the line of the log.
             finished += 1
         else:
             packed = make(home, medium, **asked)
             assert packed.volumes[0].size_bytes == packed.info.size_bytes
         check_volume(volume)
         assert files_of([volume]) == content
-    assert finished == 1
+    assert finished, "the last steps only tell that it is made"
     assert step > 40, "it was stopped at every step of a run"
 
 
@@ -415,3 +419,35 @@ def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
 def test_bundle_json_is_what_was_made(home, model, medium):
     packed = make(home, medium)
     assert parse_info((medium / "b-vol1of1/bundle.json").read_bytes()) == packed.info
+
+
+def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", key], check=True)
+    signer = open_signer(key, lambda _path: None)
+    make(home, medium, Finishing(texts=bundle_create.texts, sign=signer.sign), signer=signer)
+    volume = medium / "b-vol1of1"
+    check_volume(volume)
+    checked = subprocess.run(
+        [sys.executable, volume / "verify.py", "--key", f"{key}.pub"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked
+    entries = {e.name: e for e in modelpack.parse_index((volume / "index.json").read_bytes())}
+    manifest = modelpack.parse_manifest(
+        (volume / "blobs/sha256" / entries["tiny/bf16/signature"].sha256).read_bytes(), ""
+    )
+    [layer] = manifest.layers
+    signed = openssf.verify((volume / "blobs/sha256" / layer.sha256).read_bytes(), [signer.public])
+    assert not openssf.compare(signed, {p: sha(d) for p, d in files_of([volume]).items()}).changed
+    assert manifest.subject == entries["tiny/bf16"].sha256
+    log = json.loads((home / "audit.jsonl").read_text())
+    assert (log["operation"], log["result"], log["signed"]) == ("bundle create", "ok", True)
+
+
+def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):
+    make(home, medium, Finishing(texts=bundle_create.texts), link=LinkMode.COPY)
+    volume = medium / "b-vol1of1"
+    flip(volume / "blobs/sha256" / sha(b"terms"), 1)
+    checked = subprocess.run([sys.executable, volume / "verify.py"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 5
+    assert sha(b"terms") in checked.stdout

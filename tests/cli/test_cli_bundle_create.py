@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -24,6 +26,27 @@ def test_it_prints_the_volumes(selfhost, home, medium):
     assert "volume 1 of 1: 8 contents" in err
     assert "not signed" in err
     check_volume(medium / "x-vol1of1")
+
+
+def test_a_key_signs(selfhost, home, medium, tmp_path):
+    put(home, tiny_files())
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    argv = ("bundle", "create", "--model", "tiny", "--to", medium, "--label", "x", "--sign-key", key)
+    code, _, err = selfhost(*argv)
+    assert code == 0, err
+    assert "not signed" not in err
+    verify = [sys.executable, medium / "x-vol1of1/verify.py", "--key", f"{key}.pub"]
+    assert subprocess.run(verify, check=False).returncode == 0
+
+
+def test_an_encrypted_key_where_nobody_can_be_asked(selfhost, home, medium, tmp_path):
+    put(home, tiny_files())
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
+    code, _, _ = selfhost("bundle", "create", "--model", "tiny", "--to", medium, "--sign-key", key)
+    assert code == 6
+    assert not list(medium.iterdir())
 
 
 def test_json(selfhost, home, medium):
