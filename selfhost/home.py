@@ -8,6 +8,8 @@ servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
 accepted/  licences whose terms were accepted here
+trust/     public keys that bundles must be signed with
+audit.jsonl  one line for each operation on a bundle
 """
 
 from __future__ import annotations
@@ -64,6 +66,16 @@ class Home:
     def accepted(self) -> Path:
         """What a person agreed to, one file each."""
         return self.root / "accepted"
+
+    @property
+    def trust(self) -> Path:
+        """Public keys of this user's choice, and the serials that were taken."""
+        return self.root / "trust"
+
+    @property
+    def audit(self) -> Path:
+        """The log of operations on bundles."""
+        return self.root / "audit.jsonl"
 
     @property
     def recipes(self) -> Path:
