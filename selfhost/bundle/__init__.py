@@ -1,1 +1,1 @@
-"""A bundle: what crosses an air gap on drives, complete, verified and signed."""
+"""Bundles: models, engines and what they need, on media that are carried to a machine without a network."""
