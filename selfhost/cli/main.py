@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from selfhost.cli import bundle, detect, engine, key, mirror, output, plan, pull, recipe, serve, servers, storage, verify
+from selfhost.cli import (
+    bundle,
+    detect,
+    engine,
+    key,
+    mirror,
+    output,
+    plan,
+    pull,
+    recipe,
+    serve,
+    servers,
+    storage,
+    verify,
+)
 from selfhost.errors import ExitCode, SelfhostError
 from selfhost.messages import text
 
