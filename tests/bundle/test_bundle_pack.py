@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -508,3 +509,43 @@ def test_killed_at_any_time(home, tmp_path):
         check_volume(medium / "b-vol1of1")
         assert files_of([medium / "b-vol1of1"]) == content
     assert killed > 6
+
+
+@pytest.mark.usefixtures("model")
+def test_a_limit_on_the_size_of_files(home, medium):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(NoSpaceError) as caught:
+            make(home, medium, link=LinkMode.COPY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.message.id == "pack.file_too_large"
+    make(home, medium, link=LinkMode.COPY)
+    check_volume(medium / "b-vol1of1")
+
+
+@pytest.mark.slow
+def test_a_full_medium_can_be_gone_on_with(home, medium, monkeypatch):
+    put(home, {f"{n}.bin": big(n, size=300_000) for n in range(10)})
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", medium], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here: this needs root")
+    try:
+        with pytest.raises(NoSpaceError):
+            make(home, medium)
+        assert not list(medium.iterdir()), "told before anything is written"
+        monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
+        with pytest.raises(NoSpaceError) as caught:
+            make(home, medium)
+        assert caught.value.message.id == "cli.no_space"
+        whole = [path for path in medium.rglob("*") if len(path.name) == 64]
+        assert len(whole) >= 5
+        subprocess.run(["mount", "-o", "remount,size=8m", medium], check=True)
+        packed = make(home, medium)
+        check_volume(medium / "b-vol1of1")
+        assert packed.volumes[0].how[How.FOUND.value] >= 5 * 300_000
+    finally:
+        subprocess.run(["umount", medium], check=True)
