@@ -83,7 +83,7 @@ class Serials:
         if not self._path.exists():
             return {}
         found = (files.read_json(self._path) or {}).get("serials")
-        if not isinstance(found, dict) or not all(isinstance(serial, int) for serial in found.values()):
+        if not isinstance(found, dict) or not all(type(serial) is int for serial in found.values()):
             raise IntegrityError("trust.bad_serials", path=self._path)
         return found
 

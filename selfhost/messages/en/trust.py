@@ -106,6 +106,11 @@ MESSAGES = {
         "{detail}",
         "let this user read it: `ls -ld {path}`",
     ),
+    "trust.secret": Text(
+        "`{path}` must not leave on a medium",
+        "{kind}",
+        "take it out of the model's folder; if the secret was real and others could read it, end it and make a new one",
+    ),
     "trust.rollback": Text(
         "older than what was taken before: `{subject}`",
         "serial of this bundle: {serial}, lowest that is taken: {lowest}",
