@@ -7,6 +7,7 @@ verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
+wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
 trust/     public keys that bundles must be signed with
 audit.jsonl  one line for each operation on a bundle
@@ -56,6 +57,11 @@ class Home:
     def boots(self) -> Path:
         """Boot records; they outlive the servers."""
         return self.root / "boots"
+
+    @property
+    def wheels(self) -> Path:
+        """Wheels of engines that were downloaded for bundles, one folder per engine."""
+        return self.root / "wheels"
 
     @property
     def keys(self) -> Path:
