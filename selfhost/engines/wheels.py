@@ -267,10 +267,10 @@ def _own(pip: list[str], partial: Path, given: Path | None) -> Path:
             raise UsageError("wheels.not_own", path=given, name=own_wheel.DISTRIBUTION)
         shutil.copyfile(given, partial / given.name)
         return partial / given.name
-    package = own_wheel.installed()
+    package = Path(__file__).parents[1]
     source = own_wheel.checkout(package)
     if source is None:
-        return own_wheel.rebuild(package, partial)
+        return own_wheel.rebuild(own_wheel.installed(package), partial)
     argv = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(partial), str(source)]
     done = _run(argv, dict(os.environ))
     built = list(partial.glob("*.whl"))

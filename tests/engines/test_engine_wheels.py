@@ -161,13 +161,34 @@ def test_a_package_that_was_changed_after_its_installation_is_not_carried(instal
     assert not list(tmp_path.glob("*.whl"))
 
 
+def test_the_sources_that_run_are_told_from_an_installation(installed, tmp_path, monkeypatch):
+    """A checkout on PYTHONPATH beside an older installation: what runs is what is carried."""
+    site, _ = installed
+    monkeypatch.syspath_prepend(str(site))
+    assert own_wheel.installed(site / "one_pkg", "one-pkg").version == "2.1"
+    other = tmp_path / "src" / "one_pkg"
+    other.mkdir(parents=True)
+    for package, name in ((other, "one-pkg"), (site / "one_pkg", "no-such-package")):
+        with pytest.raises(MissingError):
+            own_wheel.installed(package, name)
+    assert own_wheel.checkout(other) is None
+    project = other.parent / "pyproject.toml"
+    for text, wanted in (
+        ("[project]\nname = 'x'\n", None),
+        ("odd", None),
+        (f"[project]\nname = '{own_wheel.DISTRIBUTION}'", other.parent),
+    ):
+        project.write_text(text)
+        assert own_wheel.checkout(other) == wanted
+
+
 @pytest.mark.network
 def test_selfhost_itself_with_what_it_needs_installs_from_the_folder_alone(tmp_path):
     """Needs the packages of the development environment in pip's index or find-links."""
     folder = tmp_path / "house"
     found = wheels.fill_selfhost(folder, WheelOptions())
     names = {wheel.name.lower().replace("_", "-") for wheel in found}
-    assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3"} <= names
+    assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3", "cryptography"} <= names
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = str(environment / "bin" / "python")

@@ -8,7 +8,7 @@ _GIVE = "or put a wheel of this selfhost into the folder that `--wheelhouse DIR`
 MESSAGES = {
     "wheels.not_installed": Text(
         "selfhost runs from files that were not installed, so its wheel cannot be made",
-        "wanted: an installed package `{name}`",
+        "wanted: an installed package `{name}`\nfound: {found}",
         "install it where the sources are: `python3 -m pip install .`\n" + _GIVE,
     ),
     "wheels.not_rebuilt": Text(
