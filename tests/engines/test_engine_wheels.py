@@ -84,6 +84,18 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused_and_one_that_was_cut_is_g
     assert not list((tmp_path / "other").glob("*.whl"))
 
 
+def test_offline_what_is_there_is_taken_and_nothing_is_downloaded(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
+    with pytest.raises(IncompleteError) as caught:
+        wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None)
+    assert caught.value.message.id == "wheels.offline"
+    with pytest.raises(IncompleteError) as caught:
+        wheels.fill_selfhost(tmp_path / "own", WheelOptions())
+    assert caught.value.message.id == "wheels.offline"
+    found = fill(tiny, tmp_path / "house", tmp_path / "wheels")
+    assert wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None) == found
+
+
 def test_a_machine_without_wheels_is_told_before_pip_is_asked(tiny, tmp_path, monkeypatch):
     here = replace(install.this_machine(), machine="riscv64")
     monkeypatch.setattr(wheels, "this_machine", lambda: here)
@@ -189,6 +201,9 @@ def test_selfhost_itself_with_what_it_needs_installs_from_the_folder_alone(tmp_p
     found = wheels.fill_selfhost(folder, WheelOptions())
     names = {wheel.name.lower().replace("_", "-") for wheel in found}
     assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3", "cryptography"} <= names
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SELFHOST_OFFLINE", "1")
+        assert {wheel.name for wheel in wheels.fill_selfhost(folder, WheelOptions())} == {wheel.name for wheel in found}
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = str(environment / "bin" / "python")

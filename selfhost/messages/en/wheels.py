@@ -32,6 +32,11 @@ MESSAGES = {
         "build it where the sources are: `python3 -m build --wheel`",
     ),
     "wheels.not_a_wheel": Text("`{path}` is not a wheel", "{detail}", "remove it, or get it again: `rm {path}`"),
+    "wheels.offline": Text(
+        "offline: wheels of `{name}` would be downloaded",
+        "`SELFHOST_OFFLINE` is set, and no wheelhouse was named",
+        "name a folder that has them: `--wheelhouse DIR`",
+    ),
     "wheels.own_incomplete": Text(
         "packages that selfhost needs could not be got: {wheel}",
         "{line}",
