@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import IO, BinaryIO
 
 _POLL_S = 0.2
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 _TERMINATE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 
@@ -85,24 +86,31 @@ def _size(folder: Path, file_name: str) -> int | None:
 @contextlib.contextmanager
 def child(argv: Sequence[str], stdout: IO[bytes], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that does not outlive this block, nor selfhost, with all that it started."""
-    # Its own session: Ctrl-C on the terminal reaches selfhost alone, which then ends the whole group and clears up.
-    process = subprocess.Popen(
-        argv,
-        stdout=stdout,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        env=env,
-        start_new_session=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads here)
-    )
+    # An interruption while the process is started would leave it to nobody: it waits until the process is ours to end.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
     try:
-        yield process
+        # Its own session: Ctrl-C on the terminal reaches selfhost alone, which then ends the whole group and clears up.
+        process = subprocess.Popen(
+            argv,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 (there are no threads here)
+        )
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield process
+        finally:
+            if process.poll() is None:
+                _end(process)
     finally:
-        if process.poll() is None:
-            _end(process)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
     # selfhost killed with SIGKILL cannot end pip; without this it would go on filling a folder that nobody waits for.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
