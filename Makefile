@@ -75,13 +75,14 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: .venv/dev.done .venv/cyclonedx.done
-	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+unit: .venv/dev.done
+	$(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
 
 .PHONY: processes
-processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done
+processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done
 	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python \
 	SELFHOST_TEST_MODEL_SIGNING_PYTHON=$(CURDIR)/.venv/model-signing/bin/python \
+	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
 	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e

@@ -10,12 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
-import json
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from selfhost import files
 from selfhost.engines.lock import wheel_prefix
@@ -32,22 +31,28 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
 
 
-def installed(name: str = DISTRIBUTION) -> Distribution:
-    """The installed package. Raises MissingError when it runs without having been installed."""
+def checkout(package: Path) -> Path | None:
+    """The folder of sources that a package runs from, editable or not installed at all; None for an installed one."""
+    root = package.resolve().parent
     try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        raise MissingError("wheels.not_installed", name=name) from None
-
-
-def checkout(package: Distribution) -> Path | None:
-    """The folder of sources that an editable installation runs from; None for one that has its files."""
-    try:
-        said = json.loads(package.read_text("direct_url.json") or "{}")
-        editable = bool(said.get("dir_info", {}).get("editable"))
-    except (ValueError, AttributeError):
+        project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    except (OSError, ValueError, KeyError):
         return None
-    return Path(unquote(urlsplit(str(said["url"])).path)) if editable else None
+    return root if project.get("name") == DISTRIBUTION else None
+
+
+def installed(package: Path, name: str = DISTRIBUTION) -> Distribution:
+    """The distribution that a package of this Python is of.
+
+    Raises MissingError when it was not installed, or when another copy of it runs than the one that was.
+    """
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingError("wheels.not_installed", name=name, found=package) from None
+    if Path(str(found.locate_file(package.name))).resolve() != package.resolve():
+        raise MissingError("wheels.not_installed", name=name, found=package)
+    return found
 
 
 def rebuild(package: Distribution, folder: Path) -> Path:

@@ -32,6 +32,7 @@ from selfhost.engines.pip_output import Failure, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun
 from selfhost.engines.wheel_file import Wheel, describe
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, UsageError
+from selfhost.offline import is_offline
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -85,13 +86,14 @@ def fill(
 ) -> tuple[Wheel, ...]:
     """Have all wheels that an engine needs on a machine like this one in `folder`; those that are there are kept.
 
-    Raises as `find` does, and IncompleteError when the index cannot be reached.
+    Raises as `find` does, and IncompleteError when the index cannot be reached, or must not be.
     """
     check_machine(spec, this_machine())
     files.make_directory(folder)
     asked = options.for_pip
     with contextlib.suppress(IncompleteError, IntegrityError):
         return find(spec, folder)
+    _check_online(asked, spec.name)
     with _pip() as pip, _partial(folder) as partial:
         lock = environment.lock_file(spec)
         argv, env = pip_command([*pip, "download", "--dest", str(partial)], lock, asked, os.environ)
@@ -126,18 +128,8 @@ def fill_selfhost(folder: Path, options: WheelOptions, own: Path | None = None) 
         wheel = _own(pip, partial, own or _given(asked.wheelhouse))
         pins = partial / "tmp" / "constraints.txt"
         pins.write_text(_versions_here())
-        argv = [
-            *pip,
-            "download",
-            "--dest",
-            str(partial),
-            "--only-binary=:all:",
-            "--no-input",
-            "--constraint",
-            str(pins),
-        ]
-        argv, env = _source(argv, asked)
-        done = _run([*argv, str(wheel)], env)
+        argv = [*pip, "download", "--dest", str(partial), "--constraint", str(pins)]
+        done = _download([*argv, str(wheel)], asked, folder)
         if done.returncode:
             output = _read_output(done.stdout)
             raise IncompleteError("wheels.own_incomplete", line=output.cause().line, wheel=wheel.name)
@@ -190,6 +182,21 @@ def _source(argv: list[str], options: InstallOptions) -> tuple[list[str], dict[s
         if flag in taken:
             wanted += taken[taken.index(flag) : taken.index(flag) + 2]
     return [*wanted, *(["--no-index"] if "--no-index" in taken else [])], env
+
+
+def _download(argv: list[str], options: InstallOptions, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `pip download`: from what `folder` has already, else from where packages come from."""
+    if options.wheelhouse is None and any(folder.glob("*.whl")):
+        done = _run(*_source(argv, InstallOptions(wheelhouse=folder)))
+        if not done.returncode:
+            return done
+    _check_online(options, own_wheel.DISTRIBUTION)
+    return _run(*_source(argv, options))
+
+
+def _check_online(options: InstallOptions, name: str) -> None:
+    if options.wheelhouse is None and is_offline():
+        raise IncompleteError("wheels.offline", name=name)
 
 
 def _chosen(
@@ -267,10 +274,10 @@ def _own(pip: list[str], partial: Path, given: Path | None) -> Path:
             raise UsageError("wheels.not_own", path=given, name=own_wheel.DISTRIBUTION)
         shutil.copyfile(given, partial / given.name)
         return partial / given.name
-    package = own_wheel.installed()
+    package = Path(__file__).parents[1]
     source = own_wheel.checkout(package)
     if source is None:
-        return own_wheel.rebuild(package, partial)
+        return own_wheel.rebuild(own_wheel.installed(package), partial)
     argv = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(partial), str(source)]
     done = _run(argv, dict(os.environ))
     built = list(partial.glob("*.whl"))

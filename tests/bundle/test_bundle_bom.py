@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from selfhost.bundle import canonical
 from selfhost.bundle.bom import BomBundle, BomEngine, BomModel, BomWheel, bill, licence_list
 from selfhost.bundle.risks import ModelFacts, risks
@@ -111,6 +113,7 @@ def test_a_local_version_is_quoted_in_the_address_of_a_package():
     assert purls == ["pkg:pypi/huggingface-hub@2.4.0", "pkg:pypi/torch@2.13.0%2Bcpu"]
 
 
+@pytest.mark.slow
 def test_the_strict_schema_takes_it_and_would_not_take_a_misspelt_key():
     python = os.environ.get("SELFHOST_TEST_CYCLONEDX_PYTHON")
     if not python:

@@ -84,6 +84,18 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused_and_one_that_was_cut_is_g
     assert not list((tmp_path / "other").glob("*.whl"))
 
 
+def test_offline_what_is_there_is_taken_and_nothing_is_downloaded(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFHOST_OFFLINE", "1")
+    with pytest.raises(IncompleteError) as caught:
+        wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None)
+    assert caught.value.message.id == "wheels.offline"
+    with pytest.raises(IncompleteError) as caught:
+        wheels.fill_selfhost(tmp_path / "own", WheelOptions())
+    assert caught.value.message.id == "wheels.offline"
+    found = fill(tiny, tmp_path / "house", tmp_path / "wheels")
+    assert wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None) == found
+
+
 def test_a_machine_without_wheels_is_told_before_pip_is_asked(tiny, tmp_path, monkeypatch):
     here = replace(install.this_machine(), machine="riscv64")
     monkeypatch.setattr(wheels, "this_machine", lambda: here)
@@ -161,13 +173,37 @@ def test_a_package_that_was_changed_after_its_installation_is_not_carried(instal
     assert not list(tmp_path.glob("*.whl"))
 
 
+def test_the_sources_that_run_are_told_from_an_installation(installed, tmp_path, monkeypatch):
+    """A checkout on PYTHONPATH beside an older installation: what runs is what is carried."""
+    site, _ = installed
+    monkeypatch.syspath_prepend(str(site))
+    assert own_wheel.installed(site / "one_pkg", "one-pkg").version == "2.1"
+    other = tmp_path / "src" / "one_pkg"
+    other.mkdir(parents=True)
+    for package, name in ((other, "one-pkg"), (site / "one_pkg", "no-such-package")):
+        with pytest.raises(MissingError):
+            own_wheel.installed(package, name)
+    assert own_wheel.checkout(other) is None
+    project = other.parent / "pyproject.toml"
+    for text, wanted in (
+        ("[project]\nname = 'x'\n", None),
+        ("odd", None),
+        (f"[project]\nname = '{own_wheel.DISTRIBUTION}'", other.parent),
+    ):
+        project.write_text(text)
+        assert own_wheel.checkout(other) == wanted
+
+
 @pytest.mark.network
 def test_selfhost_itself_with_what_it_needs_installs_from_the_folder_alone(tmp_path):
     """Needs the packages of the development environment in pip's index or find-links."""
     folder = tmp_path / "house"
     found = wheels.fill_selfhost(folder, WheelOptions())
     names = {wheel.name.lower().replace("_", "-") for wheel in found}
-    assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3"} <= names
+    assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3", "cryptography"} <= names
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SELFHOST_OFFLINE", "1")
+        assert {wheel.name for wheel in wheels.fill_selfhost(folder, WheelOptions())} == {wheel.name for wheel in found}
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = str(environment / "bin" / "python")

@@ -8,7 +8,7 @@ _GIVE = "or put a wheel of this selfhost into the folder that `--wheelhouse DIR`
 MESSAGES = {
     "wheels.not_installed": Text(
         "selfhost runs from files that were not installed, so its wheel cannot be made",
-        "wanted: an installed package `{name}`",
+        "wanted: an installed package `{name}`\nfound: {found}",
         "install it where the sources are: `python3 -m pip install .`\n" + _GIVE,
     ),
     "wheels.not_rebuilt": Text(
@@ -32,6 +32,11 @@ MESSAGES = {
         "build it where the sources are: `python3 -m build --wheel`",
     ),
     "wheels.not_a_wheel": Text("`{path}` is not a wheel", "{detail}", "remove it, or get it again: `rm {path}`"),
+    "wheels.offline": Text(
+        "offline: wheels of `{name}` would be downloaded",
+        "`SELFHOST_OFFLINE` is set, and no wheelhouse was named",
+        "name a folder that has them: `--wheelhouse DIR`",
+    ),
     "wheels.own_incomplete": Text(
         "packages that selfhost needs could not be got: {wheel}",
         "{line}",
