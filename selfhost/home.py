@@ -8,6 +8,8 @@ servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
 accepted/  licences whose terms were accepted here
+bundles/   bundles that were imported here
+wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
 """
 
 from __future__ import annotations
@@ -64,6 +66,16 @@ class Home:
     def accepted(self) -> Path:
         """What a person agreed to, one file each."""
         return self.root / "accepted"
+
+    @property
+    def bundles(self) -> Path:
+        """What was imported, one file for each bundle."""
+        return self.root / "bundles"
+
+    @property
+    def wheelhouses(self) -> Path:
+        """Wheels that bundles brought, one folder for each engine."""
+        return self.root / "wheelhouses"
 
     @property
     def recipes(self) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical, layout, modelpack
-from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
+from selfhost.bundle.info import parse_info
 from selfhost.bundle.medium import Medium
 from selfhost.bundle.take import Piece, Source
 from selfhost.errors import IncompleteError, IntegrityError
@@ -24,6 +24,7 @@ from selfhost.weights.places.sums import parse_sums
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
     from selfhost.bundle.modelpack import IndexEntry, Manifest
 
     Trusting = Callable[[Path, bytes, bytes | None], str]
@@ -181,7 +182,7 @@ def _open_volume(path: Path, trusted: Trusting) -> Volume:
         signature = medium.read(layout.SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
     signer = trusted(path, sums_bytes, signature)
     sums = _sums(path / layout.SUMS_NAME, sums_bytes)
-    info = layout.parse_info(
+    info = parse_info(
         _checked(medium, sums, layout.INFO_NAME, canonical.MAX_INFO_BYTES), str(path / layout.INFO_NAME)
     )
     volume = Volume(medium=medium, sums=sums, info=info, signer=signer)
