@@ -10,6 +10,8 @@ keys/      API keys
 accepted/  licences whose terms were accepted here
 bundles/   bundles that were imported here
 wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
+trust/     public keys that bundles must be signed with
+audit.jsonl  one line for each operation on a bundle
 """
 
 from __future__ import annotations
@@ -76,6 +78,16 @@ class Home:
     def wheelhouses(self) -> Path:
         """Wheels that bundles brought, one folder for each engine."""
         return self.root / "wheelhouses"
+
+    @property
+    def trust(self) -> Path:
+        """Public keys of this user's choice, and the serials that were taken."""
+        return self.root / "trust"
+
+    @property
+    def audit(self) -> Path:
+        """The log of operations on bundles."""
+        return self.root / "audit.jsonl"
 
     @property
     def recipes(self) -> Path:

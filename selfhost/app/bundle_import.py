@@ -84,6 +84,9 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, *, clone: bool = Tru
     locks = unpack.models(bundle)
     for lock, _ in locks:
         _check_replaceable(lock, home)
+    for lock, _ in locks:
+        # Before the first content: `gc` takes a store without it for one whose models are not mounted.
+        files.make_directory(_place(lock, home).parent)
     with blobs.in_use():
         brought = unpack.bring(bundle, blobs, talk.progress, wheelhouses=home.wheelhouses, clone=clone)
         talk.note(

@@ -185,9 +185,7 @@ def difference(bundle: Bundle, other: Bundle) -> dict[str, Any]:
         "added": sorted(mine.keys() - theirs.keys()),
         "removed": sorted(theirs.keys() - mine.keys()),
         "changed": sorted(path for path in mine.keys() & theirs.keys() if mine[path] != theirs[path]),
-        "new_bytes": sum(
-            blob.size for sha256, blob in bundle.info.blobs.items() if sha256 not in other.info.blobs
-        ),
+        "new_bytes": sum(blob.size for sha256, blob in bundle.info.blobs.items() if sha256 not in other.info.blobs),
     }
 
 

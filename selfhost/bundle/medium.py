@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: to open a pipe that nobody writes to would wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _MAX_DEPTH = 8
 """Folders in folders; a volume has four."""
 _MAX_ENTRIES = 200_000
@@ -84,8 +83,10 @@ class Medium:
     def explained(self, path: str, error: OSError) -> Exception:
         """What an error of the system means for the file of a bundle."""
         where = self.root / path
-        if error.errno in _ABSENT:
+        if error.errno == errno.ENOENT:
             return IncompleteError("unpack.file_absent", path=where)
+        if error.errno == errno.ENOTDIR:  # a link, too: the folder was asked for, and no link is followed
+            return IntegrityError("unpack.odd_file", path=where, kind="a file or a link where a folder should be")
         if error.errno == errno.ELOOP:
             return IntegrityError("unpack.odd_file", path=where, kind="symbolic link")
         if error.errno in (errno.EACCES, errno.EPERM):

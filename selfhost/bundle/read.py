@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical, layout, modelpack
@@ -23,6 +22,7 @@ from selfhost.weights.places.sums import parse_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
     from selfhost.bundle.modelpack import IndexEntry, Manifest
@@ -182,9 +182,7 @@ def _open_volume(path: Path, trusted: Trusting) -> Volume:
         signature = medium.read(layout.SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
     signer = trusted(path, sums_bytes, signature)
     sums = _sums(path / layout.SUMS_NAME, sums_bytes)
-    info = parse_info(
-        _checked(medium, sums, layout.INFO_NAME, canonical.MAX_INFO_BYTES), str(path / layout.INFO_NAME)
-    )
+    info = parse_info(_checked(medium, sums, layout.INFO_NAME, canonical.MAX_INFO_BYTES), str(path / layout.INFO_NAME))
     volume = Volume(medium=medium, sums=sums, info=info, signer=signer)
     _check_listed(volume)
     return volume
@@ -253,4 +251,6 @@ def _check_known(volume: Volume, entry: IndexEntry, manifest: Manifest, known: M
         if blob is None and layer.sha256 in have:
             continue
         if blob is None or blob.size != layer.size:
-            raise IntegrityError("unpack.content_unknown", path=volume.root, name=entry.name, file=layer.path or "config")
+            raise IntegrityError(
+                "unpack.content_unknown", path=volume.root, name=entry.name, file=layer.path or "config"
+            )

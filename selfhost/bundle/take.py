@@ -139,9 +139,7 @@ def _read(piece: Piece, tick: Callable[[int], None]) -> Iterator[memoryview]:
             except OSError as error:
                 raise piece.medium.explained(piece.path, error) from error
             if not count:
-                raise IntegrityError(
-                    "unpack.other_size", path=piece.shown, wanted=piece.size, found=piece.size - left
-                )
+                raise IntegrityError("unpack.other_size", path=piece.shown, wanted=piece.size, found=piece.size - left)
             left -= count
             tick(count)
             yield buffer[:count]

@@ -24,7 +24,6 @@ from selfhost.errors import IncompleteError, IntegrityError, NoSpaceError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import store
-from selfhost.weights.blobs import Blobs
 from selfhost.weights.lock import LockedFile, ModelLock, Origin, lock_from_dict
 
 if TYPE_CHECKING:
@@ -34,8 +33,10 @@ if TYPE_CHECKING:
     from selfhost.bundle.layout import BlobInfo
     from selfhost.bundle.read import Artifact, Bundle, Volume
     from selfhost.bundle.take import Source
+    from selfhost.weights.blobs import Blobs
 
 _SPARE_BYTES = 64 << 20
+_SHOWN = 20
 _MARKS = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.marks)?")
 _MAX_SMALL_BYTES = 64 << 20
 _ODD_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -73,7 +74,8 @@ def bring(
 ) -> Brought:
     """Copy what the store lacks from the volumes at hand; what was copied stays when this is interrupted.
 
-    The caller holds `blobs.in_use`. Raises IntegrityError for damaged files, NoSpaceError before bytes move.
+    The caller holds `blobs.in_use`. Raises IntegrityError for damaged files, once all others were brought;
+    NoSpaceError before bytes move.
     """
     for volume in bundle.volumes:
         check_foreign(volume)
@@ -92,16 +94,35 @@ def bring(
             free=format_bytes(free),
         )
 
+    damaged: list[IntegrityError] = []
+
     def copy(source: Source, tick: Callable[[int], None]) -> int:
-        # Of two contents whose sizes lie one is not right, and nothing of it stays.
-        take(source, blobs, tick, clone=clone)
+        try:
+            take(source, blobs, tick, clone=clone)
+        except IntegrityError as error:
+            # The others are brought all the same: then a small volume with what is damaged completes it.
+            damaged.append(error)
+            return 0
         return source.size
 
     # The largest first: the last one to finish then has the least to do.
     todo.sort(key=lambda source: (-source.size, source.sha256))
     sizes = list(run_by_device([(one.pieces[0].medium.root, one) for one in todo], copy, total, progress))
+    if damaged:
+        raise _damage(bundle, damaged)
     there = sum(blob.size for sha256, blob in bundle.info.blobs.items() if sha256 not in wanted)
     return Brought(copied_bytes=sum(sizes), copied=len(sizes), there_bytes=there)
+
+
+def _damage(bundle: Bundle, damaged: list[IntegrityError]) -> IntegrityError:
+    lines = [f"{error.message.what}\n{error.message.why}" for error in damaged[:_SHOWN]]
+    return IntegrityError(
+        "unpack.damaged",
+        label=bundle.info.label,
+        count=len(damaged),
+        files="\n".join(lines),
+        path=bundle.volumes[0].root,
+    )
 
 
 def check_complete(bundle: Bundle, blobs: Blobs) -> None:

@@ -42,14 +42,10 @@ def add(group: typer.Typer) -> None:
     group.command("repair-list")(_repair_list)
 
 
-def _options(
-    keys: list[Path] | None, unsigned: str | None, *, strict: bool, rollback: bool = False
-) -> GateOptions:
+def _options(keys: list[Path] | None, unsigned: str | None, *, strict: bool, rollback: bool = False) -> GateOptions:
     from selfhost.app.bundle_gate import GateOptions
 
-    return GateOptions(
-        keys=tuple(keys or ()), allow_unsigned=unsigned, allow_rollback=rollback, strict_time=strict
-    )
+    return GateOptions(keys=tuple(keys or ()), allow_unsigned=unsigned, allow_rollback=rollback, strict_time=strict)
 
 
 def _progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
@@ -62,7 +58,7 @@ def _progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
     return show
 
 
-def _verify(
+def _verify(  # noqa: PLR0917 - Typer reads them by name
     paths: list[Path] = PATHS,
     keys: list[Path] = KEYS,
     unsigned: str = UNSIGNED,
@@ -95,8 +91,11 @@ def _report(paths: list[Path], options: GateOptions, *, full: bool) -> Report:
     from selfhost.home import find_home
 
     home = find_home()
-    facts = {"paths": [str(path) for path in paths], "reason": options.allow_unsigned}
-    with audited(home, "bundle verify", **facts) as told, StatusLine() as line:
+    given = [str(path) for path in paths]
+    with (
+        audited(home, "bundle verify", paths=given, reason=options.allow_unsigned) as told,
+        StatusLine() as line,
+    ):
         bundle = read.open_bundle(paths, Gate(home, options, output.note).trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
         report = bundle_verify.verify(bundle, _progress(line, "verify"), full=full)
@@ -178,7 +177,7 @@ def _word(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _import(
+def _import(  # noqa: PLR0917 - Typer reads them by name
     paths: list[Path] = PATHS,
     keys: list[Path] = KEYS,
     unsigned: str = UNSIGNED,
@@ -233,12 +232,11 @@ def _run_import(paths: list[Path], options: GateOptions, *, clone: bool) -> Impo
     from selfhost.home import find_home
 
     home = find_home()
-    facts = {
-        "paths": [str(path) for path in paths],
-        "reason": options.allow_unsigned,
-        "allow_rollback": options.allow_rollback,
-    }
-    with audited(home, "bundle import", **facts) as told, StatusLine() as line:
+    given, back = [str(path) for path in paths], options.allow_rollback
+    with (
+        audited(home, "bundle import", paths=given, reason=options.allow_unsigned, allow_rollback=back) as told,
+        StatusLine() as line,
+    ):
         gate = Gate(home, options, output.note)
         bundle = read.open_bundle(paths, gate.trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
@@ -262,7 +260,7 @@ def _print_imported(imported: Imported) -> None:
 def _inventory() -> None:
     """Print what this machine has, as JSON: digests and sizes, for a bundle that leaves it out.
 
-    Examples: selfhost bundle inventory > have.json, and where bundles are made: selfhost bundle create --have have.json.
+    Examples: selfhost bundle inventory > have.json; then, elsewhere: selfhost bundle create --have have.json ...
     """
     from selfhost.app import bundle_import
     from selfhost.home import find_home

@@ -133,10 +133,14 @@ MESSAGES: dict[str, Text] = {
     "unpack.absent_volume": Text("not here: {label}, {size}"),
     "unpack.imported": Text("{name} ({variant}): `{path}`"),
     "unpack.already": Text("{name} ({variant}) is there already: `{path}`"),
-    "unpack.wheelhouse": Text("wheels: `{path}`; install the engine: `selfhost engine install ENGINE --wheelhouse {path}`"),
+    "unpack.wheelhouse": Text(
+        "wheels: `{path}`; install the engine: `selfhost engine install ENGINE --wheelhouse {path}`"
+    ),
     "unpack.recipe_kept": Text("your own recipe `{path}` stays; the bundle has another one of that name"),
     "unpack.copied": Text("copied: {copied}, there already: {there}"),
-    "unpack.bad_recipe": Text("the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"),
+    "unpack.bad_recipe": Text(
+        "the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"
+    ),
     "unpack.bad_link": Text("`--link` is `auto` or `copy`", "given: {given}", "leave it out"),
     "unpack.repair_nothing": Text("nothing to repair in `{label}`"),
 }
