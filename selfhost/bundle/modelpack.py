@@ -35,6 +35,9 @@ WHEELHOUSE, RECIPE, LOCK, INVENTORY, PROFILE = (
     f"application/vnd.selfhost.{kind}.v1" for kind in ("wheelhouse", "recipe", "lock", "inventory", "profile")
 )
 
+SIGNATURE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+"""Of a model: its `model.sig`."""
+
 TITLE = "org.opencontainers.image.title"
 FILEPATH = "org.cncf.model.filepath"
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -173,6 +176,8 @@ def build(
 
 def config_type(artifact_type: str) -> str:
     """Media type of the configuration of an artifact."""
+    if artifact_type == SIGNATURE:
+        return "application/vnd.oci.empty.v1+json"
     return MODEL_CONFIG if artifact_type == MODEL else artifact_type.removesuffix(".v1") + ".config.v1+json"
 
 

@@ -133,8 +133,11 @@ def _told(volume: VolumePlan, written: list[write.Written]) -> PackedVolume:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a directory is a volume whose making was interrupted."""
-    return (path / MARKER).is_file() and not path.is_symlink()
+    """Whether a directory is a volume whose making was interrupted, or is empty."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    # Power that went while the marker was written leaves only its temporary file.
+    return (path / MARKER).is_file() or all(one.name.startswith(f".{MARKER}.") for one in path.iterdir())
 
 
 @contextlib.contextmanager
@@ -142,7 +145,7 @@ def _hold(path: Path) -> Iterator[None]:
     """Make the directory of a volume, or take it up, and keep others from doing so."""
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise NoError("pack.in_the_way", path=path)
-    if path.exists() and any(path.iterdir()) and not is_unfinished(path):
+    if path.exists() and not is_unfinished(path):
         raise NoError("pack.exists", path=path)
     files.make_directory(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -180,8 +183,12 @@ def _identity(plan: BundlePlan) -> dict[str, Any]:
 
 def _begin(volume: VolumePlan, identity: dict[str, Any]) -> None:
     files.write_json(volume.path / MARKER, identity)
-    wanted = {layout.blob_path(content.sha256) for content in volume.contents}
-    pieces = {f"{layout.CHUNKS}/{content.sha256}" for content in volume.contents}
+    wanted, pieces = set(), set()
+    for content in volume.contents:
+        if write.in_pieces(content, volume.max_file_bytes):
+            pieces.add(f"{layout.CHUNKS}/{content.sha256}")
+        else:
+            wanted.add(layout.blob_path(content.sha256))
     for folder, _, names in os.walk(volume.path):
         for name in names:
             path = Path(folder, name)

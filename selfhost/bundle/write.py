@@ -92,9 +92,14 @@ def put(content: Content, volume: Path, writing: Writing) -> Written:
     NoSpaceError.
     """
     with _explained(volume):
-        if writing.max_file_bytes is not None and content.size > writing.max_file_bytes:
-            return _put_pieces(content, volume, writing, writing.max_file_bytes)
+        if in_pieces(content, writing.max_file_bytes):
+            return _put_pieces(content, volume, writing, writing.max_file_bytes or 0)
         return Written(blob=_whole(content), how=_put_whole(content, volume, writing))
+
+
+def in_pieces(content: Content, max_file_bytes: int | None) -> bool:
+    """Whether a content is written in pieces; what is made for a bundle is small and never is."""
+    return content.source is not None and max_file_bytes is not None and content.size > max_file_bytes
 
 
 def _whole(content: Content) -> BlobInfo:

@@ -33,7 +33,7 @@ FAST = typer.Option(False, "--fast", help="Names and sizes only; no contents are
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 
-def add(group: typer.Typer) -> None:
+def register(group: typer.Typer) -> None:
     """Add the commands to `selfhost bundle`."""
     group.command("verify")(_verify)
     group.command("inspect")(_inspect)

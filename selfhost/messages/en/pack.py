@@ -89,6 +89,7 @@ MESSAGES: dict[str, Text] = {
         why="found sha256: {found}",
         hint="remove it and fill the folder again",
     ),
+    "pack.passphrase": Text(what="passphrase of `{path}`: "),
     "pack.writing": Text(what="bundle: {phase} {done} of {total} ({percent} %)"),
     "pack.made": Text(what="volume {number} of {count}: {files} contents, {size}; new on the disk: {extra}"),
     "pack.would_make": Text(what="volume {number} of {count}: {files} contents, {size}"),

@@ -1,0 +1,453 @@
+"""Volumes as `bundle create` leaves them."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfhost import files
+from selfhost.app import bundle_create
+from selfhost.bundle import modelpack, openssf, pack, write
+from selfhost.bundle.info import parse_info
+from selfhost.bundle.pack import Finishing
+from selfhost.bundle.sign import open_signer
+from selfhost.bundle.write import How, LinkMode
+from selfhost.errors import IntegrityError, MissingError, NoError, NoSpaceError, TrustError, UsageError
+from selfhost.weights.blobs import Blobs
+from tests.bundle.pack_support import check_volume, files_of, make, tree
+from tests.weights.storage_support import big, flip, put, put_old, sha, tiny_files
+
+WEIGHTS = big(size=200_000)
+
+
+@pytest.fixture
+def content():
+    return {**tiny_files(WEIGHTS), "LICENSE": b"terms", "sub/x.json": b"{}"}
+
+
+@pytest.fixture
+def model(home, content):
+    return put(home, content)
+
+
+@pytest.fixture
+def medium(tmp_path):
+    folder = tmp_path / "medium"
+    folder.mkdir()
+    return folder
+
+
+def test_a_volume_holds_the_model_and_nothing_else(home, model, content, medium):
+    packed = make(home, medium)
+    [volume] = packed.volumes
+    assert volume.path == medium / "b-vol1of1"
+    check_volume(volume.path)
+    assert files_of([volume.path]) == content
+    assert list(medium.iterdir()) == [volume.path]
+
+
+def test_hard_links_take_no_space(home, model, medium):
+    packed = make(home, medium, link=LinkMode.HARD)
+    blob = medium / "b-vol1of1/blobs/sha256" / sha(b"terms")
+    assert blob.samefile(Blobs(home / "blobs").path(sha(b"terms")))
+    assert packed.volumes[0].how[How.HARD.value] > len(WEIGHTS)
+    assert packed.volumes[0].how[How.COPY.value] < 10_000, "only what was made for the bundle"
+
+
+def test_a_copy_is_a_file_of_its_own_and_read_back(home, model, content, medium):
+    packed = make(home, medium, link=LinkMode.COPY)
+    blob = medium / "b-vol1of1/blobs/sha256" / sha(b"terms")
+    assert blob.stat().st_nlink == 1
+    assert packed.volumes[0].how.keys() == {How.COPY.value}
+    assert packed.read_back_bytes == packed.volumes[0].size_bytes
+    assert make(home, medium, Finishing(read_back=False), label="c", link=LinkMode.COPY).read_back_bytes == 0
+
+
+def test_the_lock_and_the_marks_go_along(home, medium):
+    weights = big()
+    put(home, tiny_files(weights))
+    make(home, medium)
+    volume = medium / "b-vol1of1"
+    entries = {e.name: e for e in modelpack.parse_index((volume / "index.json").read_bytes())}
+    assert set(entries) == {"tiny/bf16", "tiny/bf16/lock"}
+    read = lambda sha256: (volume / "blobs/sha256" / sha256).read_bytes()  # noqa: E731
+    manifest = modelpack.parse_manifest(read(entries["tiny/bf16/lock"].sha256), "x")
+    assert manifest.subject == entries["tiny/bf16"].sha256
+    named = {layer.path: read(layer.sha256) for layer in manifest.layers}
+    assert json.loads(named["lock.json"])["recipe"] == "tiny"
+    [marks] = [path for path in named if path.startswith("marks/")]
+    assert named[marks] == Blobs(home / "blobs").marks(marks.removeprefix("marks/"))
+
+
+def test_a_model_of_an_older_selfhost_is_packed_from_its_folder(home, medium):
+    put_old(home, tiny_files(WEIGHTS), name="tiny")
+    make(home, medium)
+    check_volume(medium / "b-vol1of1")
+    assert files_of([medium / "b-vol1of1"]) == tiny_files(WEIGHTS)
+
+
+# Several volumes
+
+
+def test_small_volumes(home, medium):
+    content = {"config.json": b"{}", **{f"{n}.bin": big(n, size=3 << 20) for n in range(4)}}
+    put(home, content)
+    packed = make(home, medium, volume_size="8M")
+    assert [volume.path.name for volume in packed.volumes] == ["b-vol1of2", "b-vol2of2"]
+    paths = [volume.path for volume in packed.volumes]
+    infos = [json.loads((path / "bundle.json").read_bytes()) for path in paths]
+    assert [info.pop("volume") for info in infos] == [1, 2]
+    assert infos[0] == infos[1]
+    for path in paths:
+        check_volume(path)
+        assert sum(map(len, tree(path).values())) <= 8 << 20
+    assert files_of(paths) == content
+    index = modelpack.parse_index((paths[1] / "index.json").read_bytes())
+    assert all((path / "blobs/sha256" / entry.sha256).exists() for path in paths for entry in index)
+
+
+def test_a_volume_for_each_folder(home, tmp_path, monkeypatch):
+    put(home, {f"{n}.bin": big(n, size=3 << 20) for n in range(4)})
+    media = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    packed = make(home, media, volume_size="8M")
+    assert [str(v.path.relative_to(tmp_path)) for v in packed.volumes] == ["a/b-vol1of2", "b/b-vol2of2"]
+    with pytest.raises(NoSpaceError, match="too small"):
+        make(home, media[:1] * 2, volume_size="5M", label="c")
+
+
+def test_what_is_free_limits_a_volume_of_copies(home, model, medium, monkeypatch):
+    monkeypatch.setattr(files, "free_bytes", lambda _path: 65 << 20)
+    with pytest.raises(NoSpaceError):
+        make(home, medium, link=LinkMode.COPY)
+    assert not list(medium.iterdir())
+    make(home, medium, link=LinkMode.HARD)
+
+
+def test_a_file_that_the_medium_does_not_take_is_cut(home, model, content, medium):
+    packed = make(home, medium, max_file_bytes=65536, link=LinkMode.COPY)
+    volume = packed.volumes[0].path
+    check_volume(volume)
+    assert max(map(len, tree(volume).values())) <= 65536
+    assert files_of([volume]) == content
+    [cut] = [blob for blob in packed.info.blobs.values() if blob.chunks]
+    assert cut.sha256 == sha(content["model.safetensors"])
+    assert [chunk.size for chunk in cut.chunks[:-1]] == [65536] * 3
+
+
+# Interrupted
+
+
+class _Crash(BaseException):
+    """As if the power went."""
+
+
+def _crash_at(monkeypatch, count: int) -> list[int]:
+    """The `count`-th step that changes a disk does not happen any more."""
+    done = [0]
+
+    def guarded(call):
+        def step(*args, **kwargs):
+            done[0] += 1
+            if done[0] >= count:
+                raise _Crash
+            return call(*args, **kwargs)
+
+        return step
+
+    for name in ("fsync", "link", "mkdir"):
+        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, guarded(getattr(Path, name)))
+    return done
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    "asked", [{"link": LinkMode.COPY}, {"link": LinkMode.HARD}, {"max_file_bytes": 65536}], ids=str
+)
+def test_wherever_it_stops_another_run_makes_it_whole(home, content, tmp_path, monkeypatch, asked):
+    finished = 0
+    for step in itertools.count(1):
+        medium = tmp_path / f"m{step}"
+        volume = medium / "b-vol1of1"
+        with monkeypatch.context() as patch:
+            _crash_at(patch, step)
+            try:
+                make(home, medium, **asked)
+            except _Crash:
+                pass
+            else:
+                break
+        for path, data in tree(volume).items() if volume.exists() else ():
+            if path.startswith("blobs/") and not path.endswith(".part"):
+                assert sha(data) == path.rpartition("/")[2], "a final name means complete"
+        if (volume / "SHA256SUMS").exists() and not (volume / pack.MARKER).exists():
+            # Only that the marker went was not on the disk yet, or the line of the log.
+            finished += 1
+        else:
+            packed = make(home, medium, **asked)
+            assert packed.volumes[0].size_bytes == packed.info.size_bytes
+        check_volume(volume)
+        assert files_of([volume]) == content
+    assert finished, "the last steps only tell that it is made"
+    assert step > 40, "it was stopped at every step of a run"
+
+
+def test_what_was_written_is_read_not_written_again(home, model, medium, monkeypatch):
+    def stop(_info):
+        raise _Crash
+
+    with pytest.raises(_Crash):
+        make(home, medium, Finishing(texts=stop), link=LinkMode.COPY, serial=1)
+    marker = json.loads((medium / "b-vol1of1" / pack.MARKER).read_text())
+    packed = make(home, medium, link=LinkMode.COPY)
+    assert packed.volumes[0].how.keys() == {How.FOUND.value}
+    assert (packed.info.id, packed.info.serial, packed.info.created) == (
+        marker["id"],
+        1,
+        marker["created"],
+    )
+
+
+def test_what_was_written_and_went_bad_is_written_again(home, model, content, medium):
+    def stop(_info):
+        raise _Crash
+
+    for asked, name in (({}, f"blobs/sha256/{sha(b'terms')}"), ({"max_file_bytes": 65536}, None)):
+        with pytest.raises(_Crash):
+            make(home, medium, Finishing(texts=stop), link=LinkMode.COPY, **asked)
+        volume = medium / "b-vol1of1"
+        flip(volume / (name or f"chunks/{sha(content['model.safetensors'])}/00001"), 3)
+    make(home, medium, link=LinkMode.COPY, max_file_bytes=65536)
+    check_volume(volume)
+    assert files_of([volume]) == content
+
+
+def test_what_an_earlier_run_of_another_bundle_left_goes(home, model, medium):
+    put(home, {"other": b"other"}, name="other")
+
+    def stop(_info):
+        raise _Crash
+
+    with pytest.raises(_Crash):
+        make(home, medium, Finishing(texts=stop), models=("other",))
+    volume = medium / "b-vol1of1"
+    outside = medium / "outside"
+    outside.write_bytes(b"mine")
+    (volume / "blobs/sha256/x.part").symlink_to(outside)
+    assert (volume / "blobs/sha256" / sha(b"other")).exists()
+    make(home, medium)
+    check_volume(volume)
+    assert outside.read_bytes() == b"mine"
+
+
+# Refused
+
+
+def test_a_finished_volume_stays_as_it_is(home, model, medium):
+    make(home, medium)
+    before = tree(medium)
+    with pytest.raises(NoError) as caught:
+        make(home, medium)
+    assert caught.value.message.id == "pack.exists"
+    assert tree(medium) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_somebody_elses_is_not_touched(home, model, medium, kind):
+    volume, other = medium / "b-vol1of1", medium / "other"
+    other.mkdir()
+    (other / "x").write_bytes(b"x")
+    (other / pack.MARKER).write_text("{}")
+    if kind == "folder":
+        volume.mkdir()
+        (volume / "x").write_bytes(b"x")
+    elif kind == "file":
+        volume.write_bytes(b"x")
+    else:
+        volume.symlink_to(other)
+    before = tree(medium)
+    with pytest.raises(NoError):
+        make(home, medium)
+    assert tree(medium) == before
+
+
+def test_two_at_once(home, model, medium):
+    volume = medium / "b-vol1of1"
+    volume.mkdir()
+    descriptor = os.open(volume, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(NoError) as caught:
+            make(home, medium)
+    finally:
+        os.close(descriptor)
+    assert caught.value.message.id == "pack.busy"
+    make(home, medium)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"link": LinkMode.COPY}, {"link": LinkMode.HARD}, {"max_file_bytes": 65536}], ids=str
+)
+def test_a_damaged_source_does_not_go_on_a_medium(home, model, content, medium, asked):
+    weights = content["model.safetensors"]
+    flip(Blobs(home / "blobs").path(sha(weights)), len(weights) // 2)
+    with pytest.raises(IntegrityError) as caught:
+        make(home, medium, **asked)
+    assert caught.value.message.id == "pack.source_damaged"
+    assert sha(weights) not in str(tree(medium).keys()), "nothing of it stays"
+    assert not (medium / "b-vol1of1/SHA256SUMS").exists()
+
+
+def test_a_medium_that_gives_back_other_bytes(home, model, medium, monkeypatch):
+    real = write.digest_of
+
+    def bad(path, tick, *, from_medium=False):
+        return "0" * 64 if from_medium and path.name == sha(b"terms") else real(path, tick, from_medium=from_medium)
+
+    monkeypatch.setattr(write, "digest_of", bad)
+    with pytest.raises(IntegrityError) as caught:
+        make(home, medium, link=LinkMode.COPY)
+    assert caught.value.message.id == "pack.bad_medium"
+    assert not (medium / "b-vol1of1/SHA256SUMS").exists()
+    monkeypatch.undo()
+
+
+def test_a_link_that_cannot_be(home, model, medium, monkeypatch):
+    monkeypatch.setattr(files, "clone", lambda *_: False)
+    with pytest.raises(MissingError, match="reflink"):
+        make(home, medium, link=LinkMode.REFLINK)
+
+
+@pytest.mark.parametrize(("name", "data"), [("id_ed25519", b"x"), ("x.json", b"-----BEGIN OPENSSH PRIVATE KEY-----\n")])
+def test_keys_do_not_go_along(home, medium, name, data):
+    put(home, {**tiny_files(), name: data})
+    with pytest.raises(TrustError):
+        make(home, medium)
+    assert not list(medium.iterdir())
+
+
+def test_the_order_on_the_disk(home, model, medium, monkeypatch):
+    """Contents before what describes them, the sums last, the marker after them; each synced before its name."""
+    steps = []
+    for name in ("replace", "unlink"):
+        real = getattr(Path, name)
+        monkeypatch.setattr(
+            Path,
+            name,
+            lambda self, *a, real=real, name=name, **k: (steps.append((name, *a, self.name)), real(self, *a, **k))[1],
+        )
+    real_sync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (steps.append(("fsync", str(Path(f"/proc/self/fd/{fd}").readlink()))), real_sync(fd))[1]
+    )
+    make(home, medium, Finishing(sign=lambda _data: b"signature"), link=LinkMode.COPY)
+    renames = [(i, Path(step[1])) for i, step in enumerate(steps) if step[0] == "replace"]
+    names = [path.name for _, path in renames]
+    assert names[-2:] == ["SHA256SUMS.sig", "SHA256SUMS"]
+    blobs = [name for name in names if len(name) == 64]
+    assert names.index("bundle.json") > max(names.index(name) for name in blobs)
+    for i, path in renames:
+        kind, synced = steps[i - 1][:2]
+        assert (kind, Path(synced).parent) == ("fsync", path.parent), path
+    assert steps.index(("unlink", pack.MARKER)) > renames[-1][0]
+
+
+# What is asked
+
+
+def test_what_the_receiver_has_is_left_out(home, model, content, medium, tmp_path):
+    inventory = tmp_path / "inventory.json"
+    known = sha(content["model.safetensors"])
+    inventory.write_text(
+        json.dumps({"schema_version": 1, "bundles": ["f" * 32], "blobs": [{"sha256": known, "size": 1}]})
+    )
+    packed = make(home, medium, have=inventory)
+    check_volume(medium / "b-vol1of1")
+    assert packed.info.have == (known,)
+    assert packed.info.base == ("f" * 32,)
+    assert known not in packed.info.blobs
+    assert packed.volumes[0].size_bytes < 10_000
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"blobs": ["x"]}', '{"blobs": [], "bundles": [1]}'])
+def test_a_bad_inventory(home, model, medium, tmp_path, text):
+    path = tmp_path / "inventory.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="--have"):
+        make(home, medium, have=path)
+
+
+def test_a_second_bundle_has_the_same_manifest(home, model, medium):
+    first = make(home, medium, label="one")
+    second = make(home, medium, label="two")
+    assert first.info.models == second.info.models
+    assert first.info.id != second.info.id
+    assert second.info.serial >= first.info.serial
+
+
+def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
+    from selfhost.engines import environment
+
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    (folder / "torch-1.0-py3-none-any.whl").write_bytes(b"wheel")
+    lock = tmp_path / "cpu.lock"
+    lock.write_text(f"torch==1.0 \\\n    --hash=sha256:{sha(b'wheel')}\n")
+    monkeypatch.setattr(environment, "lock_file", lambda _spec: lock)
+    make(home, medium, engine="cpu", wheelhouse=folder)
+    volume = medium / "b-vol1of1"
+    check_volume(volume)
+    [entry] = [e for e in modelpack.parse_index((volume / "index.json").read_bytes()) if e.name == "wheelhouse/cpu"]
+    manifest = modelpack.parse_manifest((volume / "blobs/sha256" / entry.sha256).read_bytes(), "x")
+    assert [layer.path for layer in manifest.layers] == ["cpu.lock", "torch-1.0-py3-none-any.whl"]
+    (folder / "torch-1.0-py3-none-any.whl").write_bytes(b"other")
+    with pytest.raises(IntegrityError):
+        make(home, medium, engine="cpu", wheelhouse=folder, label="c")
+    (folder / "torch-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(Exception, match="all wheels"):
+        make(home, medium, engine="cpu", wheelhouse=folder, label="c")
+
+
+def test_bundle_json_is_what_was_made(home, model, medium):
+    packed = make(home, medium)
+    assert parse_info((medium / "b-vol1of1/bundle.json").read_bytes()) == packed.info
+
+
+def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", key], check=True)
+    signer = open_signer(key, lambda _path: None)
+    make(home, medium, Finishing(texts=bundle_create.texts, sign=signer.sign), signer=signer)
+    volume = medium / "b-vol1of1"
+    check_volume(volume)
+    checked = subprocess.run(
+        [sys.executable, volume / "verify.py", "--key", f"{key}.pub"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked
+    entries = {e.name: e for e in modelpack.parse_index((volume / "index.json").read_bytes())}
+    manifest = modelpack.parse_manifest(
+        (volume / "blobs/sha256" / entries["tiny/bf16/signature"].sha256).read_bytes(), ""
+    )
+    [layer] = manifest.layers
+    signed = openssf.verify((volume / "blobs/sha256" / layer.sha256).read_bytes(), [signer.public])
+    assert not openssf.compare(signed, {p: sha(d) for p, d in files_of([volume]).items()}).changed
+    assert manifest.subject == entries["tiny/bf16"].sha256
+    log = json.loads((home / "audit.jsonl").read_text())
+    assert (log["operation"], log["result"], log["signed"]) == ("bundle create", "ok", True)
+
+
+def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):
+    make(home, medium, Finishing(texts=bundle_create.texts), link=LinkMode.COPY)
+    volume = medium / "b-vol1of1"
+    flip(volume / "blobs/sha256" / sha(b"terms"), 1)
+    checked = subprocess.run([sys.executable, volume / "verify.py"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 5
+    assert sha(b"terms") in checked.stdout
