@@ -170,30 +170,35 @@ def _check(made: Path, name: str, talk: Talk) -> None:
 
 
 def _recipes(bundle: Bundle, home: Home, talk: Talk) -> list[Path]:
-    """Recipes of the bundle that are not known here so; a user's own of that name stays."""
-    small = unpack.small_files(bundle, modelpack.RECIPE)
+    """Recipes of the bundle that are not known here so, with what they name; a user's own of that name stays."""
     known = load.find_recipes(home)
-    made = []
-    for path, data in sorted(small.items()):
-        if not path.endswith(".toml"):
+    wanted: list[tuple[Path, dict[str, bytes]]] = []
+    for artifact in bundle.artifacts:
+        if artifact.entry.artifact_type != modelpack.RECIPE:
             continue
-        name = path.rpartition("/")[2]
-        target = home.recipes / name
+        small = {layer.path: bundle.read(layer.sha256) for layer in artifact.manifest.layers}
+        path = next((path for path in small if path.endswith(".toml") and "/" not in path), None)
+        if path is None:
+            raise IntegrityError("unpack.bad_recipe", path=artifact.entry.name, detail="no TOML file")
+        name = path.removesuffix(".toml")
         try:
-            load.parse_recipe(data, target)
+            load.parse_recipe(small[path], home.recipes / name / path)
         except UsageError as error:
             raise IntegrityError("unpack.bad_recipe", path=path, detail=error.message.why or error) from error
-        there = known.get(name.removesuffix(".toml"))
-        if there is not None and there.read_bytes() == data:
+        there = known.get(name)
+        if there is not None and there.read_bytes() == small[path]:
             continue
         if there is not None and there.is_relative_to(home.recipes):
             talk.warn(text("unpack.recipe_kept", path=there))
             continue
-        files.make_directory(target.parent)
-        with files.atomic_write(target) as stream:
-            stream.write(data)
-        made.append(target)
-    return made
+        wanted.append((home.recipes / name / path, small))
+    for target, small in wanted:
+        # The recipe last: it is found by its name.
+        for path in sorted(small, key=lambda path: path == target.name):
+            files.make_directory((target.parent / path).parent)
+            with files.atomic_write(target.parent / path) as stream:
+                stream.write(small[path])
+    return [target for target, _ in wanted]
 
 
 # What was imported

@@ -196,16 +196,24 @@ def _files(bundle: Bundle) -> Mapping[str, str]:
 
 
 def repair_list(report: Report) -> dict[str, Any]:
-    """What a small repair volume must hold: contents that are damaged or missing on the volumes at hand."""
+    """What is damaged or missing on the volumes at hand, and what is not: the latter as an inventory.
+
+    `bundle create --have` takes it, and makes a bundle of what is lacking: to be imported after this one.
+    """
     wrong = [file for file in report.files if file.status is not Status.OK]
-    contents = sorted({file.content for file in wrong if file.content})
-    blobs = report.bundle.info.blobs
+    info = report.bundle.info
+    contents = {file.content for file in wrong if file.content}
     return {
         "schema_version": SCHEMA_VERSION,
-        "bundle": report.bundle.info.id,
-        "label": report.bundle.info.label,
-        "sha256": contents,
-        "size_bytes": sum(blobs[one].size for one in contents),
-        # The metadata of a volume is small: whoever makes the repair volume puts all of it there.
+        "kind": "selfhost-repair-list",
+        "bundle": info.id,
+        "label": info.label,
+        "lacking": [{"sha256": one, "size": info.blobs[one].size} for one in sorted(contents)],
         "files": [{"volume": file.volume, "path": file.path, "status": file.status.value} for file in wrong],
+        "bundles": [info.id],
+        "blobs": [
+            {"sha256": sha256, "size": blob.size}
+            for sha256, blob in sorted(info.blobs.items())
+            if sha256 not in contents
+        ],
     }

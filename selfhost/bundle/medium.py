@@ -99,27 +99,35 @@ class Medium:
         Raises IntegrityError for a tree that is too deep or has too many names, and for folders that cannot be read.
         """
         found: dict[str, Entry] = {}
-        self._walk("", found, 0)
+        try:
+            root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self.explained("", error) from error
+        self._walk(root, "", found, 0)
         return found
 
-    def _walk(self, folder: str, found: dict[str, Entry], depth: int) -> None:
-        if depth > _MAX_DEPTH:
-            raise IntegrityError("unpack.too_deep", path=self.root / folder, limit=_MAX_DEPTH)
+    def _walk(self, folder: int, prefix: str, found: dict[str, Entry], depth: int) -> None:
+        """By descriptor, which is closed: what takes the place of a folder meanwhile is not followed either."""
         try:
-            with os.scandir(self.root / folder) as listing:
+            if depth > _MAX_DEPTH:
+                raise IntegrityError("unpack.too_deep", path=self.root / prefix, limit=_MAX_DEPTH)
+            with os.scandir(folder) as listing:
                 names = sorted(listing, key=lambda entry: entry.name)
             for entry in names:
-                path = f"{folder}{entry.name}"
+                path = f"{prefix}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     if depth or entry.name not in SYSTEM_FOLDERS:
-                        self._walk(f"{path}/", found, depth + 1)
+                        below = os.open(entry.name, _FOLDER, dir_fd=folder)
+                        self._walk(below, f"{path}/", found, depth + 1)
                     continue
-                info = entry.stat(follow_symlinks=False)
+                info = os.stat(entry.name, dir_fd=folder, follow_symlinks=False)
                 found[path] = Entry(size=info.st_size, kind=_kind(info.st_mode))
                 if len(found) > _MAX_ENTRIES:
                     raise IntegrityError("unpack.too_many_files", path=self.root, limit=_MAX_ENTRIES)
         except OSError as error:
-            raise self.explained(folder, error) from error
+            raise self.explained(prefix, error) from error
+        finally:
+            os.close(folder)
 
 
 def _kind(mode: int) -> str:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 _SPARE_BYTES = 64 << 20
 _SHOWN = 20
 _MARKS = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.marks)?")
-_MAX_SMALL_BYTES = 64 << 20
 _ODD_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -242,13 +241,13 @@ def _belonging(bundle: Bundle, manifest: str, artifact_type: str) -> Iterator[Ar
 
 
 def marks_of(bundle: Bundle, manifest: str) -> dict[str, bytes]:
-    """Marks of the contents of a model, as far as they are at hand and small."""
+    """Marks of the contents of a model, as far as they are at hand."""
     found = {}
     sources = bundle.sources
     for artifact in _belonging(bundle, manifest, modelpack.LOCK):
         for layer in artifact.manifest.layers:
             match = _MARKS.fullmatch(layer.path)
-            if match and layer.size <= _MAX_SMALL_BYTES and layer.sha256 in sources:
+            if match and layer.sha256 in sources:
                 try:
                     found[match[1]] = bundle.read(layer.sha256)
                 except (IncompleteError, IntegrityError):  # they only say where damage is
@@ -292,16 +291,3 @@ def _is_there(directory: Path, wanted: Iterable[LockedFile]) -> bool:
     except IntegrityError:
         return False
     return lock is not None and set(lock.files) == set(wanted)
-
-
-# Small files
-
-
-def small_files(bundle: Bundle, artifact_type: str) -> dict[str, bytes]:
-    """The files of all artifacts of a kind, by path: for recipes and inventories. Raises what `Bundle.read` does."""
-    found: dict[str, bytes] = {}
-    for artifact in bundle.artifacts:
-        if artifact.entry.artifact_type == artifact_type:
-            for layer in artifact.manifest.layers:
-                found.setdefault(layer.path, bundle.read(layer.sha256))
-    return found

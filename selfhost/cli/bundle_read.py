@@ -271,7 +271,9 @@ def _inventory() -> None:
 def _repair_list(
     paths: list[Path] = PATHS, keys: list[Path] = KEYS, unsigned: str = UNSIGNED, fast: bool = FAST
 ) -> None:
-    """Print what is damaged or missing on volumes, as JSON: what a small repair volume must hold.
+    """Print what is damaged or missing on volumes, as JSON; `bundle create --have` makes a bundle of it.
+
+    Import the damaged bundle as far as it goes, then the one that was made of what it lacks.
 
     Examples: selfhost bundle repair-list /mnt/usb > repair.json.
     """

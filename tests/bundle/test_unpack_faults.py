@@ -186,7 +186,8 @@ def test_the_repair_list_has_what_is_wrong_and_nothing_else(volume):
     code, out, _ = run("bundle", "repair-list", volume)
     body = json.loads(out)
     assert code == 0
-    assert (body["sha256"], body["size_bytes"]) == ([shard.name], shard.stat().st_size)
+    assert body["lacking"] == [{"sha256": shard.name, "size": shard.stat().st_size}]
+    assert shard.name not in {one["sha256"] for one in body["blobs"]}
     assert {one["path"] for one in body["files"]} == {f"{layout.BLOBS}/{shard.name}", layout.START_NAME}
 
 
@@ -506,20 +507,17 @@ def test_too_little_space_is_told_before_bytes_move(volume, monkeypatch):
     assert not list(Blobs(find_home().blobs).digests())
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @pytest.mark.parametrize(
-    ("number", "code"),
+    ("call", "number", "code"),
     [
-        (errno.ENOSPC, ExitCode.NO_SPACE),
-        (errno.EDQUOT, ExitCode.NO_SPACE),
-        (errno.EFBIG, ExitCode.NO_SPACE),
-        (errno.EROFS, ExitCode.MISSING),
-        (errno.EACCES, ExitCode.MISSING),
+        *((call, number, ExitCode.NO_SPACE) for call in ("fsync", "posix_fallocate", "replace") for number in FULL),
+        *((call, number, ExitCode.MISSING) for call in ("fsync", "replace") for number in (errno.EROFS, errno.EACCES)),
     ],
 )
-@pytest.mark.parametrize("call", ["fsync", "posix_fallocate", "replace"])
 def test_a_disk_that_refuses_while_it_is_written_to(volume, monkeypatch, number, code, call):
-    if call == "posix_fallocate" and code is ExitCode.MISSING:
-        pytest.skip("a promise that cannot be had is none")
     whole, calls = getattr(os, call), []
 
     def refuse(first, *args, **options):
