@@ -47,6 +47,12 @@ help:
 	$(BIN)/python -m pip --python .venv/model-signing/bin/python install --quiet --disable-pip-version-check model-signing==1.1.1 pyOpenSSL
 	touch $@
 
+# CycloneDX's own validator, for bills of materials.
+.venv/cyclonedx.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/cyclonedx
+	$(BIN)/python -m pip --python .venv/cyclonedx/bin/python install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]==11.12.0'
+	touch $@
+
 .PHONY: try
 try: .venv/tool.done
 	$(BIN)/selfhost engine install cpu
@@ -69,8 +75,9 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: .venv/dev.done .venv/modelscope.done
-	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+unit: .venv/dev.done .venv/modelscope.done .venv/cyclonedx.done
+	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python \
+	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
 
 .PHONY: processes
 processes: .venv/dev.done .venv/model-signing.done

@@ -51,8 +51,14 @@ def check(name: str, licence: Licence, home: Home, accepted: Collection[str], as
 
 def is_accepted(home: Home, licence: Licence) -> bool:
     """Whether these terms, with this text, were accepted here before."""
+    return bool(accepted_at(home, licence))
+
+
+def accepted_at(home: Home, licence: Licence) -> str:
+    """When they were, in ISO 8601; empty when they were not."""
     said = files.read_json(_path(home, licence)) or {}
-    return said.get("id") == licence.id and said.get("url") == licence.url
+    same = said.get("id") == licence.id and said.get("url") == licence.url
+    return str(said.get("accepted_at") or "unknown") if same else ""
 
 
 def _remember(home: Home, licence: Licence) -> None:

@@ -6,6 +6,8 @@ import fcntl
 import itertools
 import json
 import os
+import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -451,3 +453,99 @@ def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):
     checked = subprocess.run([sys.executable, volume / "verify.py"], capture_output=True, text=True, check=False)
     assert checked.returncode == 5
     assert sha(b"terms") in checked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("model")
+def test_skopeo_reads_a_volume(home, content, medium, tmp_path, debian_tool):
+    make(home, medium)
+    skopeo, source = debian_tool("skopeo", "skopeo"), f"oci:{medium}/b-vol1of1:tiny/bf16"
+    raw = subprocess.run([skopeo, "inspect", "--raw", source], capture_output=True, check=True).stdout
+    assert sha(raw) in {path.name for path in (medium / "b-vol1of1/blobs/sha256").iterdir()}
+    copied = tmp_path / "copied"
+    subprocess.run(
+        [skopeo, "--insecure-policy", "copy", "--preserve-digests", source, f"oci:{copied}:tiny"],
+        check=True,
+        capture_output=True,
+    )
+    there = {path.name for path in (copied / "blobs/sha256").iterdir()}
+    assert {sha(data) for data in content.values()} <= there
+
+
+_CHILD = """
+import sys, time
+from pathlib import Path
+from selfhost.bundle.pack import Finishing
+from selfhost.bundle.write import LinkMode
+from tests.bundle.pack_support import make
+# Slow enough to be hit anywhere.
+slow = Finishing(progress=lambda *_: time.sleep(0.01))
+make(Path(sys.argv[1]), Path(sys.argv[2]), slow, link=LinkMode.COPY)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_time(home, tmp_path):
+    content = {f"{n}.bin": big(n, size=1 << 20) for n in range(40)}
+    put(home, content)
+    choose, killed = random.Random(6), 0
+    for seed in range(6):
+        medium = tmp_path / f"k{seed}"
+        # The last one is left alone, and tells that the child does its work.
+        # Until one is quick enough.
+        while True:
+            child = subprocess.Popen([sys.executable, "-c", _CHILD, home, medium], cwd=Path(__file__).parents[2])
+            try:
+                child.wait(choose.uniform(0.3, 1.5))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                killed += 1
+                for path in (medium / "b-vol1of1/blobs/sha256").glob("?" * 64):
+                    assert sha(path.read_bytes()) == path.name
+            else:
+                assert child.returncode == 0
+                break
+        check_volume(medium / "b-vol1of1")
+        assert files_of([medium / "b-vol1of1"]) == content
+    assert killed > 6
+
+
+@pytest.mark.usefixtures("model")
+def test_a_limit_on_the_size_of_files(home, medium):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(NoSpaceError) as caught:
+            make(home, medium, link=LinkMode.COPY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.message.id == "pack.file_too_large"
+    make(home, medium, link=LinkMode.COPY)
+    check_volume(medium / "b-vol1of1")
+
+
+@pytest.mark.slow
+def test_a_full_medium_can_be_gone_on_with(home, medium, monkeypatch):
+    put(home, {f"{n}.bin": big(n, size=300_000) for n in range(10)})
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", medium], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here: this needs root")
+    try:
+        with pytest.raises(NoSpaceError):
+            make(home, medium)
+        assert not list(medium.iterdir()), "told before anything is written"
+        monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
+        with pytest.raises(NoSpaceError) as caught:
+            make(home, medium)
+        assert caught.value.message.id == "cli.no_space"
+        whole = [path for path in medium.rglob("*") if len(path.name) == 64]
+        assert len(whole) >= 5
+        subprocess.run(["mount", "-o", "remount,size=8m", medium], check=True)
+        packed = make(home, medium)
+        check_volume(medium / "b-vol1of1")
+        assert packed.volumes[0].how[How.FOUND.value] >= 5 * 300_000
+    finally:
+        subprocess.run(["umount", medium], check=True)
