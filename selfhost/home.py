@@ -7,6 +7,7 @@ verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
+wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
 bundles/   bundles that were imported here
 wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
@@ -58,6 +59,11 @@ class Home:
     def boots(self) -> Path:
         """Boot records; they outlive the servers."""
         return self.root / "boots"
+
+    @property
+    def wheels(self) -> Path:
+        """Wheels of engines that were downloaded for bundles, one folder per engine."""
+        return self.root / "wheels"
 
     @property
     def keys(self) -> Path:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
-from selfhost.app import bundle_gather
+from selfhost.app import bundle_gather, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
 from selfhost.bundle import file_system, layout, modelpack, pack
 from selfhost.bundle.audit import audited
-from selfhost.bundle.layout import BlobInfo
+from selfhost.bundle.layout import BlobInfo, ModelRef
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
+from selfhost.bundle.profile import Needs
 from selfhost.bundle.write import Content, LinkMode
 from selfhost.engines.specs import find_spec
 from selfhost.errors import NoSpaceError, UsageError
@@ -24,8 +25,10 @@ from selfhost.weights.blobs import Blobs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from selfhost.app.bundle_inventory import PackedWheels
     from selfhost.bundle.layout import BundleInfo
     from selfhost.bundle.sign import Signer
+    from selfhost.findings import Finding
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
@@ -50,6 +53,8 @@ class CreateRequest:
     link: LinkMode = LinkMode.AUTO
     engine: str = _NO_ENGINE
     wheelhouse: Path | None = None
+    download: bool = True
+    """Without a wheelhouse, get the wheels that are not here yet."""
     serial: int | None = None
     label: str | None = None
     signer: Signer | None = None
@@ -57,10 +62,49 @@ class CreateRequest:
     """None: what the file system of the medium says."""
 
 
-def plan(request: CreateRequest, home: Home) -> BundlePlan:
-    """What would be written where; nothing is written. Raises UsageError, NoError, NoSpaceError and more."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A bundle that is to be made, and what is to be known about it."""
+
+    bundle: BundlePlan
+    findings: tuple[Finding, ...]
+    """What would fail or surprise on the other side."""
+    wheels: tuple[PackedWheels, ...]
+
+    def texts(self, info: BundleInfo, *, signed: bool) -> dict[str, bytes]:
+        """The files of a volume that are for people without selfhost."""
+        own = next((part.wheels for part in self.wheels if part.spec is None), ())
+        engine = next((part.spec.name for part in self.wheels if part.spec), "")
+        checker = Path(layout.__file__).with_name("inside_verify.py")
+        return {
+            layout.START_NAME: bundle_inventory.start_text(info, own, engine, signed=signed),
+            layout.VERIFY_NAME: checker.read_bytes(),
+        }
+
+
+def plan(request: CreateRequest, home: Home) -> Planned:
+    """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
     gathered = _gather(request, home)
     label = _label(request, gathered)
+    said = bundle_inventory.inventory(label, gathered.models, gathered.wheels, home)
+    findings = list(said.findings)
+    parts = [gathered, bundle_gather.documents(said.documents)]
+    if request.target is not None:
+        findings += bundle_inventory.check_target(request.target, _needs(gathered))
+        parts.append(bundle_gather.profile(request.target))
+    return Planned(bundle=_plan(request, label, _together(parts)), findings=tuple(findings), wheels=gathered.wheels)
+
+
+def _needs(gathered: Gathered) -> Needs:
+    contents = {file.sha256: file.size for model in gathered.models for file in model.lock.files}
+    return Needs(
+        engine=next((part.spec for part in gathered.wheels if part.spec), None),
+        wheels=tuple(wheel.path.name for part in gathered.wheels for wheel in part.wheels),
+        model_bytes=sum(contents.values()),
+    )
+
+
+def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     have = bundle_gather.read_have(request.have) if request.have else Have()
     artifacts = tuple({built.entry.name: built for built in gathered.artifacts}.values())
     index = modelpack.build_index(built.entry for built in artifacts)
@@ -73,7 +117,9 @@ def plan(request: CreateRequest, home: Home) -> BundlePlan:
         label=label,
         serial=request.serial,
         tool=f"selfhost {__version__}",
-        models=gathered.models,
+        models=tuple(
+            ModelRef(name=m.lock.recipe, variant=m.lock.variant, manifest=m.manifest) for m in gathered.models
+        ),
         base=have.bundles if left_out else (),
         have=left_out,
         index=index,
@@ -89,22 +135,28 @@ def _gather(request: CreateRequest, home: Home) -> Gathered:
     parts = [bundle_gather.model(directory, home, request.signer) for directory in found]
     if request.engine != _NO_ENGINE:
         spec = find_spec(request.engine)
-        if request.wheelhouse is None:
-            raise UsageError("pack.no_wheels", engine=spec.name)
-        parts.append(bundle_gather.wheelhouse(spec, request.wheelhouse))
-    if request.target is not None:
-        parts.append(bundle_gather.profile(request.target))
+        folder = request.wheelhouse
+        if folder is None:
+            folder = home.wheels / spec.name
+            if request.download:
+                bundle_gather.fill_wheelhouse(spec, folder)
+        parts.append(bundle_gather.wheelhouse(spec, folder))
+    return _together(parts)
+
+
+def _together(parts: Sequence[Gathered]) -> Gathered:
     return Gathered(
         artifacts=tuple(one for part in parts for one in part.artifacts),
         contents=tuple(one for part in parts for one in part.contents),
         models=tuple(one for part in parts for one in part.models),
+        wheels=tuple(one for part in parts for one in part.wheels),
     )
 
 
 def _label(request: CreateRequest, gathered: Gathered) -> str:
     label = request.label
     if label is None:
-        name = gathered.models[0].name.replace("/", "-")
+        name = gathered.models[0].lock.recipe.replace("/", "-")
         label = f"{name}-{datetime.now(UTC):%Y.%m.%d}"
     if not is_label(label):
         raise UsageError("pack.bad_label", label=label)
@@ -221,53 +273,3 @@ def create(bundle: BundlePlan, home: Home, finishing: Finishing) -> Packed:
         told["models"] = [f"{model.name}/{model.variant}" for model in packed.info.models]
         told["volumes"] = [str(volume.path) for volume in packed.volumes]
         return packed
-
-
-def texts(_info: BundleInfo) -> dict[str, bytes]:
-    """The files of a volume that are for people without selfhost."""
-    checker = Path(layout.__file__).with_name("inside_verify.py")
-    return {layout.VERIFY_NAME: checker.read_bytes()}
-
-
-def as_dict(packed: Packed) -> dict[str, Any]:
-    """The JSON object of a bundle that was made."""
-    info = packed.info
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{name: getattr(info, name) for name in ("id", "serial", "created", "label")},
-        "models": [{"name": m.name, "variant": m.variant, "manifest": m.manifest} for m in info.models],
-        "volumes": [
-            {
-                "number": number,
-                "path": str(volume.path),
-                "contents": volume.blobs,
-                "bytes": volume.size_bytes,
-                "bytes_by_way": volume.how,
-            }
-            for number, volume in enumerate(packed.volumes, 1)
-        ],
-        "left_out": len(info.have),
-        "signed": packed.signed,
-        "read_back_bytes": packed.read_back_bytes,
-    }
-
-
-def planned_dict(bundle: BundlePlan) -> dict[str, Any]:
-    """The JSON object of a bundle that would be made."""
-    new = new_bytes(bundle)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "label": bundle.label,
-        "models": [{"name": m.name, "variant": m.variant, "manifest": m.manifest} for m in bundle.models],
-        "volumes": [
-            {
-                "number": number,
-                "path": str(volume.path),
-                "contents": len(volume.contents),
-                "bytes": sum(one.size for one in volume.contents),
-                "new_bytes": new[volume.path],
-            }
-            for number, volume in enumerate(bundle.volumes, 1)
-        ],
-        "left_out": len(bundle.have),
-    }

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost import files
 from selfhost.app import stored
+from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.bundle import modelpack
-from selfhost.bundle.layout import ModelRef, is_sha256
+from selfhost.bundle.layout import is_sha256
 from selfhost.bundle.modelpack import Built, Layer
 from selfhost.bundle.names import looks_private
 from selfhost.bundle.write import Content
-from selfhost.engines import environment
-from selfhost.engines.lock import absent_wheels, parse_lock, wheel_prefix
-from selfhost.errors import IncompleteError, IntegrityError, NoError, TrustError, UsageError
+from selfhost.engines import environment, wheels
+from selfhost.engines.install import this_machine
+from selfhost.engines.lock import parse_lock
+from selfhost.engines.wheel_file import describe
+from selfhost.errors import IncompleteError, NoError, TrustError, UsageError
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -24,18 +27,19 @@ from selfhost.weights.blobs import Blobs
 from selfhost.weights.checkpoint import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from selfhost.bundle.sign import Signer
     from selfhost.engines.specs import EngineSpec
+    from selfhost.engines.wheel_file import Wheel
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock
 
 _SMALL_BYTES = 1 << 20
-_KEY = b"PRIVATE KEY-----"
+_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,8 @@ class Gathered:
 
     artifacts: tuple[Built, ...]
     contents: tuple[Content, ...]
-    models: tuple[ModelRef, ...] = ()
+    models: tuple[PackedModel, ...] = ()
+    wheels: tuple[PackedWheels, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,16 +95,16 @@ def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered
     for artifact, more in extra:
         artifacts.append(artifact)
         contents += more
-    ref = ModelRef(name=lock.recipe, variant=lock.variant, manifest=built.entry.sha256)
-    return Gathered(artifacts=tuple(artifacts), contents=tuple(contents), models=(ref,))
+    packed = PackedModel(directory, lock, built.entry.sha256, found[0] if found else None)
+    return Gathered(artifacts=tuple(artifacts), contents=tuple(contents), models=(packed,))
 
 
 def _of_file(directory: Path, path: str, sha256: str, size: int, blobs: Blobs) -> Content:
     source = blobs.path(sha256) if blobs.has(sha256, size) else (directory / path).resolve()
     if looks_private(path):
         raise TrustError("pack.private", path=directory / path, detail="its name is that of one")
-    if size <= _SMALL_BYTES and _KEY in source.read_bytes():
-        raise TrustError("pack.private", path=directory / path, detail=f"it has a line `{_KEY.decode()}`")
+    if size <= _SMALL_BYTES and (found := _KEY.search(source.read_bytes())):
+        raise TrustError("pack.private", path=directory / path, detail=f"it has `{found[0].decode()}`")
     return Content(sha256=sha256, size=size, source=source)
 
 
@@ -154,32 +159,49 @@ def _signature_artifact(model: Built, lock: ModelLock, key: ec.EllipticCurvePriv
 
 
 def wheelhouse(spec: EngineSpec, folder: Path) -> Gathered:
-    """The wheels of an engine, from a folder that has them; further wheels there go along.
+    """The wheels of an engine from a folder that has them, and those of selfhost itself where it has these too.
 
     Raises IncompleteError when one is missing, IntegrityError for one that is not the locked one.
     """
+    engine, own = wheels.find(spec, folder), _own_wheels(folder)
     lock = environment.lock_file(spec)
-    entries = parse_lock(lock.read_text())
-    wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
-    if absent := absent_wheels(entries, [path.name for path in wheels]):
-        raise IncompleteError("pack.missing_wheels", path=folder, engine=spec.name, names=shown(absent))
     named = {lock.name: _data(lock.read_bytes())}
-    for path in wheels:
-        content = Content(sha256=files.sha256_file(path), size=path.stat().st_size, source=path.resolve())
-        locked = [e for e in entries if path.name.lower().startswith(wheel_prefix(e.name, e.version))]
-        if locked and not any(content.sha256 in entry.hashes for entry in locked):
-            raise IntegrityError("pack.wrong_wheel", path=path, found=content.sha256)
-        named[path.name] = content
+    if own:
+        named[wheels.OWN_LOCK] = _data((folder / wheels.OWN_LOCK).read_bytes())
+    for wheel in (*engine, *own):
+        named[wheel.path.name] = Content(sha256=wheel.sha256, size=wheel.size, source=wheel.path.resolve())
     config = {"engine": spec.engine, "name": spec.name, "version": spec.version, "lock": lock.name}
+    config["python"] = ".".join(map(str, this_machine().python))
     built, contents = _artifact(modelpack.WHEELHOUSE, f"wheelhouse/{spec.name}", config, named)
+    parts = (PackedWheels(spec, engine), *([PackedWheels(None, own)] if own else []))
+    return Gathered(artifacts=(built,), contents=tuple(contents), wheels=parts)
+
+
+def fill_wheelhouse(spec: EngineSpec, folder: Path) -> None:
+    """Download the wheels of an engine and of selfhost itself into a folder, as far as they are not there."""
+    wheels.fill(spec, folder, wheels.WheelOptions(), lambda _progress: None)
+    wheels.fill_selfhost(folder, wheels.WheelOptions())
+
+
+def _own_wheels(folder: Path) -> tuple[Wheel, ...]:
+    lock = folder / wheels.OWN_LOCK
+    wanted = {sha256 for entry in parse_lock(lock.read_text()) for sha256 in entry.hashes} if lock.is_file() else set()
+    found = [describe(path) for path in sorted(folder.glob("*.whl"))] if wanted else []
+    own = tuple(wheel for wheel in found if wheel.sha256 in wanted)
+    if absent := wanted - {wheel.sha256 for wheel in own}:
+        raise IncompleteError("pack.missing_wheels", path=folder, engine="selfhost", names=shown(absent))
+    return own
+
+
+def documents(named: Mapping[str, bytes]) -> Gathered:
+    """What a bundle says of its contents."""
+    built, contents = _artifact(modelpack.INVENTORY, "inventory", {}, {name: _data(one) for name, one in named.items()})
     return Gathered(artifacts=(built,), contents=tuple(contents))
 
 
 def profile(path: Path) -> Gathered:
-    """What `detect --json` said on the other machine. Raises UsageError for something else."""
-    body = _read_object(path, "--for", "selfhost detect --json > target.json")
-    data = json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    built, contents = _artifact(modelpack.PROFILE, "profile", {}, {"target.json": _data(data)})
+    """What `detect --json` said on the other machine, as it is."""
+    built, contents = _artifact(modelpack.PROFILE, "profile", {}, {"target.json": _data(path.read_bytes())})
     return Gathered(artifacts=(built,), contents=tuple(contents))
 
 

@@ -14,7 +14,8 @@ from selfhost.cli import complete, output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from selfhost.bundle.pack import BundlePlan, Packed
+    from selfhost.app.bundle_create import Planned
+    from selfhost.bundle.pack import Packed
     from selfhost.bundle.sign import Signer
     from selfhost.cli.progress import StatusLine
 
@@ -50,7 +51,12 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
         "auto", help="How contents come there; links take no space on one file system."
     ),
     engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
-    wheelhouse: Path = typer.Option(None, help="A folder with the engine's wheels.", metavar="DIR", show_default=False),
+    wheelhouse: Path = typer.Option(
+        None,
+        help="A folder with the engine's wheels; without it they are downloaded.",
+        metavar="DIR",
+        show_default=False,
+    ),
     sign_key: Path = typer.Option(
         None,
         help="Sign with this key (OpenSSH or PEM); a public key: its other half is in the ssh-agent.",
@@ -73,11 +79,12 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost bundle create --model qwen2.5-7b --to /media/usb; ... --to /mnt/a --to /mnt/b; ... --dry-run.
     """
-    from selfhost.app import bundle_create
+    from selfhost.app import bundle_create, bundle_told
     from selfhost.bundle.pack import Finishing
     from selfhost.bundle.write import LinkMode
     from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
+    from selfhost.messages import text
 
     home = find_home()
     signer = _signer(sign_key) if sign_key else None
@@ -94,25 +101,39 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
         serial=serial,
         label=label,
         signer=signer,
+        download=not dry_run,
     )
+    if engine != "none" and wheelhouse is None and not dry_run:
+        output.note(text("pack.filling", engine=engine, path=home.wheels))
     planned = bundle_create.plan(request, home)
+    _print_findings(planned)
     if dry_run:
         _print_planned(planned, as_json=as_json)
         return
     with StatusLine() as line:
         finishing = Finishing(
-            texts=bundle_create.texts,
+            texts=lambda info: planned.texts(info, signed=signer is not None),
             sign=signer.sign if signer else None,
             read_back=read_back,
             progress=_progress(line),
         )
-        packed = bundle_create.create(planned, home, finishing)
+        packed = bundle_create.create(planned.bundle, home, finishing)
     _print_packed(packed)
     if as_json:
-        output.write_json(bundle_create.as_dict(packed))
+        output.write_json(bundle_told.packed_dict(packed, planned))
     else:
         for volume in packed.volumes:
             output.write(str(volume.path))
+
+
+def _print_findings(planned: Planned) -> None:
+    from selfhost.findings import Severity
+
+    for finding in planned.findings:
+        if finding.severity is Severity.ERROR:
+            output.print_message(finding.message)
+        else:
+            output.warn(finding.message.what)
 
 
 def _signer(path: Path) -> Signer:
@@ -141,17 +162,18 @@ def _progress(line: StatusLine) -> Callable[[str, int, int], None]:
     return show
 
 
-def _print_planned(planned: BundlePlan, *, as_json: bool) -> None:
-    from selfhost.app import bundle_create
+def _print_planned(planned: Planned, *, as_json: bool) -> None:
+    from selfhost.app import bundle_told
     from selfhost.messages import text
     from selfhost.units import format_bytes
 
     if as_json:
-        output.write_json(bundle_create.planned_dict(planned))
+        output.write_json(bundle_told.planned_dict(planned))
         return
-    for number, volume in enumerate(planned.volumes, 1):
+    volumes = planned.bundle.volumes
+    for number, volume in enumerate(volumes, 1):
         size = format_bytes(sum(one.size for one in volume.contents))
-        count, contents = len(planned.volumes), len(volume.contents)
+        count, contents = len(volumes), len(volume.contents)
         output.note(text("pack.would_make", number=number, count=count, files=contents, size=size))
         output.write(str(volume.path))
 

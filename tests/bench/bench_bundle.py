@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from selfhost.app import bundle_create
-from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import LinkMode
 from tests.bundle.pack_support import make
 from tests.weights.storage_support import put
@@ -43,7 +41,7 @@ def main() -> None:
         extra = {}
         for link in (LinkMode.HARD, LinkMode.COPY):
             before, begun = taken(Path(folder)), time.perf_counter()
-            make(home, Path(folder), Finishing(texts=bundle_create.texts), link=link, label=link.value)
+            make(home, Path(folder), link=link, label=link.value)
             seconds, extra[link] = time.perf_counter() - begun, taken(Path(folder)) - before
             rate = size / seconds / 1e9
             print(

@@ -17,7 +17,9 @@ def make(home: Path, to: Path | list[Path], finishing: Finishing | None = None, 
     """A bundle of the model `tiny`."""
     folders = (to,) if isinstance(to, Path) else tuple(to)
     request = CreateRequest(**{"models": ("tiny",), "to": folders, "label": "b", **asked})
-    return bundle_create.create(bundle_create.plan(request, Home(home)), Home(home), finishing or Finishing())
+    planned = bundle_create.plan(request, Home(home))
+    finishing = finishing or Finishing(texts=lambda info: planned.texts(info, signed=False))
+    return bundle_create.create(planned.bundle, Home(home), finishing)
 
 
 def tree(volume: Path) -> dict[str, bytes]:

@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 from selfhost import files
-from selfhost.app import bundle_create
-from selfhost.bundle import modelpack, openssf, pack, write
+from selfhost.bundle import inside_verify, modelpack, openssf, pack, write
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing
 from selfhost.bundle.sign import open_signer
 from selfhost.bundle.write import How, LinkMode
-from selfhost.errors import IntegrityError, MissingError, NoError, NoSpaceError, TrustError, UsageError
+from selfhost.engines import wheels
+from selfhost.engines.wheel_file import Wheel, describe
+from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoError, NoSpaceError, TrustError, UsageError
 from selfhost.weights.blobs import Blobs
 from tests.bundle.pack_support import check_volume, files_of, make, tree
+from tests.tiny_wheels import make_wheel
 from tests.weights.storage_support import big, flip, put, put_old, sha, tiny_files
 
 WEIGHTS = big(size=200_000)
@@ -78,7 +80,7 @@ def test_the_lock_and_the_marks_go_along(home, medium):
     make(home, medium)
     volume = medium / "b-vol1of1"
     entries = {e.name: e for e in modelpack.parse_index((volume / "index.json").read_bytes())}
-    assert set(entries) == {"tiny/bf16", "tiny/bf16/lock"}
+    assert set(entries) == {"tiny/bf16", "tiny/bf16/lock", "inventory"}
     read = lambda sha256: (volume / "blobs/sha256" / sha256).read_bytes()  # noqa: E731
     manifest = modelpack.parse_manifest(read(entries["tiny/bf16/lock"].sha256), "x")
     assert manifest.subject == entries["tiny/bf16"].sha256
@@ -395,27 +397,36 @@ def test_a_second_bundle_has_the_same_manifest(home, model, medium):
     assert second.info.serial >= first.info.serial
 
 
-def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
-    from selfhost.engines import environment
+def _wheel(folder: Path, name: str) -> Wheel:
+    make_wheel(folder, name, "1.0")
+    return describe(folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl")
 
+
+def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
     folder = tmp_path / "wheels"
     folder.mkdir()
-    (folder / "torch-1.0-py3-none-any.whl").write_bytes(b"wheel")
-    lock = tmp_path / "cpu.lock"
-    lock.write_text(f"torch==1.0 \\\n    --hash=sha256:{sha(b'wheel')}\n")
-    monkeypatch.setattr(environment, "lock_file", lambda _spec: lock)
+    engine = _wheel(folder, "torch")
+    own = _wheel(folder, "selfhost-llm")
+    _wheel(folder, "foreign")
+    monkeypatch.setattr(wheels, "find", lambda _spec, found: (engine,) if found == folder else ())
     make(home, medium, engine="cpu", wheelhouse=folder)
-    volume = medium / "b-vol1of1"
+    assert wheels_in(medium / "b-vol1of1") == ["cpu.lock", engine.path.name]
+    lock = folder / wheels.OWN_LOCK
+    lock.write_text(f"selfhost-llm==1.0 \\\n    --hash=sha256:{own.sha256}\n")
+    make(home, medium, engine="cpu", wheelhouse=folder, label="c")
+    assert wheels_in(medium / "c-vol1of1") == sorted(["cpu.lock", engine.path.name, lock.name, own.path.name])
+    start = (medium / "c-vol1of1/START-HERE.txt").read_text()
+    assert own.sha256 in start
+    own.path.unlink()
+    with pytest.raises(IncompleteError, match="selfhost"):
+        make(home, medium, engine="cpu", wheelhouse=folder, label="d")
+
+
+def wheels_in(volume: Path) -> list[str]:
     check_volume(volume)
     [entry] = [e for e in modelpack.parse_index((volume / "index.json").read_bytes()) if e.name == "wheelhouse/cpu"]
     manifest = modelpack.parse_manifest((volume / "blobs/sha256" / entry.sha256).read_bytes(), "x")
-    assert [layer.path for layer in manifest.layers] == ["cpu.lock", "torch-1.0-py3-none-any.whl"]
-    (folder / "torch-1.0-py3-none-any.whl").write_bytes(b"other")
-    with pytest.raises(IntegrityError):
-        make(home, medium, engine="cpu", wheelhouse=folder, label="c")
-    (folder / "torch-1.0-py3-none-any.whl").unlink()
-    with pytest.raises(Exception, match="all wheels"):
-        make(home, medium, engine="cpu", wheelhouse=folder, label="c")
+    return [layer.path for layer in manifest.layers]
 
 
 def test_bundle_json_is_what_was_made(home, model, medium):
@@ -423,11 +434,15 @@ def test_bundle_json_is_what_was_made(home, model, medium):
     assert parse_info((medium / "b-vol1of1/bundle.json").read_bytes()) == packed.info
 
 
+def _texts(_info):
+    return {"verify.py": Path(inside_verify.__file__).read_bytes()}
+
+
 def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", key], check=True)
     signer = open_signer(key, lambda _path: None)
-    make(home, medium, Finishing(texts=bundle_create.texts, sign=signer.sign), signer=signer)
+    make(home, medium, Finishing(texts=_texts, sign=signer.sign), signer=signer)
     volume = medium / "b-vol1of1"
     check_volume(volume)
     checked = subprocess.run(
@@ -447,7 +462,7 @@ def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
 
 
 def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):
-    make(home, medium, Finishing(texts=bundle_create.texts), link=LinkMode.COPY)
+    make(home, medium, link=LinkMode.COPY)
     volume = medium / "b-vol1of1"
     flip(volume / "blobs/sha256" / sha(b"terms"), 1)
     checked = subprocess.run([sys.executable, volume / "verify.py"], capture_output=True, text=True, check=False)

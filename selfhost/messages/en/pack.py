@@ -71,10 +71,6 @@ MESSAGES: dict[str, Text] = {
         why="no such file goes on a medium: {detail}",
         hint="move it out of the model's folder, then create the bundle again",
     ),
-    "pack.no_wheels": Text(
-        what="`--engine {engine}` needs the engine's wheels",
-        hint="give their folder: `--wheelhouse DIR`",
-    ),
     "pack.no_engine": Text(
         what="`--wheelhouse` does not say for which engine",
         hint="name it: `--engine cuda` or `--engine cpu`",
@@ -84,11 +80,7 @@ MESSAGES: dict[str, Text] = {
         why="missing: {names}",
         hint="fill it, then create the bundle again",
     ),
-    "pack.wrong_wheel": Text(
-        what="`{path}` is not the wheel of the lock",
-        why="found sha256: {found}",
-        hint="remove it and fill the folder again",
-    ),
+    "pack.filling": Text(what="downloading the wheels of `{engine}` that are not in `{path}` yet: minutes"),
     "pack.passphrase": Text(what="passphrase of `{path}`: "),
     "pack.writing": Text(what="bundle: {phase} {done} of {total} ({percent} %)"),
     "pack.made": Text(what="volume {number} of {count}: {files} contents, {size}; new on the disk: {extra}"),
