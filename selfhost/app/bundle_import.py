@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
-from selfhost.app import storage
-from selfhost.bundle import modelpack, unpack
+from selfhost.app import licence, storage
+from selfhost.app.bundle_inventory import LICENCES_NAME
+from selfhost.bundle import canonical, modelpack, unpack
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -97,6 +98,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, *, clone: bool = Tru
             bundle, home.wheelhouses, blobs, lambda: talk.note(text("model.waiting", name=bundle.info.label))
         )
         recipes = _recipes(bundle, home, talk)
+        _acceptances(bundle, home, talk)
         activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
         _remember(bundle, home)
         gate.record(bundle)
@@ -199,6 +201,27 @@ def _recipes(bundle: Bundle, home: Home, talk: Talk) -> list[Path]:
             with files.atomic_write(target.parent / path) as stream:
                 stream.write(small[path])
     return [target for target, _ in wanted]
+
+
+# Terms
+
+
+def _acceptances(bundle: Bundle, home: Home, talk: Talk) -> None:
+    """What was accepted where the bundle was made need not be asked again: there is nobody to ask at a server."""
+    for artifact in bundle.artifacts:
+        for layer in artifact.manifest.layers:
+            if artifact.entry.artifact_type == modelpack.INVENTORY and layer.path == LICENCES_NAME:
+                said = canonical.decode(bundle.read(layer.sha256), layer.path)
+                for one in said.get("models") or ():
+                    _accept(one, home, talk)
+
+
+def _accept(one: object, home: Home, talk: Talk) -> None:
+    names = ("id", "url", "accepted_at")
+    found = [one.get(name) if isinstance(one, dict) else None for name in names]
+    values = [value for value in found if isinstance(value, str) and value and value.isprintable()]
+    if len(values) == len(names) and licence.take_over(home, *values):
+        talk.note(text("unpack.accepted", id=values[0], url=values[1], at=values[2]))
 
 
 # What was imported

@@ -5,14 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
-from selfhost.app import bundle_import
+from selfhost.app import bundle_import, licence
+from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import layout, modelpack, take
 from selfhost.bundle.modelpack import Layer
 from selfhost.errors import IncompleteError, NoError
 from selfhost.home import find_home
+from selfhost.recipe import load
+from selfhost.recipe.load import builtin_directory
+from selfhost.recipe.schema import Licence
 from selfhost.weights import store
 from selfhost.weights.blobs import Blobs
 from tests.bundle.unpack_support import (
@@ -209,6 +214,41 @@ def test_a_recipe_that_is_none_is_refused_before_the_model_appears(tmp_path):
     assert code == 5, said
     assert not model_of(find_home()).exists()
     assert not list(find_home().recipes.glob("*"))
+
+
+RECIPE_FILE = next(path for path in sorted(builtin_directory().rglob("*.toml")))
+
+
+def test_a_recipe_that_is_not_known_here_comes_along_and_one_that_is_stays(tmp_path):
+    name = RECIPE_FILE.stem
+    data = RECIPE_FILE.read_bytes() + b"\n# another one\n"
+    one, template = content(data), content(b"{{ messages }}")
+    layers = [
+        Layer(path=f"{name}.toml", sha256=one.sha256, size=one.size),
+        Layer(path="chat.jinja", sha256=template.sha256, size=template.size),
+    ]
+    built = modelpack.build(modelpack.RECIPE, f"{NAME}/recipe", {}, layers)
+    [volume] = make_bundle(tmp_path, more=[(built, [], [one, template])])
+    home = find_home()
+    [made] = import_bundle([volume], home).recipes
+    assert load.find_recipes(home)[name] == made
+    assert (made.read_bytes(), (made.parent / "chat.jinja").read_bytes()) == (data, b"{{ messages }}")
+    made.write_bytes(data + b"# mine\n")
+    assert import_bundle([volume], home).recipes == ()
+    assert made.read_bytes().endswith(b"# mine\n")
+
+
+def test_what_was_accepted_where_the_bundle_was_made_is_accepted_here(tmp_path):
+    said = {"models": [{"id": "Odd-1.0", "url": "https://example.org/terms", "accepted_at": "2026-01-01"}, {"id": "B"}]}
+    one = content(json.dumps(said).encode())
+    layer = Layer(path=LICENCES_NAME, sha256=one.sha256, size=one.size)
+    built = modelpack.build(modelpack.INVENTORY, "inventory", {}, [layer])
+    [volume] = make_bundle(tmp_path, more=[(built, [], [one])])
+    home = find_home()
+    import_bundle([volume], home)
+    terms = Licence(id="Odd-1.0", url="https://example.org/terms", conditions=(), research_only=True)
+    assert licence.is_accepted(home, terms)
+    assert not licence.is_accepted(home, replace(terms, url="https://example.org/other"))
 
 
 def test_another_model_of_that_name_stays(tmp_path):

@@ -138,6 +138,7 @@ MESSAGES: dict[str, Text] = {
     "unpack.wheelhouse": Text(
         "wheels: `{path}`; install the engine: `selfhost engine install ENGINE --wheelhouse {path}`"
     ),
+    "unpack.accepted": Text("the terms of {id} were accepted where the bundle was made, {at}: {url}"),
     "unpack.recipe_kept": Text("your own recipe `{path}` stays; the bundle has another one of that name"),
     "unpack.copied": Text("copied: {copied}, there already: {there}"),
     "unpack.bad_recipe": Text(
