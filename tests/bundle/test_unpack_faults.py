@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -735,3 +736,35 @@ def test_what_take_says_of_other_bytes(volume, tmp_path):
         take.take(take.Source(sha256="0" * 64, size=piece.size, pieces=(piece,)), blobs, lambda _count: None)
     assert shard.name in caught.value.message.why + caught.value.message.what
     assert not list(blobs.digests())
+
+
+# Independent eyes
+
+
+@pytest.mark.slow
+def test_killed_by_a_signal_at_any_time_the_next_run_completes(tmp_path):
+    """Not at a call, but in the middle of whatever it does: 30 times, each a little later."""
+    [volume] = make_bundle(tmp_path, shard_bytes=2_000_000)
+    home = find_home()
+    source = {p.name: p.read_bytes() for p in (tmp_path / "source").iterdir() if p.suffix == ".safetensors"}
+    for attempt in range(30):
+        child = os.fork()
+        if child == 0:
+            # Its own clock ends it: `ITIMER_PROF` counts what this process computes, so load elsewhere does not matter.
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, 0.002 * (attempt + 1))
+            code = 1
+            try:
+                import_bundle([volume], home)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGPROF)
+        blobs = Blobs(home.blobs)
+        for sha256 in blobs.digests():
+            assert hashlib.sha256(blobs.path(sha256).read_bytes()).hexdigest() == sha256, attempt
+        if attempt % 3 == 2:
+            import_bundle([volume], home)
+            there = files_of(home.models / NAME / VARIANT)
+            assert {name: there[name] for name in source} == source
+            shutil.rmtree(home.root)
