@@ -74,7 +74,7 @@ class Imported:
         }
 
 
-def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, *, clone: bool = True) -> Imported:
+def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying | None = None) -> Imported:
     """Import the volumes at hand, and activate the bundle once all its contents are here.
 
     Raises TrustError before any content is read; IncompleteError when other volumes are needed: what was copied stays;
@@ -89,7 +89,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, *, clone: bool = Tru
         # Before the first content: `gc` takes a store without it for one whose models are not mounted.
         files.make_directory(_place(lock, home).parent)
     with blobs.in_use():
-        brought = unpack.bring(bundle, blobs, talk.progress, wheelhouses=home.wheelhouses, clone=clone)
+        brought = unpack.bring(bundle, blobs, talk.progress, home.wheelhouses, how)
         talk.note(
             text("unpack.copied", copied=format_bytes(brought.copied_bytes), there=format_bytes(brought.there_bytes))
         )

@@ -103,13 +103,15 @@ def described(file: FileCheck) -> str:
     return Message(_SAID[file.status], values).what
 
 
-def verify(bundle: Bundle, progress: Callable[[int, int], None], *, full: bool) -> Report:
+def verify(bundle: Bundle, progress: Callable[[int, int], None], *, full: bool, workers: int | None = None) -> Report:
     """Every file of the volumes at hand; without `full` by names and sizes."""
     marks: dict[str, bytes] = {}
     if full:
         for ref in bundle.info.models:
             marks.update(unpack.marks_of(bundle, ref.manifest))
-    return Report(bundle=bundle, files=tuple(check.verify(bundle, progress, full=full, marks=marks)), full=full)
+    return Report(
+        bundle=bundle, files=tuple(check.verify(bundle, progress, full=full, marks=marks, workers=workers)), full=full
+    )
 
 
 def head(bundle: Bundle) -> dict[str, Any]:

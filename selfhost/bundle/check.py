@@ -123,10 +123,12 @@ def verify(
     *,
     full: bool = True,
     marks: Mapping[str, bytes] | None = None,
+    workers: int | None = None,
 ) -> list[FileCheck]:
     """Every file of the volumes at hand that is listed or there, by volume and path.
 
-    full: read every byte; else names and sizes decide. marks: of contents, to tell where damage is. progress gets
+    full: read every byte; else names and sizes decide. marks: of contents, to tell where damage is. workers: as
+    `run_by_device` has it. progress gets
     bytes read and bytes altogether.
     """
     checks: list[FileCheck] = []
@@ -141,7 +143,7 @@ def verify(
             return _read(task, tick, marks or {})
 
         total = sum(task.source.size for task in todo)
-        for found in run_by_device([(task.volume.root, task) for task in todo], read, total, progress):
+        for found in run_by_device([(task.volume.root, task) for task in todo], read, total, progress, workers):
             checks += found
     else:
         checks += [one for task in todo for one in _of(task, Status.OK)]

@@ -42,8 +42,11 @@ def run_by_device(
     work: Callable[[_TaskT, Callable[[int], None]], _ResultT],
     total: int,
     progress: Callable[[int, int], None],
+    workers: int | None = None,
 ) -> Iterator[_ResultT]:
     """Run `work(task, tick)` for each (path on its device, task); results as they come.
+
+    workers: tasks at a time on each device; None: by what kind of disk it is.
 
     The first task that raises ends it: the others stop, and what it raised is raised here. The same goes for whoever
     stops asking for results.
@@ -55,7 +58,7 @@ def run_by_device(
         for path, task in todo:
             device = path.stat().st_dev
             if device not in pools:
-                pools[device] = ThreadPoolExecutor(readers(device), thread_name_prefix="medium")
+                pools[device] = ThreadPoolExecutor(workers or readers(device), thread_name_prefix="medium")
             pending.add(pools[device].submit(work, task, counter.add))
         while pending:
             finished, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)

@@ -42,6 +42,16 @@ _ODD_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Copying:
+    """How contents are copied."""
+
+    clone: bool = True
+    """Share the medium's blocks where the file system can."""
+    workers: int | None = None
+    """At a time from each device; None: by what kind of disk it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Brought:
     """What an import has moved."""
 
@@ -69,13 +79,14 @@ def check_foreign(volume: Volume) -> None:
 
 
 def bring(
-    bundle: Bundle, blobs: Blobs, progress: Callable[[int, int], None], *, wheelhouses: Path, clone: bool = True
+    bundle: Bundle, blobs: Blobs, progress: Callable[[int, int], None], wheelhouses: Path, how: Copying | None = None
 ) -> Brought:
     """Copy what the store lacks from the volumes at hand; what was copied stays when this is interrupted.
 
     The caller holds `blobs.in_use`. Raises IntegrityError for damaged files, once all others were brought;
     NoSpaceError before bytes move.
     """
+    how = how or Copying()
     for volume in bundle.volumes:
         check_foreign(volume)
     blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have])
@@ -97,7 +108,7 @@ def bring(
 
     def copy(source: Source, tick: Callable[[int], None]) -> int:
         try:
-            take(source, blobs, tick, clone=clone)
+            take(source, blobs, tick, clone=how.clone)
         except IntegrityError as error:
             # The others are brought all the same: then a small volume with what is damaged completes it.
             damaged.append(error)
@@ -106,7 +117,7 @@ def bring(
 
     # The largest first: the last one to finish then has the least to do.
     todo.sort(key=lambda source: (-source.size, source.sha256))
-    sizes = list(run_by_device([(one.pieces[0].medium.root, one) for one in todo], copy, total, progress))
+    sizes = list(run_by_device([(one.pieces[0].medium.root, one) for one in todo], copy, total, progress, how.workers))
     if damaged:
         raise _damage(bundle, damaged)
     there = sum(blob.size for sha256, blob in bundle.info.blobs.items() if sha256 not in wanted)

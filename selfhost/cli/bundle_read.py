@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selfhost.app.bundle_gate import GateOptions
     from selfhost.app.bundle_import import Imported
     from selfhost.app.bundle_verify import Report
+    from selfhost.bundle.unpack import Copying
     from selfhost.cli.progress import StatusLine
 
 PATHS = typer.Argument(help="Directories of volumes, or drives that hold some.", metavar="DIR...", show_default=False)
@@ -30,6 +31,14 @@ UNSIGNED = typer.Option(
 )
 STRICT = typer.Option(False, "--strict-time", help="Refuse keys outside their time, instead of telling.")
 FAST = typer.Option(False, "--fast", help="Names and sizes only; no contents are read.")
+WORKERS = typer.Option(
+    None,
+    "--workers",
+    min=1,
+    help="Files to read at a time on each drive [1 where it spins, else up to 4].",
+    metavar="N",
+    show_default=False,
+)
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 
@@ -64,6 +73,7 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
     unsigned: str = UNSIGNED,
     strict_time: bool = STRICT,
     fast: bool = FAST,
+    workers: int = WORKERS,
     as_json: bool = JSON,
 ) -> None:
     """Check volumes: the signature first, then names and sizes, then every byte. Nothing is written to them.
@@ -72,7 +82,7 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost bundle verify /mnt/usb; selfhost bundle verify /mnt/a /mnt/b --key vendor.pub.
     """
-    report = _report(paths, _options(keys, unsigned, strict=strict_time), full=not fast)
+    report = _report(paths, _options(keys, unsigned, strict=strict_time), full=not fast, workers=workers)
     if as_json:
         output.write_json(report.as_dict())
     else:
@@ -82,7 +92,7 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
         raise typer.Exit(int(report.problem.code))
 
 
-def _report(paths: list[Path], options: GateOptions, *, full: bool) -> Report:
+def _report(paths: list[Path], options: GateOptions, *, full: bool, workers: int | None = None) -> Report:
     from selfhost.app import bundle_verify
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
@@ -98,7 +108,7 @@ def _report(paths: list[Path], options: GateOptions, *, full: bool) -> Report:
     ):
         bundle = read.open_bundle(paths, Gate(home, options, output.note).trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        report = bundle_verify.verify(bundle, _progress(line, "verify"), full=full)
+        report = bundle_verify.verify(bundle, _progress(line, "verify"), full=full, workers=workers)
         told["found"] = str(report.problem or "ok")
     return report
 
@@ -186,6 +196,7 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
         False, "--allow-rollback", help="Take a bundle that is older than one that was imported."
     ),
     link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
+    workers: int = WORKERS,
     as_json: bool = JSON,
 ) -> None:
     """Bring a bundle into the store; models appear when all their contents are here. Volumes come in any order.
@@ -195,12 +206,13 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost bundle import /mnt/usb; selfhost bundle import /mnt/a /mnt/b --key vendor.pub.
     """
+    from selfhost.bundle.unpack import Copying
     from selfhost.errors import UsageError
 
     if link not in ("auto", "copy"):
         raise UsageError("unpack.bad_link", given=link)
     options = _options(keys, unsigned, strict=strict_time, rollback=rollback)
-    imported = _run_import(paths, options, clone=link == "auto")
+    imported = _run_import(paths, options, Copying(clone=link == "auto", workers=workers))
     if as_json:
         output.write_json(imported.as_dict())
     else:
@@ -223,7 +235,7 @@ class _Talk:
         output.warn(line)
 
 
-def _run_import(paths: list[Path], options: GateOptions, *, clone: bool) -> Imported:
+def _run_import(paths: list[Path], options: GateOptions, how: Copying) -> Imported:
     from selfhost.app import bundle_import
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
@@ -240,7 +252,7 @@ def _run_import(paths: list[Path], options: GateOptions, *, clone: bool) -> Impo
         gate = Gate(home, options, output.note)
         bundle = read.open_bundle(paths, gate.trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        imported = bundle_import.run(bundle, gate, home, _Talk(line), clone=clone)
+        imported = bundle_import.run(bundle, gate, home, _Talk(line), how)
         told["copied_bytes"] = imported.brought.copied_bytes
     return imported
 

@@ -11,7 +11,7 @@ import pytest
 
 from selfhost.app import bundle_import, licence
 from selfhost.app.bundle_inventory import LICENCES_NAME
-from selfhost.bundle import layout, modelpack, take
+from selfhost.bundle import devices, layout, modelpack, take
 from selfhost.bundle.modelpack import Layer
 from selfhost.errors import IncompleteError, NoError
 from selfhost.home import find_home
@@ -291,6 +291,22 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
         ("bundle import", 0),
     ]
     assert lines[-1]["bundle"] == body["id"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_readers_as_asked_for(tmp_path, monkeypatch, workers):
+    [volume] = make_bundle(tmp_path)
+    asked = []
+    pool = devices.ThreadPoolExecutor
+
+    def make(count, **options):
+        asked.append(count)
+        return pool(count, **options)
+
+    monkeypatch.setattr(devices, "ThreadPoolExecutor", make)
+    assert run("bundle", "verify", volume, "--workers", workers)[0] == 0
+    assert run("bundle", "import", volume, "--workers", workers)[0] == 0
+    assert asked == [workers, workers]
 
 
 def test_inspect_reads_no_contents(tmp_path):
