@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,13 @@ from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.bundle import modelpack
 from selfhost.bundle.layout import is_sha256
 from selfhost.bundle.modelpack import Built, Layer
-from selfhost.bundle.names import looks_private
+from selfhost.bundle.secrets import LOOK_BYTES, refuse_secret
 from selfhost.bundle.write import Content
 from selfhost.engines import environment, wheels
 from selfhost.engines.install import this_machine
 from selfhost.engines.lock import parse_lock
 from selfhost.engines.wheel_file import describe
-from selfhost.errors import IncompleteError, NoError, TrustError, UsageError
+from selfhost.errors import IncompleteError, NoError, UsageError
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock
 
-_SMALL_BYTES = 1 << 20
-_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_HEAD_BYTES = 4096
+"""Of a large file: enough to see that it is a key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,10 +100,8 @@ def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered
 
 def _of_file(directory: Path, path: str, sha256: str, size: int, blobs: Blobs) -> Content:
     source = blobs.path(sha256) if blobs.has(sha256, size) else (directory / path).resolve()
-    if looks_private(path):
-        raise TrustError("pack.private", path=directory / path, detail="its name is that of one")
-    if size <= _SMALL_BYTES and (found := _KEY.search(source.read_bytes())):
-        raise TrustError("pack.private", path=directory / path, detail=f"it has `{found[0].decode()}`")
+    with source.open("rb") as stream:
+        refuse_secret(path, stream.read(LOOK_BYTES if size <= LOOK_BYTES else _HEAD_BYTES))
     return Content(sha256=sha256, size=size, source=source)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BOM_NAME, RISKS_NAME, LICENCES_NAME = "bom.cdx.json", "risks.json", "licences.json"
 _OWN = "selfhost"
+_MAX_NAME = 255
 
 
 class PackedModel(NamedTuple):
@@ -162,11 +163,16 @@ def _bill_of(model: PackedModel, facts: risks.ModelFacts, found: tuple[risks.Ris
         licence_url=terms.url if terms else "",
         licence_texts=tuple(read_licences(model.directory, lock.files).items()),
         accepted_at=licence.accepted_at(home, terms) if terms else "",
-        architecture=str(names[0]) if isinstance(names, list) and names else "",
-        family=recipe.family if recipe else str(config.get("model_type", "")),
+        architecture=_word(names[0]) if isinstance(names, list) and names else "",
+        family=recipe.family if recipe else _word(config.get("model_type")),
         summary=recipe.summary if recipe else "",
         risks=found,
     )
+
+
+def _word(value: object) -> str:
+    """A name in a configuration, which may say anything; empty for what is none."""
+    return value[:_MAX_NAME] if isinstance(value, str) and value.isprintable() else ""
 
 
 def _engine(part: PackedWheels) -> BomEngine:

@@ -2,7 +2,7 @@
 
     python3 verify.py                        the volume this file lies in
     python3 verify.py /mnt/a/... /mnt/b/...  these volumes
-    python3 verify.py --key KEY.pub ...      the signature too, by `ssh-keygen`; KEY.pub must not come from the medium
+    python3 verify.py --key KEY.pub ...      whose signature, by `ssh-keygen`; KEY.pub must not come from the medium
 
 Nothing is written to the volumes. Without --key this tells damage, not forgery: whoever can change the volume can
 change this file. Of several signatures `ssh-keygen` checks the first.
@@ -12,6 +12,7 @@ Exit codes: 0 right; 2 usage; 4 `ssh-keygen` is missing; 5 damaged, or more ther
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -28,6 +29,8 @@ SUMS, SIGNATURE, BUNDLE = "SHA256SUMS", "SHA256SUMS.sig", "bundle.json"
 NAMESPACE = "selfhost-bundle"
 MAX_METADATA_BYTES = 64 << 20
 BUFFER_BYTES = 4 << 20
+ARMOUR = re.compile(rb"(-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=]+\n)+-----END SSH SIGNATURE-----(\n|\Z))+")
+BLOCK = re.compile(rb"SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END")
 LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\x7f\\]+)")
 
 Problem = NamedTuple("Problem", [("code", int), ("text", str)])
@@ -55,13 +58,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
             found = check(volume, given.key, bundles)
         except RefusedError as refused:
             found = [refused.problem]
-        for problem in found:
-            print("{}: {}".format(volume, problem.text))
-        problems += found
+        problems += [Problem(problem.code, "{}: {}".format(volume, problem.text)) for problem in found]
     problems += together(bundles)
+    for problem in problems:
+        print(problem.text)
     if not given.key:
-        print("signature: not checked (no --key); this tells damage, not forgery")
-    print("{} of {} volumes given; problems: {}".format(len(bundles), wanted(bundles), len(problems)))
+        print("whose signature: not checked (no --key); this tells damage, not forgery")
+    count = len(bundles[0]["volumes"]) if bundles else "?"
+    print("{} of {} volumes read; problems: {}".format(len(bundles), count, len(problems)))
     return worst(problems)
 
 
@@ -74,19 +78,13 @@ def worst(problems: List[Problem]) -> int:
 def check(volume: str, keys: List[str], bundles: List[Dict[str, Any]]) -> List[Problem]:
     """What is wrong with one volume; what its bundle.json says is added to `bundles`."""
     sums = read(os.path.join(volume, SUMS))
-    if keys:
-        check_signature(volume, sums, keys)
+    check_signature(volume, sums, keys)
     listed = parse(sums)
     problems = structure(volume, listed)
-    total = sum(size_of(volume, path) for path in listed)
-    done = 0
-    for path, digest in sorted(listed.items()):
-        problem = check_file(volume, path, digest)
-        if problem is not None:
-            problems.append(problem)
-        done += size_of(volume, path)
+    for done, (path, digest) in enumerate(sorted(listed.items())):
         if sys.stderr.isatty():
-            sys.stderr.write("\r{:3d} % ".format(100 * done // max(total, 1)))
+            sys.stderr.write("\r{} of {} files ".format(done, len(listed)))
+        problems += check_file(volume, path, digest)
     bundle = describe(volume, listed)
     bundles.append(bundle)
     try:
@@ -95,13 +93,13 @@ def check(volume: str, keys: List[str], bundles: List[Dict[str, Any]]) -> List[P
         refuse("{} does not describe its blobs".format(BUNDLE))
 
 
-def read(path: str) -> bytes:
+def read(path: str, absent: int = INCOMPLETE) -> bytes:
     """A small file of a volume, not by a link."""
     try:
         with open_plain(path) as stream:
             data = stream.read(MAX_METADATA_BYTES + 1)  # type: bytes
     except FileNotFoundError:
-        raise RefusedError(INCOMPLETE, "missing: {}".format(os.path.basename(path))) from None
+        raise RefusedError(absent, "missing: {}".format(os.path.basename(path))) from None
     except OSError as error:
         raise RefusedError(INTEGRITY, "unreadable: {} ({})".format(os.path.basename(path), error.strerror)) from error
     if len(data) > MAX_METADATA_BYTES:
@@ -116,20 +114,28 @@ def open_plain(path: str) -> Any:
 
 
 def check_signature(volume: str, sums: bytes, keys: List[str]) -> None:
-    """Have `ssh-keygen` check the signature over exactly these bytes."""
-    signature = os.path.join(volume, SIGNATURE)
-    if not os.path.isfile(signature) or os.path.islink(signature):
-        raise RefusedError(TRUST, "not signed: no {}".format(SIGNATURE))
+    """Have `ssh-keygen` check the signature over exactly these bytes; without keys only that somebody made it so."""
+    signature = b""
+    if keys or os.path.lexists(os.path.join(volume, SIGNATURE)):
+        signature = read(os.path.join(volume, SIGNATURE), TRUST)
     tool = shutil.which("ssh-keygen")
+    if not keys and (tool is None or not signature):
+        return
     if tool is None:
         raise RefusedError(MISSING, "ssh-keygen is missing: install OpenSSH's client (8.1 or newer)")
-    lines = ["bundle {}\n".format(key_line(path)) for path in keys]
+    if not ARMOUR.fullmatch(signature) or any(
+        block.replace(b"\n", b"") != recoded(block) for block in BLOCK.findall(signature)
+    ):
+        raise RefusedError(TRUST, "damaged: {}".format(SIGNATURE))
     folder = tempfile.mkdtemp()
     try:
-        allowed = os.path.join(folder, "allowed_signers")
+        allowed, copy = os.path.join(folder, "allowed_signers"), os.path.join(folder, SIGNATURE)
         with open(allowed, "w") as stream:
-            stream.writelines(lines)
-        argv = [tool, "-Y", "verify", "-f", allowed, "-I", "bundle", "-n", NAMESPACE, "-s", signature]
+            stream.writelines("bundle {}\n".format(key_line(path)) for path in keys)
+        with open(copy, "wb") as out:
+            out.write(signature)
+        how = ["verify", "-f", allowed, "-I", "bundle"] if keys else ["check-novalidate"]
+        argv = [tool, "-Y", *how, "-n", NAMESPACE, "-s", copy]
         done = subprocess.run(argv, input=sums, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     finally:
         shutil.rmtree(folder)
@@ -137,6 +143,14 @@ def check_signature(volume: str, sums: bytes, keys: List[str]) -> None:
     if done.returncode:
         raise RefusedError(TRUST, "signature refused: {}".format(said))
     print("{}: {}".format(volume, said))
+
+
+def recoded(block: bytes) -> bytes:
+    """As it would be written: unused bits of base64 are a place to change something unnoticed."""
+    try:
+        return base64.b64encode(base64.b64decode(block.replace(b"\n", b""), validate=True))
+    except ValueError:
+        return b""
 
 
 def key_line(path: str) -> str:
@@ -205,28 +219,18 @@ def structure(volume: str, listed: Dict[str, str]) -> List[Problem]:
     return problems
 
 
-def size_of(volume: str, path: str) -> int:
-    """Bytes of a file; 0 for what is not there."""
-    try:
-        return os.lstat(os.path.join(volume, path)).st_size
-    except OSError:
-        return 0
-
-
-def check_file(volume: str, path: str, wanted_digest: str) -> Optional[Problem]:
+def check_file(volume: str, path: str, wanted: str) -> List[Problem]:
     """What is wrong with one file."""
     full = os.path.join(volume, path)
     try:
         if not stat.S_ISREG(os.lstat(full).st_mode):
-            return Problem(INTEGRITY, "not a plain file: {}".format(path))
+            return [Problem(INTEGRITY, "not a plain file: {}".format(path))]
         digest = digest_of(full)
     except (FileNotFoundError, NotADirectoryError):
-        return Problem(INCOMPLETE, "missing: {}".format(path))
+        return [Problem(INCOMPLETE, "missing: {}".format(path))]
     except OSError as error:
-        return Problem(INTEGRITY, "unreadable: {} ({})".format(path, error.strerror))
-    if digest != wanted_digest:
-        return Problem(INTEGRITY, "damaged: {}".format(path))
-    return None
+        return [Problem(INTEGRITY, "unreadable: {} ({})".format(path, error.strerror))]
+    return [] if digest == wanted else [Problem(INTEGRITY, "damaged: {}".format(path))]
 
 
 def digest_of(path: str) -> str:
@@ -288,14 +292,7 @@ def together(bundles: List[Dict[str, Any]]) -> List[Problem]:
         for volume in bundles[0]["volumes"]:
             if volume["number"] not in given:
                 print("not looked at: volume {}, {}".format(volume["number"], volume.get("label", "")))
-    for problem in problems:
-        print(problem.text)
     return problems
-
-
-def wanted(bundles: List[Dict[str, Any]]) -> int:
-    """How many volumes the bundle has."""
-    return len(bundles[0]["volumes"]) if bundles else 0
 
 
 if __name__ == "__main__":

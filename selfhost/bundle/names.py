@@ -16,10 +16,6 @@ _MAX_PATH_BYTES = 1024
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", re.ASCII)
-_PRIVATE = re.compile(
-    r"(id_(rsa|dsa|ecdsa|ed25519)(_sk)?|\.netrc|_netrc|\.git-credentials|\.npmrc|\.pypirc|token|stored_tokens|\.env)",
-    re.IGNORECASE,
-)
 
 
 def paths_problem(paths: Iterable[str]) -> str:
@@ -69,8 +65,3 @@ def check_paths(paths: Iterable[str], where: str) -> None:
 def is_label(label: str) -> bool:
     """Whether this can be the name of a bundle: ASCII letters, digits, `.`, `_`, `-`; at most 100."""
     return bool(_LABEL.fullmatch(label)) and not _RESERVED.fullmatch(label)
-
-
-def looks_private(path: str) -> bool:
-    """Whether a file of this name may be a private key or a token: no such file goes on a medium."""
-    return bool(_PRIVATE.fullmatch(path.rpartition("/")[2]))

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from selfhost.bundle.keys import PublicKey, curve_hash, from_object
 from selfhost.errors import TrustError
 from selfhost.records import dataclass
+from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -63,10 +64,12 @@ class Differences:
         return not (self.changed or self.missing or self.unsigned)
 
 
-def sign(name: str, files: Mapping[str, str], key: ec.EllipticCurvePrivateKey, ignored: Collection[str] = ()) -> bytes:
+def sign(
+    name: str, files: Mapping[str, str], key: ec.EllipticCurvePrivateKey, ignored: Collection[str] = (LOCK_NAME,)
+) -> bytes:
     """`model.sig` for a model of these files (path -> sha256).
 
-    ignored: files that lie beside the model's own and are not part of it, such as a lock.
+    ignored: files that lie beside the model's own and are not part of it; our lock, which an import writes there.
     """
     public = from_object(key.public_key())
     payload = _statement(name, files, sorted({*_GIT, SIGNATURE_NAME, *ignored}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from email.parser import Parser
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def describe(path: Path) -> Wheel:
             with archive.open(entry) as stream:
                 said = Parser().parsestr(stream.read(_MAX_METADATA_BYTES).decode(errors="replace"), headersonly=True)
         name, version = str(said["Name"]), str(said["Version"])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise IntegrityError("wheels.not_a_wheel", path=path, detail=error) from error
     return Wheel(
         path=path,

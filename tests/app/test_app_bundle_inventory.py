@@ -66,6 +66,14 @@ def test_documents_and_findings_of_a_model_and_an_engine(home, packed, tmp_path)
     assert again.documents == made.documents
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "a\x1bb", 5, None, ["x"], {}])
+def test_a_configuration_may_say_anything(home, packed, odd):
+    model = packed({"LICENSE": b"", "config.json": json.dumps({"architectures": [odd], "model_type": odd}).encode()})
+    made = bundle_inventory.inventory("b", [model], [], Home(home))
+    (component,) = documents(made)["bom.cdx.json"]["components"]
+    assert component["modelCard"]["modelParameters"] == {"task": "text-generation"}
+
+
 def test_an_acceptance_travels_with_the_terms_it_was_given_for(home, packed):
     recipe = load_recipe("qwen2.5-3b", Home(home))
     assert recipe.licence.research_only

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from selfhost.bundle import inside_verify
 from tests.bundle.trust_support import make_key, ssh_sign
@@ -125,7 +127,7 @@ def test_as_a_person_runs_it(volume, key, python):
     bare = {"PATH": os.environ["PATH"]}
     done = run("-E", volume.root / "verify.py", python=python, env=bare)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "signature: not checked" in done.stdout
+    assert "whose signature: not checked" in done.stdout
     done = run(volume.root / "verify.py", "--key", f"{key}.pub", python=python, env=bare)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'Good "selfhost-bundle" signature' in done.stdout
@@ -207,6 +209,11 @@ FAULTS = {
         5,
         "not a plain file",
     ),
+    "a folder instead of a file": (
+        lambda v: v.blob(CONTENTS[0]).unlink() or v.blob(CONTENTS[0]).mkdir(),
+        5,
+        "not a plain file",
+    ),
     "no list": (lambda v: (v.root / "SHA256SUMS").unlink(), 7, "missing: SHA256SUMS"),
     "the list is cut off": (edit_sums(lambda data: data[:-30]), 5, "cut off"),
     "the list is a line short": (edit_sums(lambda data: data[: data.rindex(b"\n", 0, -1) + 1]), 5, "not listed"),
@@ -281,6 +288,35 @@ def test_signatures(volume, key, capsys, case, monkeypatch):
     assert verify(volume.root, "--key", f"{key}.pub", capsys=capsys)[0] == code
 
 
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), named=st.booleans())
+def test_a_changed_bit_anywhere_is_noticed(volume, key, capsys, data, named):
+    if not (volume.root / "SHA256SUMS.sig").exists():
+        volume.sign(key)
+    path = data.draw(st.sampled_from(sorted(p for p in volume.root.rglob("*") if p.is_file() and p.stat().st_size)))
+    right = path.read_bytes()
+    position = data.draw(st.integers(0, len(right) * 8 - 1))
+    changed = bytearray(right)
+    changed[position // 8] ^= 1 << position % 8
+    path.write_bytes(changed)
+    code, said = verify(volume.root, *(["--key", f"{key}.pub"] if named else []), capsys=capsys)
+    path.write_bytes(right)
+    assert code in {5, 6}, f"{path.name} bit {position}: {said}"
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa256"])
+def test_every_changed_bit_of_the_signature_is_noticed(tmp_path, capsys, kind):
+    volume, key = Volume(tmp_path / "v", 1, {1: [b"x"]}), make_key(tmp_path / "key", kind)
+    volume.sign(key)
+    path = volume.root / "SHA256SUMS.sig"
+    right = path.read_bytes()
+    for position in range(0, len(right) * 8, 5):
+        changed = bytearray(right)
+        changed[position // 8] ^= 1 << position % 8
+        path.write_bytes(changed)
+        assert verify(volume.root, capsys=capsys)[0] == 6, position
+
+
 def test_one_of_several_keys_will_do(volume, key, capsys):
     volume.sign(key)
     other = make_key(key.parent / "other")
@@ -300,7 +336,7 @@ def test_several_volumes(tmp_path, capsys):
     first, second = (Volume(tmp_path / f"tiny-vol{n}of2", n, contents, chunked=CONTENTS[3]) for n in (1, 2))
     assert (second.root / "chunks").is_dir()
     code, said = verify(second.root, first.root, capsys=capsys)
-    assert (code, "not looked at" in said, "2 of 2 volumes" in said) == (0, False, True)
+    assert (code, "not looked at" in said, "2 of 2 volumes read" in said) == (0, False, True)
     code, said = verify(second.root, capsys=capsys)
     assert (code, "not looked at: volume 1, tiny-vol1of2" in said) == (0, True)
     assert verify(first.root, first.root, capsys=capsys)[0] == 5

@@ -19,7 +19,7 @@ from selfhost.bundle.layout import (
     parse_volume_name,
     volume_name,
 )
-from selfhost.bundle.names import is_label, looks_private, paths_problem
+from selfhost.bundle.names import is_label, paths_problem
 from selfhost.errors import IntegrityError, NoSpaceError
 
 
@@ -210,15 +210,6 @@ def test_names_of_volumes():
     assert parse_volume_name("../x-vol1of1") is None
     assert is_label("deepseek-v3-2026.11.21")
     assert not any(map(is_label, ("", ".", "a/b", "-a", "a.", "nul", "x" * 101)))
-
-
-@pytest.mark.parametrize("path", ["id_ed25519", "x/.netrc", ".env", "stored_tokens", "token"])
-def test_keys_and_tokens_look_private(path):
-    assert looks_private(path)
-
-
-def test_tokenizers_do_not_look_private():
-    assert not any(map(looks_private, ("tokenizer.json", "tokens.json", "special_tokens_map.json")))
 
 
 def test_a_volume_has_only_its_own_files():

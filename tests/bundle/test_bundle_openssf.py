@@ -58,7 +58,7 @@ def write_keys(tmp_path, key):
 
 
 def own(root, key):
-    return openssf.sign(root.name, digests(root), key, ["selfhost-model.json"])
+    return openssf.sign(root.name, digests(root), key)
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def test_we_accept_what_the_official_signer_writes(tmp_path, model, key, officia
     assert done.returncode == 0, done.stderr
     theirs = openssf.verify((model / "model.sig").read_bytes(), [from_object(key.public_key())])
     assert openssf.compare(theirs, digests(model)).none
-    ours = openssf.verify(openssf.sign("tiny", digests(model), key), [from_object(key.public_key())])
+    ours = openssf.verify(openssf.sign("tiny", digests(model), key, ()), [from_object(key.public_key())])
     assert dict(ours.files) == dict(theirs.files)
     assert list(ours.files) == list(theirs.files)
     assert set(ours.ignored) == set(theirs.ignored)

@@ -564,3 +564,26 @@ def test_a_full_medium_can_be_gone_on_with(home, medium, monkeypatch):
         assert packed.volumes[0].how[How.FOUND.value] >= 5 * 300_000
     finally:
         subprocess.run(["umount", medium], check=True)
+
+
+@pytest.mark.slow
+def test_shared_blocks_where_the_file_system_has_them(tmp_path, debian_tool):
+    image, mounted = tmp_path / "image", tmp_path / "btrfs"
+    mounted.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(256 << 20)
+    subprocess.run([debian_tool("mkfs.btrfs", "btrfs-progs"), "-q", image], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", image, mounted], check=False, capture_output=True).returncode:
+        pytest.skip("an image cannot be mounted here: this needs root, a loop device and btrfs")
+    try:
+        content = {"model.safetensors": big(size=8 << 20)}
+        put(mounted / "home", content)
+        packed = make(mounted / "home", mounted, link=LinkMode.AUTO)
+        check_volume(mounted / "b-vol1of1")
+        assert packed.volumes[0].how[How.REFLINK.value] == 8 << 20
+        blob = mounted / "b-vol1of1/blobs/sha256" / sha(content["model.safetensors"])
+        assert blob.stat().st_nlink == 1, "a file of its own"
+        flip(Blobs(mounted / "home/blobs").path(blob.name), 5)
+        assert sha(blob.read_bytes()) == blob.name, "who writes to the store does not write to the bundle"
+    finally:
+        subprocess.run(["umount", mounted], check=True)

@@ -7,6 +7,8 @@ import json
 from pathlib import PurePath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selfhost.app import detect
 from selfhost.bundle.profile import Needs, findings, refuse, target_from_dict
@@ -126,3 +128,24 @@ def test_what_is_no_profile_is_told(change):
     with pytest.raises(UsageError) as caught:
         target_from_dict(TARGET | change, "target.json")
     assert "target.json" in caught.value.message.what
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+HOST_KEYS = sorted(TARGET["host"])
+
+
+@given(key=st.sampled_from(["host", "accelerators", "captured_at", "notes", "schema_version", *HOST_KEYS]), value=JSON)
+def test_whatever_a_profile_says_it_is_read_or_refused(key, value):
+    data = copy.deepcopy(TARGET)
+    (data if key in data else data["host"])[key] = value
+    try:
+        target = target_from_dict(data, "target.json")
+    except UsageError:
+        return
+    for needs in (CUDA, CPU, Needs()):
+        for finding in findings(target, needs):
+            assert finding.as_dict()["problem"]

@@ -102,3 +102,13 @@ def test_a_file_that_is_gone_is_a_problem_and_texts_of_terms_are_read(tmp_path):
     again = read_facts("tiny", tmp_path, model.files)
     assert again.problems == ("absent: sub/nested.txt",)
     assert stat.S_ISREG((tmp_path / "LICENSE").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\x1b[31m", "\u202e", "x" * 10_000])
+def test_names_in_a_configuration_can_be_anything(tmp_path, name):
+    config = json.dumps({"auto_map": {"AutoModel": f"{name}--m.X", "AutoConfig": f"{name}.Y"}}).encode()
+    found = risks(facts(tmp_path, {"config.json": config}))
+    assert [risk.kind for risk in found] == ["code_absent", "code_elsewhere"]
+    data = canonical.encode(document({"tiny": found}))
+    assert b"\x1b" not in data
+    assert "\u202e".encode() not in data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
@@ -14,6 +15,8 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from selfhost import files
 from selfhost.engines import install, own_wheel, wheels
@@ -204,3 +207,16 @@ def test_what_is_no_wheel_is_refused(tmp_path):
     path.write_bytes(b"PK no")
     with pytest.raises(IntegrityError):
         describe(path)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(min_value=0), value=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_wheel_is_described_or_refused_and_nothing_else(tmp_path, at, value, cut):
+    if not (whole := tmp_path / "tiny_one-1.0-py3-none-any.whl").exists():
+        make_wheel(tmp_path, "tiny-one", "1.0")
+    data = bytearray(whole.read_bytes())
+    at %= len(data)
+    data[at] = value
+    (tmp_path / "damaged.whl").write_bytes(data[:at] if cut else data)
+    with contextlib.suppress(IntegrityError):
+        assert describe(tmp_path / "damaged.whl").size > 0

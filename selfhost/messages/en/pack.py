@@ -66,11 +66,6 @@ MESSAGES: dict[str, Text] = {
         why="{detail}",
         hint="make it on the other machine: `{command}`",
     ),
-    "pack.private": Text(
-        what="`{path}` may be a private key or a token",
-        why="no such file goes on a medium: {detail}",
-        hint="move it out of the model's folder, then create the bundle again",
-    ),
     "pack.no_engine": Text(
         what="`--wheelhouse` does not say for which engine",
         hint="name it: `--engine cuda` or `--engine cpu`",
