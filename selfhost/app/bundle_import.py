@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from selfhost import files
 from selfhost.app import licence, storage
 from selfhost.app.bundle_inventory import LICENCES_NAME
-from selfhost.bundle import canonical, modelpack, unpack
+from selfhost.bundle import canonical, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -94,7 +94,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
             text("unpack.copied", copied=format_bytes(brought.copied_bytes), there=format_bytes(brought.there_bytes))
         )
         unpack.check_complete(bundle, blobs)
-        wheelhouses = unpack.publish_wheelhouses(
+        wheelhouses = wheelhouse.publish(
             bundle, home.wheelhouses, blobs, lambda: talk.note(text("model.waiting", name=bundle.info.label))
         )
         recipes = _recipes(bundle, home, talk)
@@ -251,7 +251,7 @@ def inventory(home: Home) -> dict[str, Any]:
     for directory in store.directories(home.models):
         with contextlib.suppress(IntegrityError):
             sizes.update({file.sha256: file.size for file in store.read_lock(directory).files})
-    for _, lock in unpack.wheelhouse_locks(home.wheelhouses):
+    for _, lock in wheelhouse.stored(home.wheelhouses):
         sizes.update({file.sha256: file.size for file in lock.files})
     bundles = [files.read_json(path) or {} for path in sorted(home.bundles.glob("*.json"))]
     return {

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import layout, modelpack
+from selfhost.bundle import layout, modelpack, wheelhouse
 from selfhost.bundle.check import Status, structure
 from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.names import paths_problem
@@ -23,11 +23,10 @@ from selfhost.bundle.take import take
 from selfhost.errors import IncompleteError, IntegrityError, NoSpaceError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
-from selfhost.weights import store
 from selfhost.weights.lock import LockedFile, ModelLock, Origin, lock_from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 _SPARE_BYTES = 64 << 20
 _SHOWN = 20
 _MARKS = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.marks)?")
-_ODD_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +162,7 @@ def _key(bundle: Bundle) -> str:
 def _from_wheelhouses(bundle: Bundle, blobs: Blobs, wheelhouses: Path) -> None:
     """Wheels that are here and that `gc` took from the contents: no model has them."""
     wanted = {*bundle.info.blobs, *bundle.info.have}
-    for directory, lock in wheelhouse_locks(wheelhouses):
+    for directory, lock in wheelhouse.stored(wheelhouses):
         for file in lock.files:
             if file.sha256 in wanted and not blobs.has(file.sha256):
                 try:
@@ -173,15 +171,6 @@ def _from_wheelhouses(bundle: Bundle, blobs: Blobs, wheelhouses: Path) -> None:
                     )
                 except (IntegrityError, OSError):  # damaged or gone here: it comes from the medium
                     continue
-
-
-def wheelhouse_locks(wheelhouses: Path) -> Iterator[tuple[Path, ModelLock]]:
-    """Every wheelhouse that a bundle brought, with its files."""
-    for directory in sorted(path for path in wheelhouses.glob("*") if not path.name.startswith(".")):
-        try:
-            yield directory, store.read_lock(directory)
-        except IntegrityError:
-            continue
 
 
 # Models
@@ -264,41 +253,3 @@ def marks_of(bundle: Bundle, manifest: str) -> dict[str, bytes]:
                 except (IncompleteError, IntegrityError):  # they only say where damage is
                     continue
     return found
-
-
-# Wheelhouses
-
-
-def wheelhouse_name(artifact: Artifact) -> str:
-    """The folder of a wheelhouse, from the artifact's name."""
-    return _ODD_NAME.sub("-", artifact.entry.name).strip(".-") or artifact.entry.sha256[:12]
-
-
-def publish_wheelhouses(bundle: Bundle, wheelhouses: Path, blobs: Blobs, waiting: Callable[[], None]) -> list[Path]:
-    """Make the folders that `engine install --wheelhouse` takes; those that are there as they should be stay."""
-    made = []
-    for artifact in bundle.artifacts:
-        if artifact.entry.artifact_type != modelpack.WHEELHOUSE:
-            continue
-        directory = wheelhouses / wheelhouse_name(artifact)
-        lock = ModelLock(
-            recipe=wheelhouses.name,
-            variant=directory.name,
-            source=Origin(kind="bundle", id=bundle.info.label, revision=None),
-            files=tuple(
-                LockedFile(path=one.path, size=one.size, sha256=one.sha256) for one in artifact.manifest.layers
-            ),
-        )
-        with store.hold(directory, waiting):
-            if not _is_there(directory, lock.files):
-                store.publish(directory, lock, blobs, symbolic=False)
-        made.append(directory)
-    return made
-
-
-def _is_there(directory: Path, wanted: Iterable[LockedFile]) -> bool:
-    try:
-        lock = store.look_up(directory)
-    except IntegrityError:
-        return False
-    return lock is not None and set(lock.files) == set(wanted)

@@ -31,14 +31,8 @@ UNSIGNED = typer.Option(
 )
 STRICT = typer.Option(False, "--strict-time", help="Refuse keys outside their time, instead of telling.")
 FAST = typer.Option(False, "--fast", help="Names and sizes only; no contents are read.")
-WORKERS = typer.Option(
-    None,
-    "--workers",
-    min=1,
-    help="Files to read at a time on each drive [1 where it spins, else up to 4].",
-    metavar="N",
-    show_default=False,
-)
+_READERS = "Files to read at a time on each drive [1 where it spins, else up to 4]."
+WORKERS = typer.Option(None, "--workers", min=1, help=_READERS, metavar="N", show_default=False)
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 
