@@ -9,6 +9,8 @@ boots/     what engines measured when they were started here
 keys/      API keys
 wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
+bundles/   bundles that were imported here
+wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
 trust/     public keys that bundles must be signed with
 audit.jsonl  one line for each operation on a bundle
 """
@@ -72,6 +74,16 @@ class Home:
     def accepted(self) -> Path:
         """What a person agreed to, one file each."""
         return self.root / "accepted"
+
+    @property
+    def bundles(self) -> Path:
+        """What was imported, one file for each bundle."""
+        return self.root / "bundles"
+
+    @property
+    def wheelhouses(self) -> Path:
+        """Wheels that bundles brought, one folder for each engine."""
+        return self.root / "wheelhouses"
 
     @property
     def trust(self) -> Path:

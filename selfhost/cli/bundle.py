@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from selfhost.cli import bundle_create
+from selfhost.cli import bundle_create, bundle_read
 
 group = typer.Typer(
     name="bundle",
@@ -17,4 +17,5 @@ group = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     bundle_create.register(group)
+    bundle_read.register(group)
     app.add_typer(group)
