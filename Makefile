@@ -41,6 +41,18 @@ help:
 	$(BIN)/python -m pip --python .venv/modelscope/bin/python install --quiet --disable-pip-version-check modelscope==1.40.2 setuptools
 	touch $@
 
+# The official verifier of `model.sig`, to hold ours against; it forgets to ask for pyOpenSSL.
+.venv/model-signing.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/model-signing
+	$(BIN)/python -m pip --python .venv/model-signing/bin/python install --quiet --disable-pip-version-check model-signing==1.1.1 pyOpenSSL
+	touch $@
+
+# CycloneDX's own validator, for bills of materials.
+.venv/cyclonedx.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/cyclonedx
+	$(BIN)/python -m pip --python .venv/cyclonedx/bin/python install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]==11.12.0'
+	touch $@
+
 .PHONY: try
 try: .venv/tool.done
 	$(BIN)/selfhost engine install cpu
@@ -67,8 +79,11 @@ unit: .venv/dev.done
 	$(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
 
 .PHONY: processes
-processes: .venv/dev.done .venv/modelscope.done
-	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python $(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
+processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done
+	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python \
+	SELFHOST_TEST_MODEL_SIGNING_PYTHON=$(CURDIR)/.venv/model-signing/bin/python \
+	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
+	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e
 e2e: .venv/dev.done

@@ -8,8 +8,10 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
 
     cli/        the command line: Typer, one error boundary, one place that prints
     app/        one module per verb: gather, decide, act; the only place where the modules below meet
+    mirror/     the store over HTTP, read-only, for other machines
     serve/      a started plan: processes, readiness, records on disk, keys
     engines/    plan -> argv and env; engine environments from hashed locks
+    bundle/     volumes on media: layout, signatures, what goes out and comes in
     weights/    files of a model: which, from where, verified
     hardware/   what is there (probe) or supposed (catalog)
     recipe/     what users name: facts, variants, settings; data only

@@ -7,7 +7,12 @@ verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
 keys/      API keys
+wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
+bundles/   bundles that were imported here
+wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
+trust/     public keys that bundles must be signed with
+audit.jsonl  one line for each operation on a bundle
 """
 
 from __future__ import annotations
@@ -56,6 +61,11 @@ class Home:
         return self.root / "boots"
 
     @property
+    def wheels(self) -> Path:
+        """Wheels of engines that were downloaded for bundles, one folder per engine."""
+        return self.root / "wheels"
+
+    @property
     def keys(self) -> Path:
         """API keys."""
         return self.root / "keys"
@@ -64,6 +74,26 @@ class Home:
     def accepted(self) -> Path:
         """What a person agreed to, one file each."""
         return self.root / "accepted"
+
+    @property
+    def bundles(self) -> Path:
+        """What was imported, one file for each bundle."""
+        return self.root / "bundles"
+
+    @property
+    def wheelhouses(self) -> Path:
+        """Wheels that bundles brought, one folder for each engine."""
+        return self.root / "wheelhouses"
+
+    @property
+    def trust(self) -> Path:
+        """Public keys of this user's choice, and the serials that were taken."""
+        return self.root / "trust"
+
+    @property
+    def audit(self) -> Path:
+        """The log of operations on bundles."""
+        return self.root / "audit.jsonl"
 
     @property
     def recipes(self) -> Path:

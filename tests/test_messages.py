@@ -94,6 +94,6 @@ def test_sentences_keep_to_the_rules(key, text):
 
 
 def test_what_a_server_says_does_not_drive_the_terminal():
-    said = Message("places.bad_list", {"path": "a\x1b]0;owned\x07\x9b2J", "detail": "x\u202e\ny"})
+    said = Message("places.bad_list", {"path": "a\x1b]0;owned\x07\x9b2J", "detail": "x\u202e\ny\ud800"})
     assert said.what == r"`a\u001b]0;owned\u0007\u009b2J` is not a list of files"
-    assert said.why == "x\\u202e\ny"
+    assert said.why == "x\\u202e\ny\\ud800"

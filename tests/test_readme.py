@@ -51,6 +51,11 @@ HERE = {
     "selfhost stop NAME": 3,
     "selfhost verify MODEL": 7,  # nothing of that name is stored; with one: tests/cli/test_cli_verify.py
     "selfhost ls": 0,
+    # No such key, no such volume; with them: tests/e2e/test_e2e_crossing.py
+    "selfhost bundle create --model MODEL --to MEDIUM --engine cpu --sign-key KEY": 2,
+    "selfhost bundle verify VOLUME": 7,
+    "selfhost bundle import VOLUME": 7,
+    "selfhost mirror serve": None,  # tests/mirror
     "make try": None,  # tests/e2e/test_e2e_make_try.py
     "make test": None,  # this run
 }

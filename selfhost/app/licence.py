@@ -51,16 +51,33 @@ def check(name: str, licence: Licence, home: Home, accepted: Collection[str], as
 
 def is_accepted(home: Home, licence: Licence) -> bool:
     """Whether these terms, with this text, were accepted here before."""
-    said = files.read_json(_path(home, licence)) or {}
-    return said.get("id") == licence.id and said.get("url") == licence.url
+    return bool(accepted_at(home, licence))
+
+
+def accepted_at(home: Home, licence: Licence) -> str:
+    """When they were, in ISO 8601; empty when they were not."""
+    said = files.read_json(_path(home, licence.id)) or {}
+    same = said.get("id") == licence.id and said.get("url") == licence.url
+    return str(said.get("accepted_at") or "unknown") if same else ""
+
+
+def take_over(home: Home, licence_id: str, url: str, accepted_at: str) -> bool:
+    """Remember what was accepted where a bundle was made; False when something of that name is remembered already."""
+    if _path(home, licence_id).exists():
+        return False
+    _write(home, licence_id, url, accepted_at)
+    return True
 
 
 def _remember(home: Home, licence: Licence) -> None:
-    path = _path(home, licence)
+    _write(home, licence.id, licence.url, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _write(home: Home, licence_id: str, url: str, at: str) -> None:
+    path = _path(home, licence_id)
     files.make_directory(path.parent)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    files.write_json(path, {"schema_version": 1, "id": licence.id, "url": licence.url, "accepted_at": at})
+    files.write_json(path, {"schema_version": 1, "id": licence_id, "url": url, "accepted_at": at})
 
 
-def _path(home: Home, licence: Licence) -> Path:
-    return home.accepted / f"licence-{_ODD.sub('-', licence.id)}.json"
+def _path(home: Home, licence_id: str) -> Path:
+    return home.accepted / f"licence-{_ODD.sub('-', licence_id)}.json"

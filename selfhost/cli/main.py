@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from selfhost.cli import detect, engine, key, output, plan, pull, recipe, serve, servers, storage, verify
+from selfhost.cli import (
+    bundle,
+    detect,
+    engine,
+    key,
+    mirror,
+    output,
+    plan,
+    pull,
+    recipe,
+    serve,
+    servers,
+    storage,
+    verify,
+)
 from selfhost.errors import ExitCode, SelfhostError
 from selfhost.messages import text
 
@@ -98,5 +112,5 @@ def _report(error: SelfhostError, *, as_json: bool) -> None:
 
 
 # The order is the order of the help page.
-for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, engine, key):
+for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, engine, key):
     _group.register(app)

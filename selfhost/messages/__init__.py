@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LANGUAGE = "en"
 # Control characters but for tabs and ends of lines, and those that turn the direction of what follows.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Text(NamedTuple):

@@ -189,11 +189,17 @@ def _take_in(model: Path, blobs: Blobs) -> tuple[LockedFile, ...]:
 
 
 def publish(
-    directory: Path, lock: ModelLock, blobs: Blobs, check: Callable[[Path], object] = lambda _made: None
+    directory: Path,
+    lock: ModelLock,
+    blobs: Blobs,
+    check: Callable[[Path], object] = lambda _made: None,
+    *,
+    symbolic: bool = True,
 ) -> Counter[Linked]:
     """Make the directory of a model from contents that are there, in the place of an older one; how files were linked.
 
-    check: gets the directory before it has its name; what it raises keeps it from getting it.
+    check: gets the directory before it has its name; what it raises keeps it from getting it. symbolic: as `Blobs.link`
+    has it, for directories that `gc` knows.
 
     The caller holds `hold` and `blobs.in_use`. Who has files of the older one open keeps them. Raises IntegrityError
     for a lock whose paths do not make a directory.
@@ -208,7 +214,7 @@ def publish(
             for file in lock.files:
                 target = made / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                linked[blobs.link(file.sha256, target)] += 1
+                linked[blobs.link(file.sha256, target, symbolic=symbolic)] += 1
             files.write_json(made / LOCK_NAME, lock.as_dict())
             for folder in (made, *(path for path in made.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)

@@ -181,10 +181,11 @@ def _goes_with(path: str, *, own_layout: bool) -> bool:
         return _NESTED.fullmatch(path) is not None
     if path == _PARAMS or path.startswith(CONSOLIDATED):
         return own_layout and path.endswith(".json")
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in _WANTED) or _is_licence(path)
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in _WANTED) or is_licence(path)
 
 
-def _is_licence(path: str) -> bool:
+def is_licence(path: str) -> bool:
+    """Whether a file of this name holds terms of use."""
     stem, dot, end = path.rpartition(".")
     return _LICENCE.fullmatch(path) is not None and (f"{dot}{end}".lower() in _LICENCE_ENDS or not stem)
 

@@ -1,0 +1,78 @@
+"""Who vouches for a bundle: keys that are trusted here, and serials that do not go back."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from selfhost.bundle import policy
+from selfhost.bundle.trust import Serials, read_trust, trust_only
+from selfhost.messages import text
+from selfhost.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from selfhost.bundle.layout import BundleInfo
+    from selfhost.bundle.read import Bundle
+    from selfhost.home import Home
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateOptions:
+    """What the command line says about trust."""
+
+    keys: tuple[Path, ...] = ()
+    """These keys, and no others."""
+    allow_unsigned: str | None = None
+    """Why; None: no."""
+    allow_rollback: bool = False
+    strict_time: bool = False
+
+
+class Gate:
+    """Decides for each volume, before anything else of it is read."""
+
+    def __init__(self, home: Home, options: GateOptions, note: Callable[[str], None]) -> None:
+        self._options = options
+        self._note = note
+        self._told: set[str] = set()
+        self._trust = trust_only(options.keys) if options.keys else read_trust(home)
+        self._serials = Serials(home)
+        self._vouched = True
+
+    def trusted(self, path: Path, sums: bytes, signature: bytes | None) -> str:
+        """Who signed a volume; empty for nobody that is known here. Raises TrustError."""
+        demand = policy.Demand(
+            now=dt.datetime.now(dt.UTC),
+            strict_time=self._options.strict_time,
+            allow_unsigned=self._options.allow_unsigned,
+        )
+        verdict = policy.decide(self._trust, sums, signature, demand)
+        for one in verdict.notes:
+            self._tell(one.what)
+        if signature is None:
+            self._tell(text("unpack.unsigned", path=path))
+        self._vouched = self._vouched and verdict.vouched
+        return ", ".join(sorted(key.name for key in verdict.signers))
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._note(line)
+
+    def admit(self, bundle: Bundle) -> None:
+        """Raises TrustError for a bundle that is older than what was imported before."""
+        if not self._options.allow_rollback:
+            self._serials.check(subjects(bundle.info), bundle.info.serial, self._trust)
+
+    def record(self, bundle: Bundle) -> None:
+        """Nothing older than this is taken from now on; what nobody vouches for sets no mark."""
+        if self._vouched:
+            self._serials.record(subjects(bundle.info), bundle.info.serial)
+
+
+def subjects(info: BundleInfo) -> Sequence[str]:
+    """What a serial is counted for: each model, or the label of a bundle without one."""
+    return sorted({f"{model.name}/{model.variant}" for model in info.models}) or [info.label]

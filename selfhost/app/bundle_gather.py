@@ -1,0 +1,232 @@
+"""What goes into a bundle: models of the store with their locks and recipes, an engine's wheels, a profile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfhost.app import stored
+from selfhost.app.bundle_inventory import PackedModel, PackedWheels
+from selfhost.bundle import modelpack
+from selfhost.bundle.layout import is_sha256
+from selfhost.bundle.modelpack import Built, Layer
+from selfhost.bundle.secrets import LOOK_BYTES, refuse_secret
+from selfhost.bundle.write import Content
+from selfhost.engines import environment, wheels
+from selfhost.engines.install import this_machine
+from selfhost.engines.lock import parse_lock
+from selfhost.engines.wheel_file import describe
+from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.recipe import load
+from selfhost.records import dataclass
+from selfhost.weights import store
+from selfhost.weights.blobs import Blobs
+from selfhost.weights.checkpoint import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from selfhost.bundle.sign import Signer
+    from selfhost.engines.specs import EngineSpec
+    from selfhost.engines.wheel_file import Wheel
+    from selfhost.home import Home
+    from selfhost.recipe.schema import Recipe
+    from selfhost.weights.lock import ModelLock
+
+_HEAD_BYTES = 4096
+"""Of a large file: enough to see that it is a key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """Artifacts, and where their contents are."""
+
+    artifacts: tuple[Built, ...]
+    contents: tuple[Content, ...]
+    models: tuple[PackedModel, ...] = ()
+    wheels: tuple[PackedWheels, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Have:
+    """What the receiver said it has."""
+
+    sha256: frozenset[str] = frozenset()
+    bundles: tuple[str, ...] = ()
+
+
+def find_models(names: Sequence[str], variant: str | None, home: Home) -> list[Path]:
+    """The directories of these models. Raises NoError for one that is not stored, UsageError where several are."""
+    if variant is not None and len(names) != 1:
+        raise UsageError("pack.variant_of_many")
+    found: list[Path] = []
+    for name in names:
+        here = stored.find(name, variant, home)
+        if not here:
+            raise NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=stored.names(home))
+        if len(here) > 1:
+            variants = ", ".join(path.name for path in here)
+            raise UsageError("pack.several", name=name, variants=variants, first=here[0].name)
+        found += [path for path in here if path not in found]
+    return found
+
+
+def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered:
+    """A model of the store, with a `model.sig` where the signer can make one.
+
+    Raises IntegrityError when files are missing, TrustError for what may be a secret.
+    """
+    lock = store.look_up(directory)
+    if lock is None:
+        raise NoError("storage.unknown", name=directory, known=stored.names(home))
+    blobs = Blobs(home.blobs)
+    contents = [_of_file(directory, file.path, file.sha256, file.size, blobs) for file in lock.files]
+    found = _recipe(lock.recipe, home)
+    built = modelpack.build_model(lock, [found[0].licence.id] if found else ())
+    artifacts = [built]
+    extra = [_lock_artifact(built, lock, blobs), *([_recipe_artifact(built, *found)] if found else [])]
+    if signer is not None and signer.model_key is not None:
+        extra.append(_signature_artifact(built, lock, signer.model_key))
+    for artifact, more in extra:
+        artifacts.append(artifact)
+        contents += more
+    packed = PackedModel(directory, lock, built.entry.sha256, found[0] if found else None)
+    return Gathered(artifacts=tuple(artifacts), contents=tuple(contents), models=(packed,))
+
+
+def _of_file(directory: Path, path: str, sha256: str, size: int, blobs: Blobs) -> Content:
+    source = blobs.path(sha256) if blobs.has(sha256, size) else (directory / path).resolve()
+    with source.open("rb") as stream:
+        refuse_secret(path, stream.read(LOOK_BYTES if size <= LOOK_BYTES else _HEAD_BYTES))
+    return Content(sha256=sha256, size=size, source=source)
+
+
+def _data(data: bytes) -> Content:
+    return Content(sha256=modelpack.sha256_of(data), size=len(data), data=data)
+
+
+def _layers(named: Iterable[tuple[str, Content]]) -> tuple[Layer, ...]:
+    return tuple(Layer(path=path, sha256=one.sha256, size=one.size) for path, one in sorted(named, key=lambda n: n[0]))
+
+
+def _artifact(
+    kind: str, name: str, config: dict[str, Any], named: dict[str, Content], subject: Built | None = None
+) -> tuple[Built, list[Content]]:
+    built = modelpack.build(kind, name, config, _layers(named.items()), subject.entry if subject else None)
+    return built, list(named.values())
+
+
+def _lock_artifact(model: Built, lock: ModelLock, blobs: Blobs) -> tuple[Built, list[Content]]:
+    source = lock.source
+    if source.kind == "directory":
+        # Where it lay on the machine of the sender is nobody's business.
+        source = replace(source, id=Path(source.id).name)
+    body = json.dumps(replace(lock, source=source).as_dict(), indent=2, sort_keys=True, ensure_ascii=False)
+    named = {modelpack.LOCK_FILE: _data(body.encode() + b"\n")}
+    for sha256 in sorted({file.sha256 for file in lock.files}):
+        if marks := blobs.marks(sha256):
+            named[f"{modelpack.MARKS_FOLDER}/{sha256}"] = _data(marks)
+    return _artifact(modelpack.LOCK, f"{model.entry.name}/lock", {"recipe": lock.recipe}, named, model)
+
+
+def _recipe(name: str, home: Home) -> tuple[Recipe, Path] | None:
+    path = load.find_recipes(home).get(name.lower())
+    return (load.read_recipe(path), path) if path else None
+
+
+def _recipe_artifact(model: Built, recipe: Recipe, path: Path) -> tuple[Built, list[Content]]:
+    named = {path.name: _data(path.read_bytes())}
+    template = recipe.serving.chat_template
+    if template and (path.parent / template).is_file():
+        named[template] = _data((path.parent / template).read_bytes())
+    config = {"recipe": recipe.name, "licence": recipe.licence.id}
+    return _artifact(modelpack.RECIPE, f"{model.entry.name}/recipe", config, named, model)
+
+
+def _signature_artifact(model: Built, lock: ModelLock, key: ec.EllipticCurvePrivateKey) -> tuple[Built, list[Content]]:
+    from selfhost.bundle import openssf
+
+    data = openssf.sign(model.entry.name, {file.path: file.sha256 for file in lock.files}, key)
+    named = {openssf.SIGNATURE_NAME: _data(data)}
+    return _artifact(modelpack.SIGNATURE, f"{model.entry.name}/signature", {}, named, model)
+
+
+def wheelhouse(spec: EngineSpec, folder: Path) -> Gathered:
+    """The wheels of an engine from a folder that has them, and those of selfhost itself where it has these too.
+
+    Raises IncompleteError when one is missing, IntegrityError for one that is not the locked one.
+    """
+    engine, own = wheels.find(spec, folder), _own_wheels(folder)
+    lock = environment.lock_file(spec)
+    named = {lock.name: _data(lock.read_bytes())}
+    if own:
+        named[wheels.OWN_LOCK] = _data((folder / wheels.OWN_LOCK).read_bytes())
+    for wheel in (*engine, *own):
+        named[wheel.path.name] = Content(sha256=wheel.sha256, size=wheel.size, source=wheel.path.resolve())
+    config = {"engine": spec.engine, "name": spec.name, "version": spec.version, "lock": lock.name}
+    config["python"] = ".".join(map(str, this_machine().python))
+    built, contents = _artifact(modelpack.WHEELHOUSE, f"wheelhouse/{spec.name}", config, named)
+    parts = (PackedWheels(spec, engine), *([PackedWheels(None, own)] if own else []))
+    return Gathered(artifacts=(built,), contents=tuple(contents), wheels=parts)
+
+
+def fill_wheelhouse(spec: EngineSpec, folder: Path) -> None:
+    """Download the wheels of an engine and of selfhost itself into a folder, as far as they are not there."""
+    wheels.fill(spec, folder, wheels.WheelOptions(), lambda _progress: None)
+    wheels.fill_selfhost(folder, wheels.WheelOptions())
+
+
+def _own_wheels(folder: Path) -> tuple[Wheel, ...]:
+    lock = folder / wheels.OWN_LOCK
+    wanted = {sha256 for entry in parse_lock(lock.read_text()) for sha256 in entry.hashes} if lock.is_file() else set()
+    found = [describe(path) for path in sorted(folder.glob("*.whl"))] if wanted else []
+    own = tuple(wheel for wheel in found if wheel.sha256 in wanted)
+    if absent := wanted - {wheel.sha256 for wheel in own}:
+        raise IncompleteError("pack.missing_wheels", path=folder, engine="selfhost", names=shown(absent))
+    return own
+
+
+def documents(named: Mapping[str, bytes]) -> Gathered:
+    """What a bundle says of its contents."""
+    built, contents = _artifact(modelpack.INVENTORY, "inventory", {}, {name: _data(one) for name, one in named.items()})
+    return Gathered(artifacts=(built,), contents=tuple(contents))
+
+
+def profile(path: Path) -> Gathered:
+    """What `detect --json` said on the other machine, as it is."""
+    built, contents = _artifact(modelpack.PROFILE, "profile", {}, {"target.json": _data(path.read_bytes())})
+    return Gathered(artifacts=(built,), contents=tuple(contents))
+
+
+def read_have(path: Path) -> Have:
+    """What `bundle inventory` said on the other machine. Raises UsageError for something else."""
+    command = "selfhost bundle inventory > inventory.json"
+    body = _read_object(path, "--have", command)
+    listed = body.get("blobs")
+    if not isinstance(listed, list):
+        raise UsageError("pack.bad_json_file", path=path, option="--have", detail="no list `blobs`", command=command)
+    digests = [one.get("sha256") if isinstance(one, dict) else one for one in listed]
+    bundles = body.get("bundles") or []
+    bad = next((one for one in digests if not is_sha256(one)), None)
+    if bad is not None or not (isinstance(bundles, list) and all(isinstance(one, str) for one in bundles)):
+        detail = f"{ascii(bad)[:80]} is no sha256" if bad is not None else "`bundles` are no names"
+        raise UsageError("pack.bad_json_file", path=path, option="--have", detail=detail, command=command)
+    return Have(sha256=frozenset(map(str, digests)), bundles=tuple(bundles))
+
+
+def _read_object(path: Path, option: str, command: str) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        detail: object = error.strerror
+    except (ValueError, RecursionError) as error:
+        detail = error
+    else:
+        if isinstance(body, dict):
+            return body
+        detail = "it is no JSON object"
+    raise UsageError("pack.bad_json_file", path=path, option=option, detail=detail, command=command)

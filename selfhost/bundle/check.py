@@ -1,0 +1,194 @@
+"""Whether volumes are what SHA256SUMS and bundle.json say: names and sizes first, then every byte."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from selfhost.bundle import layout
+from selfhost.bundle.devices import run_by_device
+from selfhost.bundle.read import source_of
+from selfhost.bundle.take import Piece, Source, read_whole
+from selfhost.errors import IncompleteError, SelfhostError
+from selfhost.records import dataclass
+from selfhost.weights.blobs import marks_fit
+from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from selfhost.bundle.read import Bundle, Volume
+    from selfhost.weights.digest import Digest
+
+
+class Status(StrEnum):
+    """What was found of a file of a volume."""
+
+    OK = "ok"
+    MISSING = "missing"
+    SIZE = "size"
+    DIGEST = "digest"
+    UNREADABLE = "unreadable"
+    EXTRA = "extra"
+    """There, and not listed: nobody vouches for it."""
+    ODD = "odd"
+    """A link, a pipe, a device: nothing that a bundle has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileCheck:
+    """What was found of one file."""
+
+    volume: int
+    root: Path
+    path: str
+    status: Status
+    content: str = ""
+    """sha256 of the content that it is, or is a piece of; empty for what is none."""
+    size: int | None = None
+    found_size: int | None = None
+    begin: int | None = None
+    end: int | None = None
+    """Where the first wrong bytes are, where marks tell it."""
+    detail: str = ""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it is there and wrong."""
+        return self.status not in (Status.OK, Status.MISSING)
+
+    def as_dict(self) -> dict[str, Any]:
+        """One of `files` of `bundle verify --json`."""
+        names = ("volume", "path", "content", "size", "found_size", "begin", "end", "detail")
+        return {**{name: getattr(self, name) for name in names}, "status": self.status.value}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One file, or the pieces of one content, to be read."""
+
+    volume: Volume
+    source: Source
+
+
+def structure(volume: Volume) -> list[FileCheck]:
+    """Files that are absent, too many, of another size or no files; nothing is read. Raises what the medium raises."""
+    sizes = {path: size for blob in volume.info.this.blobs for path, _, size in blob.files}
+    contents = {path: blob.sha256 for blob in volume.info.this.blobs for path, _, _ in blob.files}
+    found = volume.medium.entries()
+    wrong = []
+
+    def add(path: str, status: Status, **values: Any) -> None:
+        wrong.append(
+            FileCheck(
+                volume=volume.number,
+                root=volume.root,
+                path=path,
+                status=status,
+                content=contents.get(path, ""),
+                size=sizes.get(path),
+                **values,
+            )
+        )
+
+    for path in sorted({*found, *volume.sums}):
+        entry = found.get(path)
+        if entry is None:
+            add(path, Status.MISSING)
+        elif entry.kind != "file":
+            add(path, Status.ODD, detail=entry.kind)
+        elif path not in volume.sums and path not in layout.UNSUMMED:
+            add(path, Status.EXTRA, found_size=entry.size)
+        elif path in sizes and entry.size != sizes[path]:
+            add(path, Status.SIZE, found_size=entry.size)
+    return wrong
+
+
+def tasks(volume: Volume, wrong: list[FileCheck]) -> list[Task]:
+    """What is left to be read of a volume: not what is known to be wrong. The largest first."""
+    skipped = {check.path for check in wrong}
+    found = [source_of(volume, blob) for blob in volume.info.this.blobs]
+    for name in sorted(set(layout.TOP) & set(volume.sums) - skipped):
+        size = (volume.root / name).lstat().st_size
+        piece = Piece(medium=volume.medium, path=name, sha256=volume.sums[name], size=size)
+        found.append(Source(sha256=volume.sums[name], size=size, pieces=(piece,)))
+    whole = [one for one in found if not skipped & {piece.path for piece in one.pieces}]
+    return [Task(volume=volume, source=one) for one in sorted(whole, key=lambda one: -one.size)]
+
+
+def verify(
+    bundle: Bundle,
+    progress: Callable[[int, int], None],
+    *,
+    full: bool = True,
+    marks: Mapping[str, bytes] | None = None,
+    workers: int | None = None,
+) -> list[FileCheck]:
+    """Every file of the volumes at hand that is listed or there, by volume and path.
+
+    full: read every byte; else names and sizes decide. marks: of contents, to tell where damage is. workers: as
+    `run_by_device` has it. progress gets
+    bytes read and bytes altogether.
+    """
+    checks: list[FileCheck] = []
+    todo: list[Task] = []
+    for volume in bundle.volumes:
+        wrong = structure(volume)
+        checks += wrong
+        todo += tasks(volume, wrong)
+    if full:
+
+        def read(task: Task, tick: Callable[[int], None]) -> list[FileCheck]:
+            return _read(task, tick, marks or {})
+
+        total = sum(task.source.size for task in todo)
+        for found in run_by_device([(task.volume.root, task) for task in todo], read, total, progress, workers):
+            checks += found
+    else:
+        checks += [one for task in todo for one in _of(task, Status.OK)]
+    return sorted(checks, key=lambda check: (check.volume, check.path))
+
+
+def _read(task: Task, tick: Callable[[int], None], marks: Mapping[str, bytes]) -> list[FileCheck]:
+    source = task.source
+    try:
+        digest, wrong = read_whole(source, tick)
+    except IncompleteError:
+        return _of(task, Status.MISSING)
+    except SelfhostError as error:
+        status = Status.SIZE if error.message.id == "unpack.other_size" else Status.UNREADABLE
+        return _of(task, status, detail=error.message.what)
+    if wrong is None:
+        return _of(task, Status.OK)
+    begin, end = _where(digest, marks.get(source.sha256, b""))
+    checks = _of(task, Status.OK, without=wrong.path)
+    return [*checks, *_of(task, Status.DIGEST, only=wrong.path, begin=begin, end=end)]
+
+
+def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
+    """The first piece that is wrong; not known without marks that fit."""
+    if not marks or not marks_fit(marks, digest.size):
+        return None, None
+    found = digest.marks
+    steps = range(0, len(marks), MARK_BYTES)
+    first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
+    begin = first // MARK_BYTES * PIECE_BYTES
+    return begin, min(begin + PIECE_BYTES, digest.size)
+
+
+def _of(task: Task, status: Status, *, only: str = "", without: str = "", **values: Any) -> list[FileCheck]:
+    content = task.source.sha256 if task.source.pieces[0].path not in layout.TOP else ""
+    return [
+        FileCheck(
+            volume=task.volume.number,
+            root=task.volume.root,
+            path=piece.path,
+            status=status,
+            content=content,
+            size=piece.size,
+            **values,
+        )
+        for piece in task.source.pieces
+        if piece.path != without and only in ("", piece.path)
+    ]

@@ -1,0 +1,47 @@
+"""What the file system of a medium can take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from selfhost.bundle.layout import MAX_CHUNK_BYTES
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_FAT = ("vfat", "msdos", "fat")
+
+
+def existing(path: Path) -> Path:
+    """A path or its nearest parent that is there."""
+    path = Path(os.path.realpath(path))
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two paths, or what will be there, lie on one file system, so that links may take no space."""
+    return existing(one).stat().st_dev == existing(other).stat().st_dev
+
+
+def max_file_bytes(path: Path) -> int | None:
+    """The largest file that is taken there; None: no limit that matters, or it cannot be told."""
+    device = existing(path).stat().st_dev
+    try:
+        mounts = _MOUNTS.read_text(errors="surrogateescape")
+    except OSError:
+        return None
+    return MAX_CHUNK_BYTES if type_of(mounts, f"{os.major(device)}:{os.minor(device)}") in _FAT else None
+
+
+def type_of(mountinfo: str, device: str) -> str | None:
+    r"""The type of the file system on a device (`8:1`), from the text of /proc/self/mountinfo (proc(5)).
+
+    >>> type_of("36 35 8:17 / /media/usb rw,noatime shared:1 - vfat /dev/sdb1 rw\n", "8:17")
+    'vfat'
+    """
+    for line in mountinfo.splitlines():
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2:3] == [device] and rest:
+            return rest.split()[0]
+    return None

@@ -1,0 +1,192 @@
+"""The machine behind the gap, as `detect --json` told it there, and what of a bundle could not run on it.
+
+What does not fit is found before a drive has been carried, not after. Whether a model fits into the accelerators is the
+planner's question: `target_from_dict` gives the snapshot that it takes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from selfhost.engines.needs import Machine, check_driver, check_machine
+from selfhost.engines.wheel_tags import misfit
+from selfhost.errors import MissingError, UsageError
+from selfhost.findings import Finding, Severity
+from selfhost.hardware.types import Accelerator, Disk, HardwareSnapshot, Host, Platform
+from selfhost.messages import Message
+from selfhost.records import dataclass
+from selfhost.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from selfhost.engines.specs import EngineSpec
+
+SCHEMA_VERSION = 1
+OLDEST_PYTHON = (3, 11)
+"""That selfhost itself runs on."""
+_NO_LINKS = ("vfat", "msdos", "exfat")
+"""File systems without links; the first two hold no file of 4 GiB either."""
+_SHOWN = 5
+_VENDORS = {Platform.CUDA: "nvidia", Platform.ASCEND: "huawei"}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What a bundle asks of a machine."""
+
+    engine: EngineSpec | None = None
+    wheels: tuple[str, ...] = ()
+    """File names of all wheels of the bundle."""
+    model_bytes: int = 0
+    """Of all models together, each content counted once."""
+    soc_families: frozenset[str] = frozenset()
+    """Ascend families that images or weights are made for: `A2`, `A3`; empty: not tied to one."""
+
+
+def target_from_dict(data: Mapping[str, Any], path: object) -> HardwareSnapshot:
+    """The snapshot in the output of `detect --json`; keys of a newer selfhost are left out.
+
+    path: where it was read, for the error. Raises UsageError when it is none, or of a newer format.
+    """
+    found = data.get("schema_version")
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise UsageError("target.newer", path=path, found=found, known=SCHEMA_VERSION)
+    try:
+        host = dict(data["host"])
+        host["disks"] = tuple(_record(Disk, disk) for disk in host.get("disks", ()))
+        return HardwareSnapshot(
+            captured_at=str(data["captured_at"]),
+            accelerators=tuple(_record(Accelerator, one) for one in data["accelerators"]),
+            host=_record(Host, host),
+            notes=tuple(str(note) for note in data.get("notes", ())),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError("target.not_a_profile", path=path, detail=f"{type(error).__name__}: {error}") from error
+
+
+def _record(kind: type[_T], data: Mapping[str, Any]) -> _T:
+    """A record from a JSON object. Raises KeyError, TypeError."""
+    values: dict[str, Any] = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in data:
+            if field.default is MISSING:
+                raise KeyError(field.name)
+            continue
+        value = data[field.name]
+        value = tuple(value) if isinstance(value, list) else value
+        if not _is_of(value, str(field.type)):
+            msg = f"{field.name} is {value!r}, not {field.type}"
+            raise TypeError(msg)
+        values[field.name] = value
+    return kind(**values)
+
+
+def _is_of(value: object, annotation: str) -> bool:
+    """Whether a value of JSON is of a field's type."""
+    if value is None:
+        return annotation.endswith("| None")
+    plain = annotation.removesuffix(" | None")
+    if plain.startswith("tuple[str"):
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    if plain.startswith("tuple[int"):
+        return isinstance(value, tuple) and [type(one) for one in value] == [int, int]
+    return type(value).__name__ == plain.partition("[")[0]
+
+
+def machine_of(host: Host) -> Machine:
+    """What decides whether wheels run there. A profile does not tell which Python it is: CPython is taken."""
+    python, glibc = _numbers(host.python), _numbers(host.glibc or "")
+    return Machine(machine=host.architecture, implementation="cpython", python=python or (0, 0), glibc=glibc)
+
+
+def findings(target: HardwareSnapshot, needs: Needs) -> list[Finding]:
+    """What of a bundle cannot run on a machine (errors), and what may surprise there; errors first."""
+    found = [*_system(target.host, needs), *_devices(target, needs), *_space(target.host, needs)]
+    return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def refuse(found: Iterable[Finding], path: object) -> None:
+    """Raises MissingError with all errors among the findings; path: of the profile."""
+    errors = [finding.message for finding in found if finding.severity is Severity.ERROR]
+    if errors:
+        problems = "\n".join(f"{message.what}\n{message.why}".rstrip() for message in errors)
+        raise MissingError("target.cannot_run", path=path, problems=problems)
+
+
+def _error(where: str, message: Message) -> Finding:
+    return Finding(severity=Severity.ERROR, where=where, message=message)
+
+
+def _system(host: Host, needs: Needs) -> Iterator[Finding]:
+    machine = machine_of(host)
+    if machine.python < OLDEST_PYTHON:
+        yield _error("host.python", Message("target.old_python", {"found": host.python}))
+        return
+    if needs.engine is not None:
+        try:
+            check_machine(needs.engine, machine)
+        except MissingError as error:
+            yield _error("host", error.message)
+            return
+    reasons = {name: reason for name in needs.wheels if (reason := misfit(name, machine))}
+    if reasons:
+        listed = [f"{name} {reason}" for name, reason in sorted(reasons.items())]
+        more = [f"and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []
+        there = f"{host.architecture}, Python {host.python}, glibc {host.glibc or 'unknown'}"
+        params = {"count": len(listed), "there": there, "listed": "\n".join(listed[:_SHOWN] + more)}
+        yield _error("host", Message("target.wheels", params))
+
+
+def _devices(target: HardwareSnapshot, needs: Needs) -> Iterator[Finding]:
+    engine, host = needs.engine, target.host
+    if needs.soc_families and host.soc_family not in needs.soc_families:
+        params = {"wanted": " or ".join(sorted(needs.soc_families)), "found": host.soc_family or "none"}
+        yield _error("host.soc_family", Message("target.soc_family", params))
+    if engine is None:
+        return
+    vendor = _VENDORS.get(engine.platform)
+    usable = [one for one in target.accelerators if one.supported]
+    if vendor is None:
+        if usable:
+            idle = {"engine": engine.name, "found": usable[0].name, "count": str(len(usable))}
+            message = Message("target.idle_accelerators", idle)
+            yield Finding(severity=Severity.WARNING, where="accelerators", message=message)
+        return
+    if not any(one.vendor == vendor for one in usable):
+        listed = "\n".join(f"{one.name}: {one.reason or one.vendor}" for one in target.accelerators) or "none"
+        yield _error("accelerators", Message("target.no_accelerator", {"engine": engine.name, "listed": listed}))
+        return
+    try:
+        check_driver(engine, host.nvidia_driver)
+    except (MissingError, ValueError) as error:
+        message = error.message if isinstance(error, MissingError) else _unread_driver(host)
+        yield _error("host.nvidia_driver", message)
+
+
+def _unread_driver(host: Host) -> Message:
+    return Message("target.unread_driver", {"found": host.nvidia_driver})
+
+
+def _space(host: Host, needs: Needs) -> Iterator[Finding]:
+    wanted = needs.model_bytes + (needs.engine.disk_bytes if needs.engine else 0)
+    if not host.disks:
+        message = Message("target.disk_unknown", {"needed": format_bytes(wanted)})
+        yield Finding(severity=Severity.WARNING, where="host.disks", message=message)
+        return
+    # The first is where selfhost keeps models and engines.
+    disk = host.disks[0]
+    if disk.file_system in _NO_LINKS:
+        yield _error(disk.path, Message("target.no_links", {"path": disk.path, "file_system": disk.file_system}))
+    if disk.free_bytes < wanted:
+        params = {"path": disk.path, "needed": format_bytes(wanted), "free": format_bytes(disk.free_bytes)}
+        yield _error(disk.path, Message("target.no_space", params))
+
+
+def _numbers(version: str) -> tuple[int, int] | None:
+    """The first two numbers of a version."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", version)
+    return (int(found[1]), int(found[2])) if found else None

@@ -1,0 +1,54 @@
+"""A store with a model in it, and what a volume must look like."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from selfhost.app import bundle_create
+from selfhost.app.bundle_create import CreateRequest
+from selfhost.bundle import modelpack
+from selfhost.bundle.info import parse_info
+from selfhost.bundle.pack import Finishing, Packed
+from selfhost.home import Home
+
+
+def make(home: Path, to: Path | list[Path], finishing: Finishing | None = None, **asked) -> Packed:
+    """A bundle of the model `tiny`."""
+    folders = (to,) if isinstance(to, Path) else tuple(to)
+    request = CreateRequest(**{"models": ("tiny",), "to": folders, "label": "b", **asked})
+    planned = bundle_create.plan(request, Home(home))
+    finishing = finishing or Finishing(texts=lambda info: planned.texts(info, signed=False))
+    return bundle_create.create(planned.bundle, Home(home), finishing)
+
+
+def tree(volume: Path) -> dict[str, bytes]:
+    """Every file by its path, whatever its name."""
+    return {str(path.relative_to(volume)): path.read_bytes() for path in volume.rglob("*") if not path.is_dir()}
+
+
+def check_volume(volume: Path) -> None:
+    """What is there is what is listed, as a person without selfhost would check it."""
+    ran = subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=volume, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran
+    listed = {line.split("  ", 1)[1] for line in (volume / "SHA256SUMS").read_text().splitlines()}
+    assert set(tree(volume)) - {"SHA256SUMS", "SHA256SUMS.sig"} == listed
+    info = parse_info((volume / "bundle.json").read_bytes())
+    assert info.this.label == volume.name
+    assert {path for blob in info.this.blobs for path, _, _ in blob.files} == {p for p in listed if "/" in p}
+
+
+def files_of(volumes: list[Path]) -> dict[str, bytes]:
+    """The files of all models of a bundle, by what the manifests say."""
+    info = parse_info((volumes[0] / "bundle.json").read_bytes())
+    contents = {}
+    for volume, listed in zip(volumes, info.volumes, strict=True):
+        for blob in listed.blobs:
+            contents[blob.sha256] = b"".join((volume / path).read_bytes() for path, _, _ in blob.files)
+    found = {}
+    for model in info.models:
+        manifest = modelpack.parse_manifest(contents[model.manifest], "manifest")
+        found |= {layer.path: contents[layer.sha256] for layer in manifest.layers}
+    return found
