@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections import Counter
 
 import pytest
 
@@ -61,12 +62,14 @@ def chunked(_chance, _request, answer):
 
 
 FAULTS = [cut, cut, gone, busy, tagged, whole, moved, expired, wrong, chunked]
+DOUBTFUL = (tagged, whole, wrong)
+"""Three such answers in a row for one range mean that the file is another one: a path gets two of them in all."""
 sizes = {f"/f{n}": size for n, size in enumerate([0, 1, 128 * KIB, 300_001, 1_000_000, 2_500_000, len(CONTENT)])}
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_everything_arrives(tmp_path, seed):
-    chance, told, found = random.Random(seed), Told(), {}
+    chance, told, found, doubts = random.Random(seed), Told(), {}, Counter()
 
     def take(transfer, moved):
         found[transfer.path] = (transfer.part.read_bytes(), moved.sha256)
@@ -75,8 +78,15 @@ def test_everything_arrives(tmp_path, seed):
     with Server({name: CONTENT[:size] for name, size in sizes.items()}) as server:
 
         def rule(request, answer):
-            if chance.random() < 0.25:
-                chance.choice(FAULTS)(chance, request, answer)
+            if chance.random() >= 0.25:
+                return
+            fault = chance.choice(FAULTS)
+            if fault in DOUBTFUL:
+                path = request.path.partition("?")[0]
+                doubts[path] += 1
+                if doubts[path] > 2:
+                    return
+            fault(chance, request, answer)
 
         server.rule = rule
         transfers = [
