@@ -44,7 +44,7 @@ _SPARE_BYTES = 64 << 20
 class Needed:
     """What will be there at the end."""
 
-    listing: Listing
+    origin: Origin
     files: tuple[RemoteFile, ...]
     code: RemoteCode
     """What of it would be run."""
@@ -58,7 +58,6 @@ class Needed:
 class Gathered(NamedTuple):
     """Files that are in the store now, as blobs."""
 
-    origin: Origin
     files: tuple[LockedFile, ...]
     downloaded_bytes: int
 
@@ -87,14 +86,13 @@ class Gatherer:
         listing = replace(listing, files=tuple(known.values()))
         listed = tuple(file.path for file in promised)
         chosen = choose.choose(self._place, listing, name=listing.origin.id, listed=listed)
-        return Needed(listing=listing, files=chosen.files, code=chosen.code)
+        return Needed(origin=listing.origin, files=chosen.files, code=chosen.code)
 
     def check_space(self, needed: Needed, name: str, path: Path) -> int:
         """Bytes that are still to come. Raises NoSpaceError when they do not fit beside what is there."""
-        origin = needed.listing.origin
         # By what they hold: the same content under several names comes once.
-        missing = {_key(file, origin): file for file in needed.files if not self._has(file)}.values()
-        to_come = sum(max((file.size or 0) - self._partial_bytes(file, origin), 0) for file in missing)
+        missing = {_key(file, needed.origin): file for file in needed.files if not self._has(file)}.values()
+        to_come = sum(max((file.size or 0) - self._partial_bytes(file, needed.origin), 0) for file in missing)
         free = files.free_bytes(path)
         if to_come and to_come + _SPARE_BYTES > free:
             raise NoSpaceError(
@@ -104,25 +102,20 @@ class Gatherer:
 
     def bring(self, needed: Needed) -> Gathered:
         """Everything, as blobs. What was brought stays when this is interrupted, and is not fetched again."""
-        self._bring(needed.files, needed.listing.origin)
-        locked = tuple(self._locked[file.path] for file in sorted(needed.files, key=lambda file: file.path))
-        return Gathered(needed.listing.origin, locked, self._downloaded_bytes)
-
-    def _bring(self, wanted: Sequence[RemoteFile], origin: Origin) -> None:
-        for file in wanted:
-            if file.path not in self._locked and self._is_right(file):
-                size = self._blobs.path(file.sha256 or "").stat().st_size
-                self._locked[file.path] = LockedFile(path=file.path, size=size, sha256=file.sha256 or "")
-        missing = [file for file in wanted if file.path not in self._locked]
-        if not missing:
-            return
-        have = sum(self._locked[file.path].size for file in wanted if file.path in self._locked)
-        with self._moving({file.path: file.size for file in missing}, have) as progress:
-            if isinstance(self._place, Folder):
-                self._copy(self._place, missing, progress)
-            else:
-                transfers = [self._transfer(file, self._place, origin) for file in missing]
-                move_all(transfers, self._options, progress, self._arrived)
+        for file in needed.files:
+            if file.sha256 is not None and self._is_right(file):
+                size = self._blobs.path(file.sha256).stat().st_size
+                self._locked[file.path] = LockedFile(path=file.path, size=size, sha256=file.sha256)
+        have = sum(file.size for file in self._locked.values())
+        if missing := [file for file in needed.files if file.path not in self._locked]:
+            with self._moving({file.path: file.size for file in missing}, have) as progress:
+                if isinstance(self._place, Folder):
+                    self._copy(self._place, missing, progress)
+                else:
+                    transfers = [self._transfer(file, self._place, needed.origin) for file in missing]
+                    move_all(transfers, self._options, progress, self._arrived)
+        locked = sorted(self._locked.values(), key=lambda file: file.path)
+        return Gathered(tuple(locked), self._downloaded_bytes)
 
     def _transfer(self, file: RemoteFile, place: Place, origin: Origin) -> Transfer:
         return Transfer(

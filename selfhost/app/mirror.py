@@ -11,7 +11,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from selfhost.app.sources import HUBS
+from selfhost.app.wanted import HUBS
 from selfhost.errors import IntegrityError, MissingError, SelfhostError, TrustError, UsageError
 from selfhost.mirror.routes import Routes
 from selfhost.mirror.server import Rules, Server

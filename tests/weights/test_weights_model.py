@@ -214,6 +214,12 @@ def test_an_unknown_name(recipe):
     )
 
 
+def test_the_repository_of_a_variant_is_that_variant_and_no_other(recipe):
+    assert resolve("Org/Tiny-FP8").variant == resolve("org/tiny-fp8", variant="fp8").variant == "fp8"
+    code, what, *_ = refused(resolve, "Org/Tiny-FP8", variant="bf16")
+    assert (code, what) == (2, "`Org/Tiny-FP8` is the variant fp8 of `tiny`, not bf16")
+
+
 def test_an_unknown_hub_id(recipe):
     assert refused(resolve, "Other/Tiny")[:2] == (2, "`Other/Tiny` is neither a directory nor the hub id of a recipe")
 
