@@ -240,7 +240,7 @@ class Blobs:
 
         Raises IntegrityError when it is not what was expected.
         """
-        with self.writing("copy") as part, files.explain_os_errors(part):
+        with self.writing("copy") as part, files.explain_write_errors(part):
             digest = Digest()
             if link and _hard_link_over(source, part):
                 with part.open("rb", buffering=0) as stream:
