@@ -42,6 +42,18 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """As `explain_os_errors`, for a large file in the store: a limit to the size of files is a lack of space, too."""
+    try:
+        with explain_os_errors(path):
+            yield
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise NoSpaceError("move.too_large", path=path, detail=error.strerror) from error
+        raise
+
+
 def _user() -> str:
     # A container may run under a uid without a passwd entry.
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers, stored
 from selfhost.errors import NoError
 from selfhost.weights import inventory, reclaim
 from selfhost.weights.blobs import Blobs
-from selfhost.weights.inventory import Inventory
 from selfhost.weights.reclaim import GcOptions, Reclaimed
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.home import Home
+    from selfhost.weights.inventory import Inventory
 
-SCHEMA_VERSION = 1
 PARTIAL_DAYS = 7
 """Older partial downloads are removed by `gc`."""
 _DAY_S = 86400
@@ -31,13 +31,7 @@ def ls(home: Home, model: str | None) -> Inventory:
     if model is None:
         return found
     wanted = _find(model, None, home)
-    return Inventory(
-        models=tuple(one for one in found.models if one.directory in wanted),
-        partials=(),
-        blob_count=found.blob_count,
-        blob_bytes=found.blob_bytes,
-        reclaimable_bytes=found.reclaimable_bytes,
-    )
+    return replace(found, models=tuple(one for one in found.models if one.directory in wanted), partials=())
 
 
 def _find(model: str, variant: str | None, home: Home) -> list[Path]:

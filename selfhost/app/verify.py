@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import time
@@ -259,23 +260,17 @@ def put_right(report: Report, home: Home, open_source: Callable[[ModelLock], Fet
         raise UsageError("verify.no_lock_to_repair", path=target.directory, lock=LOCK_NAME)
     todo = [file for file in lock.files if file.path in wrong]
     total, done = sum(file.size for file in todo), 0
-    fetches: list[Fetch] = []
 
     def progress(_path: str, count: int) -> None:
         nonlocal done
         done += count
         told.progress("repair", done, total)
 
-    def source() -> Fetch:
-        if not fetches:
-            fetches.append(open_source(lock))
-        return fetches[0]
-
     bench = repair.Bench(
         directory=target.directory,
         models=home.models,
         blobs=Blobs(home.blobs),
-        open_source=source,
+        open_source=functools.cache(functools.partial(open_source, lock)),
         progress=progress,
         waiting=lambda: told.note(Message("model.waiting", {"name": target.name})),
     )
@@ -297,11 +292,4 @@ def _how(one: Repaired) -> str:
 
 
 def _now_right(file: FileCheck) -> FileCheck:
-    return FileCheck(
-        path=file.path,
-        status=Status.OK,
-        size=file.size,
-        sha256=file.sha256,
-        found_size=file.size,
-        found_sha256=file.sha256,
-    )
+    return replace(file, status=Status.OK, found_size=file.size, found_sha256=file.sha256, begin=None, end=None)

@@ -13,7 +13,7 @@ import os
 from typing import IO, TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import IntegrityError, NoSpaceError
+from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 from selfhost.weights.digest import Digest
 
@@ -58,7 +58,7 @@ def take(source: Source, blobs: Blobs, tick: Callable[[int], None], *, clone: bo
     IntegrityError, naming the file, when the bytes are not the ones that were written down; NoSpaceError; what
     `Medium.open` raises.
     """
-    with blobs.writing("bundle") as part, explained(part), part.open("r+b", buffering=0) as target:
+    with blobs.writing("bundle") as part, files.explain_write_errors(part), part.open("r+b", buffering=0) as target:
         digest = Digest()
         whole = source.pieces[0] if len(source.pieces) == 1 else None
         if not (clone and whole is not None and _cloned(whole, target, digest, tick)):
@@ -69,18 +69,6 @@ def take(source: Source, blobs: Blobs, tick: Callable[[int], None], *, clone: bo
             _raise_other(source.pieces[0], source.sha256, digest.hexdigest())
         os.fsync(target.fileno())
         blobs.adopt(part, source.sha256, digest.marks)
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Errors of the store's file system as ours; a file size limit is a lack of space, too."""
-    try:
-        with files.explain_os_errors(path):
-            yield
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            raise NoSpaceError("move.too_large", path=path, detail=error.strerror) from error
-        raise
 
 
 def read_whole(source: Source, tick: Callable[[int], None]) -> tuple[Digest, Piece | None]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PANEL = "Files"
 _REVISION_SHOWN = 12
+_SCHEMA_VERSION = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def _ls(
 
 def _as_dict(found: Inventory) -> dict[str, object]:
     return {
-        "schema_version": 1,
+        "schema_version": _SCHEMA_VERSION,
         "models": [one.as_dict() for one in found.models],
         "partials": [one.as_dict() for one in found.partials],
         "blobs": {"count": found.blob_count, "bytes": found.blob_bytes},
@@ -173,7 +174,7 @@ def _print_reclaimed(done: Reclaimed, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         output.write_json(
             {
-                "schema_version": 1,
+                "schema_version": _SCHEMA_VERSION,
                 "dry_run": dry_run,
                 "models": [{"name": path.parent.name, "variant": path.name, "path": str(path)} for path in done.models],
                 "blobs": list(done.blobs),

@@ -63,11 +63,11 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
     target = verify.find_target(model, variant, home)
     with StatusLine() as line:
 
-        def note(message: object) -> None:
+        def note(said: str) -> None:
             line.clear()
-            output.note(str(getattr(message, "what", message)))
+            output.note(said)
 
-        told = verify.Told(progress=_progress(line), note=note)
+        told = verify.Told(progress=_progress(line), note=lambda message: note(message.what))
         report = verify.run(target, home, workers, told)
         if repair:
             from selfhost.app import pieces

@@ -19,18 +19,17 @@ import os
 import re
 import secrets
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import IntegrityError, SelfhostError
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.digest import Digest, digest_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
-_BUFFER_BYTES = 1 << 20
 _WANTED = ".wanted"
 _NO_HARD_LINK = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_LINK = (*_NO_HARD_LINK, errno.EACCES)
@@ -42,11 +41,6 @@ class Linked(StrEnum):
     HARD = "hard link"
     SYMBOLIC = "symbolic link"
     COPY = "copy"
-
-
-def marks_fit(marks: bytes, size: int) -> bool:
-    """Whether these are marks of a file of this size."""
-    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
 
 
 class Blobs:
@@ -246,7 +240,7 @@ class Blobs:
 
         Raises IntegrityError when it is not what was expected.
         """
-        with self.writing("copy") as part, files.explain_os_errors(part):
+        with self.writing("copy") as part, files.explain_write_errors(part):
             digest = Digest()
             if link and _hard_link_over(source, part):
                 with part.open("rb", buffering=0) as stream:
@@ -304,13 +298,3 @@ def _copy(source: Path, target: Path, digest: Digest) -> None:
             digest_stream(writing, digest)
         else:
             digest_stream(reading, digest, writing)
-
-
-def digest_stream(stream: IO[bytes], digest: Digest, copy_to: IO[bytes] | None = None) -> None:
-    """Hash what is left of an unbuffered stream, and write it elsewhere where asked."""
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
-    while read := stream.readinto(buffer):  # type: ignore[attr-defined]
-        digest.update(buffer[:read])
-        rest = buffer[:read] if copy_to else None
-        while rest and copy_to:
-            rest = rest[copy_to.write(rest) :]

@@ -8,9 +8,11 @@ state before that piece is still at hand: with the piece put right, reading goes
 from __future__ import annotations
 
 import hashlib
+from typing import IO
 
 PIECE_BYTES = 16 << 20
 MARK_BYTES = 8
+_BUFFER_BYTES = 1 << 20
 
 
 class Digest:
@@ -50,8 +52,32 @@ class Digest:
         """Of all bytes so far."""
         return self._hash.hexdigest()
 
+    def first_wrong(self, marks: bytes) -> int | None:
+        """Where the first piece begins that differs from these marks; None when they are not of a file of this size."""
+        if not marks_fit(marks, self.size):
+            return None
+        found = self.marks
+        steps = range(0, len(marks), MARK_BYTES)
+        first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
+        return first // MARK_BYTES * PIECE_BYTES
+
     def copy(self) -> Digest:
         """Another one in the same state."""
         other = Digest()
         other._hash, other._marks, other.size = self._hash.copy(), bytearray(self._marks), self.size
         return other
+
+
+def marks_fit(marks: bytes, size: int) -> bool:
+    """Whether these are marks of a file of this size."""
+    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
+
+
+def digest_stream(stream: IO[bytes], digest: Digest, copy_to: IO[bytes] | None = None) -> None:
+    """Hash what is left of an unbuffered stream, and write it elsewhere where asked."""
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
+    while read := stream.readinto(buffer):  # type: ignore[attr-defined]
+        digest.update(buffer[:read])
+        rest = buffer[:read] if copy_to else None
+        while rest and copy_to:
+            rest = rest[copy_to.write(rest) :]

@@ -167,7 +167,7 @@ def _leftovers(models: Path, blobs: Blobs, *, dry_run: bool) -> tuple[list[Path]
         before = [path for kind in store.LEFT_BEHIND for path in store.left_behind(directory, kind)]
         if dry_run:
             # Whether a process still works there shows only when its lock is tried.
-            with files.hold_lock(directory.parent / f".{directory.name}.lock", blocking=False) as got:
+            with files.hold_lock(store.lock_path(directory), blocking=False) as got:
                 found += before if got else []
             continue
         sizes = {path: _own_bytes(path) for path in before}

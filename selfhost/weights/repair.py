@@ -17,8 +17,7 @@ from selfhost.errors import IncompleteError, IntegrityError, NoSpaceError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import inventory, store
-from selfhost.weights.blobs import digest_stream, marks_fit
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest, digest_stream, marks_fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +157,7 @@ def _mend(bench: Bench, file: LockedFile, fetched: list[tuple[int, int]]) -> Non
     _check_space(bench, file)
     marks = bench.blobs.marks(file.sha256)
     damaged = _damaged_copy(bench, file) if marks_fit(marks, file.size) and marks else None
-    with bench.blobs.writing("repair") as part, files.explain_os_errors(part):
+    with bench.blobs.writing("repair") as part, files.explain_write_errors(part):
         with part.open("r+b", buffering=0) as stream:
             if damaged is None:
                 _fetch_whole(stream, file, fetch, fetched, bench)
@@ -283,7 +282,7 @@ def _relink(bench: Bench, file: LockedFile) -> None:
     blob = bench.blobs.path(file.sha256).stat()
     for directory, other in _holders(bench, file):
         with contextlib.suppress(OSError):
-            if inventory.inode((directory / other.path).stat()) == inventory.inode(blob):
+            if os.path.samestat((directory / other.path).stat(), blob):
                 continue
         stored = directory.resolve().is_relative_to(bench.models.resolve())
         # Nobody else works on a directory outside the store, and no lock file is left beside it.

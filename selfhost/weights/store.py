@@ -112,7 +112,7 @@ def hold(directory: Path, waiting: Callable[[], None]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if not stack.enter_context(try_hold(directory)):
             waiting()
-            stack.enter_context(files.hold_lock(_lock_path(directory)))
+            stack.enter_context(files.hold_lock(lock_path(directory)))
             _tidy(directory)
         yield
 
@@ -120,13 +120,14 @@ def hold(directory: Path, waiting: Callable[[], None]) -> Iterator[None]:
 @contextlib.contextmanager
 def try_hold(directory: Path) -> Iterator[bool]:
     """The same, without waiting; yields whether it was got."""
-    with files.hold_lock(_lock_path(directory), blocking=False) as got:
+    with files.hold_lock(lock_path(directory), blocking=False) as got:
         if got:
             _tidy(directory)
         yield got
 
 
-def _lock_path(directory: Path) -> Path:
+def lock_path(directory: Path) -> Path:
+    """Held by who prepares, replaces or removes a model."""
     return directory.parent / f".{directory.name}.lock"
 
 

@@ -47,7 +47,7 @@ def _is_suspect(directory: Path, file: LockedFile, verified_ns: int) -> bool:
         content = store.blobs_beside(directory).path(file.sha256).stat()
     except OSError:  # not a store, or one of an older selfhost
         return False
-    return (info.st_dev, info.st_ino) != (content.st_dev, content.st_ino)
+    return not os.path.samestat(info, content)
 
 
 def mark_verified(directory: Path, began_at_s: float) -> None:

@@ -17,8 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from selfhost.errors import MissingError
 from selfhost.records import dataclass
 from selfhost.weights import ledger, store
-from selfhost.weights.blobs import marks_fit
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.digest import PIECE_BYTES, Digest
 from selfhost.weights.lock import LOCK_NAME, path_problem
 from selfhost.weights.places import sums
 from selfhost.weights.places.sums import SUMS_NAME
@@ -201,7 +200,7 @@ def _checked(
             _read(stream, digest, tick)
             if digest.hexdigest() == file.sha256:
                 return _right(file, digest.size), digest.marks, ledger.identity(info)
-            return _other_bytes(file, digest.size, _first_wrong(digest, marks), digest.hexdigest()), b"", []
+            return _other_bytes(file, digest.size, digest.first_wrong(marks), digest.hexdigest()), b"", []
     begin = digest.size // PIECE_BYTES * PIECE_BYTES
     return _other_bytes(file, info.st_size, begin, None), b"", []
 
@@ -234,16 +233,6 @@ def _other_size(file: Wanted, found: int) -> FileCheck:
         begin=begin,
         end=end,
     )
-
-
-def _first_wrong(digest: Digest, marks: bytes) -> int | None:
-    """Where the first piece begins that differs from the marks of what was written down; None without marks."""
-    if not marks_fit(marks, digest.size):
-        return None
-    found = digest.marks
-    steps = range(0, len(marks), MARK_BYTES)
-    first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
-    return first // MARK_BYTES * PIECE_BYTES
 
 
 def _other_bytes(file: Wanted, size: int, begin: int | None, found_sha256: str | None) -> FileCheck:

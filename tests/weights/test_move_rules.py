@@ -46,7 +46,6 @@ def test_what_is_no_range_is_refused(pair):
     [
         (200, False, Meaning.BYTES),
         (206, True, Meaning.BYTES),
-        (302, False, Meaning.REDIRECT),
         (401, False, Meaning.DENIED),
         (403, False, Meaning.DENIED),
         (403, True, Meaning.EXPIRED),

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from selfhost import files
-from selfhost.errors import IntegrityError
+from selfhost.errors import IntegrityError, NoSpaceError
 from selfhost.weights.blobs import Blobs, Linked
 from selfhost.weights.digest import MARK_BYTES, Digest
 from tests.weights.storage_support import big, sha
@@ -186,3 +186,14 @@ def test_with_marks_that_are_newer_nothing_is_read(blobs, source, monkeypatch):
 def test_what_is_no_digest_leads_nowhere(blobs, name):
     with pytest.raises(ValueError, match=repr(name)):
         blobs.path(name)
+
+
+def test_a_file_system_that_takes_no_large_files_is_a_lack_of_space(blobs, source, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr("selfhost.weights.blobs._copy", full)
+    with pytest.raises(NoSpaceError) as caught:
+        blobs.copy_in(source)
+    assert caught.value.message.id == "move.too_large"
+    assert not list(blobs.root.glob("partial/*.part"))

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError
+from selfhost.errors import IncompleteError, IntegrityError, MissingError
 from selfhost.weights.digest import Digest
 from selfhost.weights.move.extents import Extents
 
@@ -35,11 +35,9 @@ _STALE_TRIES = 5
 def explained(path: Path) -> Iterator[None]:
     """Errors of the operating system as ours: a full disk, a file system that takes no large files, a failing disk."""
     try:
-        with files.explain_os_errors(path):
+        with files.explain_write_errors(path):
             yield
     except OSError as error:
-        if error.errno == errno.EFBIG:
-            raise NoSpaceError("move.too_large", path=path, detail=error.strerror) from error
         raise IncompleteError("move.disk", path=path, detail=error.strerror or error) from error
 
 
@@ -90,8 +88,7 @@ class PartLock:
             there = self._path.stat()
         except FileNotFoundError:
             return False
-        mine = os.fstat(descriptor)
-        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+        return os.path.samestat(there, os.fstat(descriptor))
 
     @property
     def held(self) -> bool:

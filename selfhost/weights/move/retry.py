@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from selfhost.weights.move.types import MoveOptions
 
 _OK, _PARTIAL = 200, 206
-_REDIRECTS = (301, 302, 303, 307, 308)
 _DENIED = (401, 403)
 _ABSENT = (404, 410)
 _RANGE = 416
@@ -45,7 +44,6 @@ class Meaning(StrEnum):
     """Of a status, for who wants bytes."""
 
     BYTES = "bytes"
-    REDIRECT = "redirect"
     EXPIRED = "expired"
     DENIED = "denied"
     ABSENT = "absent"
@@ -58,8 +56,6 @@ def meaning(status: int, *, issued: bool) -> Meaning:
     """What a status says; `issued`: of an address that was given out for a while, by a redirect or an API."""
     if status in (_OK, _PARTIAL):
         return Meaning.BYTES
-    if status in _REDIRECTS:
-        return Meaning.REDIRECT
     if issued and (status in _DENIED or status == _ABSENT[1]):
         return Meaning.EXPIRED
     table = {**dict.fromkeys(_DENIED, Meaning.DENIED), **dict.fromkeys(_ABSENT, Meaning.ABSENT)}
