@@ -10,6 +10,7 @@ from selfhost.app import licence, sources, storage
 from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
+from selfhost.recipe.schema import HUBS
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store, touched
@@ -267,7 +268,7 @@ def _pinned(wanted: Wanted, lock: ModelLock) -> str | None:
 
 def _difference(wanted: Wanted, request: PullRequest, lock: ModelLock) -> tuple[Origin, str] | None:
     """What the source has now, where that is not what the store has."""
-    source = request.source or (lock.source.kind if lock.source.kind in sources.HUBS else None)
+    source = request.source or (lock.source.kind if lock.source.kind in HUBS else None)
     chosen = sources.choose(wanted, source, request.revision)
     if chosen.place is None:
         return None

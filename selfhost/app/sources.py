@@ -10,7 +10,7 @@ from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
-from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.records import dataclass
 from selfhost.weights import store
 from selfhost.weights.places import pick
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from selfhost.weights.places.folder import Folder
     from selfhost.weights.places.pick import Candidate
     from selfhost.weights.remote import Listing, Place
-
-HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import UsageError
 from selfhost.home import user_path
 from selfhost.recipe import load
-from selfhost.recipe.schema import Source, SourceKind
+from selfhost.recipe.schema import HUBS, Source
 from selfhost.records import dataclass
 from selfhost.weights.store import directories, model_directory
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from selfhost.recipe.schema import Recipe, Variant
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +117,7 @@ def of_hub_id(text: str, found: dict[str, Path]) -> tuple[Recipe, str | None] | 
 
 def _variant_of(recipe: Recipe, hub_id: str) -> str | None:
     for variant in recipe.variants:
-        if any(source.kind in _HUBS and source.id.lower() == hub_id.lower() for source in variant.sources):
+        if any(source.kind in HUBS and source.id.lower() == hub_id.lower() for source in variant.sources):
             return variant.name
     return None
 
@@ -148,5 +147,5 @@ def of_repository(hub_id: str, home: Home) -> Wanted:
         name=hub_id,
         variant=None,
         directory=model_directory(home.models, organisation, name),
-        sources=tuple(Source(kind=kind, id=hub_id) for kind in _HUBS),
+        sources=tuple(Source(kind=kind, id=hub_id) for kind in HUBS),
     )
