@@ -15,7 +15,7 @@ BIN := .venv/bin
 help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
-	@echo 'make unit   the quick part of `make test`: two minutes, no engine'
+	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
 	@echo 'make clean  remove what these commands made'
 
 # `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.

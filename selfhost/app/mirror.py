@@ -11,7 +11,6 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from selfhost.app.wanted import HUBS
 from selfhost.errors import IntegrityError, MissingError, SelfhostError, TrustError, UsageError
 from selfhost.mirror.routes import Routes
 from selfhost.mirror.server import Rules, Server
@@ -19,7 +18,7 @@ from selfhost.mirror.shelf import Shelf
 from selfhost.mirror.simple_index import name_and_version
 from selfhost.mirror.wheelhouse import Wheelhouse
 from selfhost.recipe import load
-from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.records import dataclass
 from selfhost.serve import keys
 

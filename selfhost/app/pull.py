@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
 from selfhost.app import licence, sources, storage
-from selfhost.app.wanted import HUBS
 from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.offline import is_offline
+from selfhost.recipe.schema import HUBS
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store, touched

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.app.wanted import HUBS, of_recipe
+from selfhost.app.wanted import of_recipe
 from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
-from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.records import dataclass
 from selfhost.weights import store
 from selfhost.weights.places import pick

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import UsageError
 from selfhost.home import user_path
 from selfhost.recipe import load
-from selfhost.recipe.schema import Source, SourceKind
+from selfhost.recipe.schema import HUBS, Source
 from selfhost.records import dataclass
 from selfhost.weights.store import directories, model_directory
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from selfhost.recipe.schema import Recipe, Variant
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

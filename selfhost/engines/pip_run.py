@@ -68,6 +68,24 @@ class PipRun:
         )
 
 
+def captured(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, PipOutput]:
+    """Run pip, or what makes a pip, to its end; the exit status and what it said."""
+    done = subprocess.run(
+        argv,
+        check=False,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    output = PipOutput(0)
+    for line in done.stdout.splitlines():
+        output.feed(line)
+    return done.returncode, output
+
+
 def _installed(target: Path) -> int:
     """Packages in the environment; pip writes one `dist-info` folder after the other."""
     return sum(1 for _ in target.glob("lib/python3*/site-packages/*.dist-info"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from email.parser import Parser
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_METADATA = re.compile(r"[^/]*\.dist-info/METADATA")
 _MAX_METADATA_BYTES = 4 << 20
 _SHOWN_LICENCE = 100
 
@@ -33,29 +35,28 @@ class Wheel:
     """As its metadata says; empty when they do not."""
 
 
-def describe(path: Path) -> Wheel:
-    """What a wheel says of itself. Raises IntegrityError for a file that is no wheel."""
+def metadata(path: Path) -> bytes:
+    """The METADATA of a wheel. Raises IntegrityError for a file that is no wheel."""
     try:
         with zipfile.ZipFile(path) as archive:
-            (entry,) = (e for e in archive.infolist() if _is_metadata(e.filename))
-            with archive.open(entry) as stream:
-                said = Parser().parsestr(stream.read(_MAX_METADATA_BYTES).decode(errors="replace"), headersonly=True)
-        name, version = str(said["Name"]), str(said["Version"])
+            found = (entry for entry in archive.infolist() if _METADATA.fullmatch(entry.filename))
+            (entry,) = (entry for entry in found if entry.file_size <= _MAX_METADATA_BYTES)
+            return archive.read(entry)
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise IntegrityError("wheels.not_a_wheel", path=path, detail=error) from error
+
+
+def describe(path: Path) -> Wheel:
+    """What a wheel says of itself. Raises IntegrityError for a file that is no wheel."""
+    said = Parser().parsestr(metadata(path).decode(errors="replace"), headersonly=True)
     return Wheel(
         path=path,
-        name=name,
-        version=version,
+        name=str(said["Name"]),
+        version=str(said["Version"]),
         size=path.stat().st_size,
         sha256=files.sha256_file(path),
         licence=_licence(said.get("License-Expression"), said.get("License"), said.get_all("Classifier", [])),
     )
-
-
-def _is_metadata(path: str) -> bool:
-    folder, _, name = path.partition("/")
-    return folder.endswith(".dist-info") and name == "METADATA"
 
 
 def _licence(expression: str | None, free: str | None, classifiers: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +28,7 @@ from selfhost.engines.lock import absent_wheels, parse_lock, wheel_prefix
 from selfhost.engines.needs import check_machine
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, PipOutput, Progress
-from selfhost.engines.pip_run import PipRun
+from selfhost.engines.pip_run import PipRun, captured
 from selfhost.engines.wheel_file import Wheel, describe
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, UsageError
 from selfhost.offline import is_offline
@@ -129,9 +128,8 @@ def fill_selfhost(folder: Path, options: WheelOptions, own: Path | None = None) 
         pins = partial / "tmp" / "constraints.txt"
         pins.write_text(_versions_here())
         argv = [*pip, "download", "--dest", str(partial), "--constraint", str(pins)]
-        done = _download([*argv, str(wheel)], asked, folder)
-        if done.returncode:
-            output = _read_output(done.stdout)
+        status, output = _download([*argv, str(wheel)], asked, folder)
+        if status:
             raise IncompleteError("wheels.own_incomplete", line=output.cause().line, wheel=wheel.name)
         names = _keep(partial, folder)
     found = tuple(describe(folder / name) for name in names)
@@ -154,24 +152,10 @@ def _pip() -> Iterator[list[str]]:
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise MissingError("engine.no_venv", python=sys.executable, version=version)
     with tempfile.TemporaryDirectory(prefix="selfhost-pip-") as scratch:
-        done = _run([sys.executable, "-I", "-m", "venv", scratch], dict(os.environ))
-        if done.returncode:
-            cause = "".join(done.stdout.strip().splitlines()[-1:])
-            raise MissingError("engine.venv_failed", path=scratch, cause=cause, version=version)
+        status, output = captured([sys.executable, "-I", "-m", "venv", scratch], os.environ)
+        if status:
+            raise MissingError("engine.venv_failed", path=scratch, cause=output.cause().line, version=version)
         yield [str(Path(scratch) / "bin" / "python"), "-I", "-m", "pip"]
-
-
-def _run(argv: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv,
-        check=False,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
 
 
 def _source(argv: list[str], options: InstallOptions) -> tuple[list[str], dict[str, str]]:
@@ -184,14 +168,14 @@ def _source(argv: list[str], options: InstallOptions) -> tuple[list[str], dict[s
     return [*wanted, *(["--no-index"] if "--no-index" in taken else [])], env
 
 
-def _download(argv: list[str], options: InstallOptions, folder: Path) -> subprocess.CompletedProcess[str]:
+def _download(argv: list[str], options: InstallOptions, folder: Path) -> tuple[int, PipOutput]:
     """Run `pip download`: from what `folder` has already, else from where packages come from."""
     if options.wheelhouse is None and any(folder.glob("*.whl")):
-        done = _run(*_source(argv, InstallOptions(wheelhouse=folder)))
-        if not done.returncode:
-            return done
+        status, output = captured(*_source(argv, InstallOptions(wheelhouse=folder)))
+        if not status:
+            return status, output
     _check_online(options, own_wheel.DISTRIBUTION)
-    return _run(*_source(argv, options))
+    return captured(*_source(argv, options))
 
 
 def _check_online(options: InstallOptions, name: str) -> None:
@@ -207,20 +191,12 @@ def _chosen(
     argv, env = pip_command(
         [*pip, "install", "--dry-run", "--ignore-installed", "--report", str(told)], lock, options, os.environ
     )
-    done = _run(argv, env | {"TMPDIR": str(work)})
-    output = _read_output(done.stdout)
-    if done.returncode:
+    status, output = captured(argv, env | {"TMPDIR": str(work)})
+    if status:
         return None, output
     urls = [str(item["download_info"]["url"]) for item in json.loads(told.read_bytes())["install"]]
     paths = sorted(Path(unquote(urlsplit(url).path)) for url in urls)
     return tuple(describe(path) for path in paths), output
-
-
-def _read_output(text: str) -> PipOutput:
-    output = PipOutput(0)
-    for line in text.splitlines():
-        output.feed(line)
-    return output
 
 
 def _missing(spec: EngineSpec, output: PipOutput, folder: Path) -> MissingWheels:
@@ -279,10 +255,10 @@ def _own(pip: list[str], partial: Path, given: Path | None) -> Path:
     if source is None:
         return own_wheel.rebuild(own_wheel.installed(package), partial)
     argv = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(partial), str(source)]
-    done = _run(argv, dict(os.environ))
+    status, output = captured(argv, os.environ)
     built = list(partial.glob("*.whl"))
-    if done.returncode or len(built) != 1:
-        raise SelfhostError("wheels.not_built", source=source, line=_read_output(done.stdout).cause().line)
+    if status or len(built) != 1:
+        raise SelfhostError("wheels.not_built", source=source, line=output.cause().line)
     return built[0]
 
 

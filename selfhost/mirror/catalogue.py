@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 OWN = "selfhost"
 """The organisation under which recipes are."""
 BRANCH = "main"
-_HUBS = ("huggingface", "modelscope")
 _ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -54,7 +54,6 @@ class Snapshot:
     """As it is given to others: it names no path of this machine."""
     files: Mapping[str, ServedFile]
     """By path."""
-    written_ns: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +124,7 @@ def _names(lock: ModelLock, known_hub_id: str | None) -> list[tuple[str, str]]:
     commit = revision if _COMMIT.fullmatch(revision) else content
     by_name = f"{lock.recipe}/{lock.variant}"
     found = [(by_name, commit)] if _ID.fullmatch(by_name) else []
-    hub_id = lock.source.id if lock.source.kind in _HUBS else known_hub_id
+    hub_id = lock.source.id if lock.source.kind in HUBS else known_hub_id
     if hub_id is not None and _ID.fullmatch(hub_id):
         if hub_id.lower() == by_name.lower():
             return [(hub_id, commit)]  # without a recipe it is stored under its hub id
@@ -148,13 +147,12 @@ def _snapshot(model_id: str, commit: str, one: Stored) -> Snapshot:
         commit=commit,
         lock=replace(one.lock, source=_told(one.lock)),
         files={file.path: ServedFile(locked=file, directory=one.directory) for file in one.lock.files},
-        written_ns=one.written_ns,
     )
 
 
 def _told(lock: ModelLock) -> Origin:
     """Where a model came from, as others may know it: a path or an address in this network is not theirs."""
-    if lock.source.kind in (*_HUBS, "wheel"):
+    if lock.source.kind in (*HUBS, SourceKind.WHEEL):
         return lock.source
     return replace(lock.source, id=f"{lock.recipe}/{lock.variant}")
 

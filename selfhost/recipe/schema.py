@@ -36,6 +36,9 @@ class SourceKind(StrEnum):
     DIRECTORY = "directory"
 
 
+HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
+
+
 class SupportState(StrEnum):
     """What is known of an engine with a model; no record means untested."""
 

@@ -14,7 +14,8 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.engines.pip_output import Cause, Failure, PipOutput
+from selfhost.engines.pip_output import Cause, Failure
+from selfhost.engines.pip_run import captured
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError, SelfhostError, UsageError
 from selfhost.records import dataclass
 
@@ -66,20 +67,8 @@ def download(source: Source, work: Path, python: Path, options: FetchOptions) ->
         argv += ["--no-index"]
     if wheelhouse is not None:
         argv += ["--find-links", str(wheelhouse.absolute())]
-    done = subprocess.run(
-        argv,
-        check=False,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        output = PipOutput(1)
-        for line in done.stdout.splitlines():
-            output.feed(line)
+    status, output = captured(argv, env)
+    if status:
         raise _explained(source, output.cause(), work, options)
     (wheel,) = target.glob("*.whl")
     _check_digest(wheel.name, files.sha256_file(wheel), source.sha256)

@@ -7,6 +7,7 @@ import socket
 import socketserver
 import sys
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Self
@@ -60,7 +61,7 @@ class Options:
     """How long a signed URL lives."""
 
 
-class Server:
+class Server(ABC):
     """Base of the stand-ins: `with Hub(root, faults=[...]) as hub: hub.url`.
 
     `stop()` and `start()` take it away and bring it back under the same port. Errors of the stand-in itself are raised
@@ -80,8 +81,9 @@ class Server:
         self._ports = {"main": self.options.port, **({"cdn": 0} if self.options.signed else {})}
         self._listeners: dict[str, _Listener] = {}
 
+    @abstractmethod
     def answer(self, exchange: Exchange) -> None:
-        raise NotImplementedError
+        """Answer one request."""
 
     def prepare(self) -> None:
         """Read what answers are made of, so that none is late because of it."""

@@ -21,6 +21,7 @@ from selfhost.errors import IncompleteError, UsageError
 from selfhost.messages import text
 from selfhost.records import dataclass
 from selfhost.weights import certificates
+from selfhost.weights.move.retry import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,7 @@ TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 64 << 20
 """Of a listing; a server that sends more is not believed."""
 _ATTEMPTS = 3
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another attempt may not get."""
 _MAX_WAIT_S = 30.0
 _OF_ONE_ORIGIN = ("Authorization", "Cookie")
@@ -55,9 +56,14 @@ class Answer:
 
     @property
     def wait_s(self) -> float | None:
-        """What the server asks to wait, when it says so in seconds."""
-        value = self.headers.get("retry-after", "").strip()
-        return min(float(value), _MAX_WAIT_S) if value.isdecimal() else None
+        """What the server asks to wait."""
+        return asked_wait_s(self.headers.get("retry-after"))
+
+
+def asked_wait_s(retry_after: str | None) -> float | None:
+    """Seconds that a `Retry-After` asks for, within what somebody waits for a listing; None when it asks for none."""
+    wait_s = retry_after_s(retry_after, time.time())
+    return None if wait_s is None else min(wait_s, _MAX_WAIT_S)
 
 
 class UnreachableError(Exception):
@@ -101,7 +107,7 @@ def ask_again(url: str, headers: Mapping[str, str], sleep: Callable[[float], Non
                 raise
             sleep(attempt)
         else:
-            if attempt == _ATTEMPTS or answer.status not in _PASSING:
+            if attempt == _ATTEMPTS or answer.status not in PASSING:
                 return answer
             sleep(attempt if answer.wait_s is None else answer.wait_s)
     raise AssertionError  # pragma: no cover - the last attempt returns or raises

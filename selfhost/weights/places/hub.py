@@ -28,7 +28,6 @@ _NO_TOKEN_VARIABLE = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of
 _TRUE = frozenset({"1", "on", "yes", "true"})
 _ATTEMPTS = 3
 _ID = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _GATED = "GatedRepo"
 
@@ -226,10 +225,10 @@ def _wait_s(error: Exception, attempt: int) -> float | None:
     """How long to wait before asking again; None when the answer will not change."""
     response = getattr(error, "response", None)
     if response is not None:
-        if response.status_code not in _PASSING:
+        if response.status_code not in ask.PASSING:
             return None
-        asked = response.headers.get("retry-after", "")
-        return min(float(asked), 30.0) if asked.isdecimal() else float(attempt)
+        asked_s = ask.asked_wait_s(response.headers.get("retry-after"))
+        return float(attempt) if asked_s is None else asked_s
     found = ask.unreachable(error)
     found.__cause__ = error
     connection = any(one.__module__.startswith(("httpx2", "httpcore2")) for one in type(error).__mro__)

