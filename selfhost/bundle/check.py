@@ -128,8 +128,7 @@ def verify(
     """Every file of the volumes at hand that is listed or there, by volume and path.
 
     full: read every byte; else names and sizes decide. marks: of contents, to tell where damage is. workers: as
-    `run_by_device` has it. progress gets
-    bytes read and bytes altogether.
+    `run_by_device` has it. progress gets bytes read and bytes altogether.
     """
     checks: list[FileCheck] = []
     todo: list[Task] = []
