@@ -11,8 +11,7 @@ from selfhost.bundle.read import source_of
 from selfhost.bundle.take import Piece, Source, read_whole
 from selfhost.errors import IncompleteError, SelfhostError
 from selfhost.records import dataclass
-from selfhost.weights.blobs import marks_fit
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES
+from selfhost.weights.digest import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,13 +166,8 @@ def _read(task: Task, tick: Callable[[int], None], marks: Mapping[str, bytes]) -
 
 def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
     """The first piece that is wrong; not known without marks that fit."""
-    if not marks or not marks_fit(marks, digest.size):
-        return None, None
-    found = digest.marks
-    steps = range(0, len(marks), MARK_BYTES)
-    first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
-    begin = first // MARK_BYTES * PIECE_BYTES
-    return begin, min(begin + PIECE_BYTES, digest.size)
+    begin = digest.first_wrong(marks) if marks else None
+    return (None, None) if begin is None else (begin, min(begin + PIECE_BYTES, digest.size))
 
 
 def _of(task: Task, status: Status, *, only: str = "", without: str = "", **values: Any) -> list[FileCheck]:

@@ -19,15 +19,22 @@ import os
 import re
 import secrets
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from selfhost import files
 from selfhost.errors import IntegrityError, SelfhostError
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.digest import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    class Updated(Protocol):
+        """A digest, of any kind."""
+
+        def update(self, data: memoryview, /) -> None:
+            """Take the next bytes."""
+
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _BUFFER_BYTES = 1 << 20
@@ -42,11 +49,6 @@ class Linked(StrEnum):
     HARD = "hard link"
     SYMBOLIC = "symbolic link"
     COPY = "copy"
-
-
-def marks_fit(marks: bytes, size: int) -> bool:
-    """Whether these are marks of a file of this size."""
-    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
 
 
 class Blobs:
@@ -306,11 +308,20 @@ def _copy(source: Path, target: Path, digest: Digest) -> None:
             digest_stream(reading, digest, writing)
 
 
-def digest_stream(stream: IO[bytes], digest: Digest, copy_to: IO[bytes] | None = None) -> None:
-    """Hash what is left of an unbuffered stream, and write it elsewhere where asked."""
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
-    while read := stream.readinto(buffer):  # type: ignore[attr-defined]
+def digest_stream(
+    stream: IO[bytes],
+    digest: Updated,
+    copy_to: IO[bytes] | None = None,
+    tick: Callable[[int], None] = lambda _count: None,
+    *,
+    limit: int | None = None,
+) -> None:
+    """Hash what is left of an unbuffered stream, at most `limit` bytes, and write it elsewhere where asked."""
+    buffer, left = memoryview(bytearray(_BUFFER_BYTES)), limit
+    while read := stream.readinto(buffer if left is None else buffer[:left]):  # type: ignore[attr-defined]
         digest.update(buffer[:read])
         rest = buffer[:read] if copy_to else None
         while rest and copy_to:
             rest = rest[copy_to.write(rest) :]
+        left = None if left is None else left - read
+        tick(read)

@@ -13,6 +13,11 @@ PIECE_BYTES = 16 << 20
 MARK_BYTES = 8
 
 
+def marks_fit(marks: bytes, size: int) -> bool:
+    """Whether these are marks of a file of this size."""
+    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
+
+
 class Digest:
     """sha256 of bytes that come in order, with a mark at each full piece.
 
@@ -45,6 +50,17 @@ class Digest:
             if len(taken) == room:
                 self._marks += self._hash.copy().digest()[:MARK_BYTES]
             view = view[room:]
+
+    def first_wrong(self, marks: bytes) -> int | None:
+        """Where the first piece begins that differs from the marks of what was written down; None when they are of
+        a file of another size.
+        """
+        if not marks_fit(marks, self.size):
+            return None
+        found = self.marks
+        steps = range(0, len(marks), MARK_BYTES)
+        first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
+        return first // MARK_BYTES * PIECE_BYTES
 
     def hexdigest(self) -> str:
         """Of all bytes so far."""

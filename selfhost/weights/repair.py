@@ -17,8 +17,8 @@ from selfhost.errors import IncompleteError, IntegrityError, NoSpaceError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import inventory, store
-from selfhost.weights.blobs import digest_stream, marks_fit
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.blobs import digest_stream
+from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest, marks_fit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 from selfhost.errors import MissingError
 from selfhost.records import dataclass
 from selfhost.weights import ledger, store
-from selfhost.weights.blobs import marks_fit
-from selfhost.weights.digest import MARK_BYTES, PIECE_BYTES, Digest
+from selfhost.weights.counter import Counter
+from selfhost.weights.digest import PIECE_BYTES, Digest
 from selfhost.weights.lock import LOCK_NAME, path_problem
 from selfhost.weights.places import sums
 from selfhost.weights.places.sums import SUMS_NAME
@@ -94,10 +94,6 @@ class Reading:
     ledger: ledger.Ledger | None = None
 
 
-class _StoppedError(Exception):
-    """Somebody interrupted: readers stop at the next buffer."""
-
-
 class _Unreadable(Exception):  # noqa: N818 - a verdict about a disk, caught where the file is read
     """The disk does not give the bytes back."""
 
@@ -110,7 +106,7 @@ def verify_files(directory: Path, wanted: Sequence[Wanted], reading: Reading) ->
     known = {file.path for file in wanted if reading.ledger and reading.ledger.knows(file.path, file.sha256)}
     todo = sorted((file for file in wanted if file.path not in known), key=lambda file: -_size(directory, file))
     done = {file.path: _right(file, file.size) for file in wanted if file.path in known}
-    counter = _Counter(sum(_size(directory, file) for file in todo))
+    counter, total = Counter(), sum(_size(directory, file) for file in todo)
     pool = ThreadPoolExecutor(reading.workers, thread_name_prefix="verify")
     try:
         pending = {pool.submit(_checked, directory, file, reading.marks(file.sha256), counter.add) for file in todo}
@@ -119,7 +115,7 @@ def verify_files(directory: Path, wanted: Sequence[Wanted], reading: Reading) ->
             for future in finished:
                 check = _collect(future, reading)
                 done[check.path] = check
-            reading.progress(counter.done, counter.total)
+            reading.progress(counter.done, total)
     finally:
         counter.stop.set()
         pool.shutdown(cancel_futures=True)
@@ -137,22 +133,6 @@ def _collect(future: Future[tuple[FileCheck, bytes, list[int]]], reading: Readin
         if reading.ledger:
             reading.ledger.add(check.path, check.sha256, identity)
     return check
-
-
-class _Counter:
-    """Bytes read by all threads together."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.done = 0
-        self.stop = threading.Event()
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        if self.stop.is_set():
-            raise _StoppedError
-        with self._lock:
-            self.done += count
 
 
 def _size(directory: Path, file: Wanted) -> int:
@@ -201,7 +181,7 @@ def _checked(
             _read(stream, digest, tick)
             if digest.hexdigest() == file.sha256:
                 return _right(file, digest.size), digest.marks, ledger.identity(info)
-            return _other_bytes(file, digest.size, _first_wrong(digest, marks), digest.hexdigest()), b"", []
+            return _other_bytes(file, digest.size, digest.first_wrong(marks), digest.hexdigest()), b"", []
     begin = digest.size // PIECE_BYTES * PIECE_BYTES
     return _other_bytes(file, info.st_size, begin, None), b"", []
 
@@ -234,16 +214,6 @@ def _other_size(file: Wanted, found: int) -> FileCheck:
         begin=begin,
         end=end,
     )
-
-
-def _first_wrong(digest: Digest, marks: bytes) -> int | None:
-    """Where the first piece begins that differs from the marks of what was written down; None without marks."""
-    if not marks_fit(marks, digest.size):
-        return None
-    found = digest.marks
-    steps = range(0, len(marks), MARK_BYTES)
-    first = next((n for n in steps if marks[n : n + MARK_BYTES] != found[n : n + MARK_BYTES]), len(marks))
-    return first // MARK_BYTES * PIECE_BYTES
 
 
 def _other_bytes(file: Wanted, size: int, begin: int | None, found_sha256: str | None) -> FileCheck:

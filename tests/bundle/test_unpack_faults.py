@@ -151,7 +151,7 @@ def test_any_single_flipped_bit_anywhere_is_found(volume):
 
 def test_damage_is_named_with_the_bytes_it_is_in(tmp_path, monkeypatch):
     piece = 4096
-    for module in ("selfhost.weights.digest", "selfhost.weights.blobs", "selfhost.bundle.check"):
+    for module in ("selfhost.weights.digest", "selfhost.bundle.check"):
         monkeypatch.setattr(f"{module}.PIECE_BYTES", piece)
     [volume] = make_bundle(tmp_path)
     shard = shard_of(volume)
