@@ -260,7 +260,7 @@ def _check_space(bundle: BundlePlan) -> None:
         device = file_system.existing(path).stat().st_dev
         needed[device] = (path, needed.get(device, (path, 0))[1] + need)
     for path, need in needed.values():
-        if need > (free := _free(path)) and need:
+        if need > (free := _free(path)):
             raise NoSpaceError("pack.no_space", path=path, need=format_bytes(need), have=format_bytes(free))
 
 

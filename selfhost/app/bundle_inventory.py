@@ -119,7 +119,6 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
     own: wheels of selfhost itself. engine: after `engine install`; empty without one.
     """
     volumes = {blob.sha256: volume.number for volume in reversed(info.volumes) for blob in volume.blobs}
-    sizes = {blob.sha256: blob.size for volume in info.volumes for blob in volume.blobs}
     start = start_here.Start(
         label=info.label,
         id=info.id,
@@ -128,7 +127,7 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         volume=info.volume,
         volumes=tuple(volume.label for volume in info.volumes),
         models=tuple(model.name for model in info.models),
-        size=sum(sizes.values()),
+        size=info.size_bytes,
         signed=signed,
         engine=engine,
         python=_python_here(),

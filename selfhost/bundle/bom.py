@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from selfhost.weights.lock import LockedFile, Origin
 
 SPEC_VERSION = "1.6"
-MEDIA_TYPE = "application/vnd.cyclonedx+json"
 _NAMESPACE = uuid.UUID("6f5a0d52-6c0b-4c41-9a55-0b6c1d1a7a3e")
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
 _SPDX = frozenset(

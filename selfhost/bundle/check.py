@@ -127,8 +127,7 @@ def verify(
     """Every file of the volumes at hand that is listed or there, by volume and path.
 
     full: read every byte; else names and sizes decide. marks: of contents, to tell where damage is. workers: as
-    `run_by_device` has it. progress gets
-    bytes read and bytes altogether.
+    `run_by_device` has it. progress gets bytes read and bytes altogether.
     """
     checks: list[FileCheck] = []
     todo: list[Task] = []
@@ -168,7 +167,7 @@ def _read(task: Task, tick: Callable[[int], None], marks: Mapping[str, bytes]) -
 def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
     """The first piece that is wrong; not known without marks that fit."""
     begin = digest.first_wrong(marks) if marks else None
-    return begin, None if begin is None else min(begin + PIECE_BYTES, digest.size)
+    return (None, None) if begin is None else (begin, min(begin + PIECE_BYTES, digest.size))
 
 
 def _of(task: Task, status: Status, *, only: str = "", without: str = "", **values: Any) -> list[FileCheck]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from selfhost.weights.counter import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,25 +17,6 @@ _MAX_READERS = 4
 _POLL_S = 0.2
 _TaskT = TypeVar("_TaskT")
 _ResultT = TypeVar("_ResultT")
-
-
-class _StoppedError(Exception):
-    """Somebody interrupted, or a task failed: the others stop at the next buffer."""
-
-
-class _Counter:
-    """Bytes of all threads together."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.stop = threading.Event()
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        if self.stop.is_set():
-            raise _StoppedError
-        with self._lock:
-            self.done += count
 
 
 def run_by_device(
@@ -51,7 +33,7 @@ def run_by_device(
     The first task that raises ends it: the others stop, and what it raised is raised here. The same goes for whoever
     stops asking for results.
     """
-    counter = _Counter()
+    counter = Counter()
     pools: dict[int, ThreadPoolExecutor] = {}
     pending: set[Future[_ResultT]] = set()
     try:

@@ -16,7 +16,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical
-from selfhost.bundle.names import is_label
 from selfhost.errors import NoSpaceError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SCHEMA_VERSION = 1
-NAMESPACE = "selfhost-bundle"
-"""Of the signature of SHA256SUMS (SSHSIG)."""
 
 START_NAME = "START-HERE.txt"
 VERIFY_NAME = "verify.py"
@@ -50,7 +47,6 @@ MAX_CHUNK_BYTES = (4 << 30) - 1
 """The largest file of FAT32."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_VOLUME = re.compile(r"(.+)-vol([1-9][0-9]{0,3})of([1-9][0-9]{0,3})")
 _FILE = re.compile(rf"{BLOBS}/[0-9a-f]{{64}}|{CHUNKS}/[0-9a-f]{{64}}/[0-9]{{5}}")
 
 
@@ -138,15 +134,6 @@ class BundleInfo:
         return {blob.sha256: blob for volume in self.volumes for blob in volume.blobs}
 
     @property
-    def volumes_of(self) -> dict[str, tuple[int, ...]]:
-        """Numbers of the volumes that a content is on, by sha256."""
-        found: dict[str, tuple[int, ...]] = {}
-        for volume in self.volumes:
-            for blob in volume.blobs:
-                found[blob.sha256] = (*found.get(blob.sha256, ()), volume.number)
-        return found
-
-    @property
     def size_bytes(self) -> int:
         """All contents, each once."""
         return sum(blob.size for blob in self.blobs.values())
@@ -209,12 +196,6 @@ def volume_name(label: str, number: int, count: int) -> str:
     'qwen-vol1of2'
     """
     return f"{label}-vol{number}of{count}"
-
-
-def parse_volume_name(name: str) -> tuple[str, int, int] | None:
-    """(label, number, count) of a volume's directory; None when it is none."""
-    match = _VOLUME.fullmatch(name)
-    return (match[1], int(match[2]), int(match[3])) if match and is_label(match[1]) else None
 
 
 # Volumes

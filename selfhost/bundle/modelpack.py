@@ -8,7 +8,6 @@ image-spec 1.1, manifest.md and image-layout.md.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical
@@ -102,7 +101,6 @@ class Manifest:
     layers: tuple[Layer, ...]
     subject: str = ""
     """sha256 of the manifest of what this belongs to; empty: stands for itself."""
-    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def media_type(path: str) -> str:
@@ -244,7 +242,6 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             ),
             layers=tuple(_layer(one) for one in _capped(body["layers"])),
             subject=_sha256(subject["digest"]) if subject else "",
-            annotations={str(name): str(value) for name, value in (body.get("annotations") or {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(where, error) from error

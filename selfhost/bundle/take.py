@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from selfhost import files
 from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
-from selfhost.weights.digest import Digest
+from selfhost.weights.digest import Digest, digest_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,11 +95,8 @@ def _cloned(piece: Piece, target: IO[bytes], digest: Digest, tick: Callable[[int
         _check_size(piece, stream)
         if not piece.size or not files.clone(stream, target):
             return False
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
-    while count := target.readinto(buffer):  # type: ignore[attr-defined]
-        # What was taken in is hashed, not what lies on the medium by now.
-        digest.update(buffer[:count])
-        tick(count)
+    # What was taken in is hashed, not what lies on the medium by now.
+    digest_stream(target, digest, tick=tick)
     return True
 
 

@@ -10,12 +10,10 @@ An import needs no memory of its own: what is under its digest is right, and wha
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import layout, modelpack, wheelhouse
+from selfhost.bundle import canonical, layout, modelpack, wheelhouse
 from selfhost.bundle.check import Status, structure
 from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.names import paths_problem
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 _SPARE_BYTES = 64 << 20
 _SHOWN = 20
-_MARKS = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.marks)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,20 +215,9 @@ def _said(bundle: Bundle, manifest: str) -> dict[str, Any] | None:
     """The sender's lock of a model."""
     for artifact in _belonging(bundle, manifest, modelpack.LOCK):
         for layer in artifact.manifest.layers:
-            if layer.path.endswith(".json"):
-                return _json_object(bundle, layer.sha256)
-        return dict(artifact.config)
+            if layer.path == modelpack.LOCK_FILE:
+                return canonical.decode(bundle.read(layer.sha256), layer.path)
     return None
-
-
-def _json_object(bundle: Bundle, sha256: str) -> dict[str, Any]:
-    try:
-        value = json.loads(bundle.read(sha256))
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("bundle.bad_json", path=sha256, detail=error) from error
-    if not isinstance(value, dict):
-        raise IntegrityError("bundle.bad_json", path=sha256, detail="it is no JSON object")
-    return value
 
 
 def _belonging(bundle: Bundle, manifest: str, artifact_type: str) -> Iterator[Artifact]:
@@ -246,10 +232,10 @@ def marks_of(bundle: Bundle, manifest: str) -> dict[str, bytes]:
     sources = bundle.sources
     for artifact in _belonging(bundle, manifest, modelpack.LOCK):
         for layer in artifact.manifest.layers:
-            match = _MARKS.fullmatch(layer.path)
-            if match and layer.sha256 in sources:
+            folder, _, content = layer.path.rpartition("/")
+            if folder == modelpack.MARKS_FOLDER and layer.sha256 in sources:
                 try:
-                    found[match[1]] = bundle.read(layer.sha256)
+                    found[content] = bundle.read(layer.sha256)
                 except (IncompleteError, IntegrityError):  # they only say where damage is
                     continue
     return found

@@ -11,18 +11,18 @@ import hashlib
 import os
 import shutil
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.bundle.layout import CHUNKS, PART, BlobInfo, ChunkInfo, blob_path, chunk_path
 from selfhost.errors import IntegrityError, MissingError, NoSpaceError
 from selfhost.records import dataclass
+from selfhost.weights.digest import digest_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_BUFFER_BYTES = 4 << 20
 _CANNOT_LINK = (
     *(errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
     *(errno.EACCES, errno.EMLINK),
@@ -162,12 +162,12 @@ def _fill(content: Content, part: Path, digest: Any, writing: Writing) -> How:
         return How.COPY
     if how := _linked(content.source, part, writing.link):
         with part.open("rb", buffering=0) as stream:
-            stream_into(digest, stream, writing.tick)
+            digest_stream(stream, digest, tick=writing.tick)
         return how
     if writing.link not in (LinkMode.AUTO, LinkMode.COPY):
         raise MissingError("pack.no_link", path=part.parent, source=content.source, mode=writing.link.value)
     with content.source.open("rb", buffering=0) as reading, part.open("xb", buffering=0) as target:
-        stream_into(digest, reading, writing.tick, target)
+        digest_stream(reading, digest, target, writing.tick)
     part.chmod(0o644)
     return How.COPY
 
@@ -215,7 +215,7 @@ def _try_pieces(content: Content, volume: Path, writing: Writing, most: int) -> 
         both = _Both(whole, piece)
         if _is_there(target, size):
             with target.open("rb", buffering=0) as stream:
-                stream_into(both, stream, writing.tick)
+                digest_stream(stream, both, tick=writing.tick)
         else:
             _copy_piece(content, target, (begin, size), both, writing.tick)
             how = How.COPY
@@ -244,30 +244,10 @@ def _copy_piece(
     assert content.source is not None
     with content.source.open("rb", buffering=0) as reading, part.open("xb", buffering=0) as writing:
         reading.seek(extent[0])
-        stream_into(digest, reading, tick, writing, limit=extent[1])
+        digest_stream(reading, digest, writing, tick, limit=extent[1])
         os.fsync(writing.fileno())
     part.replace(target)
     files.sync(target.parent)
-
-
-def stream_into(
-    digest: Any,
-    reading: IO[bytes],
-    tick: Callable[[int], None],
-    writing: IO[bytes] | None = None,
-    *,
-    limit: int | None = None,
-) -> None:
-    """Hash what is left of an unbuffered stream, at most `limit` bytes, and write it elsewhere where asked."""
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
-    left = limit
-    while read := reading.readinto(buffer if left is None else buffer[:left]):  # type: ignore[attr-defined]
-        digest.update(buffer[:read])
-        rest = buffer[:read] if writing else None
-        while rest and writing:
-            rest = rest[writing.write(rest) :]
-        left = None if left is None else left - read
-        tick(read)
 
 
 def digest_of(path: Path, tick: Callable[[int], None], *, from_medium: bool = False) -> str:
@@ -277,5 +257,5 @@ def digest_of(path: Path, tick: Callable[[int], None], *, from_medium: bool = Fa
         if from_medium:
             with contextlib.suppress(OSError):
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        stream_into(digest, stream, tick)
+        digest_stream(stream, digest, tick=tick)
     return digest.hexdigest()

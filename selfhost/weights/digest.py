@@ -8,11 +8,26 @@ state before that piece is still at hand: with the piece put right, reading goes
 from __future__ import annotations
 
 import hashlib
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    class Updated(Protocol):
+        """A digest, of any kind."""
+
+        def update(self, data: memoryview, /) -> None:
+            """Take the next bytes."""
+
 
 PIECE_BYTES = 16 << 20
 MARK_BYTES = 8
 _BUFFER_BYTES = 1 << 20
+
+
+def marks_fit(marks: bytes, size: int) -> bool:
+    """Whether these are marks of a file of this size."""
+    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
 
 
 class Digest:
@@ -68,16 +83,20 @@ class Digest:
         return other
 
 
-def marks_fit(marks: bytes, size: int) -> bool:
-    """Whether these are marks of a file of this size."""
-    return len(marks) == max(size - 1, 0) // PIECE_BYTES * MARK_BYTES
-
-
-def digest_stream(stream: IO[bytes], digest: Digest, copy_to: IO[bytes] | None = None) -> None:
-    """Hash what is left of an unbuffered stream, and write it elsewhere where asked."""
-    buffer = memoryview(bytearray(_BUFFER_BYTES))
-    while read := stream.readinto(buffer):  # type: ignore[attr-defined]
+def digest_stream(
+    stream: IO[bytes],
+    digest: Updated,
+    copy_to: IO[bytes] | None = None,
+    tick: Callable[[int], None] = lambda _count: None,
+    *,
+    limit: int | None = None,
+) -> None:
+    """Hash what is left of an unbuffered stream, at most `limit` bytes, and write it elsewhere where asked."""
+    buffer, left = memoryview(bytearray(_BUFFER_BYTES)), limit
+    while read := stream.readinto(buffer if left is None else buffer[:left]):  # type: ignore[attr-defined]
         digest.update(buffer[:read])
         rest = buffer[:read] if copy_to else None
         while rest and copy_to:
             rest = rest[copy_to.write(rest) :]
+        left = None if left is None else left - read
+        tick(read)

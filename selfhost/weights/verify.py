@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from selfhost.errors import MissingError
 from selfhost.records import dataclass
 from selfhost.weights import ledger, store
+from selfhost.weights.counter import Counter
 from selfhost.weights.digest import PIECE_BYTES, Digest
 from selfhost.weights.lock import LOCK_NAME, path_problem
 from selfhost.weights.places import sums
@@ -93,10 +94,6 @@ class Reading:
     ledger: ledger.Ledger | None = None
 
 
-class _StoppedError(Exception):
-    """Somebody interrupted: readers stop at the next buffer."""
-
-
 class _Unreadable(Exception):  # noqa: N818 - a verdict about a disk, caught where the file is read
     """The disk does not give the bytes back."""
 
@@ -109,7 +106,7 @@ def verify_files(directory: Path, wanted: Sequence[Wanted], reading: Reading) ->
     known = {file.path for file in wanted if reading.ledger and reading.ledger.knows(file.path, file.sha256)}
     todo = sorted((file for file in wanted if file.path not in known), key=lambda file: -_size(directory, file))
     done = {file.path: _right(file, file.size) for file in wanted if file.path in known}
-    counter = _Counter(sum(_size(directory, file) for file in todo))
+    counter, total = Counter(), sum(_size(directory, file) for file in todo)
     pool = ThreadPoolExecutor(reading.workers, thread_name_prefix="verify")
     try:
         pending = {pool.submit(_checked, directory, file, reading.marks(file.sha256), counter.add) for file in todo}
@@ -118,7 +115,7 @@ def verify_files(directory: Path, wanted: Sequence[Wanted], reading: Reading) ->
             for future in finished:
                 check = _collect(future, reading)
                 done[check.path] = check
-            reading.progress(counter.done, counter.total)
+            reading.progress(counter.done, total)
     finally:
         counter.stop.set()
         pool.shutdown(cancel_futures=True)
@@ -136,22 +133,6 @@ def _collect(future: Future[tuple[FileCheck, bytes, list[int]]], reading: Readin
         if reading.ledger:
             reading.ledger.add(check.path, check.sha256, identity)
     return check
-
-
-class _Counter:
-    """Bytes read by all threads together."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.done = 0
-        self.stop = threading.Event()
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        if self.stop.is_set():
-            raise _StoppedError
-        with self._lock:
-            self.done += count
 
 
 def _size(directory: Path, file: Wanted) -> int:

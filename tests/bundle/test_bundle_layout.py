@@ -16,8 +16,6 @@ from selfhost.bundle.layout import (
     blob_path,
     is_volume_path,
     pack_volumes,
-    parse_volume_name,
-    volume_name,
 )
 from selfhost.bundle.names import is_label, paths_problem
 from selfhost.errors import IntegrityError, NoSpaceError
@@ -63,7 +61,6 @@ def test_what_is_written_is_read():
     assert parse_info(INFO.encode()) == INFO
     assert INFO.this.number == 2
     assert INFO.size_bytes == 39, "a content on two volumes counts once"
-    assert INFO.volumes_of == {digest(1): (1, 2), digest(2): (1,), digest(3): (2,)}
     assert [path for path, _, _ in INFO.blobs[digest(3)].files] == [
         f"chunks/{digest(3)}/00000",
         f"chunks/{digest(3)}/00001",
@@ -204,10 +201,7 @@ def test_paths_of_models_are_taken():
     )
 
 
-def test_names_of_volumes():
-    assert parse_volume_name(volume_name("a-vol1of2", 3, 12)) == ("a-vol1of2", 3, 12)
-    assert parse_volume_name("x") is None
-    assert parse_volume_name("../x-vol1of1") is None
+def test_names_of_bundles():
     assert is_label("deepseek-v3-2026.11.21")
     assert not any(map(is_label, ("", ".", "a/b", "-a", "a.", "nul", "x" * 101)))
 

@@ -30,35 +30,4 @@ MESSAGES = {
         "wanted: {version}\nfound: {found}",
         "take the same version of both: `flashinfer-cubin=={version}`",
     ),
-    "closure.fetcher": Text(
-        "the command runs a program that fetches something: {program}",
-        "{command}",
-        "install it before the bundle is created, and take it out of the command",
-    ),
-    "closure.repository": Text(
-        "`{option}` names a repository that the bundle does not have: {repository}",
-        "the engine would fetch it from the hub",
-        "bundle it too: `selfhost bundle create --model {repository} ...`, and name its path there",
-    ),
-    "closure.environment": Text(
-        "the engine is not told to stay off the network",
-        "lacking: {variables}",
-        "start it with them: `export {variables}`",
-    ),
-    "closure.token": Text(
-        "a token would go along: {variables}",
-        hint="behind the gap none is needed: `unset HF_TOKEN HUGGING_FACE_HUB_TOKEN`",
-    ),
-    "closure.host_ip": Text(
-        "the engine would find its own address by a connection to a public name server",
-        hint="tell it: `export VLLM_HOST_IP=127.0.0.1`, or the address of the machine in its cluster",
-    ),
-    "closure.media": Text(
-        "requests can make the engine fetch pictures, sound and video from anywhere",
-        hint="allow no host: `--allowed-media-domains none.invalid`",
-    ),
-    "closure.docs": Text(
-        "the engine's page of documentation loads scripts from a content delivery network",
-        hint="leave it out: `--disable-fastapi-docs`",
-    ),
 }
