@@ -9,19 +9,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import random
 import threading
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from selfhost.errors import IncompleteError, IntegrityError
+from selfhost.errors import IntegrityError
 from selfhost.messages import text
 from selfhost.registry import credentials
 from selfhost.registry.transport import Answer, Request, Transport, read
+from selfhost.registry.tries import AgainError, Tries
 from selfhost.registry.types import MAX_MANIFEST_BYTES, Options, Pulled
 from selfhost.registry.upload import Upload, check_digest
-from selfhost.weights.move.retry import DOUBTFUL_ATTEMPTS, TroubleError, pause_s
+from selfhost.weights.move.retry import TroubleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,6 @@ MANIFEST_TYPES = (
 )
 INDEX = MANIFEST_TYPES[1]
 _OK, _PARTIAL, _CREATED, _ABSENT = 200, 206, 201, 404
-_STEP_S = 0.5
 _BUFFER_BYTES = 1 << 20
 _ResultT = TypeVar("_ResultT")
 
@@ -108,7 +107,7 @@ class Registry:
         return "sent"
 
     def _finish(self, repository: str, blob: Blob, upload: Upload, told: Told) -> None:
-        tries = _Tries(self._transport, blob.name, told, self._sleep)
+        tries = Tries(self._transport, blob.name, told, self._sleep)
         done = False
         while not done:
             before = upload.furthest
@@ -132,7 +131,7 @@ class Registry:
         """
         url = self._url(repository, f"blobs/sha256:{sha256}")
         digest, have = hashlib.sha256(), 0
-        tries = _Tries(self._transport, url, told, self._sleep)
+        tries = Tries(self._transport, url, told, self._sleep)
         while have < size:
             try:
                 for view in self._from(url, repository, have, size):
@@ -252,51 +251,10 @@ class Registry:
         return answer
 
     def _retried(self, name: str, work: Callable[[], _ResultT], told: Told) -> _ResultT:
-        tries = _Tries(self._transport, name, told, self._sleep)
+        tries = Tries(self._transport, name, told, self._sleep)
         while True:
-            with contextlib.suppress(_AgainError):
+            with contextlib.suppress(AgainError):
                 return tries.run(work)
-
-
-class _AgainError(Exception):
-    """It failed, and may be tried once more."""
-
-
-class _Tries:
-    """How often one piece of work failed in a row."""
-
-    def __init__(self, transport: Transport, name: str, told: Told, sleep: Callable[[float], None]) -> None:
-        self._transport, self._name, self._told, self._sleep = transport, name, told, sleep
-        self._failures = self._doubtful = 0
-
-    def run(self, work: Callable[[], _ResultT]) -> _ResultT:
-        try:
-            return work()
-        except TroubleError as failed:
-            self.failed(failed)
-            raise _AgainError from failed
-
-    def progressed(self) -> None:
-        """The registry has more than ever before."""
-        self._failures = 0
-
-    def failed(self, trouble: TroubleError) -> None:
-        """Wait for the next try. Raises what ends the work when there were too many."""
-        options = self._transport.options.moving
-        self._failures += 1
-        self._doubtful += 1 if trouble.final else 0
-        if self._failures >= options.attempts or self._doubtful >= DOUBTFUL_ATTEMPTS:
-            host, count = self._transport.host, self._failures
-            given_up = IncompleteError(
-                "registry.gave_up", host=host, name=self._name, count=count, detail=trouble.reason
-            )
-            raise (trouble.final or given_up) from trouble
-        left = pause_s(trouble, self._failures, random.random(), options)  # noqa: S311 - spreads load, guards nothing
-        self._told.note(text("move.note_retry", reason=trouble.reason, seconds=left))
-        while left > 0:
-            self._told.moved(0)
-            self._sleep(min(left, _STEP_S))
-            left -= _STEP_S
 
 
 def _pulling(repository: str) -> str:

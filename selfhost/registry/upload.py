@@ -35,6 +35,8 @@ class Upload:
         self._chunk = max(transport.options.chunk_bytes, 1)
         self._location = ""
         self._sure = False
+        self._has_one = False
+        """`0-0` is what registries say of nothing and of one byte: whether it is the latter."""
         self._hashes: list[tuple[int, Any]] = [(0, hashlib.sha256())]
         """The digest of all bytes before a place, at the ends of pieces."""
         self._told_bytes = 0
@@ -82,15 +84,16 @@ class Upload:
     def _ask_where(self) -> None:
         answer = self._ask("GET", self._location)
         if answer.status in (_GONE, _BAD, _RANGE):
-            self._lose(answer)
+            # docker-registry 2 forgets an upload that broke off within a piece. What broke it off was counted.
+            self._told.note(self._forget(answer))
+            return
         if answer.status not in (_NO_CONTENT, 200, _ACCEPTED):
             raise self._transport.problem(answer, self._scope)
         self._moved_on(answer)
         found = _bytes_there(answer.headers.get("Range"))
         if found is None or found > self._blob.size:
-            self._lose(answer)
-        # `0-0` is what registries say of nothing, and of one byte.
-        self._at(0 if found == 1 else found or 0)
+            raise self._lost(answer)
+        self._at(0 if found == 1 and not self._has_one else found)
 
     def _send(self) -> None:
         begin, end = self.offset, min(self.offset + self._chunk, self._blob.size)
@@ -121,8 +124,9 @@ class Upload:
             self._told.note(text("registry.smaller", name=self._blob.name, host=self._transport.host))
             return
         if answer.status == _GONE:
-            self._lose(answer)
+            raise self._lost(answer)
         if answer.status == _RANGE:
+            self._has_one = begin == 0 and _bytes_there(answer.headers.get("Range")) == 1
             raise TroubleError(text("registry.elsewhere", name=self._blob.name), at_once=True)
         if answer.status not in (_ACCEPTED, _CREATED, _NO_CONTENT):
             raise self._transport.problem(answer, self._scope)
@@ -150,7 +154,7 @@ class Upload:
         self._sure = False
         answer = self._ask("PUT", f"{self._location}{join}digest=sha256:{self._blob.sha256}")
         if answer.status == _GONE:
-            self._lose(answer)
+            raise self._lost(answer)
         if answer.status == _BAD:
             # The bytes were right here: they were changed on the way, or the registry lost some.
             self._location = ""
@@ -186,11 +190,14 @@ class Upload:
         self._told.moved(n_bytes - self._told_bytes)
         self._told_bytes = n_bytes
 
-    def _lose(self, answer: Answer) -> None:
-        """The registry no longer knows what it was sent."""
-        self._location = ""
+    def _forget(self, answer: Answer) -> str:
+        """The registry no longer knows what it was sent: a line about it."""
+        self._location, self._has_one = "", False
         self._at(0)
-        raise TroubleError(text("registry.lost", name=self._blob.name, status=answer.status), at_once=True)
+        return text("registry.lost", name=self._blob.name, status=answer.status)
+
+    def _lost(self, answer: Answer) -> TroubleError:
+        return TroubleError(self._forget(answer), at_once=True)
 
     def _hash_at(self, offset: int) -> Any:
         """The digest of all bytes before a place; reads again what lies between it and the last one known."""
