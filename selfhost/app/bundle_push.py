@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app.bundle_shipment import Absent, lacking
-from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.modelpack import sha256_of
 from selfhost.records import dataclass
+from selfhost.registry.pool import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from selfhost.app.bundle_shipment import Shipment
     from selfhost.bundle.read import Bundle
     from selfhost.registry.client import Registry
-    from selfhost.registry.types import Blob
+    from selfhost.registry.types import Blob, Told
 
 SCHEMA_VERSION = 1
 _STREAMS = 4
@@ -54,10 +54,13 @@ class Pushed:
 
 
 class _Told:
-    """Counts for one content; notes go to users."""
+    """Nobody counts; notes go to users."""
 
-    def __init__(self, tick: Callable[[int], None], note: Callable[[str], None]) -> None:
-        self.moved, self.note = tick, note
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note = note
+
+    def moved(self, n_bytes: int) -> None:
+        """Manifests are small."""
 
 
 def push(
@@ -81,10 +84,10 @@ def push(
     how: dict[str, int] = {}
     sent = 0
     for group in (sorted(first.values(), key=lambda one: -one[1].size), rest):
-        for came, size in _send(bundle, group, registry, note, progress):
+        for came, size in _send(group, registry, note, progress):
             how[came] = how.get(came, 0) + 1
             sent += size if came == "sent" else 0
-    told = _Told(lambda _count: None, note)
+    told = _Told(note)
     _check_absent(bundle, todo, registry, told)
     for one in shipments:
         _seal(one, registry, told)
@@ -92,19 +95,22 @@ def push(
 
 
 def _send(
-    bundle: Bundle,
     group: Sequence[tuple[str, Blob]],
     registry: Registry,
     note: Callable[[str], None],
     progress: Callable[[int, int], None],
 ) -> list[tuple[str, int]]:
-    def work(task: tuple[str, Blob], tick: Callable[[int], None]) -> tuple[str, int]:
+    def work(task: tuple[str, Blob], told: Told) -> tuple[str, int]:
         where, blob = task
-        return registry.push_blob(where, blob, _Told(tick, note)), blob.size
+        return registry.push_blob(where, blob, told), blob.size
+
+    def show(done: int, lines: list[str]) -> None:
+        for line in lines:
+            note(line)
+        progress(done, total)
 
     total = sum(blob.size for _, blob in group)
-    # The line decides, not the disk: as one device.
-    return list(run_by_device([(bundle.volumes[0].root, one) for one in group], work, total, progress, _STREAMS))
+    return list(run_all(registry.halt, group, work, show, _STREAMS))
 
 
 def _check_absent(bundle: Bundle, todo: Sequence[tuple[str, Blob | Absent]], registry: Registry, told: _Told) -> None:

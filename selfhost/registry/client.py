@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from selfhost.errors import IntegrityError
 from selfhost.messages import text
 from selfhost.registry import credentials
-from selfhost.registry.transport import Answer, Request, Transport, read
+from selfhost.registry.transport import Answer, Request, Transport
 from selfhost.registry.tries import AgainError, Tries
 from selfhost.registry.types import MAX_MANIFEST_BYTES, Options, Pulled
 from selfhost.registry.upload import Upload, check_digest
+from selfhost.weights.move.halt import Halt
 from selfhost.weights.move.retry import TroubleError
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ class Registry:
         *,
         credential: Credential | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         """credential: None looks for one where `docker login` and others leave them."""
         self.options = options or Options()
-        self._sleep = sleep
+        self.halt = Halt()
+        """Put it up, and everything that waits for the registry is stopped."""
+        self._sleep = sleep or self.halt.sleep
         credential = credential or credentials.find(reference.host, reference.repository)
-        self._transport = Transport(reference.host, reference.address, self.options, credential, clock)
+        self._transport = Transport(reference, self.options, credential, clock, self.halt)
         self._has: dict[str, str] = {}
         """sha256 of blobs that the registry has, with a repository that they are in."""
         self._lock = threading.Lock()
@@ -153,7 +156,7 @@ class Registry:
         request = Request(method="GET", url=url, scope=_pulling(repository), headers=headers)
         with self._transport.open(request) as (response, where):
             if response.status not in (_OK, _PARTIAL):
-                data = read(response, MAX_MANIFEST_BYTES, where)
+                data = self._transport.read(response, MAX_MANIFEST_BYTES, where)
                 answer = Answer(status=response.status, headers=response.headers, body=data, url=where)
                 raise self._transport.problem(answer, request.scope)
             place, said = 0, response.headers.get("Content-Range", "")
@@ -161,7 +164,7 @@ class Registry:
                 if not said.startswith(f"bytes {begin}-"):
                     raise TroubleError(text("move.bad_range", found=said[:100], begin=begin, end=end - 1))
                 place = begin
-            while place < end and (data := read(response, min(_BUFFER_BYTES, end - place), where)):
+            while place < end and (data := self._transport.read(response, min(_BUFFER_BYTES, end - place), where)):
                 # A server that takes no ranges begins at the beginning.
                 if (skipped := max(0, begin - place)) < len(data):
                     yield memoryview(data)[skipped:]

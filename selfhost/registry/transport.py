@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
     from selfhost.registry.credentials import Credential
+    from selfhost.registry.reference import Reference
     from selfhost.registry.types import Options
+    from selfhost.weights.move.halt import Halt
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (307, 308)
@@ -71,21 +73,22 @@ class Transport:
 
     def __init__(
         self,
-        host: str,
-        address: str,
+        reference: Reference,
         options: Options,
         credential: Credential | None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
+        halt: Halt,
     ) -> None:
-        self.host, self.options = host, options
-        self.root = f"{'http' if options.plain_http else 'https'}://{address}"
+        host = self.host = reference.host
+        self.options, self._halt = options, halt
+        self.root = f"{'http' if options.plain_http else 'https'}://{reference.address}"
         self._client = Client(options.moving)
         self._login = Login(host, credential, self._client, plain_http=options.plain_http, clock=clock)
 
     def ask(self, request: Request) -> Answer:
         """One request, its answer read to the end, whatever its status but 401. Raises as `open`."""
         with self.open(request) as (response, url):
-            data = b"" if request.method == "HEAD" else read(response, MAX_MANIFEST_BYTES + 1, url)
+            data = b"" if request.method == "HEAD" else self.read(response, MAX_MANIFEST_BYTES + 1, url)
             return Answer(status=response.status, headers=response.headers, body=data, url=url)
 
     @contextlib.contextmanager
@@ -97,21 +100,24 @@ class Transport:
         """
         url, renewed = request.url, False
         for _ in range(_MAX_REDIRECTS + 1):
-            sent = self._login.header(request.scope) if self._is_ours(url) else ""
+            with self._halt.away():
+                sent = self._login.header(request.scope) if self._is_ours(url) else ""
             response = self._send(request, url, sent)
             try:
                 if response.status == _UNAUTHORISED and self._is_ours(url):
                     if renewed:
                         raise self._login.denied(request.scope, response.status, "")
                     renewed = True
-                    self._login.answer(response.headers.get("WWW-Authenticate", ""), request.scope, sent)
-                    response.drain_conn()
+                    with self._halt.away():
+                        response.drain_conn()
+                        self._login.answer(response.headers.get("WWW-Authenticate", ""), request.scope, sent)
                     continue
                 if not _leads_on(request.method, response):
                     yield response, url
                     return
                 url = self.location(response.headers.get("Location"), url)
-                response.drain_conn()
+                with self._halt.away():
+                    response.drain_conn()
             finally:
                 give_back(response)
         raise IncompleteError("registry.redirects", url=shown(url), count=_MAX_REDIRECTS)
@@ -122,7 +128,29 @@ class Transport:
         if body is None and request.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
         call = Call(method=request.method, headers=headers, body=body)
-        return self._client.send(call, Target(url=url, headers={}), shown(url))
+        response = None
+        try:
+            with self._halt.away():
+                response = self._client.send(call, Target(url=url, headers={}), shown(url))
+        except BaseException:
+            if response is not None:
+                response.close()
+            raise
+        return response
+
+    def read(self, response: BaseHTTPResponse, limit: int, url: str) -> bytes:
+        """A body, at most so many bytes of it. Raises TroubleError when it breaks off."""
+        from urllib3.exceptions import HTTPError
+
+        with self._halt.reading(response):
+            try:
+                data = bytes(response.read(limit, decode_content=False))
+            except (HTTPError, OSError) as error:
+                self._halt.check()
+                raise TroubleError(trouble(error, url)) from error
+        # Who stops us shuts the connection down, which looks like an end.
+        self._halt.check()
+        return data
 
     def _is_ours(self, url: str) -> bool:
         """Whether an address is the registry itself: nobody else sees who we are."""
@@ -153,16 +181,6 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-
-def read(response: BaseHTTPResponse, limit: int, url: str) -> bytes:
-    """A body, at most so many bytes of it. Raises TroubleError when it breaks off."""
-    from urllib3.exceptions import HTTPError
-
-    try:
-        return bytes(response.read(limit, decode_content=False))
-    except (HTTPError, OSError) as error:
-        raise TroubleError(trouble(error, url)) from error
 
 
 def _leads_on(method: str, response: BaseHTTPResponse) -> bool:

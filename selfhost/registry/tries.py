@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from selfhost.registry.transport import Transport
     from selfhost.registry.types import Told
 
-_STEP_S = 0.5
 _ResultT = TypeVar("_ResultT")
 
 
@@ -56,7 +55,5 @@ class Tries:
             raise (trouble.final or given_up) from trouble
         left = pause_s(trouble, self._failures, random.random(), options)  # noqa: S311 - spreads load, guards nothing
         self._told.note(text("move.note_retry", reason=trouble.reason, seconds=left))
-        while left > 0:
-            self._told.moved(0)
-            self._sleep(min(left, _STEP_S))
-            left -= _STEP_S
+        if left > 0:
+            self._sleep(left)

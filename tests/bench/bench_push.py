@@ -2,8 +2,8 @@
 
     python -m tests.bench.bench_push [GIB] [DIR]
 
-A model of 2 GiB (or as given) in four files. Each round pushes to an empty registry. Printed: rates by the medians, their
-ratio, peak memory of each process. Needs Debian's docker-registry and skopeo.
+A model of 2 GiB (or as given) in four files. Each round pushes to an empty registry. Printed: rates by the medians,
+their ratio, peak memory of each process. Needs Debian's docker-registry and skopeo.
 """
 
 from __future__ import annotations
@@ -84,11 +84,9 @@ def main(size: int, folder: Path) -> None:
             with docker_registry(place) as port:
                 host = f"127.0.0.1:{port}"
                 argv = {
-                    "selfhost": [sys.executable, "-m", "selfhost", "bundle", "push", str(volume), f"{host}/bench:v1"]
-                    + ["--plain-http"],
-                    "skopeo": ["skopeo", "copy", "--dest-tls-verify=false", f"oci:{volume}:bench/bf16"]
-                    + [f"docker://{host}/bench:v1"],
-                }[who]
+                    "selfhost": f"{sys.executable} -m selfhost bundle push {volume} {host}/bench:v1 --plain-http",
+                    "skopeo": f"skopeo copy --dest-tls-verify=false oci:{volume}:bench/bf16 docker://{host}/bench:v1",
+                }[who].split()
                 seconds, peak = run(argv, environ)
             found.append(seconds)
             memory[who] = max(memory[who], peak)

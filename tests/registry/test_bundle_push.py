@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
+import time
 
 import pytest
 
@@ -18,10 +21,12 @@ from selfhost.errors import ExitCode, IntegrityError, UsageError
 from selfhost.home import find_home
 from selfhost.registry.reference import parse_reference
 from tests.bundle.test_unpack_trust import STRANGER, VENDOR
+from tests.bundle.trust_support import make_key
 from tests.bundle.unpack_support import NAME, copied, files_of, make_bundle, run, snapshot
 from tests.registry.registry_support import REPOSITORY, Told, bytes_of, client, docker_registry
 from tests.standins.registry import PASSWORD, USER, Registry
 from tests.standins.registry_proxy import Fault, Proxy
+from tests.weights.storage_support import put, tiny_files
 
 SERVED = (".safetensors", ".json", "LICENSE")
 
@@ -129,6 +134,31 @@ def test_a_modelcar_is_an_image_that_others_read(made, host, skopeo, tmp_path):
         assert files_of(where / "models") == sent_files(made)
     assert push(*made, f"{host}/team/second", "--as", "modelcar")["pushed"][0]["digest"] == found["pushed"][0]["digest"]
     assert push(*made, f"{host}/{REPOSITORY}:car", "--as", "modelcar")["contents"]["sent"] == 0
+
+
+@pytest.mark.slow
+def test_what_create_makes_goes_out_with_the_signature_of_its_model(home, host, skopeo, tmp_path):
+    content = tiny_files(bytes_of(200_000))
+    put(home, content)
+    key = make_key(tmp_path / "key", "ecdsa256")
+    code, _, err = run("bundle", "create", "--model", "tiny", "--to", tmp_path / "medium", "--sign-key", key)
+    assert code == 0, err
+    [volume] = (tmp_path / "medium").iterdir()
+    found = push(volume, f"{host}/{REPOSITORY}:v1", "--key", f"{key}.pub")
+    skopeo("copy", f"oci:{volume}:tiny/bf16", f"dir:{tmp_path}/there")
+    skopeo("copy", "--src-tls-verify=false", f"docker://{host}/{REPOSITORY}:v1", f"dir:{tmp_path}/back")
+    assert files_of(tmp_path / "back") == files_of(tmp_path / "there")
+    with client(host) as registry:
+        belonging = [
+            json.loads(registry.manifest(REPOSITORY, digest, Told()).data) for digest in found["pushed"][0]["referrers"]
+        ]
+    kinds = {one["artifactType"]: one for one in belonging}
+    [signature] = kinds[modelpack.SIGNATURE]["layers"]
+    assert signature["annotations"][modelpack.TITLE] == "model.sig"
+    with client(host) as registry:
+        digest = signature["digest"].removeprefix("sha256:")
+        data = b"".join(bytes(one) for one in registry.read_blob(REPOSITORY, digest, signature["size"], Told()))
+    assert json.loads(data)["dsseEnvelope"]
 
 
 def test_volumes_may_come_one_after_the_other(made):
@@ -269,6 +299,23 @@ def test_no_secret_is_in_the_log_or_on_the_terminal(made, logins):
     assert code == 0
     told = out + err + find_home().audit.read_text()
     assert not [secret for secret in (PASSWORD, auth, "token-") if secret in told]
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_it_at_once_and_the_next_run_goes_on(made, home):
+    with Registry() as registry, Proxy(registry.port, [Fault("hold", "PUT", "/blobs/", skip=1, times=99)]) as proxy:
+        argv = ["bundle", "push", *map(str, made), f"{proxy.host}/{REPOSITORY}", "--plain-http"]
+        process = subprocess.Popen([sys.executable, "-m", "selfhost", *argv], stderr=subprocess.PIPE)
+        assert proxy.met.wait(30)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+        assert process.returncode == ExitCode.INTERRUPTED, err
+        assert not registry.manifests
+        proxy.faults.clear()
+        assert push(*made, f"{proxy.host}/{REPOSITORY}")["contents"]["there"] >= 1
+    assert json.loads(find_home().audit.read_text().splitlines()[0])["exit_code"] != 0
 
 
 # Images

@@ -12,6 +12,7 @@ KINDS = {
     "drop": "the connection is closed before the request goes on",
     "drop_body": "the registry gets `after_bytes` of the body, then both connections are closed",
     "drop_answer": "the registry does it, nobody is told",
+    "hold": "the request is taken and never answered",
     "status": "`status`, with `retry_after` and `body` if given; the registry sees nothing",
     "range": "the answer's `Range` is `value`",
     "digest": "the answer's `Docker-Content-Digest` is another one",
@@ -46,6 +47,7 @@ class Proxy:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.happened: list[str] = []
         self.lock = threading.Lock()
+        self.met, self.stopping = threading.Event(), threading.Event()
 
     def __enter__(self):
         self.server = _Server(("127.0.0.1", 0), _Handler)
@@ -55,6 +57,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_error) -> None:
+        self.stopping.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
@@ -70,6 +73,7 @@ class Proxy:
                     fault.met += 1
                     if fault.skip < fault.met <= fault.skip + fault.times:
                         self.happened.append(fault.kind)
+                        self.met.set()
                         return fault
         return None
 
@@ -95,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         kind = fault.kind if fault else ""
         if kind == "drop":
             self.close_connection = True
+        elif kind == "hold":
+            self.close_connection = owner.stopping.wait(60)
         elif kind in ("status", "redirect"):
             self._refuse(fault)
         else:
