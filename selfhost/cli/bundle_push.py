@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfhost.cli import output
-from selfhost.cli.bundle_read import JSON, KEYS, PATHS, STRICT, UNSIGNED
+from selfhost.cli.bundle_read import JSON, KEYS, PATHS, STRICT, UNSIGNED, progress
 
 if TYPE_CHECKING:
     from selfhost.app.bundle_gate import GateOptions
@@ -87,9 +87,9 @@ def _run(
 
         bundle = read.open_bundle(paths, Gate(home, options, note).trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        shipments = bundle_ship.shipments(bundle, reference, kind, model, line.counting("read"))
+        shipments = bundle_ship.shipments(bundle, reference, kind, model, progress(line, "read"))
         with Registry(reference, Options(plain_http=plain_http)) as registry:
-            how, sent = bundle_push.push(bundle, shipments, registry, note, line.counting("push"))
+            how, sent = bundle_push.push(bundle, shipments, registry, note, progress(line, "push"))
         pushed = bundle_push.Pushed(
             bundle=bundle, kind=kind.value, shipments=tuple(shipments), how=how, sent_bytes=sent
         )

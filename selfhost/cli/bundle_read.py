@@ -10,6 +10,8 @@ import typer
 from selfhost.cli import output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from selfhost.app.bundle_gate import GateOptions
     from selfhost.app.bundle_import import Imported
     from selfhost.app.bundle_verify import Report
@@ -47,6 +49,17 @@ def _options(keys: list[Path] | None, unsigned: str | None, *, strict: bool, rol
     from selfhost.app.bundle_gate import GateOptions
 
     return GateOptions(keys=tuple(keys or ()), allow_unsigned=unsigned, allow_rollback=rollback, strict_time=strict)
+
+
+def progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
+    """Shows how far a phase is, in bytes."""
+    from selfhost.messages import text
+    from selfhost.units import format_bytes
+
+    def show(done: int, total: int) -> None:
+        line.show(phase, text("unpack.progress", phase=phase, done=format_bytes(done), total=format_bytes(total)))
+
+    return show
 
 
 def _verify(  # noqa: PLR0917 - Typer reads them by name
@@ -90,7 +103,7 @@ def _report(paths: list[Path], options: GateOptions, *, full: bool, workers: int
     ):
         bundle = read.open_bundle(paths, Gate(home, options, output.note).trusted)
         told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        report = bundle_verify.verify(bundle, line.counting("verify"), full=full, workers=workers)
+        report = bundle_verify.verify(bundle, progress(line, "verify"), full=full, workers=workers)
         told["found"] = str(report.problem or "ok")
     return report
 
@@ -206,7 +219,7 @@ class _Talk:
 
     def __init__(self, line: StatusLine) -> None:
         self._line = line
-        self.progress = line.counting("import")
+        self.progress = progress(line, "import")
 
     def note(self, line: str) -> None:
         self._line.clear()

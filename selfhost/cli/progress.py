@@ -51,13 +51,3 @@ class StatusLine:
             sys.stderr.flush()
         else:
             output.note(line)
-
-    def counting(self, phase: str) -> Callable[[int, int], None]:
-        """Who is told bytes done and bytes altogether of a phase, and shows them."""
-        from selfhost.messages import text
-        from selfhost.units import format_bytes
-
-        def show(done: int, total: int) -> None:
-            self.show(phase, text("unpack.progress", phase=phase, done=format_bytes(done), total=format_bytes(total)))
-
-        return show
