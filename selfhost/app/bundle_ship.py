@@ -49,8 +49,7 @@ def shipments(
         return _images(bundle, reference)
     chosen = _models(bundle, model)
     named = [(one, _named(reference, one.entry.name, alone=len(chosen) == 1)) for one in chosen]
-    if len({to.tag for _, to in named}) < len(named):
-        raise UsageError("push.same_tag", tags=", ".join(sorted(to.tag for _, to in named)))
+    _check_distinct([to for _, to in named])
     if kind is Kind.MODELPACK:
         return [_modelpack(bundle, one, to) for one, to in named]
     return [_modelcar(bundle, one, to, progress) for one, to in named]
@@ -189,10 +188,15 @@ def _images(bundle: Bundle, reference: Reference) -> list[Shipment]:
     if not images:
         raise NoError("push.no_images", label=bundle.info.label)
     sources = bundle.sources
-    return [
-        image(one.name, one.sha256, sources, bundle.read, _place(reference, one.name, alone=len(images) == 1))
-        for one in images
-    ]
+    placed = [(one, _place(reference, one.name, alone=len(images) == 1)) for one in images]
+    _check_distinct([to for _, to in placed])
+    return [image(one.name, one.sha256, sources, bundle.read, to) for one, to in placed]
+
+
+def _check_distinct(places: Sequence[Reference]) -> None:
+    names = [f"{to.repository}:{to.tag}" for to in places]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError("push.same_name", names=", ".join(twice))
 
 
 def _place(reference: Reference, name: str, *, alone: bool) -> Reference:

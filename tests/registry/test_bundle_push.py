@@ -378,6 +378,8 @@ def test_one_tag_names_one_thing():
     reference = parse_reference("localhost/a:v1")
     with pytest.raises(UsageError):
         bundle_ship._named(reference, "m/bf16", alone=False)
+    with pytest.raises(UsageError):
+        bundle_ship._check_distinct([reference, parse_reference("localhost/b:v1"), reference])
     assert str(bundle_ship._place(parse_reference("localhost/a"), "r.example/x/Engine:1", alone=False)) == (
         "localhost/a/engine:1"
     )

@@ -16,8 +16,10 @@ MESSAGES: dict[str, Text] = {
         "without a tag each gets its own",
         "leave the tag out, or choose one model: `--model NAME`",
     ),
-    "push.same_tag": Text(
-        "two models would get one tag", "tags: {tags}", "push them one by one: `--model NAME`, with a tag for each"
+    "push.same_name": Text(
+        "two things of the bundle would get one name there",
+        "{names}",
+        "push models one by one: `--model NAME`, with a tag for each; give images names that differ in their last part",
     ),
     "push.no_model": Text(
         "the bundle `{label}` has no such model: {name}", "its models: {known}", "see: `selfhost bundle inspect DIR`"
