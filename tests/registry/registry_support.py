@@ -55,6 +55,10 @@ def client(host: str, *, chunk_bytes: int = 100_000, slept: list[float] | None =
     return Registry(reference, settings, sleep=(slept if slept is not None else []).append, **options)
 
 
+def pulled(registry, blob: Blob, told: Told) -> bytes:
+    return b"".join(bytes(view) for view in registry.read_blob(REPOSITORY, blob.sha256, blob.size, told))
+
+
 @contextlib.contextmanager
 def docker_registry(folder, *, password: bool = False):
     """The port of a real one, stopped at the end."""

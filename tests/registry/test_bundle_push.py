@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
 
 from selfhost.app import bundle_push, bundle_ship
-from selfhost.bundle import modelcar, modelpack, read
-from selfhost.bundle.modelpack import Layer
-from selfhost.bundle.take import Piece, Source
-from selfhost.errors import ExitCode, IntegrityError, UsageError
+from selfhost.bundle import modelpack, read
+from selfhost.errors import ExitCode
 from selfhost.home import find_home
 from selfhost.registry.reference import parse_reference
 from tests.bundle.test_unpack_trust import STRANGER, VENDOR
 from tests.bundle.trust_support import make_key
 from tests.bundle.unpack_support import NAME, copied, files_of, make_bundle, run, snapshot
-from tests.registry.registry_support import REPOSITORY, Told, bytes_of, client, docker_registry
+from tests.registry.registry_support import REPOSITORY, Told, bytes_of, client
 from tests.standins.registry import PASSWORD, USER, Registry
 from tests.standins.registry_proxy import Fault, Proxy
 from tests.weights.storage_support import put, tiny_files
@@ -36,27 +32,9 @@ def made(tmp_path_factory):
     return make_bundle(tmp_path_factory.mktemp("made"), volumes=2)
 
 
-@pytest.fixture(params=["stand-in", "docker-registry"])
-def host(request, tmp_path):
-    if request.param == "stand-in":
-        with Registry() as registry:
-            yield registry.host
-    else:
-        with docker_registry(tmp_path / "registry") as port:
-            yield f"127.0.0.1:{port}"
-
-
 @pytest.fixture
-def skopeo():
-    if shutil.which("skopeo") is None:
-        pytest.skip("skopeo is not installed (Debian: skopeo)")
-
-    def ask(*argv: object) -> str:
-        ran = subprocess.run(["skopeo", *map(str, argv)], capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    return ask
+def host(upstream):
+    return f"127.0.0.1:{upstream}"
 
 
 def push(*argv: object) -> dict:
@@ -316,106 +294,3 @@ def test_an_interruption_ends_it_at_once_and_the_next_run_goes_on(made, home):
         proxy.faults.clear()
         assert push(*made, f"{proxy.host}/{REPOSITORY}")["contents"]["there"] >= 1
     assert json.loads(find_home().audit.read_text().splitlines()[0])["exit_code"] != 0
-
-
-# Images
-
-
-def tar_source(tmp_path, medium, data: bytes) -> Source:
-    sha256 = modelpack.sha256_of(data)
-    (tmp_path / sha256).write_bytes(data)
-    piece = Piece(medium=medium, path=sha256, size=len(data), sha256=sha256)
-    return Source(sha256=sha256, size=len(data), pieces=(piece,))
-
-
-def image_of(tmp_path):
-    """An index of two images that share a layer, and where their contents are."""
-    medium = read.Medium(tmp_path)
-    contents = [bytes_of(70_000, seed) for seed in range(3)]
-    layers = [
-        [modelcar.Digested(sha256=modelpack.sha256_of(one), size=len(one)) for one in (contents[0], contents[n])]
-        for n in (1, 2)
-    ]
-    built = [modelcar.build_image("x", one) for one in layers]
-    manifests = [built[0].manifests[0], built[1].manifests[1]]
-    index = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": modelpack.INDEX,
-            "manifests": [
-                {"mediaType": modelpack.MANIFEST, "digest": f"sha256:{modelpack.sha256_of(m)}", "size": len(m)}
-                for m in manifests
-            ],
-        }
-    ).encode()
-    small = {modelpack.sha256_of(one): one for one in (index, *manifests)}
-    stored = [*contents, built[0].configs[0], built[1].configs[1]]
-    sources = {modelpack.sha256_of(one): tar_source(tmp_path, medium, one) for one in stored}
-    return index, small, sources
-
-
-@pytest.mark.slow
-def test_an_image_for_several_platforms_keeps_its_index(made, host, skopeo, tmp_path):
-    index, small, sources = image_of(tmp_path)
-    to = parse_reference(f"{host}/{REPOSITORY}/engine:1.0")
-    shipped = bundle_ship.image("engine:1.0", modelpack.sha256_of(index), sources, small.__getitem__, to)
-    bundle = read.open_bundle(made, lambda *_: "")
-    with client(host) as registry:
-        how, _ = bundle_push.push(bundle, [shipped], registry, lambda _line: None, lambda *_: None)
-    assert how == {"sent": len(sources)}
-    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{to}")
-    assert raw.encode() == index
-    skopeo("copy", "--all", "--src-tls-verify=false", f"docker://{to}", f"dir:{tmp_path}/back")
-
-
-def test_an_image_that_lies_about_itself_is_refused(tmp_path):
-    body = b'{"schemaVersion":2,"layers":[{"digest":"sha256:../../etc","size":1}],"config":{}}'
-    with pytest.raises(IntegrityError):
-        bundle_ship.image("x", "0" * 64, {}, lambda _digest: body, parse_reference("localhost/a:b"))
-
-
-def test_one_tag_names_one_thing():
-    reference = parse_reference("localhost/a:v1")
-    with pytest.raises(UsageError):
-        bundle_ship._named(reference, "m/bf16", alone=False)
-    with pytest.raises(UsageError):
-        bundle_ship._check_distinct([reference, parse_reference("localhost/b:v1"), reference])
-    assert str(bundle_ship._place(parse_reference("localhost/a"), "r.example/x/Engine:1", alone=False)) == (
-        "localhost/a/engine:1"
-    )
-
-
-# Layers of modelcars
-
-
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_000])
-def test_a_layer_is_the_tar_that_python_reads(tmp_path, size):
-    weights, small = bytes_of(size), {"config.json": b"{}", "sub/目录/" + "n" * 150: b"x" * 600}
-    layers = [
-        Layer(path="a.safetensors", sha256=modelpack.sha256_of(weights), size=size, media_type=modelpack.WEIGHT),
-        *(Layer(path=path, sha256=modelpack.sha256_of(data), size=len(data)) for path, data in small.items()),
-    ]
-    manifest = modelpack.Manifest(artifact_type=modelpack.MODEL, config=layers[0], layers=tuple(layers))
-    contents = {modelpack.sha256_of(data): data for data in (weights, *small.values())}
-    found = {}
-    for layer in modelcar.layers_of(manifest):
-        path = tmp_path / "layer.tar"
-        path.write_bytes(b"".join(part if isinstance(part, bytes) else contents[part.sha256] for part in layer.parts))
-        assert path.stat().st_size == layer.size
-        with tarfile.open(path) as tar:
-            for member in tar:
-                assert (member.uid, member.gid, member.mtime, member.uname) == (0, 0, 0, "")
-                assert member.mode == (0o755 if member.isdir() else 0o644)
-                if member.isfile():
-                    found[member.name.removeprefix("models/")] = tar.extractfile(member).read()
-    assert found == {"a.safetensors": weights, **small}
-
-
-def test_a_file_beyond_what_old_tars_can_say():
-    size = 9 << 30
-    layer = Layer(path="big.safetensors", sha256="0" * 64, size=size, media_type=modelpack.WEIGHT)
-    manifest = modelpack.Manifest(artifact_type=modelpack.MODEL, config=layer, layers=(layer,))
-    [tar] = modelcar.layers_of(manifest)
-    header = b"".join(part for part in tar.parts[:2] if isinstance(part, bytes))
-    assert str(size).encode() in header
-    assert tar.size % 512 == 0

@@ -11,9 +11,14 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER, PASSWORD = "pusher", "a-secret-nobody-logs"
 
@@ -21,7 +26,15 @@ USER, PASSWORD = "pusher", "a-secret-nobody-logs"
 class Registry:
     """`with Registry() as registry: registry.host`. tokens: wants bearer tokens, each good for so many requests."""
 
-    def __init__(self, *, uses: int | None = None, basic: bool = False, referrers: bool = True) -> None:
+    def __init__(
+        self, *, uses: int | None = None, basic: bool = False, referrers: bool = True, certificate: Path | None = None
+    ) -> None:
+        self.certificate = certificate
+        """With its key in the same file; None: no TLS."""
+        self.realm = ""
+        """Where tokens are said to be; empty: here."""
+        self.leads_to = ""
+        """Where uploads are said to be; empty: here."""
         self.uses, self.basic, self.referrers = uses, basic, referrers
         self.blobs: dict[str, bytes] = {}
         self.linked: set[tuple[str, str]] = set()
@@ -36,6 +49,10 @@ class Registry:
     def __enter__(self):
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.owner = self
+        if self.certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self.thread.start()
         return self
@@ -132,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         if left > 0:
             return True
         self._drain()
-        realm = f'Bearer realm="http://{self.headers["Host"]}/token",service="here",scope="repository:{path}:pull,push"'
+        where = owner.realm or f"http://{self.headers['Host']}/token"
+        realm = f'Bearer realm="{where}",service="here",scope="repository:{path}:pull,push"'
         self._error(401, "UNAUTHORIZED", {"WWW-Authenticate": realm})
         return False
 
@@ -167,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         with owner.lock:
             session = f"u{len(owner.uploads)}"
             owner.uploads[session] = bytearray()
-        self._say(202, {"Location": f"/v2/{name}/blobs/uploads/{session}", "Range": "0-0"})
+        self._say(202, {"Location": f"{owner.leads_to}/v2/{name}/blobs/uploads/{session}", "Range": "0-0"})
 
     def _upload(self, owner, name: str, session: str) -> None:
         data = owner.uploads.get(session)
