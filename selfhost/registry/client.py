@@ -119,9 +119,8 @@ class Registry:
             except TroubleError as failed:
                 upload.doubt()
                 tries.failed(failed)
-                # What failed may have been the answer only.
-                if upload.offset == 0 and self.has_blob(repository, blob.sha256, blob.size, told):
-                    told.moved(blob.size)
+                # What failed may have been the answer only: gigabytes are not sent again for that.
+                if upload.offset == blob.size and self.has_blob(repository, blob.sha256, blob.size, told):
                     return
             if upload.furthest > before:
                 tries.progressed()

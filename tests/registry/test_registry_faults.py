@@ -62,6 +62,15 @@ def test_what_arrived_is_not_sent_again():
     assert begins == ["0-99999", "100000-199999", "200000-299999", "270000-369999", "370000-449999"]
 
 
+@pytest.mark.slow
+def test_an_answer_that_is_lost_at_the_end_costs_nothing(upstream):
+    told = Told()
+    with Proxy(upstream, [Fault("drop_answer", "PUT", "/blobs/")]) as proxy, client(proxy.host) as registry:
+        registry.push_blob(REPOSITORY, blob_of(DATA), told)
+        assert sum(method == "PATCH" for method, _, _ in proxy.seen) == 5
+    assert told.done == len(DATA)
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 99_999, 100_000, 100_001])
 def test_every_size_arrives(size):
     blob = blob_of(bytes_of(size))

@@ -91,21 +91,9 @@ def test_a_redirect_to_another_host_does_not_carry_the_login(logins, method):
 def certificate(tmp_path_factory):
     """Of 127.0.0.1, vouched for by nobody."""
     folder = tmp_path_factory.mktemp("tls")
-    argv = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=here",
-    ]
-    argv += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "cert"]
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    argv += ["-nodes", "-days", "2", "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv += ["-keyout", "key", "-out", "cert"]
     subprocess.run(argv, cwd=folder, check=True, capture_output=True)
     (folder / "both").write_bytes((folder / "key").read_bytes() + (folder / "cert").read_bytes())
     return folder
