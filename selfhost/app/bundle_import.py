@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
-from selfhost.app import licence, storage
+from selfhost.app import bundle_fit, licence, storage
 from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import canonical, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
@@ -17,6 +17,7 @@ from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store, touched
 from selfhost.weights.blobs import Blobs
+from selfhost.weights.lock import MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,15 @@ if TYPE_CHECKING:
 
 
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choices:
+    """What the user may decide about an import."""
+
+    copying: unpack.Copying = unpack.Copying()
+    allow_mismatch: bool = False
+    """Take what was made for a machine that has what this one has not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,13 +84,17 @@ class Imported:
         }
 
 
-def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying | None = None) -> Imported:
+def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, choices: Choices | None = None) -> Imported:
     """Import the volumes at hand, and activate the bundle once all its contents are here.
 
-    Raises TrustError before any content is read; IncompleteError when other volumes are needed: what was copied stays;
-    IntegrityError, NoSpaceError, NoError for a model in use or another one of that name.
+    Raises TrustError before any content is read, MissingError where it was made for another machine; IncompleteError
+    when other volumes are needed: what was copied stays; IntegrityError, NoSpaceError, NoError for a model in use or
+    another one of that name.
     """
+    choices = choices or Choices()
     gate.admit(bundle)
+    signatures = gate.model_signatures(bundle)
+    bundle_fit.check(bundle, home, talk.warn, allow_mismatch=choices.allow_mismatch)
     blobs = Blobs(home.blobs)
     locks = unpack.models(bundle)
     for lock, _ in locks:
@@ -89,7 +103,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
         # Before the first content: `gc` takes a store without it for one whose models are not mounted.
         files.make_directory(_place(lock, home).parent)
     with blobs.in_use():
-        brought = unpack.bring(bundle, blobs, talk.progress, home.wheelhouses, how)
+        brought = unpack.bring(bundle, blobs, talk.progress, home.wheelhouses, choices.copying)
         talk.note(
             text("unpack.copied", copied=format_bytes(brought.copied_bytes), there=format_bytes(brought.there_bytes))
         )
@@ -100,6 +114,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
         recipes = _recipes(bundle, home, talk)
         _acceptances(bundle, home, talk)
         activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
+        _sign(bundle, signatures, home, talk)
         _remember(bundle, home)
         gate.record(bundle)
         unpack.done(bundle, blobs)
@@ -156,6 +171,22 @@ def _activate(lock: ModelLock, home: Home, blobs: Blobs, talk: Talk) -> bool:
         storage.check_unused(home, [directory])
         store.publish(directory, lock, blobs, lambda made: _check(made, name, talk))
     return True
+
+
+def _sign(bundle: Bundle, signatures: dict[str, bytes], home: Home, talk: Talk) -> None:
+    """Put each model's own signature beside its files, where other tools look for it."""
+    for ref in bundle.info.models:
+        data = signatures.get(ref.manifest)
+        directory = store.model_directory(home.models, ref.name, ref.variant)
+        path = directory / MODEL_SIGNATURE_NAME
+        # A file of that name that is the model's own stays.
+        if data is None or any(one.path == path.name for one in store.read_lock(directory).files):
+            continue
+        if not path.is_file() or path.read_bytes() != data:
+            with files.atomic_write(path) as stream:
+                stream.write(data)
+            files.sync(directory)
+        talk.note(text("unpack.signed_model", name=f"{ref.name} ({ref.variant})", path=directory))
 
 
 def _check(made: Path, name: str, talk: Talk) -> None:

@@ -78,7 +78,8 @@ def _check(start: Start) -> str:
         "   sha256sum --quiet -c SHA256SUMS",
         "",
         "   The same without sha256sum: python3 verify.py",
-        "   With selfhost, who made it included: selfhost bundle verify .",
+        "   With selfhost, who made it included: selfhost bundle verify ."
+        + (" --partial" if len(start.volumes) > 1 else ""),
         "",
     ]
     return "\n".join(lines)

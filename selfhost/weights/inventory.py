@@ -13,7 +13,7 @@ from selfhost import files
 from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 from selfhost.weights import store
-from selfhost.weights.lock import LOCK_NAME
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     import os
@@ -198,15 +198,16 @@ def _model(directory: Path, listed: dict[str, os.stat_result], owners: dict[tupl
     except IntegrityError as error:
         problem = error.message.why
         state = State.DAMAGED if LOCK_NAME in listed else State.UNLOCKED
-    held = {inode(info): info.st_size for path, info in listed.items() if path != LOCK_NAME}
+    own = {path: info for path, info in listed.items() if path not in (LOCK_NAME, MODEL_SIGNATURE_NAME)}
+    held = {inode(info): info.st_size for info in own.values()}
     return StoredModel(
         directory=directory,
         state=state,
         problem=problem,
         lock=lock,
-        size_bytes=sum(info.st_size for path, info in listed.items() if path != LOCK_NAME),
+        size_bytes=sum(info.st_size for info in own.values()),
         unique_bytes=sum(size for key, size in held.items() if owners[key] == {directory}),
-        file_count=len(listed) - (LOCK_NAME in listed),
+        file_count=len(own),
     )
 
 

@@ -1,0 +1,119 @@
+"""`selfhost bundle import`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
+from typing import TYPE_CHECKING
+
+import typer
+
+from selfhost.cli import output
+from selfhost.cli.bundle_read import (
+    JSON,
+    KEYS,
+    PATHS,
+    STRICT,
+    UNSIGNED,
+    WORKERS,
+    facts,
+    gate_options,
+    print_signer,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from selfhost.app.bundle_gate import GateOptions
+    from selfhost.app.bundle_import import Choices, Imported
+    from selfhost.cli.progress import StatusLine
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to `selfhost bundle`."""
+    group.command("import")(_import)
+
+
+def _import(  # noqa: PLR0917 - Typer reads them by name
+    paths: list[Path] = PATHS,
+    keys: list[Path] = KEYS,
+    unsigned: str = UNSIGNED,
+    strict_time: bool = STRICT,
+    rollback: bool = typer.Option(
+        False, "--allow-rollback", help="Take a bundle that is older than one that was imported."
+    ),
+    mismatch: bool = typer.Option(
+        False, "--allow-mismatch", help="Take a bundle that was made for a machine that has what this one has not."
+    ),
+    link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
+    workers: int = WORKERS,
+    as_json: bool = JSON,
+) -> None:
+    """Bring a bundle into the store; models appear when all their contents are here. Volumes come in any order.
+
+    Every byte is compared as it is copied. What was copied stays when this is interrupted or another volume is needed
+    (exit code 7). Nothing is written to the medium.
+
+    Examples: selfhost bundle import /mnt/usb; selfhost bundle import /mnt/a /mnt/b --key vendor.pub.
+    """
+    from selfhost.app.bundle_import import Choices
+    from selfhost.bundle.unpack import Copying
+    from selfhost.errors import UsageError
+
+    if link not in ("auto", "copy"):
+        raise UsageError("unpack.bad_link", given=link)
+    options = gate_options(keys, unsigned, strict=strict_time, rollback=rollback)
+    copying = Copying(clone=link == "auto", workers=workers)
+    imported = _run_import(paths, options, Choices(copying=copying, allow_mismatch=mismatch))
+    if as_json:
+        output.write_json(imported.as_dict())
+    else:
+        _print_imported(imported)
+
+
+class _Talk:
+    """Notes on stderr, below one line that tells how far it is."""
+
+    def __init__(self, line: StatusLine) -> None:
+        self._line = line
+        self.progress = progress(line, "import")
+
+    def note(self, line: str) -> None:
+        self._line.clear()
+        output.note(line)
+
+    def warn(self, line: str) -> None:
+        self._line.clear()
+        output.warn(line)
+
+
+def _run_import(paths: list[Path], options: GateOptions, choices: Choices) -> Imported:
+    from selfhost.app import bundle_import
+    from selfhost.app.bundle_gate import Gate
+    from selfhost.bundle import read
+    from selfhost.bundle.audit import audited
+    from selfhost.cli.progress import StatusLine
+    from selfhost.home import find_home
+
+    home = find_home()
+    given, back = [str(path) for path in paths], options.allow_rollback
+    with (
+        audited(home, "bundle import", paths=given, reason=options.allow_unsigned, allow_rollback=back) as told,
+        StatusLine() as line,
+    ):
+        gate = Gate(home, options, output.note)
+        bundle = read.open_bundle(paths, gate.trusted)
+        told.update(facts(bundle))
+        imported = bundle_import.run(bundle, gate, home, _Talk(line), choices)
+        told["copied_bytes"] = imported.brought.copied_bytes
+    return imported
+
+
+def _print_imported(imported: Imported) -> None:
+    from selfhost.messages import text
+
+    print_signer(imported.bundle.volumes[0].signer)
+    for path in imported.models:
+        values = {"name": path.parent.name, "variant": path.name, "path": path}
+        new = path in imported.activated
+        output.write(text("unpack.imported", **values) if new else text("unpack.already", **values))
+    for path in imported.wheelhouses:
+        output.write(text("unpack.wheelhouse", path=path))
