@@ -182,6 +182,7 @@ def inspect(bundle: Bundle) -> dict[str, Any]:
             }
             for one in bundle.artifacts
         ],
+        "images": [image.as_dict() for image in bundle.images],
         "base": list(info.base),
         "left_out": len(info.have),
     }
@@ -206,9 +207,10 @@ def difference(bundle: Bundle, other: Bundle) -> dict[str, Any]:
 
 
 def _files(bundle: Bundle) -> Mapping[str, str]:
-    return {
+    found = {
         f"{one.entry.name}: {layer.path}": layer.sha256 for one in bundle.artifacts for layer in one.manifest.layers
     }
+    return found | {image.entry.name: image.entry.sha256 for image in bundle.images}
 
 
 def repair_list(report: Report) -> dict[str, Any]:

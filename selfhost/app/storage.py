@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers, stored
+from selfhost.bundle import image_store
 from selfhost.errors import NoError
 from selfhost.weights import inventory, reclaim
 from selfhost.weights.blobs import Blobs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.image_store import StoredImage
     from selfhost.home import Home
     from selfhost.weights.inventory import Inventory
 
@@ -32,6 +34,11 @@ def ls(home: Home, model: str | None) -> Inventory:
         return found
     wanted = _find(model, None, home)
     return replace(found, models=tuple(one for one in found.models if one.directory in wanted), partials=())
+
+
+def images(home: Home) -> tuple[StoredImage, ...]:
+    """Container images that bundles brought."""
+    return tuple(image_store.stored(home.images))
 
 
 def _find(model: str, variant: str | None, home: Home) -> list[Path]:

@@ -27,6 +27,7 @@ def register(group: typer.Typer) -> None:
 
 def _create(  # noqa: PLR0917 - Typer reads them by name
     model: list[str] = typer.Option(
+        None,
         help="A stored model: a recipe's name or hub id, or `NAME/VARIANT`; may be repeated.",
         show_default=False,
         autocompletion=complete.stored_models,
@@ -49,6 +50,15 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     ),
     link: Literal["auto", "hard", "reflink", "copy"] = typer.Option(
         "auto", help="How contents come there; links take no space on one file system."
+    ),
+    image: list[str] = typer.Option(
+        None,
+        help="A container image in an OCI layout: `oci:DIR` or `oci:DIR:NAME`; may be repeated.",
+        metavar="SOURCE",
+        show_default=False,
+    ),
+    platform: str = typer.Option(
+        None, help="Of images, only this platform: `linux/arm64` [all].", metavar="OS/ARCH", show_default=False
     ),
     engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
     wheelhouse: Path = typer.Option(
@@ -73,7 +83,7 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     dry_run: bool = typer.Option(False, "--dry-run", help="Tell what would be written; write nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Put models on media: every file is hashed on the way. An interrupted run goes on where it was.
+    """Put models, engines, images on media: every file is hashed on the way. An interrupted run goes on where it was.
 
     Prints the folders of the volumes.
 
@@ -89,7 +99,9 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     home = find_home()
     signer = _signer(sign_key) if sign_key else None
     request = bundle_create.CreateRequest(
-        models=tuple(model),
+        models=tuple(model or ()),
+        images=tuple(image or ()),
+        platform=platform,
         to=tuple(path.expanduser().absolute() for path in to),
         variant=variant,
         volume_size=volume_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -43,6 +43,9 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
     mismatch: bool = typer.Option(
         False, "--allow-mismatch", help="Take a bundle that was made for a machine that has what this one has not."
     ),
+    load: Literal["docker", "podman", "containerd"] = typer.Option(
+        None, "--load", help="Hand its container images to this program, too.", show_default=False
+    ),
     link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
     workers: int = WORKERS,
     as_json: bool = JSON,
@@ -55,6 +58,7 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
     Examples: selfhost bundle import /mnt/usb; selfhost bundle import /mnt/a /mnt/b --key vendor.pub.
     """
     from selfhost.app.bundle_import import Choices
+    from selfhost.bundle.image_load import Program
     from selfhost.bundle.unpack import Copying
     from selfhost.errors import UsageError
 
@@ -62,7 +66,9 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
         raise UsageError("unpack.bad_link", given=link)
     options = gate_options(keys, unsigned, strict=strict_time, rollback=rollback)
     copying = Copying(clone=link == "auto", workers=workers)
-    imported = _run_import(paths, options, Choices(copying=copying, allow_mismatch=mismatch))
+    imported = _run_import(
+        paths, options, Choices(copying=copying, allow_mismatch=mismatch, load=Program(load) if load else None)
+    )
     if as_json:
         output.write_json(imported.as_dict())
     else:
@@ -117,3 +123,5 @@ def _print_imported(imported: Imported) -> None:
         output.write(text("unpack.imported", **values) if new else text("unpack.already", **values))
     for path in imported.wheelhouses:
         output.write(text("unpack.wheelhouse", path=path))
+    for image in imported.images:
+        output.write(text("image.imported", name=image.image.entry.name, path=image.directory))

@@ -206,14 +206,14 @@ def _inventory() -> None:
 
     Examples: selfhost bundle inventory > have.json; then, elsewhere: selfhost bundle create --have have.json ...
     """
-    from selfhost.app import bundle_import
+    from selfhost.app import bundle_known
     from selfhost.bundle.audit import audited
     from selfhost.home import find_home
 
     home = find_home()
     # It leaves the closed side: who took it is written down, as for what comes in.
     with audited(home, "bundle inventory") as told:
-        found = bundle_import.inventory(home)
+        found = bundle_known.inventory(home)
         told["blobs"] = len(found["blobs"])
     output.write_json(found)
 

@@ -29,7 +29,7 @@ def _ls(
     model: str = typer.Argument(None, help="Only this one.", show_default=False, autocompletion=complete.stored_models),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """List the models on this machine: what they take, what each takes for itself, where they came from.
+    """List models and container images on this machine: what they take, what each takes for itself, where it came from.
 
     States go by names and sizes; `selfhost verify` reads the bytes.
 
@@ -38,15 +38,20 @@ def _ls(
     from selfhost.app import storage
     from selfhost.home import find_home
     from selfhost.messages import text
+    from selfhost.units import format_bytes
 
     found = storage.ls(find_home(), model)
+    images = storage.images(find_home()) if model is None else ()
     if as_json:
-        output.write_json(_as_dict(found))
+        output.write_json(_as_dict(found) | {"images": [image.as_dict() for image in images]})
         return
     if not found.models:
         output.note(text("storage.empty"))
     else:
         _print_table(found.models)
+    for image in images:
+        size = format_bytes(image.image.size_bytes)
+        output.write(text("storage.image", name=image.image.entry.name, size=size, path=image.directory))
     for one in found.models:
         if one.problem:
             output.warn(

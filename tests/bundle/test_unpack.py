@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.app import bundle_import, licence
+from selfhost.app import bundle_known, licence
 from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import devices, layout, modelpack, take
 from selfhost.bundle.modelpack import Layer
@@ -196,7 +196,7 @@ def test_wheels_become_a_folder_that_gc_leaves_alone_and_an_inventory_has(tmp_pa
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
     assert run("gc")[0] == 0
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
-    digests = {one["sha256"] for one in bundle_import.inventory(home)["blobs"]}
+    digests = {one["sha256"] for one in bundle_known.inventory(home)["blobs"]}
     assert modelpack.sha256_of(b"one") in digests
     have = {modelpack.sha256_of(b"one"), modelpack.sha256_of(b"two")}
     assert have <= digests
