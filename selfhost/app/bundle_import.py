@@ -107,6 +107,8 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, choices: Choices | N
     for lock, _ in locks:
         # Before the first content: `gc` takes a store without it for one whose models are not mounted.
         files.make_directory(_place(lock, home).parent)
+    if not locks:
+        files.make_directory(home.models / ".none")
 
     def waiting() -> None:
         talk.note(text("model.waiting", name=bundle.info.label))

@@ -85,8 +85,11 @@ def _names(word: str, paths: Sequence[str]) -> bool:
     return any(path == real or f'"{path}"' in word or word.endswith(f"={path}") for path in paths)
 
 
-def gc(home: Home, *, partials: bool, dry_run: bool) -> Reclaimed:
-    """Remove what no model has. Raises NoError while a download runs."""
+def gc(home: Home, *, partials: bool, dry_run: bool, given_up: Sequence[str] = ()) -> Reclaimed:
+    """Remove what no model has; given_up: as `GcOptions` has it. Raises NoError while a download runs."""
     now = time.time()
     before = now + _DAY_S if partials else now - PARTIAL_DAYS * _DAY_S
-    return reclaim.collect(home.models, Blobs(home.blobs), GcOptions(partials_before=before, dry_run=dry_run))
+    options = GcOptions(
+        partials_before=before, dry_run=dry_run, given_up=tuple(given_up), beside=(home.wheelhouses, home.images)
+    )
+    return reclaim.collect(home.models, Blobs(home.blobs), options)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from selfhost.weights.blobs import Blobs
 
 _SPARE_BYTES = 64 << 20
+STAGED = "bundle"
+"""Imports that are not done are among the store's downloads as `bundle <id> <label>`."""
 _SHOWN = 20
 
 
@@ -159,7 +161,7 @@ def done(bundle: Bundle, blobs: Blobs) -> None:
 
 
 def _key(bundle: Bundle) -> str:
-    return f"bundle {bundle.info.id}"
+    return f"{STAGED} {bundle.info.id} {bundle.info.label}"
 
 
 def _from_beside(bundle: Bundle, blobs: Blobs, beside: Sequence[Path]) -> None:

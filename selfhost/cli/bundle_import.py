@@ -1,4 +1,4 @@
-"""`selfhost bundle import`."""
+"""`selfhost bundle import|gc`: the receiver's store."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 
 def register(group: typer.Typer) -> None:
-    """Add the command to `selfhost bundle`."""
+    """Add the commands to `selfhost bundle`."""
     group.command("import")(_import)
+    group.command("gc")(_gc)
 
 
 def _import(  # noqa: PLR0917 - Typer reads them by name
@@ -125,3 +126,35 @@ def _print_imported(imported: Imported) -> None:
         output.write(text("unpack.wheelhouse", path=path))
     for image in imported.images:
         output.write(text("image.imported", name=image.image.entry.name, path=image.directory))
+
+
+def _gc(
+    forget: list[str] = typer.Option(
+        None, "--forget", help="Give up an import that is not done: its id or label.", metavar="ID", show_default=False
+    ),
+    remove: list[str] = typer.Option(
+        None, "--remove", help="Also this image, or this folder of wheels.", metavar="NAME", show_default=False
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Tell what would be removed; remove nothing."),
+    as_json: bool = JSON,
+) -> None:
+    """Remove what bundles brought and no model, wheelhouse or image needs.
+
+    Exit code 3 while an import waits for other volumes. `selfhost gc` does the same and leaves such imports for a week.
+
+    Examples: selfhost bundle gc --dry-run; selfhost bundle gc --forget ID; selfhost bundle gc --remove IMAGE.
+    """
+    from selfhost.app import bundle_gc
+    from selfhost.bundle.audit import audited
+    from selfhost.cli.storage import print_reclaimed
+    from selfhost.home import find_home
+    from selfhost.messages import text
+
+    home = find_home()
+    wanted = bundle_gc.Wanted(forget=tuple(forget or ()), remove=tuple(remove or ()), dry_run=dry_run)
+    with audited(home, "bundle gc", forget=wanted.forget, remove=wanted.remove, dry_run=dry_run) as told:
+        done = bundle_gc.run(home, wanted, lambda: output.note(text("storage.waiting")))
+        told["freed_bytes"] = done.reclaimed.freed_bytes
+    for one in done.forgotten:
+        output.note(text("unpack.would_forget", line=one.line) if dry_run else text("unpack.forgotten", line=one.line))
+    print_reclaimed(done.reclaimed, dry_run=dry_run, as_json=as_json, more={"forgotten": done.as_dicts()})

@@ -17,7 +17,7 @@ from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from selfhost.weights.blobs import Blobs
@@ -160,13 +160,14 @@ def users(models: Path) -> list[Path]:
     )
 
 
-def unused(models: Path, blobs: Blobs, wanted_after_s: float = 0.0) -> dict[str, int]:
+def unused(models: Path, blobs: Blobs, wanted_after_s: float = 0.0, given_up: Collection[str] = ()) -> dict[str, int]:
     """Contents that no model has, and the bytes that each frees: none where something else has the file too.
 
-    wanted_after_s: those of a download that is not done, begun after this time, are not among them.
+    wanted_after_s: those of a download that is not done, begun after this time, are not among them; but for those
+    given up, by name.
     """
     used, found = used_by(users(models)), {}
-    wanted = blobs.wanted(wanted_after_s)
+    wanted = blobs.wanted(wanted_after_s, given_up)
     for sha256, info in blobs.sizes().items():
         if sha256 not in wanted and not used.has(sha256, info):
             found[sha256] = info.st_size if info.st_nlink == 1 else 0

@@ -162,6 +162,19 @@ MESSAGES: dict[str, Text] = {
         "{name} has a signature of its own; to check it without selfhost: `model_signing verify key {path} --signature "
         "{path}/model.sig --public_key KEY.pem`"
     ),
+    "unpack.staged": Text(
+        "imports that are not done: {count}; nothing is removed",
+        "{listed}",
+        "go on with it: `selfhost bundle import DIR`; or give it up: `selfhost bundle gc --forget {first}`",
+    ),
+    "unpack.not_staged": Text(
+        "no import of that name waits: {name}", "waiting: {listed}", "leave `--forget` out: `selfhost bundle gc`"
+    ),
+    "unpack.nothing_so_called": Text(
+        "no wheels or image of that name: {name}", "here: {listed}", "models are removed with `selfhost rm MODEL`"
+    ),
+    "unpack.forgotten": Text("given up: {line}"),
+    "unpack.would_forget": Text("would be given up: {line}"),
     "unpack.bad_recipe": Text(
         "the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"
     ),
