@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from selfhost.app.bundle_gate import GateOptions
     from selfhost.app.bundle_import import Choices, Imported
     from selfhost.cli.progress import StatusLine
+    from selfhost.errors import SelfhostError
 
 
 def register(group: typer.Typer) -> None:
@@ -46,6 +47,11 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
     ),
     load: Literal["docker", "podman", "containerd"] = typer.Option(
         None, "--load", help="Hand its container images to this program, too.", show_default=False
+    ),
+    acceptance: bool = typer.Option(
+        False,
+        "--run-acceptance",
+        help="Start each model then, ask what its recipe checks, stop it; exit code 3 if wrong.",
     ),
     link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
     workers: int = WORKERS,
@@ -70,10 +76,34 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
     imported = _run_import(
         paths, options, Choices(copying=copying, allow_mismatch=mismatch, load=Program(load) if load else None)
     )
-    if as_json:
-        output.write_json(imported.as_dict())
-    else:
+    if not as_json:
         _print_imported(imported)
+    told: list[dict[str, Any]] = []
+    problem = _accept(imported, told) if acceptance else None
+    if as_json:
+        output.write_json(imported.as_dict() | ({"acceptance": told} if acceptance else {}))
+    if problem:
+        output.print_error(problem)
+        raise typer.Exit(int(problem.code))
+
+
+def _accept(imported: Imported, told: list[dict[str, Any]]) -> SelfhostError | None:
+    """Ask the models that came; what is wrong with them. The engine has to be installed."""
+    from selfhost import offline
+    from selfhost.app import bundle_accept
+    from selfhost.bundle.audit import audited
+    from selfhost.cli.moving import Terminal
+    from selfhost.errors import SelfhostError
+    from selfhost.home import find_home
+
+    offline.settle(flag=True)
+    home, talk, info = find_home(), Terminal(), imported.bundle.info
+    try:
+        with audited(home, "bundle acceptance", bundle=info.id, serial=info.serial, acceptance=told):
+            bundle_accept.run(imported.models, home, talk, told, bundle_accept.starter(home, talk))
+    except SelfhostError as error:
+        return error
+    return None
 
 
 class _Talk:

@@ -175,6 +175,13 @@ MESSAGES: dict[str, Text] = {
     ),
     "unpack.forgotten": Text("given up: {line}"),
     "unpack.would_forget": Text("would be given up: {line}"),
+    "unpack.accepting": Text("{name} ({variant}): starts, to be asked: {prompt}"),
+    "unpack.accepts": Text("{name} ({variant}) answers as expected: {answer}"),
+    "unpack.not_accepted": Text(
+        "models that do not answer as expected: {count}",
+        "{listed}",
+        "what was imported stays; look at how it is served: `selfhost serve MODEL --offline`, then `selfhost chat`",
+    ),
     "unpack.bad_recipe": Text(
         "the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"
     ),
