@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from selfhost.cli import bundle_create, bundle_import, bundle_read
+from selfhost.cli import bundle_create, bundle_import, bundle_push, bundle_read
 
 group = typer.Typer(
     name="bundle",
@@ -19,4 +19,5 @@ def register(app: typer.Typer) -> None:
     bundle_create.register(group)
     bundle_read.register(group)
     bundle_import.register(group)
+    bundle_push.register(group)
     app.add_typer(group)
