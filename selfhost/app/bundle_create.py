@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from selfhost import __version__, files
 from selfhost.app import bundle_gather, bundle_images, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
+from selfhost.app.bundle_request import NO_ENGINE, CreateRequest
 from selfhost.bundle import file_system, layout, modelpack, pack
 from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
@@ -28,43 +29,15 @@ if TYPE_CHECKING:
     from selfhost.app.bundle_inventory import PackedWheels
     from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BundleInfo
-    from selfhost.bundle.sign import Signer
     from selfhost.findings import Finding
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
-_NO_ENGINE = "none"
 _SPARE_BYTES = 64 * MIB
 """Left free on a medium, and one per cent of it: file systems become slow or refuse earlier than they say."""
 _PER_BLOB_BYTES = 512
 """Of `bundle.json` and SHA256SUMS for one content, at most."""
 _UNLIMITED = 1 << 60
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreateRequest:
-    """What the user asked for."""
-
-    models: tuple[str, ...]
-    to: tuple[Path, ...]
-    variant: str | None = None
-    volume_size: str | None = None
-    target: Path | None = None
-    have: Path | None = None
-    link: LinkMode = LinkMode.AUTO
-    images: tuple[str, ...] = ()
-    """`oci:DIR` or `oci:DIR:NAME`."""
-    platform: str | None = None
-    """Of each image, only what is for this one; None: all of it."""
-    engine: str = _NO_ENGINE
-    wheelhouse: Path | None = None
-    download: bool = True
-    """Without a wheelhouse, get the wheels that are not here yet."""
-    serial: int | None = None
-    label: str | None = None
-    signer: Signer | None = None
-    max_file_bytes: int | None = None
-    """None: what the file system of the medium says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,14 +114,14 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
 
 
 def _gather(request: CreateRequest, home: Home) -> Gathered:
-    if request.engine == _NO_ENGINE and request.wheelhouse is not None:
+    if request.engine == NO_ENGINE and request.wheelhouse is not None:
         raise UsageError("pack.no_engine")
-    if not (request.models or request.images or request.engine != _NO_ENGINE):
+    if not (request.models or request.images or request.engine != NO_ENGINE):
         raise UsageError("pack.nothing")
     found = bundle_gather.find_models(request.models, request.variant, home)
     parts = [bundle_gather.model(directory, home, request.signer) for directory in found]
-    parts.append(bundle_images.gather(request.images, request.platform))
-    if request.engine != _NO_ENGINE:
+    parts.append(bundle_images.gather(request, home))
+    if request.engine != NO_ENGINE:
         spec = find_spec(request.engine)
         folder = request.wheelhouse
         if folder is None:

@@ -16,8 +16,10 @@ from selfhost.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.image_load import Program
     from selfhost.bundle.image_store import LocalImage, StoredImage
+    from selfhost.home import Home
 
     class Talk(Protocol):
         """Who is told."""
@@ -29,20 +31,28 @@ if TYPE_CHECKING:
             """Bytes handed over, bytes to hand over."""
 
 
-def gather(given: Sequence[str], platform: str | None) -> Gathered:
-    """The images that `--image` names, from layouts on this machine.
+def gather(request: CreateRequest, home: Home) -> Gathered:
+    """The images that `--image` names, from layouts on this machine or from registries.
 
-    Raises UsageError, IncompleteError, IntegrityError as `image_store.open_image` does; TrustError for a configuration
-    with a secret in it.
+    Raises UsageError, IncompleteError, IntegrityError as `image_store.open_image` does, what a registry gives reason
+    for; TrustError for a configuration with a secret in it.
     """
-    if platform is not None and not given:
+    if request.platform is not None and not request.images:
         raise UsageError("pack.no_image")
-    found = [image_store.open_image(one, platform) for one in given]
+    found = [_open(one, request, home) for one in request.images]
     return Gathered(
         artifacts=(),
         contents=tuple(content for one in found for content in _contents(one)),
         images=tuple(one.image for one in found),
     )
+
+
+def _open(given: str, request: CreateRequest, home: Home) -> LocalImage:
+    if given.startswith(image_store.SCHEME):
+        return image_store.open_image(given, request.platform)
+    from selfhost.app import bundle_fetch  # the client of registries, for those who need it
+
+    return bundle_fetch.fetch(given, request, home)
 
 
 def _contents(local: LocalImage) -> list[Content]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from selfhost.bundle.read import Bundle
     from selfhost.weights.blobs import Blobs
 
-_SCHEME = "oci:"
+SCHEME = "oci:"
 _ODD_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 _HASH_SHOWN = 8
 
@@ -77,8 +77,8 @@ def open_image(given: str, platform: str | None) -> LocalImage:
 
 def _split(given: str) -> tuple[Path, str]:
     """The directory is what is one, up to a colon: names of images have colons, too."""
-    rest = given.removeprefix(_SCHEME)
-    if not given.startswith(_SCHEME) or not rest:
+    rest = given.removeprefix(SCHEME)
+    if not given.startswith(SCHEME) or not rest:
         raise UsageError("image.bad_source", given=given)
     words = rest.split(":")
     for count in range(len(words), 0, -1):
@@ -207,4 +207,4 @@ def stored(root: Path) -> Iterator[StoredImage]:
     """Every image that a bundle brought; one that was damaged since is left out."""
     for directory, _ in wheelhouse.stored(root):
         with contextlib.suppress(IntegrityError, IncompleteError, UsageError):
-            yield StoredImage(directory=directory, image=open_image(f"{_SCHEME}{directory}", None).image)
+            yield StoredImage(directory=directory, image=open_image(f"{SCHEME}{directory}", None).image)

@@ -7,7 +7,15 @@ _LAYOUT = "make a layout of it: `skopeo copy --all docker://NAME:TAG oci:DIR:NAM
 MESSAGES = {
     "image.bad": Text("`{path}` is no container image", "{detail}", _LAYOUT),
     "image.not_a_layout": Text("`{path}` is no OCI image layout", "{detail}", _LAYOUT),
-    "image.bad_source": Text("`{given}` names no container image", "wanted: `oci:DIR` or `oci:DIR:NAME`", _LAYOUT),
+    "image.bad_source": Text(
+        "`{given}` names no container image",
+        "wanted: `oci:DIR`, `oci:DIR:NAME`, or a name in a registry: `registry.example/team/engine:1.0`",
+        _LAYOUT,
+    ),
+    "image.not_in_registry": Text(
+        "the registry has no image {name}", "", "look at the name and the tag: `skopeo inspect docker://{name}`"
+    ),
+    "image.fetching": Text("{name}: {done} of {total}"),
     "image.not_there": Text(
         "no such image in `{path}`: {wanted}", "there: {listed}", "name one: `--image oci:{path}:NAME`"
     ),
