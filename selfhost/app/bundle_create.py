@@ -14,6 +14,7 @@ from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
+from selfhost.bundle.pieces import CutPlan
 from selfhost.bundle.profile import Needs
 from selfhost.bundle.write import Content, LinkMode
 from selfhost.engines.specs import find_spec
@@ -113,6 +114,7 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     kept = {sha256: one for sha256, one in payload.items() if sha256 not in have.sha256}
     overhead = sum(one.size for one in metadata.values()) + len(index)
     overhead += MIB + _PER_BLOB_BYTES * (len(kept) + len(metadata))
+    volumes, cut = _volumes(request, label, metadata, kept, overhead)
     return BundlePlan(
         label=label,
         serial=request.serial,
@@ -123,7 +125,8 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
         base=have.bundles if left_out else (),
         have=left_out,
         index=index,
-        volumes=_volumes(request, label, metadata, kept, overhead),
+        volumes=volumes,
+        cut=cut,
         link=request.link,
     )
 
@@ -181,7 +184,7 @@ def _volumes(
     metadata: dict[str, Content],
     kept: dict[str, Content],
     overhead: int,
-) -> tuple[VolumePlan, ...]:
+) -> tuple[tuple[VolumePlan, ...], tuple[CutPlan, ...]]:
     room = _asked_size(request)
     capacities = [
         max((room if room is not None else _room(to, label, kept.values(), request.link)) - overhead, 0)
@@ -194,13 +197,18 @@ def _volumes(
         for to, blobs in zip(_places(request.to), layout.pack_volumes(blobs, capacities, repeat=repeat), strict=False)
         if blobs
     ] or [(request.to[0], ())]
-    volumes = []
+    volumes: list[VolumePlan] = []
+    shares: dict[str, list[tuple[int, int]]] = {}
     for number, (to, listed) in enumerate(packed, 1):
         limit = request.max_file_bytes or file_system.max_file_bytes(to)
-        contents = (*(kept[blob.sha256] for blob in listed), *metadata.values())
+        contents = (*(kept[share.sha256] for share in listed if not share.cut), *metadata.values())
+        for share in listed:
+            if share.cut:
+                shares.setdefault(share.sha256, []).append((number, share.size))
         path = to / layout.volume_name(label, number, len(packed))
         volumes.append(VolumePlan(path=path, contents=contents, max_file_bytes=limit))
-    return tuple(volumes)
+    cut = tuple(CutPlan(content=kept[sha256], shares=tuple(shares[sha256])) for sha256 in sorted(shares))
+    return tuple(volumes), cut
 
 
 def _places(to: Sequence[Path]) -> Iterable[Path]:
@@ -238,12 +246,14 @@ def _free(to: Path) -> int:
 
 
 def _links(to: Path, content: Content, link: LinkMode) -> bool:
-    return link is not LinkMode.COPY and content.source is not None and file_system.same(to, content.source)
+    if link is LinkMode.COPY or content.source is None:
+        return False
+    return file_system.same(to, content.source) and file_system.takes_links(to)
 
 
 def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
     """Bytes that are still to be copied to each volume; what is linked or there already takes none."""
-    return {
+    new = {
         volume.path: sum(
             one.size
             for one in volume.contents
@@ -251,6 +261,11 @@ def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
         )
         for volume in bundle.volumes
     }
+    for one in bundle.cut:
+        for number, place in enumerate(one.places(bundle.volumes)):
+            if not (place.volume / layout.chunk_path(one.content.sha256, number)).exists():
+                new[place.volume] += place.size
+    return new
 
 
 def _check_space(bundle: BundlePlan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from selfhost import files
 from selfhost.app import licence, storage
 from selfhost.app.bundle_inventory import LICENCES_NAME
-from selfhost.bundle import canonical, modelpack, unpack, wheelhouse
+from selfhost.bundle import canonical, cut, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -103,6 +103,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
         _remember(bundle, home)
         gate.record(bundle)
         unpack.done(bundle, blobs)
+    cut.remove_pieces(bundle, blobs, home.models)
     return Imported(
         bundle=bundle,
         brought=brought,

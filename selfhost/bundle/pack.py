@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import layout, write
-from selfhost.bundle.layout import BlobInfo, BundleInfo, ModelRef, VolumeInfo
+from selfhost.bundle import layout, pieces, write
+from selfhost.bundle.layout import BundleInfo, ModelRef, VolumeInfo
 from selfhost.bundle.sums import format_sums
 from selfhost.bundle.write import Content, How, LinkMode, Writing
 from selfhost.errors import IntegrityError, NoError
@@ -27,6 +27,8 @@ from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from selfhost.bundle.pieces import CutPlan
 
 MARKER = f"creating{layout.PART}"
 
@@ -56,11 +58,13 @@ class BundlePlan:
     index: bytes
     volumes: tuple[VolumePlan, ...]
     link: LinkMode
+    cut: tuple[CutPlan, ...] = ()
 
     @property
     def total_bytes(self) -> int:
         """What is read."""
-        return sum(content.size for volume in self.volumes for content in volume.contents)
+        whole = sum(content.size for volume in self.volumes for content in volume.contents)
+        return whole + sum(one.content.size for one in self.cut)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +112,7 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
             stack.enter_context(_hold(volume.path))
         identity = _identity(plan)
         for volume in plan.volumes:
-            _begin(volume, identity)
+            _begin(volume, _paths(plan, volume), identity)
         written = _write(plan, finishing)
         read_back = _read_back(plan, written, finishing) if finishing.read_back else 0
         infos = [_info(plan, identity, written, number) for number in range(1, len(plan.volumes) + 1)]
@@ -116,16 +120,18 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
             _finish(volume.path, info, plan.index, finishing)
         return Packed(
             info=infos[0],
-            volumes=tuple(_told(v, w) for v, w in zip(plan.volumes, written, strict=True)),
+            volumes=tuple(
+                _told(volume, n, done) for n, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
+            ),
             signed=finishing.sign is not None,
             read_back_bytes=read_back,
         )
 
 
-def _told(volume: VolumePlan, written: list[write.Written]) -> PackedVolume:
+def _told(volume: VolumePlan, number: int, written: list[write.Written]) -> PackedVolume:
     how: Counter[str] = Counter()
     for one in written:
-        how[one.how.value] += one.blob.size
+        how[one.how.value] += sum(size for _, _, size in one.blob.files_on(number))
     return PackedVolume(path=volume.path, blobs=len(written), size_bytes=how.total(), how=dict(sorted(how.items())))
 
 
@@ -181,20 +187,24 @@ def _identity(plan: BundlePlan) -> dict[str, Any]:
     return made
 
 
-def _begin(volume: VolumePlan, identity: dict[str, Any]) -> None:
-    files.write_json(volume.path / MARKER, identity)
-    wanted, pieces = set(), set()
+def _paths(plan: BundlePlan, volume: VolumePlan) -> set[str]:
+    """Where contents lie on a volume, when it is done."""
+    found = set()
     for content in volume.contents:
-        if write.in_pieces(content, volume.max_file_bytes):
-            pieces.add(f"{layout.CHUNKS}/{content.sha256}")
-        else:
-            wanted.add(layout.blob_path(content.sha256))
+        count = len(pieces.on_one(content, volume))
+        found |= {layout.chunk_path(content.sha256, n) for n in range(count)} or {layout.blob_path(content.sha256)}
+    for one in plan.cut:
+        places = enumerate(one.places(plan.volumes))
+        found |= {layout.chunk_path(one.content.sha256, n) for n, p in places if p.volume == volume.path}
+    return found
+
+
+def _begin(volume: VolumePlan, wanted: set[str], identity: dict[str, Any]) -> None:
+    files.write_json(volume.path / MARKER, identity)
     for folder, _, names in os.walk(volume.path):
         for name in names:
             path = Path(folder, name)
-            inside = path.relative_to(volume.path)
-            is_piece = str(inside.parent) in pieces and layout.is_volume_path(str(inside))
-            if str(inside) != MARKER and str(inside) not in wanted and not is_piece:
+            if str(path.relative_to(volume.path)) not in {MARKER, *wanted}:
                 path.unlink()
 
 
@@ -215,27 +225,35 @@ class _Counter:
 
 def _write(plan: BundlePlan, finishing: Finishing) -> list[list[write.Written]]:
     tick = _Counter("write", plan.total_bytes, finishing.progress)
+    writing = Writing(link=plan.link, tick=tick)
     written = []
     for volume in plan.volumes:
-        writing = Writing(link=plan.link, max_file_bytes=volume.max_file_bytes, tick=tick)
-        written.append([write.put(content, volume.path, writing) for content in volume.contents])
+        done = []
+        for content in volume.contents:
+            places = pieces.on_one(content, volume)
+            done.append(pieces.put(content, places, tick) if places else write.put(content, volume.path, writing))
+        written.append(done)
+    for one in plan.cut:
+        cut = pieces.put(one.content, one.places(plan.volumes), tick)
+        for number, _ in one.shares:
+            written[number - 1].append(cut)
     return written
 
 
 def _read_back(plan: BundlePlan, written: list[list[write.Written]], finishing: Finishing) -> int:
     """What is linked was read already, from where it lies; what was found as well. Raises IntegrityError."""
     copied = [
-        (volume.path, blob)
-        for volume, done in zip(plan.volumes, written, strict=True)
-        for blob in (one.blob for one in done if one.how is How.COPY)
+        (volume.path / name, sha256, size)
+        for number, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
+        for one in done
+        if one.how is How.COPY
+        for name, sha256, size in one.blob.files_on(number)
     ]
-    tick = _Counter("read back", sum(blob.size for _, blob in copied), finishing.progress)
-    for path, blob in copied:
-        for name, sha256, _ in blob.files:
-            file = path / name
-            if write.digest_of(file, tick, from_medium=True) != sha256:
-                file.unlink()
-                raise IntegrityError("pack.bad_medium", path=file)
+    tick = _Counter("read back", sum(size for _, _, size in copied), finishing.progress)
+    for file, sha256, _ in copied:
+        if write.digest_of(file, tick, from_medium=True) != sha256:
+            file.unlink()
+            raise IntegrityError("pack.bad_medium", path=file)
     return tick.done
 
 
@@ -243,7 +261,9 @@ def _info(
     plan: BundlePlan, identity: dict[str, Any], written: Iterable[list[write.Written]], number: int
 ) -> BundleInfo:
     volumes = tuple(
-        VolumeInfo(number=n, label=volume.path.name, blobs=_sorted(one.blob for one in done))
+        VolumeInfo(
+            number=n, label=volume.path.name, blobs=tuple(sorted((w.blob for w in done), key=lambda b: b.sha256))
+        )
         for n, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
     )
     return BundleInfo(
@@ -260,10 +280,6 @@ def _info(
     )
 
 
-def _sorted(blobs: Iterable[BlobInfo]) -> tuple[BlobInfo, ...]:
-    return tuple(sorted(blobs, key=lambda blob: blob.sha256))
-
-
 # The end
 
 
@@ -275,8 +291,7 @@ def _finish(path: Path, info: BundleInfo, index: bytes, finishing: Finishing) ->
         **finishing.texts(info),
     }
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in small.items()}
-    for blob in info.this.blobs:
-        sums |= {name: sha256 for name, sha256, _ in blob.files}
+    sums |= {name: sha256 for name, sha256, _ in info.this.files}
     listed = format_sums(sums)
     # The signature comes before what it signs: whoever sees the sums of a signed bundle sees that it is signed.
     last = {layout.SIGNATURE_NAME: finishing.sign(listed)} if finishing.sign else {}
