@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from selfhost import __version__, files
 from selfhost.app import bundle_gather, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
-from selfhost.bundle import file_system, layout, modelpack, pack
+from selfhost.bundle import file_system, layout, modelpack, pack, unfinished
 from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
 from selfhost.bundle.names import is_label
@@ -235,7 +235,7 @@ def _room(to: Path, label: str, contents: Iterable[Content], link: LinkMode) -> 
         return _UNLIMITED
     room = _free(to)
     for left in to.glob(f"{label}-vol*of*"):
-        if pack.is_unfinished(left):
+        if unfinished.is_unfinished(left):
             room += sum(path.lstat().st_size for path in left.rglob("*") if path.is_file())
     return room
 

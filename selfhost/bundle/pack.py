@@ -8,29 +8,25 @@ file is somebody else's and is not touched.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import secrets
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import layout, pieces, write
+from selfhost.bundle import layout, pieces, unfinished, write
 from selfhost.bundle.layout import BundleInfo, ModelRef, VolumeInfo
 from selfhost.bundle.sums import format_sums
+from selfhost.bundle.unfinished import MARKER
 from selfhost.bundle.write import Content, How, LinkMode, Writing
-from selfhost.errors import IntegrityError, NoError
+from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from selfhost.bundle.pieces import CutPlan
-
-MARKER = f"creating{layout.PART}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,9 +104,10 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
     Raises NoError for a directory that is in the way, IntegrityError for a source or a medium that gives other bytes.
     """
     with contextlib.ExitStack() as stack:
+        found = unfinished.left([volume.path for volume in plan.volumes])
         for volume in plan.volumes:
-            stack.enter_context(_hold(volume.path))
-        identity = _identity(plan)
+            stack.enter_context(unfinished.hold(volume.path, found))
+        identity = unfinished.identity(found, hashlib.sha256(plan.index).hexdigest(), plan.serial)
         for volume in plan.volumes:
             _begin(volume, _paths(plan, volume), identity)
         written = _write(plan, finishing)
@@ -118,6 +115,10 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
         infos = [_info(plan, identity, written, number) for number in range(1, len(plan.volumes) + 1)]
         for volume, info in zip(plan.volumes, infos, strict=True):
             _finish(volume.path, info, plan.index, finishing)
+        # Not before all of them are done: another run would take up a marker, and leave what has none alone.
+        for volume in plan.volumes:
+            (volume.path / MARKER).unlink()
+            files.sync(volume.path)
         return Packed(
             info=infos[0],
             volumes=tuple(
@@ -136,55 +137,6 @@ def _told(volume: VolumePlan, number: int, written: list[write.Written]) -> Pack
 
 
 # Beginning
-
-
-def is_unfinished(path: Path) -> bool:
-    """Whether a directory is a volume whose making was interrupted, or is empty."""
-    if path.is_symlink() or not path.is_dir():
-        return False
-    # Power that went while the marker was written leaves only its temporary file.
-    return (path / MARKER).is_file() or all(one.name.startswith(f".{MARKER}.") for one in path.iterdir())
-
-
-@contextlib.contextmanager
-def _hold(path: Path) -> Iterator[None]:
-    """Make the directory of a volume, or take it up, and keep others from doing so."""
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise NoError("pack.in_the_way", path=path)
-    if path.exists() and not is_unfinished(path):
-        raise NoError("pack.exists", path=path)
-    files.make_directory(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NoError("pack.busy", path=path) from None
-        except OSError:  # a network file system that has no locks on directories
-            pass
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _identity(plan: BundlePlan) -> dict[str, Any]:
-    """Id, serial and time: those of the interrupted run when it made the same bundle, else new ones."""
-    now = datetime.now(UTC)
-    made = {
-        "id": secrets.token_hex(16),
-        "serial": int(now.timestamp()) if plan.serial is None else plan.serial,
-        "created": now.isoformat(timespec="seconds"),
-        "index": hashlib.sha256(plan.index).hexdigest(),
-    }
-    for volume in plan.volumes:
-        found = files.read_json(volume.path / MARKER) or {}
-        if (
-            found.get("index") == made["index"]
-            and plan.serial in (None, found.get("serial"))
-            and made.keys() <= found.keys()
-        ):
-            return {name: found[name] for name in made}
-    return made
 
 
 def _paths(plan: BundlePlan, volume: VolumePlan) -> set[str]:
@@ -298,6 +250,4 @@ def _finish(path: Path, info: BundleInfo, index: bytes, finishing: Finishing) ->
     for name, data in {**small, **last, layout.SUMS_NAME: listed}.items():
         with files.atomic_write(path / name) as stream:
             stream.write(data)
-    files.sync(path)
-    (path / MARKER).unlink()
     files.sync(path)
