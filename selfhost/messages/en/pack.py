@@ -10,6 +10,10 @@ MESSAGES: dict[str, Text] = {
         why="its sha256 should be {sha256}",
         hint="put it right, then create the bundle again: `selfhost verify MODEL --repair`",
     ),
+    "pack.odd_source": Text(
+        what="`{path}` is no plain file and does not go on a medium",
+        hint="put it right, then create the bundle again: `selfhost verify MODEL --repair`",
+    ),
     "pack.unreadable": Text(
         what="`{path}` cannot be read or written",
         why="{detail}",
