@@ -1,7 +1,7 @@
 """Bundles of each version of the format, as the tools of their time wrote them: today's reads them.
 
 `tests/data/bundles/v<N>`: two volumes, signed; their keys are not kept. v1 was made by the last tool that wrote no
-other version; in v2 the largest content is cut over both volumes. They are never made anew: a new version gets a folder.
+other version; in v2 the largest content is cut over both volumes. They are never made anew: a version gets a folder.
 """
 
 from __future__ import annotations
