@@ -62,6 +62,11 @@ class BundlePlan:
         whole = sum(content.size for volume in self.volumes for content in volume.contents)
         return whole + sum(one.content.size for one in self.cut)
 
+    def sizes_on(self, number: int) -> list[int]:
+        """Bytes of each content on a volume, or of what of it is there."""
+        cut = [size for one in self.cut for volume, size in one.shares if volume == number]
+        return [*(content.size for content in self.volumes[number - 1].contents), *cut]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finishing:

@@ -77,6 +77,7 @@ def check_refused(volumes, code: int, *, command: str = "import", said: str = ""
     assert said in err
     assert snapshot(*volumes) == before
     check_store()
+    assert run("ls")[0] == 0
     return err
 
 

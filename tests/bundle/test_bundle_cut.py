@@ -220,6 +220,18 @@ def test_pieces_of_which_each_is_right_and_the_whole_is_not(volumes):
 # Making
 
 
+def test_a_plan_tells_what_goes_on_each(home, content, tmp_path):
+    put(home, content)
+    asked = ("bundle", "create", "--model", "tiny", "--to", tmp_path, "--volume-size", "4M", "--label", "b", "--json")
+    told = json.loads(run(*asked, "--dry-run")[1])["volumes"]
+    code, out, said = run(*asked)
+    assert code == 0, said
+    made = json.loads(out)["volumes"]
+    assert [(one["contents"], one["bytes"]) for one in told] == [(one["contents"], one["bytes"]) for one in made]
+    # What describes the bundle has other bytes each time, and none is on the disk before.
+    assert all(one["bytes"] >= one["new_bytes"] > 0 for one in told)
+
+
 class Stop(BaseException):
     pass
 

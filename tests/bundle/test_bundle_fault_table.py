@@ -136,9 +136,13 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
             "test_bundle_pack_faults.py::test_a_limit_on_the_size_of_files",
         ),
     ),
-    "two at once": (
-        2,
-        ("test_unpack_disks.py::test_two_imports_at_once", "test_bundle_pack_faults.py::test_two_at_once"),
+    "two at once, or while it is served": (
+        3,
+        (
+            "test_unpack_disks.py::test_a_model_that_is_served_is_not_replaced",
+            "test_unpack_disks.py::test_two_imports_at_once",
+            "test_bundle_pack_faults.py::test_two_at_once",
+        ),
     ),
     "a wrong clock": (
         4,

@@ -9,9 +9,11 @@ import resource
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from selfhost.app import servers
 from selfhost.bundle import layout, medium, take
 from selfhost.errors import ExitCode, IntegrityError, NoSpaceError
 from selfhost.home import find_home
@@ -238,3 +240,21 @@ def test_killed_by_a_signal_at_any_time_the_next_run_completes(tmp_path):
             there = files_of(home.models / NAME / VARIANT)
             assert {name: there[name] for name in source} == source
             shutil.rmtree(home.root)
+
+
+def test_a_model_that_is_served_is_not_replaced(volume, tmp_path, monkeypatch):
+    home = find_home()
+    import_bundle([volume], home)
+    directory = home.models / NAME / VARIANT
+    record = SimpleNamespace(name="mine", plan={"model_path": str(directory)}, argv=())
+    running = SimpleNamespace(record=record, state=SimpleNamespace(running=True))
+    [newer] = make_bundle(tmp_path / "newer", serial=6, shard_bytes=30_100)
+    before = files_of(directory)
+    with monkeypatch.context() as patched:
+        patched.setattr(servers, "list_servers", lambda _home: ([running], []))
+        assert run("bundle", "import", volume)[0] == 0, "what is there already is left as it is"
+        code, _, said = run("bundle", "import", newer)
+        assert (code, "mine" in said) == (ExitCode.NO, True)
+        assert files_of(directory) == before
+    assert run("bundle", "import", newer)[0] == 0
+    assert files_of(directory) != before
