@@ -15,7 +15,7 @@ import pytest
 
 from selfhost.app import servers
 from selfhost.bundle import layout, medium, take
-from selfhost.errors import ExitCode, IntegrityError, NoSpaceError
+from selfhost.errors import ExitCode, IntegrityError
 from selfhost.home import find_home
 from selfhost.weights.blobs import Blobs
 from tests.bundle.fault_support import (
@@ -73,15 +73,12 @@ def test_a_disk_that_refuses_while_it_is_written_to(volume, monkeypatch, number,
 
 def test_a_limit_on_the_size_of_files(volume):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    home = find_home()
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(NoSpaceError):
-            import_bundle([volume], home)
+        check_refused([volume], ExitCode.NO_SPACE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    check_store()
-    import_bundle([volume], home)
+    import_bundle([volume], find_home())
 
 
 class Failing:
