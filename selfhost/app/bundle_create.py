@@ -10,11 +10,12 @@ from selfhost import __version__, files
 from selfhost.app import bundle_gather, bundle_images, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
 from selfhost.app.bundle_request import NO_ENGINE, CreateRequest
-from selfhost.bundle import file_system, layout, modelpack, pack
+from selfhost.bundle import file_system, layout, modelpack, pack, unfinished
 from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
+from selfhost.bundle.pieces import CutPlan
 from selfhost.bundle.profile import Needs
 from selfhost.bundle.write import Content, LinkMode
 from selfhost.engines.specs import find_spec
@@ -98,6 +99,7 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     kept = {sha256: one for sha256, one in payload.items() if sha256 not in have.sha256}
     overhead = sum(one.size for one in metadata.values()) + len(index)
     overhead += MIB + _PER_BLOB_BYTES * (len(kept) + len(metadata))
+    volumes, cut = _volumes(request, label, metadata, kept, overhead)
     return BundlePlan(
         label=label,
         serial=request.serial,
@@ -108,7 +110,8 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
         base=have.bundles if left_out else (),
         have=left_out,
         index=index,
-        volumes=_volumes(request, label, metadata, kept, overhead),
+        volumes=volumes,
+        cut=cut,
         link=request.link,
     )
 
@@ -177,7 +180,7 @@ def _volumes(
     metadata: dict[str, Content],
     kept: dict[str, Content],
     overhead: int,
-) -> tuple[VolumePlan, ...]:
+) -> tuple[tuple[VolumePlan, ...], tuple[CutPlan, ...]]:
     room = _asked_size(request)
     capacities = [
         max((room if room is not None else _room(to, label, kept.values(), request.link)) - overhead, 0)
@@ -190,13 +193,18 @@ def _volumes(
         for to, blobs in zip(_places(request.to), layout.pack_volumes(blobs, capacities, repeat=repeat), strict=False)
         if blobs
     ] or [(request.to[0], ())]
-    volumes = []
+    volumes: list[VolumePlan] = []
+    shares: dict[str, list[tuple[int, int]]] = {}
     for number, (to, listed) in enumerate(packed, 1):
         limit = request.max_file_bytes or file_system.max_file_bytes(to)
-        contents = (*(kept[blob.sha256] for blob in listed), *metadata.values())
+        contents = (*(kept[share.sha256] for share in listed if not share.cut), *metadata.values())
+        for share in listed:
+            if share.cut:
+                shares.setdefault(share.sha256, []).append((number, share.size))
         path = to / layout.volume_name(label, number, len(packed))
         volumes.append(VolumePlan(path=path, contents=contents, max_file_bytes=limit))
-    return tuple(volumes)
+    cut = tuple(CutPlan(content=kept[sha256], shares=tuple(shares[sha256])) for sha256 in sorted(shares))
+    return tuple(volumes), cut
 
 
 def _places(to: Sequence[Path]) -> Iterable[Path]:
@@ -223,7 +231,7 @@ def _room(to: Path, label: str, contents: Iterable[Content], link: LinkMode) -> 
         return _UNLIMITED
     room = _free(to)
     for left in to.glob(f"{label}-vol*of*"):
-        if pack.is_unfinished(left):
+        if unfinished.is_unfinished(left):
             room += sum(path.lstat().st_size for path in left.rglob("*") if path.is_file())
     return room
 
@@ -234,12 +242,14 @@ def _free(to: Path) -> int:
 
 
 def _links(to: Path, content: Content, link: LinkMode) -> bool:
-    return link is not LinkMode.COPY and content.source is not None and file_system.same(to, content.source)
+    if link is LinkMode.COPY or content.source is None:
+        return False
+    return file_system.same(to, content.source) and file_system.takes_links(to)
 
 
 def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
     """Bytes that are still to be copied to each volume; what is linked or there already takes none."""
-    return {
+    new = {
         volume.path: sum(
             one.size
             for one in volume.contents
@@ -247,6 +257,11 @@ def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
         )
         for volume in bundle.volumes
     }
+    for one in bundle.cut:
+        for number, place in enumerate(one.places(bundle.volumes)):
+            if not (place.volume / layout.chunk_path(one.content.sha256, number)).exists():
+                new[place.volume] += place.size
+    return new
 
 
 def _check_space(bundle: BundlePlan) -> None:

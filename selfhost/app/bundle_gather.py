@@ -18,7 +18,7 @@ from selfhost.engines import environment, wheels
 from selfhost.engines.install import this_machine
 from selfhost.engines.lock import parse_lock
 from selfhost.engines.wheel_file import describe
-from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, NoError, UsageError
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -102,6 +102,8 @@ def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered
 
 def _of_file(directory: Path, path: str, sha256: str, size: int, blobs: Blobs) -> Content:
     source = blobs.path(sha256) if blobs.has(sha256, size) else (directory / path).resolve()
+    if not source.is_file():  # to open a pipe that nobody writes to would wait for ever
+        raise IntegrityError("pack.odd_source", path=source)
     with source.open("rb") as stream:
         refuse_secret(path, stream.read(LOOK_BYTES if size <= LOOK_BYTES else _HEAD_BYTES))
     return Content(sha256=sha256, size=size, source=source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from selfhost import files
 from selfhost.app import bundle_fit, bundle_images, bundle_known, licence, storage
 from selfhost.app.bundle_inventory import LICENCES_NAME
-from selfhost.bundle import canonical, image_load, image_store, modelpack, unpack, wheelhouse
+from selfhost.bundle import canonical, cut, image_load, image_store, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -128,6 +128,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, choices: Choices | N
         bundle_known.remember(bundle, home)
         gate.record(bundle)
         unpack.done(bundle, blobs)
+    cut.remove_pieces(bundle, blobs, home.models)
     if choices.load is not None:
         bundle_images.load(images, choices.load, talk)
     return Imported(

@@ -54,8 +54,8 @@ def planned_dict(planned: Planned) -> dict[str, Any]:
             {
                 "number": number,
                 "path": str(volume.path),
-                "contents": len(volume.contents),
-                "bytes": sum(one.size for one in volume.contents),
+                "contents": len(bundle.sizes_on(number)),
+                "bytes": sum(bundle.sizes_on(number)),
                 "new_bytes": new[volume.path],
             }
             for number, volume in enumerate(bundle.volumes, 1)

@@ -23,7 +23,7 @@ from selfhost.bundle.names import is_label
 from selfhost.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_TEXT = 255
@@ -39,7 +39,7 @@ def parse_info(data: bytes, where: str = INFO_NAME) -> BundleInfo:
         raise IntegrityError("bundle.newer", path=where, found=found, known=SCHEMA_VERSION)
     try:
         info = _info(body)
-        if problem := _contradiction(info):
+        if problem := _contradiction(info) or _contradicting_version(info, found):
             _refuse(problem)
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError("bundle.bad_info", path=where, detail=f"{type(error).__name__}: {error}") from error
@@ -70,10 +70,19 @@ def _volume(body: Mapping[str, Any]) -> VolumeInfo:
 
 
 def _blob(body: Mapping[str, Any]) -> BlobInfo:
-    chunks = tuple(
-        ChunkInfo(sha256=_digest(c["sha256"]), size=_count(c["size"])) for c in _list(body["chunks"] or [], MAX_BLOBS)
-    )
+    chunks = tuple(_chunk(chunk) for chunk in _list(body["chunks"] or [], MAX_BLOBS))
     return BlobInfo(sha256=_digest(body["sha256"]), size=_count(body["size"]), chunks=chunks)
+
+
+def _chunk(body: Mapping[str, Any]) -> ChunkInfo:
+    volume = _count(body["volume"]) if "volume" in body else None
+    return ChunkInfo(sha256=_digest(body["sha256"]), size=_count(body["size"]), volume=volume)
+
+
+def _contradicting_version(info: BundleInfo, found: object) -> str:
+    if type(found) is not int or found < info.schema_version:
+        return f"version {ascii(found)[:80]} cannot say what it says"
+    return ""
 
 
 def _contradiction(info: BundleInfo) -> str:
@@ -100,6 +109,17 @@ def _contradicting_blob(info: BundleInfo) -> str:
                 return f"{blob.sha256} is not the same on all volumes"
             if blob.chunks and sum(chunk.size for chunk in blob.chunks) != blob.size:
                 return f"the pieces of {blob.sha256} are not {blob.size} bytes"
+            if blob.is_cut and not blob.files_on(volume.number):
+                return f"volume {volume.number} has no piece of {blob.sha256}, and lists it"
+    return _lost_piece(info, seen.values())
+
+
+def _lost_piece(info: BundleInfo, blobs: Iterable[BlobInfo]) -> str:
+    """A piece on a volume that does not list its content would be asked for and checked by nobody."""
+    listed = {volume.number: {blob.sha256 for blob in volume.blobs} for volume in info.volumes}
+    for blob in blobs:
+        if blob.is_cut and any(blob.sha256 not in listed.get(chunk.volume or 0, ()) for chunk in blob.chunks):
+            return f"pieces of {blob.sha256} are on no volume that lists it"
     return ""
 
 

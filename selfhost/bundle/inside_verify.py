@@ -253,8 +253,8 @@ def describe(volume: str, listed: Dict[str, str]) -> Dict[str, Any]:
         refuse("damaged: {}".format(BUNDLE))
     try:
         bundle = json.loads(data.decode("utf-8"))
-        if bundle["schema_version"] != 1:
-            refuse("{} is of version {}; this checks version 1".format(BUNDLE, bundle["schema_version"]))
+        if bundle["schema_version"] not in (1, 2):
+            refuse("{} is of version {}; this checks 1 and 2".format(BUNDLE, bundle["schema_version"]))
         numbers = [volume["number"] for volume in bundle["volumes"]]
         if bundle["volume"] not in numbers or len(set(numbers)) != len(numbers):
             refuse("{} does not describe its own volume".format(BUNDLE))
@@ -270,8 +270,8 @@ def against(bundle: Dict[str, Any], listed: Dict[str, str]) -> List[Problem]:
     for blob in here["blobs"]:
         pieces = {"blobs/sha256/" + blob["sha256"]: blob["sha256"]}
         if blob.get("chunks"):
-            folder = "chunks/" + blob["sha256"]
-            pieces = {"{}/{:05d}".format(folder, n): piece["sha256"] for n, piece in enumerate(blob["chunks"])}
+            numbered = [one for one in enumerate(blob["chunks"]) if one[1].get("volume") in (None, bundle["volume"])]
+            pieces = {"chunks/{}/{:05d}".format(blob["sha256"], n): piece["sha256"] for n, piece in numbered}
         for path, digest in sorted(pieces.items()):
             if path not in listed:
                 problems.append(Problem(INCOMPLETE, "not listed, but wanted by {}: {}".format(BUNDLE, path)))

@@ -91,12 +91,25 @@ class Bundle:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Contents at hand, each from the first volume that has it, by sha256."""
+        """Contents that are at hand as a whole, each from the first volume that has it, by sha256."""
         found: dict[str, Source] = {}
         for volume in self.volumes:
             for blob in volume.info.this.blobs:
-                found.setdefault(blob.sha256, source_of(volume, blob))
+                pieces = self.pieces(blob) if blob.is_cut else source_of(volume, blob).pieces
+                here = tuple(piece for piece in pieces if piece)
+                if len(here) == len(pieces):
+                    found.setdefault(blob.sha256, Source(sha256=blob.sha256, size=blob.size, pieces=here))
         return found
+
+    def pieces(self, blob: BlobInfo) -> tuple[Piece | None, ...]:
+        """The pieces of a content that is cut, in order; None for those on volumes that are not at hand."""
+        here = {volume.number: volume.medium for volume in self.volumes}
+        return tuple(
+            Piece(medium=medium, path=path, sha256=digest, size=size)
+            if (medium := here.get(chunk.volume or 0))
+            else None
+            for (path, digest, size), chunk in zip(blob.files, blob.chunks, strict=True)
+        )
 
     def read(self, sha256: str) -> bytes:
         """A small content. Raises IncompleteError when it is not at hand, IntegrityError when it is damaged."""
@@ -107,8 +120,9 @@ class Bundle:
 
 
 def source_of(volume: Volume, blob: BlobInfo) -> Source:
-    """The files of a volume that make a content."""
-    pieces = tuple(Piece(medium=volume.medium, path=p, sha256=d, size=s) for p, d, s in blob.files)
+    """The files of a volume that make a content, or what of it is there."""
+    files = blob.files_on(volume.number)
+    pieces = tuple(Piece(medium=volume.medium, path=p, sha256=d, size=s) for p, d, s in files)
     return Source(sha256=blob.sha256, size=blob.size, pieces=pieces)
 
 
@@ -208,7 +222,7 @@ def _sums(path: Path, data: bytes) -> dict[str, str]:
 
 def _check_listed(volume: Volume) -> None:
     """SHA256SUMS and bundle.json speak of the same files: what is in one only would be checked by nobody."""
-    described = {path: digest for blob in volume.info.this.blobs for path, digest, _ in blob.files}
+    described = {path: digest for path, digest, _ in volume.info.this.files}
     listed = {path: digest for path, digest in volume.sums.items() if path not in layout.TOP}
     if described != listed:
         one = min(set(described.items()) ^ set(listed.items()))[0]

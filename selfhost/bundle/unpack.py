@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import canonical, layout, modelpack, wheelhouse
+from selfhost.bundle import canonical, cut, layout, modelpack, wheelhouse
 from selfhost.bundle.check import Status, structure
 from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.names import paths_problem
@@ -92,10 +92,11 @@ def bring(
     how = how or Copying()
     for volume in bundle.volumes:
         check_foreign(volume)
-    blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have])
+    blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have, *cut.digests(bundle)])
     _from_beside(bundle, blobs, beside)
     wanted = lacking(bundle, blobs)
     todo = [source for sha256, source in bundle.sources.items() if sha256 in wanted]
+    todo += cut.sources(bundle, wanted, blobs)
     total = sum(source.size for source in todo)
     free = files.free_bytes(files.make_directory(blobs.root))
     if total and total + _SPARE_BYTES > free:
@@ -115,6 +116,7 @@ def bring(
         except IntegrityError as error:
             # The others are brought all the same: then a small volume with what is damaged completes it.
             damaged.append(error)
+            cut.forget_damaged(source, blobs)
             return 0
         return source.size
 
@@ -142,11 +144,10 @@ def check_complete(bundle: Bundle, blobs: Blobs) -> None:
     """Raises IncompleteError, naming the volumes that are needed or the contents that the receiver does not have."""
     wanted = lacking(bundle, blobs)
     if wanted:
-        needed = [v for v in bundle.info.volumes if any(blob.sha256 in wanted for blob in v.blobs)]
-        listed = "\n".join(
-            f"{v.label}: {format_bytes(sum(b.size for b in v.blobs if b.sha256 in wanted))}" for v in needed
-        )
-        size = format_bytes(sum(blob.size for blob in wanted.values()))
+        here = cut.kept(bundle, blobs)
+        needed = [(v.label, sizes) for v in bundle.info.volumes if (sizes := cut.absent(v, wanted, here))]
+        listed = "\n".join(f"{label}: {format_bytes(sum(sizes))}" for label, sizes in needed)
+        size = format_bytes(sum(blob.size for blob in wanted.values()) - sum(here.values()))
         raise IncompleteError("unpack.volumes_absent", label=bundle.info.label, size=size, volumes=listed)
     if gone := [sha256 for sha256 in bundle.info.have if not blobs.has(sha256)]:
         base = ", ".join(bundle.info.base) or "not told"

@@ -200,8 +200,8 @@ def _print_planned(planned: Planned, *, as_json: bool) -> None:
         return
     volumes = planned.bundle.volumes
     for number, volume in enumerate(volumes, 1):
-        size = format_bytes(sum(one.size for one in volume.contents))
-        count, contents = len(volumes), len(volume.contents)
+        sizes = planned.bundle.sizes_on(number)
+        size, count, contents = format_bytes(sum(sizes)), len(volumes), len(sizes)
         output.note(text("pack.would_make", number=number, count=count, files=contents, size=size))
         output.write(str(volume.path))
 

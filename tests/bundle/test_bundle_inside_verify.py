@@ -231,7 +231,7 @@ FAULTS = {
         "not",
     ),
     "a blob nobody lists": (drop_a_blob_from_the_list, 7, "wanted by bundle.json"),
-    "a newer format": (edit_bundle(schema_version=2), 5, "version 2"),
+    "a newer format": (edit_bundle(schema_version=3), 5, "version 3"),
     "a volume that is none": (edit_bundle(volume=7), 5, "its own volume"),
     "no volumes": (edit_bundle(volumes=None), 5, "not what a bundle has"),
     "volumes without contents": (edit_bundle(volumes=[{"number": 1}]), 5, "blobs"),

@@ -11,6 +11,10 @@ MESSAGES: dict[str, Text] = {
         hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`), "
         "then create the bundle again",
     ),
+    "pack.odd_source": Text(
+        what="`{path}` is no plain file and does not go on a medium",
+        hint="put it right, then create the bundle again: `selfhost verify MODEL --repair`",
+    ),
     "pack.unreadable": Text(
         what="`{path}` cannot be read or written",
         why="{detail}",
