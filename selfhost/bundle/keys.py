@@ -47,11 +47,6 @@ class PublicKey:
         return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
 
     @property
-    def line(self) -> str:
-        """The key as a line of `authorized_keys` or, after a principal, of `allowed_signers`."""
-        return f"{self.kind} {base64.b64encode(self.blob).decode()} {self.comment}".rstrip()
-
-    @property
     def pem(self) -> bytes:
         """The key as a PEM file of SubjectPublicKeyInfo."""
         encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -123,6 +118,9 @@ def _from_line(data: bytes) -> PublicKey:
 
 
 def _from_pem(data: bytes) -> PublicKey:
+    if (count := data.count(b"-----BEGIN ")) != 1:  # the first would be taken, and the others passed over
+        msg = f"{count} blocks of PEM in one file, wanted: one"
+        raise ValueError(msg)
     key = serialization.load_pem_public_key(data)
     if not isinstance(key, PublicKeyObject):
         msg = f"found: {type(key).__name__}, wanted: Ed25519, ECDSA on a NIST curve, or RSA"
