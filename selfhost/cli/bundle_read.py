@@ -146,22 +146,23 @@ def _inspect(
     from selfhost.app import bundle_verify
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
+    from selfhost.bundle.audit import audited
     from selfhost.home import find_home
 
-    gate = Gate(find_home(), _options(keys, unsigned, strict=False), output.note)
-    bundle = read.open_bundle(paths, gate.trusted)
-    if diff:
-        found = bundle_verify.difference(bundle, read.open_bundle(diff, gate.trusted))
-    else:
-        found = bundle_verify.inspect(bundle)
-    if as_json:
-        output.write_json(found)
-    else:
-        _print_facts(found)
+    home, options = find_home(), _options(keys, unsigned, strict=False)
+    given = [str(path) for path in (*paths, *(diff or ()))]
+    with audited(home, "bundle inspect", paths=given, reason=options.allow_unsigned) as told:
+        gate = Gate(home, options, output.note)
+        bundle = read.open_bundle(paths, gate.trusted)
+        told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
+        other = read.open_bundle(diff, gate.trusted) if diff else None
+        found = bundle_verify.difference(bundle, other) if other else bundle_verify.inspect(bundle)
+    (output.write_json if as_json else _print_facts)(found)
 
 
 def _print_facts(found: dict[str, Any]) -> None:
-    """One fact a line: what is a list gets a line for each entry."""
+    """One fact a line, whatever the bundle says: what is a list gets a line for each entry."""
+    from selfhost.messages import plain
     from selfhost.units import format_bytes
 
     for name, value in found.items():
@@ -174,7 +175,7 @@ def _print_facts(found: dict[str, Any]) -> None:
                 for key, field in fields
                 if field not in (None, [], "")
             ]
-            output.write(f"{name.replace('_', ' ')}: {', '.join(words)}")
+            output.write(plain(f"{name.replace('_', ' ')}: {', '.join(words)}").replace("\n", " "))
 
 
 def _word(value: object) -> str:
