@@ -261,6 +261,23 @@ def test_a_damaged_lock_hides_its_model_only(home, start, files):
     assert ask(url, "/other/bf16/config.json").status == 404
 
 
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_what_somebody_wrote_to_is_not_served_as_what_it_was(stored, get, asked_before):
+    path = stored / "model.safetensors"
+    if asked_before:
+        assert get(f"{RESOLVE}/model.safetensors").status == 200
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)  # in place, as a training script does that saves where it loaded
+    got = get(f"{RESOLVE}/model.safetensors")
+    assert (got.status, "selfhost verify tiny/bf16" in got.headers["X-Error-Message"]) == (500, True)
+    assert get(f"{RESOLVE}/config.json").status == 200
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert get(f"{RESOLVE}/model.safetensors").status == 200
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
 def test_nothing_can_be_written(get, stored, method):
     got = get(f"{RESOLVE}/config.json", method, b"{}")
