@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import getpass
 import json
 import os
 import signal
 import socket
+import stat
 from typing import IO, TYPE_CHECKING
 
 from selfhost import files
@@ -89,8 +91,13 @@ def _undisturbed() -> Iterator[None]:
 def _open(home: Home) -> IO[bytes]:
     files.make_directory(home.root)
     with files.explain_os_errors(home.audit):
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.fdopen(os.open(home.audit, flags, 0o600), "r+b", buffering=0)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(home.audit, flags, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "r+b", buffering=0)
+        os.close(descriptor)
+        # A pipe or a device keeps nothing that could be looked at later.
+        raise FileExistsError(errno.EEXIST, "it is no plain file", str(home.audit))
 
 
 def _append(home: Home, line: dict[str, object]) -> None:

@@ -111,6 +111,15 @@ def test_a_log_that_cannot_be_written_is_an_error_before_anything_is_done(here):
     assert done == []
 
 
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/full", path)])
+def test_a_log_that_is_no_file(here, make):
+    here.root.mkdir()
+    make(here.audit)
+    with pytest.raises(MissingError) as caught, audited(here, "import"):
+        pass
+    assert str(here.audit) in caught.value.message.what
+
+
 def _full(_descriptor, _data):
     raise OSError(28, "No space left on device")
 
