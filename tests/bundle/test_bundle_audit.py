@@ -111,7 +111,7 @@ def test_a_log_that_cannot_be_written_is_an_error_before_anything_is_done(here):
     assert done == []
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/full", path)])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/full")])
 def test_a_log_that_is_no_file(here, make):
     here.root.mkdir()
     make(here.audit)
