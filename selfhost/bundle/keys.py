@@ -25,7 +25,9 @@ PrivateKeyObject = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 _MIN_RSA_BITS = 2048
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PUBLIC KEY-----")
-_PRIVATE = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+_PRIVATE = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-[0-9]+: |AGE-SECRET-KEY-1[0-9A-Z]{20}"
+)
 _OPTIONS = (UnsupportedAlgorithm, ValueError, TypeError)
 
 
@@ -58,7 +60,7 @@ class PublicKey:
 
 
 def is_private(data: bytes) -> bool:
-    """Whether this is, or holds, a private key in PEM or OpenSSH form."""
+    """Whether this is, or holds, a private key: of PEM, OpenSSH, OpenPGP, PuTTY or age."""
     return _PRIVATE.search(data) is not None
 
 
