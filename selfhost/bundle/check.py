@@ -109,7 +109,10 @@ def tasks(volume: Volume, wrong: list[FileCheck]) -> list[Task]:
     skipped = {check.path for check in wrong}
     found = [source_of(volume, blob) for blob in volume.info.this.blobs]
     for name in sorted(set(layout.TOP) & set(volume.sums) - skipped):
-        size = (volume.root / name).lstat().st_size
+        try:
+            size = (volume.root / name).lstat().st_size
+        except OSError as error:  # pulled out, or taken away, since `structure` looked
+            raise volume.medium.explained(name, error) from error
         piece = Piece(medium=volume.medium, path=name, sha256=volume.sums[name], size=size)
         found.append(Source(sha256=volume.sums[name], size=size, pieces=(piece,)))
     whole = [one for one in found if not skipped & {piece.path for piece in one.pieces}]

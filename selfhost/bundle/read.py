@@ -134,7 +134,11 @@ def find_volumes(paths: Sequence[Path]) -> list[Path]:
     """The directories of volumes: those given, or what lies in them (a mounted drive). Raises IncompleteError."""
     found: dict[str, Path] = {}
     for path in paths:
-        if not path.is_dir():
+        try:
+            is_there = path.is_dir()
+        except OSError as error:  # a folder on the way that this user may not enter, a drive that does not answer
+            raise Medium(path).explained("", error) from error
+        if not is_there:
             raise IncompleteError("unpack.no_directory", path=path)
         inside = [path] if _is_volume(path) else [below for below in _below(path) if _is_volume(below)]
         if not inside:

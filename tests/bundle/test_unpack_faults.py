@@ -305,6 +305,21 @@ def test_files_of_an_earlier_bundle_beside_those_of_this_one(volume, tmp_path):
     check_refused([volume], ExitCode.INTEGRITY)
 
 
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 4), (errno.EIO, 5)])
+@pytest.mark.parametrize("call", ["is_dir", "lstat"])
+def test_a_drive_that_does_not_answer_is_no_defect_of_ours(volume, monkeypatch, call, number, code):
+    real = getattr(Path, call)
+
+    def refuse(path, *arguments, **options):
+        if path == volume or path.name == layout.START_NAME:
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, call, refuse)
+    found, _, err = run("bundle", "verify", volume)
+    assert (found, os.strerror(number) in err) == (code, True)
+
+
 @pytest.mark.parametrize("name", ["nothing", "file", "empty"])
 def test_no_volume_at_all(tmp_path, name):
     (tmp_path / "file").write_text("x")
