@@ -236,23 +236,24 @@ def _artifacts(volume: Volume) -> tuple[Artifact, ...]:
     where = str(volume.root / layout.INDEX_NAME)
     read_checked(volume, layout.OCI_NAME, canonical.MAX_JSON_BYTES)
     entries = modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES), where)
-    known = volume.info.blobs
+    known, have = volume.info.blobs, frozenset(volume.info.have)
     found = []
     for entry in entries:
         path = layout.blob_path(entry.sha256)
         manifest = modelpack.parse_manifest(
             read_checked(volume, path, canonical.MAX_JSON_BYTES), str(volume.root / path)
         )
-        _check_known(volume, entry, manifest, known)
+        _check_known(volume, entry, manifest, known, have)
         config = layout.blob_path(manifest.config.sha256)
         body = canonical.decode(read_checked(volume, config, canonical.MAX_JSON_BYTES), str(volume.root / config))
         found.append(Artifact(entry=entry, manifest=manifest, config=body))
     return tuple(found)
 
 
-def _check_known(volume: Volume, entry: IndexEntry, manifest: Manifest, known: Mapping[str, BlobInfo]) -> None:
+def _check_known(
+    volume: Volume, entry: IndexEntry, manifest: Manifest, known: Mapping[str, BlobInfo], have: frozenset[str]
+) -> None:
     """Every content of an artifact is one of the bundle in that size, or one that the receiver is said to have."""
-    have = set(volume.info.have)
     if entry.artifact_type != manifest.artifact_type:
         raise IntegrityError("unpack.other_type", path=volume.root, name=entry.name)
     for layer in (manifest.config, *manifest.layers):
