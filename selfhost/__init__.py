@@ -11,6 +11,7 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
     mirror/     the store over HTTP, read-only, for other machines
     serve/      a started plan: processes, readiness, records on disk, keys
     engines/    plan -> argv and env; engine environments from hashed locks
+    registry/   container registries: names, logins, pushing and pulling
     bundle/     volumes on media: layout, signatures, what goes out and comes in
     weights/    files of a model: which, from where, verified
     hardware/   what is there (probe) or supposed (catalog)

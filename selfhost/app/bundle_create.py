@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
-from selfhost.app import bundle_gather, bundle_inventory
+from selfhost.app import bundle_gather, bundle_images, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
+from selfhost.app.bundle_request import NO_ENGINE, CreateRequest
 from selfhost.bundle import file_system, layout, modelpack, pack
 from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
@@ -26,40 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from selfhost.app.bundle_inventory import PackedWheels
+    from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BundleInfo
-    from selfhost.bundle.sign import Signer
     from selfhost.findings import Finding
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
-_NO_ENGINE = "none"
 _SPARE_BYTES = 64 * MIB
 """Left free on a medium, and one per cent of it: file systems become slow or refuse earlier than they say."""
 _PER_BLOB_BYTES = 512
 """Of `bundle.json` and SHA256SUMS for one content, at most."""
 _UNLIMITED = 1 << 60
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreateRequest:
-    """What the user asked for."""
-
-    models: tuple[str, ...]
-    to: tuple[Path, ...]
-    variant: str | None = None
-    volume_size: str | None = None
-    target: Path | None = None
-    have: Path | None = None
-    link: LinkMode = LinkMode.AUTO
-    engine: str = _NO_ENGINE
-    wheelhouse: Path | None = None
-    download: bool = True
-    """Without a wheelhouse, get the wheels that are not here yet."""
-    serial: int | None = None
-    label: str | None = None
-    signer: Signer | None = None
-    max_file_bytes: int | None = None
-    """None: what the file system of the medium says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +48,7 @@ class Planned:
     findings: tuple[Finding, ...]
     """What would fail or surprise on the other side."""
     wheels: tuple[PackedWheels, ...]
+    images: tuple[Image, ...] = ()
 
     def texts(self, info: BundleInfo, *, signed: bool) -> dict[str, bytes]:
         """The files of a volume that are for people without selfhost."""
@@ -77,7 +56,9 @@ class Planned:
         engine = next((part.spec.name for part in self.wheels if part.spec), "")
         checker = Path(layout.__file__).with_name("inside_verify.py")
         return {
-            layout.START_NAME: bundle_inventory.start_text(info, own, engine, signed=signed),
+            layout.START_NAME: bundle_inventory.start_text(
+                info, own, engine, [image.entry.name for image in self.images], signed=signed
+            ),
             layout.VERIFY_NAME: checker.read_bytes(),
         }
 
@@ -86,13 +67,18 @@ def plan(request: CreateRequest, home: Home) -> Planned:
     """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
     gathered = _gather(request, home)
     label = _label(request, gathered)
-    said = bundle_inventory.inventory(label, gathered.models, gathered.wheels, home)
+    said = bundle_inventory.inventory(label, gathered.models, gathered.wheels, home, gathered.images)
     findings = list(said.findings)
     parts = [gathered, bundle_gather.documents(said.documents)]
     if request.target is not None:
         findings += bundle_inventory.check_target(request.target, _needs(gathered))
         parts.append(bundle_gather.profile(request.target))
-    return Planned(bundle=_plan(request, label, _together(parts)), findings=tuple(findings), wheels=gathered.wheels)
+    return Planned(
+        bundle=_plan(request, label, _together(parts)),
+        findings=tuple(findings),
+        wheels=gathered.wheels,
+        images=gathered.images,
+    )
 
 
 def _needs(gathered: Gathered) -> Needs:
@@ -106,8 +92,7 @@ def _needs(gathered: Gathered) -> Needs:
 
 def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     have = bundle_gather.read_have(request.have) if request.have else Have()
-    artifacts = tuple({built.entry.name: built for built in gathered.artifacts}.values())
-    index = modelpack.build_index(built.entry for built in artifacts)
+    index = bundle_images.index(gathered)
     metadata, payload = _contents(gathered)
     left_out = tuple(sorted(payload.keys() & have.sha256))
     kept = {sha256: one for sha256, one in payload.items() if sha256 not in have.sha256}
@@ -129,11 +114,14 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
 
 
 def _gather(request: CreateRequest, home: Home) -> Gathered:
-    if request.engine == _NO_ENGINE and request.wheelhouse is not None:
+    if request.engine == NO_ENGINE and request.wheelhouse is not None:
         raise UsageError("pack.no_engine")
+    if not (request.models or request.images or request.engine != NO_ENGINE):
+        raise UsageError("pack.nothing")
     found = bundle_gather.find_models(request.models, request.variant, home)
     parts = [bundle_gather.model(directory, home, request.signer) for directory in found]
-    if request.engine != _NO_ENGINE:
+    parts.append(bundle_images.gather(request, home))
+    if request.engine != NO_ENGINE:
         spec = find_spec(request.engine)
         folder = request.wheelhouse
         if folder is None:
@@ -150,17 +138,25 @@ def _together(parts: Sequence[Gathered]) -> Gathered:
         contents=tuple(one for part in parts for one in part.contents),
         models=tuple(one for part in parts for one in part.models),
         wheels=tuple(one for part in parts for one in part.wheels),
+        images=tuple(one for part in parts for one in part.images),
     )
 
 
 def _label(request: CreateRequest, gathered: Gathered) -> str:
     label = request.label
     if label is None:
-        name = gathered.models[0].lock.recipe.replace("/", "-")
-        label = f"{name}-{datetime.now(UTC):%Y.%m.%d}"
+        label = f"{_main_name(gathered)}-{datetime.now(UTC):%Y.%m.%d}"
     if not is_label(label):
         raise UsageError("pack.bad_label", label=label)
     return label
+
+
+def _main_name(gathered: Gathered) -> str:
+    """What the bundle is about: its first model, else its engine, else its first image."""
+    if gathered.models:
+        return gathered.models[0].lock.recipe.replace("/", "-")
+    engine = next((part.spec.engine for part in gathered.wheels if part.spec), None)
+    return engine or gathered.images[0].entry.name.rpartition("/")[2].replace(":", "-")
 
 
 def _contents(gathered: Gathered) -> tuple[dict[str, Content], dict[str, Content]]:

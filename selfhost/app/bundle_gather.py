@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.sign import Signer
     from selfhost.engines.specs import EngineSpec
     from selfhost.engines.wheel_file import Wheel
@@ -49,6 +50,7 @@ class Gathered:
     contents: tuple[Content, ...]
     models: tuple[PackedModel, ...] = ()
     wheels: tuple[PackedWheels, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

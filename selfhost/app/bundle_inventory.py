@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost import __version__
 from selfhost.app import licence
 from selfhost.bundle import canonical, profile, risks, start_here
-from selfhost.bundle.bom import BomBundle, BomEngine, BomModel, BomWheel, bill, licence_list
+from selfhost.bundle.bom import BomBundle, BomEngine, BomImage, BomModel, BomWheel, bill, licence_list
 from selfhost.bundle.closure import engine_closure, model_closure
 from selfhost.bundle.facts import read_facts, read_licences
 from selfhost.engines import environment
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BundleInfo
     from selfhost.bundle.profile import Needs
     from selfhost.engines.specs import EngineSpec
@@ -67,7 +68,13 @@ class Inventory:
     """Errors: the bundle would not serve behind the gap."""
 
 
-def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[PackedWheels], home: Home) -> Inventory:
+def inventory(
+    label: str,
+    models: Sequence[PackedModel],
+    wheels: Sequence[PackedWheels],
+    home: Home,
+    images: Sequence[Image] = (),
+) -> Inventory:
     """Read small files and first bytes of all models, and say what is in the bundle.
 
     Raises MissingError for files that this user may not read.
@@ -88,7 +95,7 @@ def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[Packed
             found += engine_closure(parse_lock(environment.lock_file(part.spec).read_text()))
     bundle = BomBundle(label=label, tool_version=__version__)
     documents = {
-        BOM_NAME: bill(bundle, bills, [_engine(part) for part in wheels]),
+        BOM_NAME: bill(bundle, bills, [_engine(part) for part in wheels], [_image(image) for image in images]),
         RISKS_NAME: risks.document(listed),
         LICENCES_NAME: licence_list(bills),
     }
@@ -113,10 +120,12 @@ def check_target(path: Path, needs: Needs) -> list[Finding]:
     return found
 
 
-def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, signed: bool) -> bytes:
+def start_text(
+    info: BundleInfo, own: Sequence[Wheel], engine: str = "", images: Sequence[str] = (), *, signed: bool
+) -> bytes:
     """START-HERE.txt of the volume that `info` is of.
 
-    own: wheels of selfhost itself. engine: after `engine install`; empty without one.
+    own: wheels of selfhost itself. engine: after `engine install`; empty without one. images: their names.
     """
     volumes = {blob.sha256: volume.number for volume in reversed(info.volumes) for blob in volume.blobs}
     start = start_here.Start(
@@ -130,6 +139,7 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         size=info.size_bytes,
         signed=signed,
         engine=engine,
+        images=tuple(images),
         python=_python_here(),
         wheels=tuple(
             start_here.OwnWheel(wheel.path.name, wheel.sha256, volumes[wheel.sha256])
@@ -172,6 +182,10 @@ def _bill_of(model: PackedModel, facts: risks.ModelFacts, found: tuple[risks.Ris
 def _word(value: object) -> str:
     """A name in a configuration, which may say anything; empty for what is none."""
     return value[:_MAX_NAME] if isinstance(value, str) and value.isprintable() else ""
+
+
+def _image(image: Image) -> BomImage:
+    return BomImage(name=image.entry.name, sha256=image.entry.sha256, platforms=image.platforms, size=image.size_bytes)
 
 
 def _engine(part: PackedWheels) -> BomEngine:

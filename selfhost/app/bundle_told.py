@@ -23,6 +23,7 @@ def packed_dict(packed: Packed, planned: Planned) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         **{name: getattr(info, name) for name in ("id", "serial", "created", "label")},
         "models": _models(info.models),
+        "images": [image.as_dict() for image in planned.images],
         "volumes": [
             {
                 "number": number,
@@ -48,6 +49,7 @@ def planned_dict(planned: Planned) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "label": bundle.label,
         "models": _models(bundle.models),
+        "images": [image.as_dict() for image in planned.images],
         "volumes": [
             {
                 "number": number,

@@ -12,7 +12,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from selfhost.bundle import canonical, layout, modelpack
+from selfhost.bundle import canonical, images, layout, modelpack
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.medium import Medium
 from selfhost.bundle.sums import format_sums
@@ -22,11 +22,12 @@ from selfhost.records import dataclass
 from selfhost.weights.places.sums import parse_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
-    from selfhost.bundle.modelpack import IndexEntry, Manifest
+    from selfhost.bundle.modelpack import IndexEntry, Layer, Manifest
 
     Trusting = Callable[[Path, bytes, bytes | None], str]
     """Gets a volume, its SHA256SUMS and the signature, None where there is none; says who signed, empty for nobody.
@@ -76,6 +77,7 @@ class Bundle:
     volumes: tuple[Volume, ...]
     """By number."""
     artifacts: tuple[Artifact, ...]
+    images: tuple[Image, ...] = ()
 
     @property
     def info(self) -> BundleInfo:
@@ -176,7 +178,13 @@ def open_bundle(paths: Sequence[Path], trusted: Trusting) -> Bundle:
         if same.sums != volume.sums:
             raise IntegrityError("unpack.two_of_one", one=same.root, other=volume.root, number=volume.number)
     volumes = tuple(by_number[number] for number in sorted(by_number))
-    return Bundle(volumes=volumes, artifacts=_artifacts(volumes[0]))
+    first, entries = volumes[0], _index(volumes[0])
+    known = _Known(blobs=first.info.blobs, have=frozenset(first.info.have))
+    return Bundle(
+        volumes=volumes,
+        artifacts=_artifacts(first, [entry for entry in entries if not images.is_image(entry)], known),
+        images=tuple(_image(first, entry, known) for entry in entries if images.is_image(entry)),
+    )
 
 
 def _open_volume(path: Path, trusted: Trusting) -> Volume:
@@ -232,35 +240,56 @@ def _check_same(first: Volume, volume: Volume) -> None:
         raise IntegrityError("unpack.not_same", one=first.root, other=volume.root, info=layout.INDEX_NAME)
 
 
-def _artifacts(volume: Volume) -> tuple[Artifact, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a bundle says that there is."""
+
+    blobs: Mapping[str, BlobInfo]
+    have: frozenset[str]
+
+
+def _index(volume: Volume) -> tuple[IndexEntry, ...]:
     where = str(volume.root / layout.INDEX_NAME)
     read_checked(volume, layout.OCI_NAME, canonical.MAX_JSON_BYTES)
-    entries = modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES), where)
-    known, have = volume.info.blobs, frozenset(volume.info.have)
+    return modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES), where)
+
+
+def _image(volume: Volume, entry: IndexEntry, known: _Known) -> Image:
+    def fetch(part: Layer) -> bytes:
+        return read_checked(volume, layout.blob_path(part.sha256), canonical.MAX_JSON_BYTES)
+
+    image = images.read_image(entry, fetch, str(volume.root / layout.blob_path(entry.sha256)))
+    _check_parts(volume, entry.name, (*image.small, *image.layers), known)
+    return image
+
+
+def _artifacts(volume: Volume, entries: Sequence[IndexEntry], known: _Known) -> tuple[Artifact, ...]:
     found = []
     for entry in entries:
         path = layout.blob_path(entry.sha256)
         manifest = modelpack.parse_manifest(
             read_checked(volume, path, canonical.MAX_JSON_BYTES), str(volume.root / path)
         )
-        _check_known(volume, entry, manifest, known, have)
+        _check_known(volume, entry, manifest, known)
         config = layout.blob_path(manifest.config.sha256)
         body = canonical.decode(read_checked(volume, config, canonical.MAX_JSON_BYTES), str(volume.root / config))
         found.append(Artifact(entry=entry, manifest=manifest, config=body))
     return tuple(found)
 
 
-def _check_known(
-    volume: Volume, entry: IndexEntry, manifest: Manifest, known: Mapping[str, BlobInfo], have: frozenset[str]
-) -> None:
-    """Every content of an artifact is one of the bundle in that size, or one that the receiver is said to have."""
+def _check_known(volume: Volume, entry: IndexEntry, manifest: Manifest, known: _Known) -> None:
     if entry.artifact_type != manifest.artifact_type:
         raise IntegrityError("unpack.other_type", path=volume.root, name=entry.name)
-    for layer in (manifest.config, *manifest.layers):
-        blob = known.get(layer.sha256)
-        if blob is None and layer.sha256 in have:
+    _check_parts(volume, entry.name, (manifest.config, *manifest.layers), known)
+
+
+def _check_parts(volume: Volume, name: str, parts: Iterable[Layer], known: _Known) -> None:
+    """Every content of an artifact is one of the bundle in that size, or one that the receiver is said to have."""
+    for layer in parts:
+        blob = known.blobs.get(layer.sha256)
+        if blob is None and layer.sha256 in known.have:
             continue
         if blob is None or blob.size != layer.size:
             raise IntegrityError(
-                "unpack.content_unknown", path=volume.root, name=entry.name, file=layer.path or "config"
+                "unpack.content_unknown", path=volume.root, name=name, file=layer.path or layer.media_type
             )

@@ -39,6 +39,8 @@ class Start:
     """Version of Python that the wheels are for."""
     wheels: tuple[OwnWheel, ...] = ()
     """Of selfhost itself."""
+    images: tuple[str, ...] = ()
+    """Names of container images."""
 
 
 def text(start: Start) -> str:
@@ -51,7 +53,7 @@ def _what(start: Start) -> str:
     lines = [
         f"{start.label}: volume {start.volume} of {len(start.volumes)}",
         "",
-        f"Models, {'an engine, ' if start.engine else ''}and what they need, for a machine without a network.",
+        f"{_contents(start)}, and what they need, for a machine without a network.",
         "",
         f"  bundle   {start.id}",
         f"  made     {start.created} by {start.tool}",
@@ -59,9 +61,15 @@ def _what(start: Start) -> str:
         *(f"  volume   {name}" for name in start.volumes if len(start.volumes) > 1),
         *(f"  model    {name}" for name in start.models),
         *([f"  engine   {start.engine}"] if start.engine else []),
+        *(f"  image    {name}" for name in start.images),
         "",
     ]
     return "\n".join(lines)
+
+
+def _contents(start: Start) -> str:
+    kinds = [("models", start.models), ("an engine", start.engine), ("container images", start.images)]
+    return ", ".join(kind for kind, there in kinds if there).capitalize() or "Contents"
 
 
 def _check(start: Start) -> str:
@@ -78,7 +86,8 @@ def _check(start: Start) -> str:
         "   sha256sum --quiet -c SHA256SUMS",
         "",
         "   The same without sha256sum: python3 verify.py",
-        "   With selfhost, who made it included: selfhost bundle verify .",
+        "   With selfhost, who made it included: selfhost bundle verify ."
+        + (" --partial" if len(start.volumes) > 1 else ""),
         "",
     ]
     return "\n".join(lines)
@@ -115,6 +124,7 @@ def _use(start: Start) -> str:
         "",
         f"   selfhost bundle import .{'   # it says which DIR has the wheels' if start.engine else ''}",
         *(["   # the same for each volume, in any order; it says which are still to come"] if several else []),
+        *(["   # the images, too: --load docker, podman or containerd"] if start.images else []),
         *([f"   selfhost engine install {start.engine} --wheelhouse DIR"] if start.engine else []),
         *(f"   selfhost serve {shlex.quote(name)} --offline" for name in start.models[:1]),
         "",

@@ -24,7 +24,7 @@ from selfhost.units import format_bytes
 from selfhost.weights.lock import LockedFile, ModelLock, Origin, lock_from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from selfhost.weights.blobs import Blobs
 
 _SPARE_BYTES = 64 << 20
+STAGED = "bundle"
+"""Imports that are not done are among the store's downloads as `bundle <id> <label>`."""
 _SHOWN = 20
 
 
@@ -74,9 +76,15 @@ def check_foreign(volume: Volume) -> None:
 
 
 def bring(
-    bundle: Bundle, blobs: Blobs, progress: Callable[[int, int], None], wheelhouses: Path, how: Copying | None = None
+    bundle: Bundle,
+    blobs: Blobs,
+    progress: Callable[[int, int], None],
+    beside: Sequence[Path],
+    how: Copying | None = None,
 ) -> Brought:
     """Copy what the store lacks from the volumes at hand; what was copied stays when this is interrupted.
+
+    beside: folders of wheelhouses and images, which may have contents that `gc` took from the store.
 
     The caller holds `blobs.in_use`. Raises IntegrityError for damaged files, once all others were brought;
     NoSpaceError before bytes move.
@@ -85,7 +93,7 @@ def bring(
     for volume in bundle.volumes:
         check_foreign(volume)
     blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have])
-    _from_wheelhouses(bundle, blobs, wheelhouses)
+    _from_beside(bundle, blobs, beside)
     wanted = lacking(bundle, blobs)
     todo = [source for sha256, source in bundle.sources.items() if sha256 in wanted]
     total = sum(source.size for source in todo)
@@ -153,13 +161,13 @@ def done(bundle: Bundle, blobs: Blobs) -> None:
 
 
 def _key(bundle: Bundle) -> str:
-    return f"bundle {bundle.info.id}"
+    return f"{STAGED} {bundle.info.id} {bundle.info.label}"
 
 
-def _from_wheelhouses(bundle: Bundle, blobs: Blobs, wheelhouses: Path) -> None:
-    """Wheels that are here and that `gc` took from the contents: no model has them."""
+def _from_beside(bundle: Bundle, blobs: Blobs, beside: Sequence[Path]) -> None:
+    """Wheels and images that are here and that `gc` took from the contents: no model has them."""
     wanted = {*bundle.info.blobs, *bundle.info.have}
-    for directory, lock in wheelhouse.stored(wheelhouses):
+    for directory, lock in (one for root in beside for one in wheelhouse.stored(root)):
         for file in lock.files:
             if file.sha256 in wanted and not blobs.has(file.sha256):
                 try:

@@ -27,6 +27,7 @@ def register(group: typer.Typer) -> None:
 
 def _create(  # noqa: PLR0917 - Typer reads them by name
     model: list[str] = typer.Option(
+        None,
         help="A stored model: a recipe's name or hub id, or `NAME/VARIANT`; may be repeated.",
         show_default=False,
         autocompletion=complete.stored_models,
@@ -50,6 +51,16 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     link: Literal["auto", "hard", "reflink", "copy"] = typer.Option(
         "auto", help="How contents come there; links take no space on one file system."
     ),
+    image: list[str] = typer.Option(
+        None,
+        help="A container image: `oci:DIR` or `oci:DIR:NAME`, a layout; or a name in a registry; may be repeated.",
+        metavar="SOURCE",
+        show_default=False,
+    ),
+    platform: str = typer.Option(
+        None, help="Of images, only this platform: `linux/arm64` [all].", metavar="OS/ARCH", show_default=False
+    ),
+    plain_http: bool = typer.Option(False, "--plain-http", help="The registry has no TLS: for tests."),
     engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
     wheelhouse: Path = typer.Option(
         None,
@@ -73,13 +84,16 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     dry_run: bool = typer.Option(False, "--dry-run", help="Tell what would be written; write nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Put models on media: every file is hashed on the way. An interrupted run goes on where it was.
+    """Put models, engines, images on media: every file is hashed on the way. An interrupted run goes on where it was.
 
     Prints the folders of the volumes.
 
     Examples: selfhost bundle create --model qwen2.5-7b --to /media/usb; ... --to /mnt/a --to /mnt/b; ... --dry-run.
     """
+    from dataclasses import replace
+
     from selfhost.app import bundle_create, bundle_told
+    from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.pack import Finishing
     from selfhost.bundle.write import LinkMode
     from selfhost.cli.progress import StatusLine
@@ -88,8 +102,11 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
 
     home = find_home()
     signer = _signer(sign_key) if sign_key else None
-    request = bundle_create.CreateRequest(
-        models=tuple(model),
+    request = CreateRequest(
+        models=tuple(model or ()),
+        images=tuple(image or ()),
+        platform=platform,
+        plain_http=plain_http,
         to=tuple(path.expanduser().absolute() for path in to),
         variant=variant,
         volume_size=volume_size,
@@ -105,7 +122,8 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     )
     if engine != "none" and wheelhouse is None and not dry_run:
         output.note(text("pack.filling", engine=engine, path=home.wheels))
-    planned = bundle_create.plan(request, home)
+    with StatusLine() as line:
+        planned = bundle_create.plan(replace(request, fetching=_fetching(line)), home)
     _print_findings(planned)
     if dry_run:
         _print_planned(planned, as_json=as_json)
@@ -124,6 +142,16 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     else:
         for volume in packed.volumes:
             output.write(str(volume.path))
+
+
+def _fetching(line: StatusLine) -> Callable[[str, int, int], None]:
+    from selfhost.messages import text
+    from selfhost.units import format_bytes
+
+    def show(name: str, done: int, total: int) -> None:
+        line.show("fetch", text("image.fetching", name=name, done=format_bytes(done), total=format_bytes(total)))
+
+    return show
 
 
 def _print_findings(planned: Planned) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from selfhost.app import bundle_create
-from selfhost.app.bundle_create import CreateRequest
+from selfhost.app.bundle_request import CreateRequest
 from selfhost.bundle import modelpack
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing, Packed

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.app import bundle_import, licence
+from selfhost.app import bundle_known, licence
 from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import devices, layout, modelpack, take
 from selfhost.bundle.modelpack import Layer
@@ -196,7 +196,7 @@ def test_wheels_become_a_folder_that_gc_leaves_alone_and_an_inventory_has(tmp_pa
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
     assert run("gc")[0] == 0
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
-    digests = {one["sha256"] for one in bundle_import.inventory(home)["blobs"]}
+    digests = {one["sha256"] for one in bundle_known.inventory(home)["blobs"]}
     assert modelpack.sha256_of(b"one") in digests
     have = {modelpack.sha256_of(b"one"), modelpack.sha256_of(b"two")}
     assert have <= digests
@@ -273,9 +273,13 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     code, out, said = run("bundle", "verify", *volumes)
     assert code == 0, said
     assert "whole" in out
-    code, out, _ = run("bundle", "verify", volumes[0], "--json")
+    code, out, said = run("bundle", "verify", volumes[0], "--json")
     body = json.loads(out)
-    assert (code, body["ok"], body["complete"]) == (0, True, False)
+    assert (code, body["ok"], body["complete"]) == (7, False, False)
+    assert f"{volumes[1].name}: " in said.partition("\n")[2]
+    code, out, said = run("bundle", "verify", volumes[0], "--partial", "--json")
+    body = json.loads(out)
+    assert (code, body["ok"], body["complete"]) == (0, True, False), said
     code, out, _ = run("bundle", "inspect", *volumes, "--json")
     body = json.loads(out)
     assert code == 0
@@ -288,11 +292,14 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     assert [(line["operation"], line["exit_code"]) for line in lines] == [
         ("bundle verify", 0),
         ("bundle verify", 0),
+        ("bundle verify", 0),
         ("bundle inspect", 0),
         ("bundle inspect", 0),
         ("bundle import", 0),
     ]
-    assert {line["bundle"] for line in lines} == {body["id"]}
+    assert "volumes of `crossing` are not here" in lines[1]["found"]
+    assert lines[3]["bundle"] == body["id"]
+    assert lines[-1]["bundle"] == body["id"]
 
 
 def test_the_reason_to_inspect_what_nobody_signed_is_logged(tmp_path):

@@ -8,7 +8,8 @@ MESSAGES: dict[str, Text] = {
     "pack.source_damaged": Text(
         what="`{path}` is damaged and does not go on a medium",
         why="its sha256 should be {sha256}",
-        hint="put it right, then create the bundle again: `selfhost verify MODEL --repair`",
+        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`), "
+        "then create the bundle again",
     ),
     "pack.unreadable": Text(
         what="`{path}` cannot be read or written",
@@ -45,6 +46,14 @@ MESSAGES: dict[str, Text] = {
         what="`{path}` is too small",
         why="to write: {need}, free: {have}",
         hint="give more media (`--to` once more), or one on the file system of the store, where links take no space",
+    ),
+    "pack.nothing": Text(
+        what="nothing to put into the bundle",
+        hint="name some: `--model NAME`, `--engine cpu`, `--image oci:DIR:NAME`",
+    ),
+    "pack.no_image": Text(
+        what="`--platform` is for container images, and none is named",
+        hint="name one: `--image oci:DIR:NAME`",
     ),
     "pack.several": Text(
         what="several variants of `{name}` are stored",

@@ -32,6 +32,16 @@ MESSAGES = {
         "wanted: {wanted}\nthere: {found}",
         "choose a variant for that family: `selfhost recipe ls`",
     ),
+    "target.fewer_devices": Text(
+        "too few devices like {name}",
+        "wanted: {wanted}, found that can stand in for them: {found} (there: {listed})",
+        "import it on the machine that it was made for",
+    ),
+    "target.differs": Text(
+        "another {what} than the bundle was made for",
+        "wanted: {wanted}, found: {found}",
+        "import it on the machine that it was made for, or bring this one up to that",
+    ),
     "target.no_accelerator": Text(
         "no device there runs engine `{engine}`",
         "there: {listed}",

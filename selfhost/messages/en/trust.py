@@ -136,6 +136,11 @@ MESSAGES = {
         "",
         "do not use this model; get it again from who signed it",
     ),
+    "trust.model_differs": Text(
+        "`model.sig` of {name} is of other files: {count} differ",
+        "{names}",
+        "do not use this bundle before somebody has looked: ask who signed the model",
+    ),
     "trust.unknown_model_signer": Text(
         "no trusted key has signed the model",
         "sha256 of the signer's key in PEM: {hint}; ECDSA keys to compare with: {count}",
