@@ -26,7 +26,7 @@ class GateOptions:
     """What the command line says about trust."""
 
     keys: tuple[Path, ...] = ()
-    """These keys, and no others."""
+    """These keys, and no others; what is known of them stays."""
     allow_unsigned: str | None = None
     """Why; None: no."""
     allow_rollback: bool = False
@@ -40,7 +40,8 @@ class Gate:
         self._options = options
         self._note = note
         self._told: set[str] = set()
-        self._trust = trust_only(options.keys) if options.keys else read_trust(home)
+        known = read_trust(home)
+        self._trust = trust_only(options.keys, known) if options.keys else known
         self._serials = Serials(home)
         self._vouched = True
 

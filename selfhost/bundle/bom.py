@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 import uuid
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle.spdx import SPDX
@@ -145,7 +146,8 @@ def _model(model: BomModel) -> dict[str, Any]:
     origin = model.origin
     said = {
         "selfhost:manifest:sha256": model.manifest,
-        "selfhost:source": f"{origin.kind}:{origin.id}",
+        # Where a folder lay on the machine of the sender is nobody's business.
+        "selfhost:source": f"{origin.kind}:{PurePath(origin.id).name if origin.kind == 'directory' else origin.id}",
         "selfhost:source:revision": origin.revision or "",
         "selfhost:licence:text": ", ".join(path for path, _ in model.licence_texts) or "absent",
         "selfhost:licence:accepted_at": model.accepted_at,

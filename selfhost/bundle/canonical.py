@@ -70,10 +70,11 @@ def _check_shape(data: bytes) -> None:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        _refuse(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    value: dict[str, Any] = {}
+    for name, one in pairs:
+        if name in value:
+            _refuse(f"{name[:80]!r} is there twice")
+        value[name] = one
     return value
 
 

@@ -112,7 +112,10 @@ def tasks(volume: Volume, wrong: list[FileCheck]) -> list[Task]:
     skipped = {check.path for check in wrong}
     found = [(blob.sha256, source_of(volume, blob)) for blob in volume.info.this.blobs if not blob.is_cut]
     for name in sorted(set(layout.TOP) & set(volume.sums) - skipped):
-        size = (volume.root / name).lstat().st_size
+        try:
+            size = (volume.root / name).lstat().st_size
+        except OSError as error:  # pulled out, or taken away, since `structure` looked
+            raise volume.medium.explained(name, error) from error
         found.append(("", _alone(Piece(medium=volume.medium, path=name, sha256=volume.sums[name], size=size))))
     return [
         Task(source=one, content=content, volumes=(volume,) * len(one.pieces))

@@ -9,6 +9,7 @@ from selfhost.bundle import canonical
 from selfhost.bundle.layout import (
     INFO_NAME,
     MAX_BLOBS,
+    MAX_MODELS,
     MAX_VOLUMES,
     SCHEMA_VERSION,
     BlobInfo,
@@ -57,7 +58,7 @@ def _info(body: Mapping[str, Any]) -> BundleInfo:
         volumes=tuple(_volume(v) for v in _list(body["volumes"], MAX_VOLUMES)),
         models=tuple(
             ModelRef(name=_text(m["name"]), variant=_text(m["variant"]), manifest=_digest(m["manifest"]))
-            for m in _list(body["models"], MAX_BLOBS)
+            for m in _list(body["models"], MAX_MODELS)
         ),
         base=tuple(_text(one) for one in _list(body["base"], MAX_BLOBS)),
         have=tuple(_digest(one) for one in _list(body["have"], MAX_BLOBS)),
@@ -93,6 +94,9 @@ def _contradiction(info: BundleInfo) -> str:
     for number, volume in enumerate(info.volumes, 1):
         if volume.number != number or volume.label != volume_name(info.label, number, len(info.volumes)):
             return f"volume {number} is called {volume.number} and {volume.label!r}"
+    names = {f"{model.name}/{model.variant}".casefold() for model in info.models}
+    if len(names) != len(info.models):
+        return "two models have one name"
     there = {*info.blobs, *info.have}
     if lost := next((model for model in info.models if model.manifest not in there), None):
         return f"the manifest of {lost.name} ({lost.variant}) is on no volume"

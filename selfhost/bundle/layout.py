@@ -46,6 +46,7 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 MAX_BLOBS = 100_000
 MAX_VOLUMES = 1000
+MAX_MODELS = 1000
 MAX_CHUNK_BYTES = (4 << 30) - 1
 """The largest file of FAT32."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.bundle import canonical, images, layout, modelpack
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.medium import Medium
+from selfhost.bundle.sums import format_sums
 from selfhost.bundle.take import Piece, Source
 from selfhost.errors import IncompleteError, IntegrityError
 from selfhost.records import dataclass
@@ -149,7 +150,11 @@ def find_volumes(paths: Sequence[Path]) -> list[Path]:
     """The directories of volumes: those given, or what lies in them (a mounted drive). Raises IncompleteError."""
     found: dict[str, Path] = {}
     for path in paths:
-        if not path.is_dir():
+        try:
+            is_there = path.is_dir()
+        except OSError as error:  # a folder on the way that this user may not enter, a drive that does not answer
+            raise Medium(path).explained("", error) from error
+        if not is_there:
             raise IncompleteError("unpack.no_directory", path=path)
         inside = [path] if _is_volume(path) else [below for below in _below(path) if _is_volume(below)]
         if not inside:
@@ -215,6 +220,10 @@ def _sums(path: Path, data: bytes) -> dict[str, str]:
         sums = parse_sums(data.decode())
     except ValueError as error:
         raise IntegrityError("unpack.bad_sums", path=path, detail=error) from error
+    if format_sums(sums) != data:
+        # Other spellings of the same list (upper case, other ends of lines, a name twice) are read differently by
+        # different programs, and would be places to change something unnoticed.
+        raise IntegrityError("unpack.bad_sums", path=path, detail="it is not written as `sha256sum` and selfhost do")
     if odd := next((one for one in sums if not layout.is_volume_path(one) or one in layout.UNSUMMED), None):
         raise IntegrityError("unpack.bad_sums", path=path, detail=f"{odd!r} is no file of a volume")
     return sums

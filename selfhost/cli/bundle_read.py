@@ -181,7 +181,8 @@ def _inspect(
 
 
 def _print_facts(found: dict[str, Any]) -> None:
-    """One fact a line: what is a list gets a line for each entry."""
+    """One fact a line, whatever the bundle says: what is a list gets a line for each entry."""
+    from selfhost.messages import plain
     from selfhost.units import format_bytes
 
     for name, value in found.items():
@@ -194,7 +195,7 @@ def _print_facts(found: dict[str, Any]) -> None:
                 for key, field in fields
                 if field not in (None, [], "")
             ]
-            output.write(f"{name.replace('_', ' ')}: {', '.join(words)}")
+            output.write(plain(f"{name.replace('_', ' ')}: {', '.join(words)}").replace("\n", " "))
 
 
 def _word(value: object) -> str:

@@ -89,6 +89,12 @@ def test_everything_is_in_it_once_and_every_reference_leads_somewhere():
     assert "timestamp" not in undated["metadata"]
 
 
+def test_where_a_model_lay_is_not_told():
+    (local,) = bill(BUNDLE, (LOCAL,), ())["components"]
+    assert {"name": "selfhost:source", "value": "directory:m"} in local["properties"]
+    assert b"/srv" not in canonical.encode(bill(BUNDLE, MODELS, ENGINES))
+
+
 def test_terms_are_ids_only_where_they_are_known_and_texts_go_along():
     first, vendor, local = bill(BUNDLE, MODELS, ())["components"]
     assert first["licenses"] == [

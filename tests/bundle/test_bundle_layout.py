@@ -85,12 +85,14 @@ def test_volumes_differ_in_their_number_only():
         {"volumes": []},
         {"models": [{"name": "a", "variant": "b", "manifest": digest(77)}]},
         {"models": [{"name": "a\x1b[2J", "variant": "b", "manifest": digest(1)}]},
+        {"models": [{"name": n, "variant": "b", "manifest": digest(1)} for n in ("tiny", "Tiny")]},
+        {"models": [{"name": f"m{n}", "variant": "b", "manifest": digest(1)} for n in range(1001)]},
         {"have": ["../../etc/passwd"]},
         {"base": "x"},
         {"tool": ""},
         {"tool": "x" * 256},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_what_contradicts_itself_is_refused(change):
     with pytest.raises(IntegrityError) as caught:
@@ -151,6 +153,13 @@ def test_a_newer_format_is_named():
 def test_json_that_readers_could_trip_over_is_refused(data):
     with pytest.raises(IntegrityError):
         canonical.decode(data, "x.json")
+
+
+def test_a_name_twice_is_found_in_one_pass():
+    data = "".join(f'"{n}":1,' for n in range(300_000))
+    with pytest.raises(IntegrityError, match=r"x\.json") as caught:  # in minutes, when each name was counted
+        canonical.decode(f'{{{data}"299999":2}}'.encode(), "x.json", canonical.MAX_INFO_BYTES)
+    assert "'299999' is there twice" in str(caught.value.message.why)
 
 
 def test_brackets_in_texts_are_not_depth():

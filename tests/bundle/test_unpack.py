@@ -302,6 +302,22 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     assert lines[-1]["bundle"] == body["id"]
 
 
+def test_the_reason_to_inspect_what_nobody_signed_is_logged(tmp_path):
+    volumes = make_bundle(tmp_path)
+    assert run("bundle", "inspect", *volumes, "--allow-unsigned", "ticket 7")[0] == 0
+    assert run("bundle", "inspect", tmp_path / "absent")[0] == 7
+    lines = [json.loads(line) for line in find_home().audit.read_text().splitlines()]
+    assert [(line["reason"], line["exit_code"]) for line in lines] == [("ticket 7", 0), (None, 7)]
+
+
+def test_what_a_bundle_says_makes_no_lines_and_obeys_no_terminal(tmp_path, monkeypatch):
+    build = modelpack.build_model
+    monkeypatch.setattr(modelpack, "build_model", lambda lock, _: build(lock, ["MIT\nsigners: vendor\x1b[2J"]))
+    code, out, _ = run("bundle", "inspect", *make_bundle(tmp_path))
+    assert (code, "MIT signers: vendor" in out, "\x1b" in out) == (0, True, False)
+    assert not any(line.startswith("signers") for line in out.splitlines())
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_as_many_readers_as_asked_for(tmp_path, monkeypatch, workers):
     [volume] = make_bundle(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -128,6 +129,21 @@ def test_files_of_an_earlier_bundle_beside_those_of_this_one(volume, tmp_path):
         if not (volume / layout.BLOBS / path.name).exists():
             shutil.copy(path, volume / layout.BLOBS)
     check_refused([volume], ExitCode.INTEGRITY)
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 4), (errno.EIO, 5)])
+@pytest.mark.parametrize("call", ["is_dir", "lstat"])
+def test_a_drive_that_does_not_answer_is_no_defect_of_ours(volume, monkeypatch, call, number, code):
+    real = getattr(Path, call)
+
+    def refuse(path, *arguments, **options):
+        if path == volume or path.name == layout.START_NAME:
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, call, refuse)
+    found, _, err = run("bundle", "verify", volume)
+    assert (found, os.strerror(number) in err) == (code, True)
 
 
 @pytest.mark.parametrize("name", ["nothing", "file", "empty"])

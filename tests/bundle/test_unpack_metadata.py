@@ -20,6 +20,7 @@ from tests.bundle.fault_support import (
 )
 from tests.bundle.unpack_support import (
     reseal,
+    run,
     snapshot,
 )
 
@@ -167,6 +168,28 @@ def test_sums_that_name_what_no_volume_has(volume, line):
     sums.write_text(sums.read_text() + line + "\n")
     for command in ("verify", "import"):
         check_refused([volume], ExitCode.INTEGRITY, command=command)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        lambda data: data[:64].upper() + data[64:],
+        lambda data: data[:-1] + b"\x0b",
+        lambda data: data[:-1],
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: b"# note\n" + data,
+        lambda data: data + data.splitlines(keepends=True)[-1],
+        lambda data: data.replace(b"  ", b" *"),
+        lambda data: data.replace(b"  blobs", b"  ./blobs", 1),
+        lambda data: b"".join(reversed(data.splitlines(keepends=True))),
+    ],
+)
+def test_sums_have_one_spelling(volume, spelt):
+    sums = volume / layout.SUMS_NAME
+    sums.write_bytes(spelt(sums.read_bytes()))
+    code, _, err = run("bundle", "verify", volume)
+    assert (code, layout.SUMS_NAME in err) == (5, True)
 
 
 def test_sums_and_bundle_json_list_the_same_contents(volume):

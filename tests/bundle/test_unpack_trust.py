@@ -139,6 +139,13 @@ def test_the_key_that_is_named_is_the_only_one(volumes, trusting, tmp_path):
     assert run("bundle", "import", *volumes, "--key", vendor)[0] == 0
 
 
+def test_naming_a_revoked_key_takes_nothing_back(volumes, trusting, tmp_path):
+    (trusting.trust / "trust.toml").write_text('[keys."vendor.pub"]\nrevoked = true\n')
+    named = VENDOR.write(tmp_path / "elsewhere" / "vendor.pub")
+    code, _, err = run("bundle", "import", *volumes, "--key", named)
+    assert (code, "revoked" in err, model().exists()) == (6, True, False)
+
+
 def test_unsigned_with_a_reason(volumes, trusting):
     for volume in volumes:
         strip(volume)

@@ -101,6 +101,11 @@ MESSAGES = {
         "mode: {mode}; who can write there decides who is trusted",
         "take that away: `chmod o-w {path}`",
     ),
+    "trust.odd_file": Text(
+        "cannot tell what this is about trust: `{path}`",
+        "wanted: keys as `NAME.pub`, settings as `{settings}`; anything else would be passed over without a word",
+        "give it such a name, or put it elsewhere",
+    ),
     "trust.unreadable": Text(
         "cannot tell who is trusted: `{path}`",
         "{detail}",
