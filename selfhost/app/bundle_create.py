@@ -14,8 +14,9 @@ from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import BlobInfo, ModelRef
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
-from selfhost.bundle.profile import Needs
+from selfhost.bundle.profile import Needs, machine_of
 from selfhost.bundle.write import Content, LinkMode
+from selfhost.engines.install import this_machine
 from selfhost.engines.specs import find_spec
 from selfhost.errors import NoSpaceError, UsageError
 from selfhost.records import dataclass
@@ -23,11 +24,13 @@ from selfhost.units import MIB, format_bytes, parse_bytes
 from selfhost.weights.blobs import Blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from selfhost.app.bundle_inventory import PackedWheels
     from selfhost.bundle.layout import BundleInfo
     from selfhost.bundle.sign import Signer
+    from selfhost.engines.needs import Machine
+    from selfhost.engines.pip_output import Progress
     from selfhost.findings import Finding
     from selfhost.home import Home
 
@@ -55,6 +58,8 @@ class CreateRequest:
     wheelhouse: Path | None = None
     download: bool = True
     """Without a wheelhouse, get the wheels that are not here yet."""
+    report: Callable[[Progress], None] = lambda _progress: None
+    """Told of each step of that download."""
     serial: int | None = None
     label: str | None = None
     signer: Signer | None = None
@@ -70,6 +75,8 @@ class Planned:
     findings: tuple[Finding, ...]
     """What would fail or surprise on the other side."""
     wheels: tuple[PackedWheels, ...]
+    machine: Machine
+    """That wheels are chosen for."""
 
     def texts(self, info: BundleInfo, *, signed: bool) -> dict[str, bytes]:
         """The files of a volume that are for people without selfhost."""
@@ -77,14 +84,15 @@ class Planned:
         engine = next((part.spec.name for part in self.wheels if part.spec), "")
         checker = Path(layout.__file__).with_name("inside_verify.py")
         return {
-            layout.START_NAME: bundle_inventory.start_text(info, own, engine, signed=signed),
+            layout.START_NAME: bundle_inventory.start_text(info, own, engine, signed=signed, machine=self.machine),
             layout.VERIFY_NAME: checker.read_bytes(),
         }
 
 
 def plan(request: CreateRequest, home: Home) -> Planned:
     """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
-    gathered = _gather(request, home)
+    machine = _machine(request)
+    gathered = _gather(request, home, machine)
     label = _label(request, gathered)
     said = bundle_inventory.inventory(label, gathered.models, gathered.wheels, home)
     findings = list(said.findings)
@@ -92,7 +100,21 @@ def plan(request: CreateRequest, home: Home) -> Planned:
     if request.target is not None:
         findings += bundle_inventory.check_target(request.target, _needs(gathered))
         parts.append(bundle_gather.profile(request.target))
-    return Planned(bundle=_plan(request, label, _together(parts)), findings=tuple(findings), wheels=gathered.wheels)
+    return Planned(
+        bundle=_plan(request, label, _together(parts)),
+        findings=tuple(findings),
+        wheels=gathered.wheels,
+        machine=machine or this_machine(),
+    )
+
+
+def _machine(request: CreateRequest) -> Machine | None:
+    """The machine that the bundle is for; None: one like this. Raises as `check_target` does, before any download."""
+    if request.target is None:
+        return None
+    spec = find_spec(request.engine) if request.engine != _NO_ENGINE else None
+    bundle_inventory.check_target(request.target, Needs(engine=spec))
+    return machine_of(bundle_inventory.read_target(request.target).host)
 
 
 def _needs(gathered: Gathered) -> Needs:
@@ -128,7 +150,7 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     )
 
 
-def _gather(request: CreateRequest, home: Home) -> Gathered:
+def _gather(request: CreateRequest, home: Home, machine: Machine | None) -> Gathered:
     if request.engine == _NO_ENGINE and request.wheelhouse is not None:
         raise UsageError("pack.no_engine")
     found = bundle_gather.find_models(request.models, request.variant, home)
@@ -139,8 +161,8 @@ def _gather(request: CreateRequest, home: Home) -> Gathered:
         if folder is None:
             folder = home.wheels / spec.name
             if request.download:
-                bundle_gather.fill_wheelhouse(spec, folder)
-        parts.append(bundle_gather.wheelhouse(spec, folder))
+                bundle_gather.fill_wheelhouse(spec, folder, machine, request.report)
+        parts.append(bundle_gather.wheelhouse(spec, folder, machine))
     return _together(parts)
 
 

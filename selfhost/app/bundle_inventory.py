@@ -18,6 +18,7 @@ from selfhost.bundle.closure import engine_closure, model_closure
 from selfhost.bundle.facts import read_facts, read_licences
 from selfhost.engines import environment
 from selfhost.engines.lock import parse_lock
+from selfhost.engines.wheel_tags import lowest_glibc
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
     from selfhost.bundle.layout import BundleInfo
     from selfhost.bundle.profile import Needs
+    from selfhost.engines.needs import Machine
     from selfhost.engines.specs import EngineSpec
     from selfhost.engines.wheel_file import Wheel
     from selfhost.findings import Finding
+    from selfhost.hardware.types import HardwareSnapshot
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock
@@ -102,22 +105,28 @@ def check_target(path: Path, needs: Needs) -> list[Finding]:
 
     Raises UsageError for a file that is no profile, MissingError when the bundle could not run on that machine.
     """
+    found = profile.findings(read_target(path), needs)
+    profile.refuse(found, path)
+    return found
+
+
+def read_target(path: Path) -> HardwareSnapshot:
+    """The machine that a profile tells of. Raises UsageError for a file that is none."""
     try:
         body = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError("target.not_a_profile", path=path, detail=error) from error
     if not isinstance(body, dict):
         raise UsageError("target.not_a_profile", path=path, detail="it is no JSON object")
-    found = profile.findings(profile.target_from_dict(body, path), needs)
-    profile.refuse(found, path)
-    return found
+    return profile.target_from_dict(body, path)
 
 
-def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, signed: bool) -> bytes:
+def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, signed: bool, machine: Machine) -> bytes:
     """START-HERE.txt of the volume that `info` is of.
 
-    own: wheels of selfhost itself. engine: after `engine install`; empty without one.
+    own: wheels of selfhost itself. engine: after `engine install`; empty without one. machine: that wheels are for.
     """
+    glibc = lowest_glibc((wheel.path.name for wheel in own), machine.machine)
     volumes = {blob.sha256: volume.number for volume in reversed(info.volumes) for blob in volume.blobs}
     start = start_here.Start(
         label=info.label,
@@ -130,7 +139,9 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         size=info.size_bytes,
         signed=signed,
         engine=engine,
-        python=_python_here(),
+        python=".".join(map(str, machine.python)),
+        machine=machine.machine,
+        glibc=".".join(map(str, glibc)) if glibc else "",
         wheels=tuple(
             start_here.OwnWheel(wheel.path.name, wheel.sha256, volumes[wheel.sha256])
             for wheel in own
@@ -138,13 +149,6 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         ),
     )
     return start_here.text(start).encode()
-
-
-def _python_here() -> str:
-    """Version of the Python that wheels were chosen for: the one that runs."""
-    from selfhost.engines.install import this_machine
-
-    return ".".join(map(str, this_machine().python))
 
 
 def _bill_of(model: PackedModel, facts: risks.ModelFacts, found: tuple[risks.Risk, ...], home: Home) -> BomModel:

@@ -23,6 +23,7 @@ from selfhost.engines.needs import Machine, check_driver, check_machine, parse_d
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun, child
+from selfhost.engines.wheel_tags import misfit
 from selfhost.errors import MissingError, NoSpaceError, UsageError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
@@ -225,7 +226,8 @@ def _missing_wheels(spec: EngineSpec, output: PipOutput, wheelhouse: Path | None
     """What a wheelhouse lacks; pip itself stops at the first. None when an index was asked."""
     if wheelhouse is None:
         return None
-    path = environment.lock_file(spec)
+    path, here = environment.lock_file(spec), this_machine()
     entries = parse_lock(path.read_text())
-    names = absent_wheels(entries, (found.name for found in wheelhouse.iterdir()), output.ignored)
+    fitting = (found.name for found in wheelhouse.iterdir() if not misfit(found.name, here))
+    names = absent_wheels(entries, fitting, output.ignored)
     return MissingWheels(where=str(wheelhouse), lock=str(path), names=tuple(names))

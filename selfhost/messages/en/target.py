@@ -24,8 +24,7 @@ MESSAGES = {
     "target.wheels": Text(
         "wheels of the bundle do not install there: {count}",
         "there: {there}\n{listed}",
-        "create the bundle on a machine with the same Python and as old a system, "
-        "or take wheels from one: `--wheelhouse DIR`",
+        "let the wheels for that machine be chosen and downloaded: leave `--wheelhouse` out",
     ),
     "target.soc_family": Text(
         "the bundle is for another family of Ascend devices",
