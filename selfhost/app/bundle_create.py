@@ -98,7 +98,9 @@ def plan(request: CreateRequest, home: Home) -> Planned:
     findings = list(said.findings)
     parts = [gathered, bundle_gather.documents(said.documents)]
     if request.target is not None:
-        findings += bundle_inventory.check_target(request.target, _needs(gathered))
+        needs = _needs(gathered)
+        models = [(f"{one.lock.recipe}/{one.lock.variant}", one.directory) for one in gathered.models]
+        findings += bundle_inventory.check_target(request.target, needs, models)
         parts.append(bundle_gather.profile(request.target))
     return Planned(
         bundle=_plan(request, label, _together(parts)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app import stored
+from selfhost.app import stored, wanted
 from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.bundle import modelpack
 from selfhost.bundle.layout import is_sha256
@@ -20,7 +20,7 @@ from selfhost.engines.lock import parse_lock
 from selfhost.engines.wheel_file import describe
 from selfhost.engines.wheel_folder import WheelOptions
 from selfhost.engines.wheel_tags import lowest_glibc
-from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.errors import IncompleteError, NoError, SelfhostError, UsageError
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -64,19 +64,37 @@ class Have:
 
 
 def find_models(names: Sequence[str], variant: str | None, home: Home) -> list[Path]:
-    """The directories of these models. Raises NoError for one that is not stored, UsageError where several are."""
+    """The directories of these models.
+
+    Raises IncompleteError for all that are known and not stored, NoError for one that is not known, UsageError where
+    several variants are stored.
+    """
     if variant is not None and len(names) != 1:
         raise UsageError("pack.variant_of_many")
     found: list[Path] = []
+    absent = [name for name in names if not stored.find(name, variant, home)]
+    if absent:
+        raise _not_stored(absent, variant, home)
     for name in names:
         here = stored.find(name, variant, home)
-        if not here:
-            raise NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=stored.names(home))
         if len(here) > 1:
             variants = ", ".join(path.name for path in here)
             raise UsageError("pack.several", name=name, variants=variants, first=here[0].name)
         found += [path for path in here if path not in found]
     return found
+
+
+def _not_stored(names: Sequence[str], variant: str | None, home: Home) -> SelfhostError:
+    """The error for models that the store does not have; with how to get them, where they are known."""
+    known = stored.names(home)
+    commands = []
+    for name in names:
+        try:
+            asked = wanted.find(name, home, variant=variant)
+        except SelfhostError:
+            return NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=known)
+        commands.append(f"`selfhost pull {asked.name}{f' --variant {asked.variant}' if asked.variant else ''}`")
+    return IncompleteError("pack.not_pulled", names=", ".join(names), known=known, commands="\n".join(commands))
 
 
 def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered:

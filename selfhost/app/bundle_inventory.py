@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost import __version__
-from selfhost.app import licence
+from selfhost.app import bundle_target, licence
 from selfhost.bundle import canonical, profile, risks, start_here
 from selfhost.bundle.bom import BomBundle, BomEngine, BomModel, BomWheel, bill, licence_list
 from selfhost.bundle.closure import engine_closure, model_closure
@@ -100,12 +100,15 @@ def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[Packed
     )
 
 
-def check_target(path: Path, needs: Needs) -> list[Finding]:
+def check_target(path: Path, needs: Needs, models: Sequence[tuple[str, Path]] = ()) -> list[Finding]:
     """Warnings about the machine that a profile tells of.
 
-    Raises UsageError for a file that is no profile, MissingError when the bundle could not run on that machine.
+    models: names with directories. Raises UsageError for a file that is no profile, MissingError when the bundle could
+    not run on that machine.
     """
-    found = profile.findings(read_target(path), needs)
+    target = read_target(path)
+    found = profile.findings(target, needs)
+    found += bundle_target.model_findings(models, target, needs.engine)
     profile.refuse(found, path)
     return found
 

@@ -177,12 +177,12 @@ def pip_command(
     """Argv and environment of pip for a lock: its own configuration is left alone, unless a wheelhouse is named."""
     argv = [*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     argv += ["--progress-bar", "off", "--requirement", str(lock)]
-    env = dict(environ)
+    # A lock leaves nothing for constraints to decide; with them pip tells of a conflict where a wheel is not there.
+    env = dict(environ) | {"PIP_CONSTRAINT": os.devnull}
     if options.wheelhouse:
         # Not a find-links or an index of pip's own configuration either: nothing but this folder.
-        env = {name: value for name, value in env.items() if not name.startswith("PIP_")} | {
-            "PIP_CONFIG_FILE": os.devnull
-        }
+        env = {name: value for name, value in env.items() if not name.startswith("PIP_")}
+        env |= {"PIP_CONFIG_FILE": os.devnull}
         argv += ["--no-index", "--find-links", str(options.wheelhouse.absolute())]
     if options.ca_bundle:
         # Both: pip's requests asks REQUESTS_CA_BUNDLE, where it is set, before it asks `--cert`.

@@ -46,6 +46,11 @@ MESSAGES: dict[str, Text] = {
         why="to write: {need}, free: {have}",
         hint="give more media (`--to` once more), or one on the file system of the store, where links take no space",
     ),
+    "pack.not_pulled": Text(
+        what="not in the store yet: {names}",
+        why="stored: {known}",
+        hint="get it, then create the bundle again:\n{commands}",
+    ),
     "pack.several": Text(
         what="several variants of `{name}` are stored",
         why="{variants}",

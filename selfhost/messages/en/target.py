@@ -31,6 +31,11 @@ MESSAGES = {
         "wanted: {wanted}\nthere: {found}",
         "choose a variant for that family: `selfhost recipe ls`",
     ),
+    "target.model": Text(
+        "{name} does not run on the devices there: {devices}",
+        "{listed}",
+        "choose a variant that does: `selfhost recipe show MODEL`, `selfhost plan MODEL --on DEVICE`",
+    ),
     "target.no_accelerator": Text(
         "no device there runs engine `{engine}`",
         "there: {listed}",
