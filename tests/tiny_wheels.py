@@ -24,13 +24,14 @@ def make_wheel(
     *,
     tags: str = "py3-none-any",
     needs: tuple[str, ...] = (),
+    python: str = ">=3",
 ) -> str:
-    """Write a wheel with one module; returns its sha256. needs: what it requires, as its metadata say."""
+    """Write a wheel with one module; returns its sha256. needs, python: what it requires, as its metadata say."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     contents = {
         f"{module}.py": body,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n"
         + "".join(f"Requires-Dist: {need}\n" for need in needs),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tags}\n",
     }

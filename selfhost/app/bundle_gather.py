@@ -14,7 +14,7 @@ from selfhost.bundle.layout import is_sha256
 from selfhost.bundle.modelpack import Built, Layer
 from selfhost.bundle.secrets import LOOK_BYTES, refuse_secret
 from selfhost.bundle.write import Content
-from selfhost.engines import environment, own_wheels, wheels
+from selfhost.engines import companions, environment, own_wheels, wheels
 from selfhost.engines.install import this_machine
 from selfhost.engines.lock import parse_lock
 from selfhost.engines.wheel_file import describe
@@ -187,6 +187,9 @@ def wheelhouse(spec: EngineSpec, folder: Path, machine: Machine | None = None) -
     engine, own = wheels.find(spec, folder, machine), _own_wheels(folder)
     lock = environment.lock_file(spec)
     named = {lock.name: _data(lock.read_bytes())}
+    if beside := companions.find(spec, folder, machine):
+        named[environment.BESIDE_LOCK] = _data(companions.as_lock(beside).encode())
+        engine = (*engine, *beside)
     if own:
         named[own_wheels.OWN_LOCK] = _data((folder / own_wheels.OWN_LOCK).read_bytes())
     for wheel in (*engine, *own):

@@ -88,7 +88,10 @@ def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[Packed
         bills.append(_bill_of(model, facts, listed[name], home))
     for part in wheels:
         if part.spec is not None:
-            found += engine_closure(parse_lock(environment.lock_file(part.spec).read_text()))
+            entries = parse_lock(environment.lock_file(part.spec).read_text())
+            versions = {wheel.name.replace("_", "-").lower(): wheel.version for wheel in part.wheels}
+            folder = next((str(wheel.path.parent) for wheel in part.wheels), "DIR")
+            found += engine_closure(entries, versions, folder)
     bundle = BomBundle(label=label, tool_version=__version__)
     documents = {
         BOM_NAME: bill(bundle, bills, [_engine(part) for part in wheels]),

@@ -12,19 +12,20 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.engines import environment
-from selfhost.engines.lock import absent_wheels, parse_lock
+from selfhost.engines.lock import absent_wheels, lock_text, parse_lock
 from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun, child
 from selfhost.engines.wheel_tags import misfit
-from selfhost.errors import MissingError, NoSpaceError, UsageError
+from selfhost.errors import IntegrityError, MissingError, NoSpaceError, UsageError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
@@ -168,7 +169,22 @@ def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Call
             status, output = run([*argv, "--extra-index-url", spec.fallback_index])
     if status:
         raise explained(spec, output.cause(), log, _missing_wheels(spec, output, options.wheelhouse))
+    if options.wheelhouse and (beside := options.wheelhouse / environment.BESIDE_LOCK).is_file():
+        _add_beside(spec, run, pip, beside, options)
     shutil.rmtree(target / "tmp")
+
+
+def _add_beside(spec: EngineSpec, run: PipRun, pip: Sequence[str], beside: Path, options: InstallOptions) -> None:
+    """Install what a wheelhouse has beside the lock. Raises IntegrityError when it names what does not go with it."""
+    entries = parse_lock(beside.read_text())
+    if odd := [entry.name for entry in entries if not entry.name.startswith(spec.companions)]:
+        raise IntegrityError("engine.beside_odd", path=beside, name=spec.name, names=", ".join(odd))
+    kept = run.target / environment.BESIDE_LOCK
+    kept.write_text(lock_text(entries))
+    argv, _ = pip_command([*pip, "install", "--no-user"], kept, options, os.environ)
+    status, output = replace(run, packages=len(entries))(argv)
+    if status:
+        raise explained(spec, output.cause(), run.log, _missing_wheels(spec, output, options.wheelhouse))
 
 
 def pip_command(

@@ -59,6 +59,9 @@ def find(spec: EngineSpec, folder: Path, machine: Machine | None = None) -> tupl
         told = Path(work) / "report.json"
         argv = [*pip, "install", "--dry-run", "--ignore-installed", "--report", str(told)]
         argv += ["--target", str(Path(work) / "none"), *choice(machine)]
+        if choice(machine):
+            # `pip install` holds Requires-Python against the Python that runs it; the lock was made for the other one.
+            argv.append("--ignore-requires-python")
         argv, env = pip_command(argv, _written(entries, Path(work)), options, os.environ)
         status, output = captured(argv, env | {"TMPDIR": work})
         if status:

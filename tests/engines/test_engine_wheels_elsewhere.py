@@ -53,7 +53,7 @@ def spec(index, tmp_path):
     """An engine with a package that is built for each machine, one for all, and one for Python 3.12 alone."""
     built = [make_wheel(index.folder, "built", "1.0", tags=tags) for tags in BUILDS]
     plain = make_wheel(index.folder, "plain", "1.0")
-    late = make_wheel(index.folder, "late", "2.0")
+    late = make_wheel(index.folder, "late", "2.0", python=">=3.12")
     never = make_wheel(index.folder, "early", "2.0")
     entries = [
         LockEntry("built", "1.0", "", tuple(built)),

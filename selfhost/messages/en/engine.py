@@ -144,6 +144,10 @@ MESSAGES = {
         "wanted: sha256 {wanted}\nfound: sha256 {found}\n" + _LOG,
         "it was changed on the way or in the folder: get it again from a source you trust",
     ),
+    "engine.beside_odd": Text(
+        "`{path}` names packages that do not go with engine `{name}`: {names}",
+        hint="remove the file; what it should name is in the bundle that the folder came from",
+    ),
     "engine.wheels_missing": Text(
         "wheels that this machine needs are missing in `{where}`: {count}",
         "{listed}",
