@@ -223,7 +223,7 @@ def test_a_missing_or_old_driver_is_told_before_anything_is_made(home, driver):
 
 
 def test_without_the_driver_check_the_driver_is_not_asked(home, monkeypatch):
-    monkeypatch.setattr(specs, "SPECS", (replace(specs.CUDA, disk_bytes=1 << 60),))
+    monkeypatch.setattr(specs, "SPECS", (replace(specs.CUDA, disk_bytes=1 << 60, disk_measured=False),))
 
     def never() -> str:
         raise AssertionError
