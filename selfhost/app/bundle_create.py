@@ -6,39 +6,38 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfhost import __version__, files
+from selfhost import __version__
 from selfhost.app import bundle_gather, bundle_images, bundle_inventory
 from selfhost.app.bundle_gather import Gathered, Have
 from selfhost.app.bundle_request import NO_ENGINE, CreateRequest
-from selfhost.bundle import file_system, layout, modelpack, pack, unfinished
+from selfhost.app.bundle_volumes import check_space, distribute
+from selfhost.bundle import layout, modelpack, pack
 from selfhost.bundle.audit import audited
-from selfhost.bundle.layout import BlobInfo, ModelRef
+from selfhost.bundle.layout import ModelRef
 from selfhost.bundle.names import is_label
-from selfhost.bundle.pack import BundlePlan, Finishing, Packed, VolumePlan
-from selfhost.bundle.pieces import CutPlan
-from selfhost.bundle.profile import Needs
-from selfhost.bundle.write import Content, LinkMode
+from selfhost.bundle.pack import BundlePlan, Finishing, Packed
+from selfhost.bundle.profile import Needs, machine_of
+from selfhost.bundle.write import Content
+from selfhost.engines.install import this_machine
 from selfhost.engines.specs import find_spec
-from selfhost.errors import NoSpaceError, UsageError
+from selfhost.errors import UsageError
 from selfhost.records import dataclass
-from selfhost.units import MIB, format_bytes, parse_bytes
+from selfhost.units import MIB
 from selfhost.weights.blobs import Blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from selfhost.app.bundle_inventory import PackedWheels
     from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BundleInfo
+    from selfhost.engines.needs import Machine
     from selfhost.findings import Finding
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
-_SPARE_BYTES = 64 * MIB
-"""Left free on a medium, and one per cent of it: file systems become slow or refuse earlier than they say."""
 _PER_BLOB_BYTES = 512
 """Of `bundle.json` and SHA256SUMS for one content, at most."""
-_UNLIMITED = 1 << 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +48,8 @@ class Planned:
     findings: tuple[Finding, ...]
     """What would fail or surprise on the other side."""
     wheels: tuple[PackedWheels, ...]
+    machine: Machine
+    """That wheels are chosen for."""
     images: tuple[Image, ...] = ()
 
     def texts(self, info: BundleInfo, *, signed: bool) -> dict[str, bytes]:
@@ -58,7 +59,7 @@ class Planned:
         checker = Path(layout.__file__).with_name("inside_verify.py")
         return {
             layout.START_NAME: bundle_inventory.start_text(
-                info, own, engine, [image.entry.name for image in self.images], signed=signed
+                info, own, engine, [image.entry.name for image in self.images], signed=signed, machine=self.machine
             ),
             layout.VERIFY_NAME: checker.read_bytes(),
         }
@@ -66,20 +67,33 @@ class Planned:
 
 def plan(request: CreateRequest, home: Home) -> Planned:
     """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
-    gathered = _gather(request, home)
+    machine = _machine(request)
+    gathered = _gather(request, home, machine)
     label = _label(request, gathered)
     said = bundle_inventory.inventory(label, gathered.models, gathered.wheels, home, gathered.images)
     findings = list(said.findings)
     parts = [gathered, bundle_gather.documents(said.documents)]
     if request.target is not None:
-        findings += bundle_inventory.check_target(request.target, _needs(gathered))
+        needs = _needs(gathered)
+        models = [(f"{one.lock.recipe}/{one.lock.variant}", one.directory) for one in gathered.models]
+        findings += bundle_inventory.check_target(request.target, needs, models)
         parts.append(bundle_gather.profile(request.target))
     return Planned(
         bundle=_plan(request, label, _together(parts)),
         findings=tuple(findings),
         wheels=gathered.wheels,
         images=gathered.images,
+        machine=machine or this_machine(),
     )
+
+
+def _machine(request: CreateRequest) -> Machine | None:
+    """The machine that the bundle is for; None: one like this. Raises as `check_target` does, before any download."""
+    if request.target is None:
+        return None
+    spec = find_spec(request.engine) if request.engine != NO_ENGINE else None
+    bundle_inventory.check_target(request.target, Needs(engine=spec))
+    return machine_of(bundle_inventory.read_target(request.target).host)
 
 
 def _needs(gathered: Gathered) -> Needs:
@@ -99,7 +113,7 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     kept = {sha256: one for sha256, one in payload.items() if sha256 not in have.sha256}
     overhead = sum(one.size for one in metadata.values()) + len(index)
     overhead += MIB + _PER_BLOB_BYTES * (len(kept) + len(metadata))
-    volumes, cut = _volumes(request, label, metadata, kept, overhead)
+    volumes, cut = distribute(request, label, metadata, kept, overhead)
     return BundlePlan(
         label=label,
         serial=request.serial,
@@ -116,7 +130,7 @@ def _plan(request: CreateRequest, label: str, gathered: Gathered) -> BundlePlan:
     )
 
 
-def _gather(request: CreateRequest, home: Home) -> Gathered:
+def _gather(request: CreateRequest, home: Home, machine: Machine | None) -> Gathered:
     if request.engine == NO_ENGINE and request.wheelhouse is not None:
         raise UsageError("pack.no_engine")
     if not (request.models or request.images or request.engine != NO_ENGINE):
@@ -130,8 +144,8 @@ def _gather(request: CreateRequest, home: Home) -> Gathered:
         if folder is None:
             folder = home.wheels / spec.name
             if request.download:
-                bundle_gather.fill_wheelhouse(spec, folder)
-        parts.append(bundle_gather.wheelhouse(spec, folder))
+                bundle_gather.fill_wheelhouse(spec, folder, machine, request.report)
+        parts.append(bundle_gather.wheelhouse(spec, folder, machine))
     return _together(parts)
 
 
@@ -174,110 +188,9 @@ def _contents(gathered: Gathered) -> tuple[dict[str, Content], dict[str, Content
     return metadata, {one.sha256: one for one in every if not one.is_metadata and one.sha256 not in metadata}
 
 
-def _volumes(
-    request: CreateRequest,
-    label: str,
-    metadata: dict[str, Content],
-    kept: dict[str, Content],
-    overhead: int,
-) -> tuple[tuple[VolumePlan, ...], tuple[CutPlan, ...]]:
-    room = _asked_size(request)
-    capacities = [
-        max((room if room is not None else _room(to, label, kept.values(), request.link)) - overhead, 0)
-        for to in request.to
-    ]
-    blobs = [BlobInfo(sha256=one.sha256, size=one.size) for one in kept.values()]
-    repeat = room is not None and len(request.to) == 1
-    packed = [
-        (to, blobs)
-        for to, blobs in zip(_places(request.to), layout.pack_volumes(blobs, capacities, repeat=repeat), strict=False)
-        if blobs
-    ] or [(request.to[0], ())]
-    volumes: list[VolumePlan] = []
-    shares: dict[str, list[tuple[int, int]]] = {}
-    for number, (to, listed) in enumerate(packed, 1):
-        limit = request.max_file_bytes or file_system.max_file_bytes(to)
-        contents = (*(kept[share.sha256] for share in listed if not share.cut), *metadata.values())
-        for share in listed:
-            if share.cut:
-                shares.setdefault(share.sha256, []).append((number, share.size))
-        path = to / layout.volume_name(label, number, len(packed))
-        volumes.append(VolumePlan(path=path, contents=contents, max_file_bytes=limit))
-    cut = tuple(CutPlan(content=kept[sha256], shares=tuple(shares[sha256])) for sha256 in sorted(shares))
-    return tuple(volumes), cut
-
-
-def _places(to: Sequence[Path]) -> Iterable[Path]:
-    yield from to
-    while True:
-        yield to[-1]
-
-
-def _asked_size(request: CreateRequest) -> int | None:
-    if request.volume_size is None:
-        return None
-    try:
-        size = parse_bytes(request.volume_size)
-    except ValueError as error:
-        raise UsageError("pack.bad_size", size=request.volume_size) from error
-    if size <= 0:
-        raise UsageError("pack.bad_size", size=request.volume_size)
-    return size
-
-
-def _room(to: Path, label: str, contents: Iterable[Content], link: LinkMode) -> int:
-    """Bytes that a volume may have there: what is free, what an interrupted run left, what can be linked."""
-    if all(_links(to, one, link) for one in contents):
-        return _UNLIMITED
-    room = _free(to)
-    for left in to.glob(f"{label}-vol*of*"):
-        if unfinished.is_unfinished(left):
-            room += sum(path.lstat().st_size for path in left.rglob("*") if path.is_file())
-    return room
-
-
-def _free(to: Path) -> int:
-    free = files.free_bytes(to)
-    return max(free - free // 100 - _SPARE_BYTES, 0)
-
-
-def _links(to: Path, content: Content, link: LinkMode) -> bool:
-    if link is LinkMode.COPY or content.source is None:
-        return False
-    return file_system.same(to, content.source) and file_system.takes_links(to)
-
-
-def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
-    """Bytes that are still to be copied to each volume; what is linked or there already takes none."""
-    new = {
-        volume.path: sum(
-            one.size
-            for one in volume.contents
-            if not _links(volume.path, one, bundle.link) and not (volume.path / layout.blob_path(one.sha256)).exists()
-        )
-        for volume in bundle.volumes
-    }
-    for one in bundle.cut:
-        for number, place in enumerate(one.places(bundle.volumes)):
-            if not (place.volume / layout.chunk_path(one.content.sha256, number)).exists():
-                new[place.volume] += place.size
-    return new
-
-
-def _check_space(bundle: BundlePlan) -> None:
-    """Volumes in several folders may share one file system."""
-    needed: dict[int, tuple[Path, int]] = {}
-    for path, need in new_bytes(bundle).items():
-        device = file_system.existing(path).stat().st_dev
-        needed[device] = (path, needed.get(device, (path, 0))[1] + need)
-    for path, need in needed.values():
-        if need > (free := _free(path)):
-            raise NoSpaceError("pack.no_space", path=path, need=format_bytes(need), have=format_bytes(free))
-
-
 def create(bundle: BundlePlan, home: Home, finishing: Finishing) -> Packed:
     """Make it. Raises NoSpaceError before anything is written, and what `pack.create` raises."""
-    _check_space(bundle)
+    check_space(bundle)
     with audited(home, "bundle create", label=bundle.label) as told, Blobs(home.blobs).in_use():
         packed = pack.create(bundle, finishing)
         told |= {"bundle": packed.info.id, "serial": packed.info.serial, "signed": packed.signed}

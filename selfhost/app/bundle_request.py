@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.bundle.sign import Signer
+    from selfhost.engines.pip_output import Progress
 
 NO_ENGINE = "none"
 
@@ -39,6 +40,8 @@ class CreateRequest:
     wheelhouse: Path | None = None
     download: bool = True
     """Get wheels and images that are not here yet."""
+    report: Callable[[Progress], None] = lambda _progress: None
+    """Told of each step of getting wheels."""
     serial: int | None = None
     label: str | None = None
     signer: Signer | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app.bundle_create import new_bytes
+from selfhost.app.bundle_volumes import new_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -37,6 +37,10 @@ class Start:
     """After `engine install`; empty without one."""
     python: str = "3.11"
     """Version of Python that the wheels are for."""
+    machine: str = ""
+    """Kind of machine that they are for: `x86_64`."""
+    glibc: str = ""
+    """Lowest that the wheels of selfhost itself install on; empty: they ask for none."""
     wheels: tuple[OwnWheel, ...] = ()
     """Of selfhost itself."""
     images: tuple[str, ...] = ()
@@ -96,7 +100,7 @@ def _check(start: Start) -> str:
 def _install(start: Start) -> str:
     """How selfhost comes from blobs, which have no names that pip could go by."""
     lines = [
-        f"2. Install selfhost, where it is not yet. It needs Python {start.python} and nothing else.",
+        f"2. Install selfhost, where it is not yet. It needs Python {start.python}{_system(start)} and nothing else.",
         "",
         "   mkdir -p ~/selfhost-wheels",
     ]
@@ -115,6 +119,13 @@ def _install(start: Start) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _system(start: Start) -> str:
+    """The system that the wheels are for, as far as they ask."""
+    if not start.glibc:
+        return ""
+    return f", {start.machine} and glibc {start.glibc} or newer"
 
 
 def _use(start: Start) -> str:

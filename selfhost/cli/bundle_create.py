@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from selfhost.bundle.pack import Packed
     from selfhost.bundle.sign import Signer
     from selfhost.cli.progress import StatusLine
+    from selfhost.engines.pip_output import Progress
 
 
 def register(group: typer.Typer) -> None:
@@ -90,8 +92,6 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost bundle create --model qwen2.5-7b --to /media/usb; ... --to /mnt/a --to /mnt/b; ... --dry-run.
     """
-    from dataclasses import replace
-
     from selfhost.app import bundle_create, bundle_told
     from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.pack import Finishing
@@ -123,7 +123,8 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     if engine != "none" and wheelhouse is None and not dry_run:
         output.note(text("pack.filling", engine=engine, path=home.wheels))
     with StatusLine() as line:
-        planned = bundle_create.plan(replace(request, fetching=_fetching(line)), home)
+        told = replace(request, fetching=_fetching(line), report=_wheels(line, engine))
+        planned = bundle_create.plan(told, home)
     _print_findings(planned)
     if dry_run:
         _print_planned(planned, as_json=as_json)
@@ -176,6 +177,12 @@ def _passphrase(path: Path) -> str | None:
     from selfhost.messages import text
 
     return getpass.getpass(text("pack.passphrase", path=path), stream=sys.stderr)
+
+
+def _wheels(line: StatusLine, engine: str) -> Callable[[Progress], None]:
+    from selfhost.app.engine import told
+
+    return lambda progress: line.show(progress.phase, told(engine, progress))
 
 
 def _progress(line: StatusLine) -> Callable[[str, int, int], None]:

@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from selfhost.app import bundle_gate, bundle_import
+from selfhost.app import bundle_gate, bundle_import, bundle_known
 from selfhost.bundle import layout, read
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.write import LinkMode
@@ -58,7 +58,7 @@ class Site:
         """Made of what the sender has now."""
         find = wheels.find
         # pip and its lock are not what is measured: all wheels of the folder are taken.
-        wheels.find = lambda _spec, found: tuple(describe(path) for path in sorted(found.glob("*.whl")))
+        wheels.find = lambda _spec, found, _machine=None: tuple(describe(path) for path in sorted(found.glob("*.whl")))
         try:
             asked = {"engine": "cpu", "wheelhouse": self.wheelhouse, "link": LinkMode.COPY, "have": have}
             packed = make(self.sender.root, self.folder / "media", label=label, **asked)
@@ -81,7 +81,7 @@ class Site:
     def inventory(self) -> Path:
         """What `bundle inventory` says at the receiver."""
         path = self.folder / "inventory.json"
-        path.write_text(json.dumps(bundle_import.inventory(self.receiver)))
+        path.write_text(json.dumps(bundle_known.inventory(self.receiver)))
         return path
 
     def upgrade(self) -> str:

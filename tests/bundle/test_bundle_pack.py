@@ -15,7 +15,7 @@ from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing
 from selfhost.bundle.sign import open_signer
 from selfhost.bundle.write import How, LinkMode
-from selfhost.engines import wheels
+from selfhost.engines import own_wheels, wheels
 from selfhost.engines.wheel_file import Wheel, describe
 from selfhost.errors import IncompleteError, MissingError, NoSpaceError, TrustError, UsageError
 from selfhost.weights.blobs import Blobs
@@ -179,10 +179,10 @@ def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
     engine = _wheel(folder, "torch")
     own = _wheel(folder, "selfhost-llm")
     _wheel(folder, "foreign")
-    monkeypatch.setattr(wheels, "find", lambda _spec, found: (engine,) if found == folder else ())
+    monkeypatch.setattr(wheels, "find", lambda _spec, found, _machine: (engine,) if found == folder else ())
     make(home, medium, engine="cpu", wheelhouse=folder)
     assert wheels_in(medium / "b-vol1of1") == ["cpu.lock", engine.path.name]
-    lock = folder / wheels.OWN_LOCK
+    lock = folder / own_wheels.OWN_LOCK
     lock.write_text(f"selfhost-llm==1.0 \\\n    --hash=sha256:{own.sha256}\n")
     make(home, medium, engine="cpu", wheelhouse=folder, label="c")
     assert wheels_in(medium / "c-vol1of1") == sorted(["cpu.lock", engine.path.name, lock.name, own.path.name])

@@ -59,6 +59,11 @@ MESSAGES: dict[str, Text] = {
         what="`--platform` is for container images, and none is named",
         hint="name one: `--image oci:DIR:NAME`",
     ),
+    "pack.not_pulled": Text(
+        what="not in the store yet: {names}",
+        why="stored: {known}",
+        hint="get it, then create the bundle again:\n{commands}",
+    ),
     "pack.several": Text(
         what="several variants of `{name}` are stored",
         why="{variants}",
