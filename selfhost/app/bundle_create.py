@@ -12,7 +12,6 @@ from selfhost.app.bundle_gather import Gathered, Have
 from selfhost.app.bundle_request import NO_ENGINE, CreateRequest
 from selfhost.app.bundle_volumes import check_space, distribute
 from selfhost.bundle import layout, modelpack, pack
-from selfhost.bundle.audit import audited
 from selfhost.bundle.layout import ModelRef
 from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed
@@ -191,9 +190,5 @@ def _contents(gathered: Gathered) -> tuple[dict[str, Content], dict[str, Content
 def create(bundle: BundlePlan, home: Home, finishing: Finishing) -> Packed:
     """Make it. Raises NoSpaceError before anything is written, and what `pack.create` raises."""
     check_space(bundle)
-    with audited(home, "bundle create", label=bundle.label) as told, Blobs(home.blobs).in_use():
-        packed = pack.create(bundle, finishing)
-        told |= {"bundle": packed.info.id, "serial": packed.info.serial, "signed": packed.signed}
-        told["models"] = [f"{model.name}/{model.variant}" for model in packed.info.models]
-        told["volumes"] = [str(volume.path) for volume in packed.volumes]
-        return packed
+    with Blobs(home.blobs).in_use():
+        return pack.create(bundle, finishing)

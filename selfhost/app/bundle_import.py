@@ -119,14 +119,17 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, choices: Choices | N
             text("unpack.copied", copied=format_bytes(brought.copied_bytes), there=format_bytes(brought.there_bytes))
         )
         unpack.check_complete(bundle, blobs)
-        wheelhouses = wheelhouse.publish(bundle, home.wheelhouses, blobs, waiting)
-        images = image_store.publish(bundle, home.images, blobs, waiting)
-        recipes = _recipes(bundle, home, talk)
-        _acceptances(bundle, home, talk)
-        activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
-        _sign(bundle, signatures, home, talk)
-        bundle_known.remember(bundle, home)
-        gate.record(bundle)
+        with files.hold_lock(files.make_directory(home.bundles) / ".activating.lock"):
+            # Again, and with nobody beside us: a newer bundle may have come in while this one was copied.
+            gate.admit(bundle)
+            wheelhouses = wheelhouse.publish(bundle, home.wheelhouses, blobs, waiting)
+            images = image_store.publish(bundle, home.images, blobs, waiting)
+            recipes = _recipes(bundle, home, talk)
+            _acceptances(bundle, home, talk)
+            activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
+            _sign(bundle, signatures, home, talk)
+            bundle_known.remember(bundle, home)
+            gate.record(bundle)
         unpack.done(bundle, blobs)
     cut.remove_pieces(bundle, blobs, home.models)
     if choices.load is not None:

@@ -1,4 +1,4 @@
-"""What `bundle create --json` says."""
+"""What is said of a bundle that was made: `bundle create --json`, the audit log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from selfhost.bundle.pack import Packed
 
 SCHEMA_VERSION = 1
+
+
+def facts(packed: Packed) -> dict[str, object]:
+    """For the audit log."""
+    info = packed.info
+    return {
+        "bundle": info.id,
+        "serial": info.serial,
+        "label": info.label,
+        "signed": packed.signed,
+        "models": [f"{model.name}/{model.variant}" for model in info.models],
+        "volumes": [str(volume.path) for volume in packed.volumes],
+    }
 
 
 def packed_dict(packed: Packed, planned: Planned) -> dict[str, Any]:

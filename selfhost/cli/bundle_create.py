@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.app.bundle_create import Planned
+    from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.pack import Packed
     from selfhost.bundle.sign import Signer
     from selfhost.cli.progress import StatusLine
     from selfhost.engines.pip_output import Progress
+    from selfhost.home import Home
 
 
 def register(group: typer.Typer) -> None:
@@ -92,11 +94,10 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost bundle create --model qwen2.5-7b --to /media/usb; ... --to /mnt/a --to /mnt/b; ... --dry-run.
     """
-    from selfhost.app import bundle_create, bundle_told
+    from selfhost.app import bundle_told
     from selfhost.app.bundle_request import CreateRequest
-    from selfhost.bundle.pack import Finishing
+    from selfhost.bundle.audit import audited
     from selfhost.bundle.write import LinkMode
-    from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
     from selfhost.messages import text
 
@@ -122,13 +123,39 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     )
     if engine != "none" and wheelhouse is None and not dry_run:
         output.note(text("pack.filling", engine=engine, path=home.wheels))
-    with StatusLine() as line:
-        told = replace(request, fetching=_fetching(line), report=_wheels(line, engine))
-        planned = bundle_create.plan(told, home)
-    _print_findings(planned)
     if dry_run:
+        planned = _plan(request, home)
         _print_planned(planned, as_json=as_json)
         return
+    with audited(home, "bundle create", models=model or [], engine=engine, to=[str(path) for path in to]) as told:
+        planned = _plan(request, home)
+        packed = _make(planned, home, signer, read_back=read_back)
+        told.update(bundle_told.facts(packed))
+    _print_packed(packed)
+    if as_json:
+        output.write_json(bundle_told.packed_dict(packed, planned))
+    else:
+        for volume in packed.volumes:
+            output.write(str(volume.path))
+
+
+def _plan(request: CreateRequest, home: Home) -> Planned:
+    """With what it brings here first: wheels and images."""
+    from selfhost.app import bundle_create
+    from selfhost.cli.progress import StatusLine
+
+    with StatusLine() as line:
+        told = replace(request, fetching=_fetching(line), report=_wheels(line, request.engine))
+        planned = bundle_create.plan(told, home)
+    _print_findings(planned)
+    return planned
+
+
+def _make(planned: Planned, home: Home, signer: Signer | None, *, read_back: bool) -> Packed:
+    from selfhost.app import bundle_create
+    from selfhost.bundle.pack import Finishing
+    from selfhost.cli.progress import StatusLine
+
     with StatusLine() as line:
         finishing = Finishing(
             texts=lambda info: planned.texts(info, signed=signer is not None),
@@ -136,13 +163,7 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
             read_back=read_back,
             progress=_progress(line),
         )
-        packed = bundle_create.create(planned.bundle, home, finishing)
-    _print_packed(packed)
-    if as_json:
-        output.write_json(bundle_told.packed_dict(packed, planned))
-    else:
-        for volume in packed.volumes:
-            output.write(str(volume.path))
+        return bundle_create.create(planned.bundle, home, finishing)
 
 
 def _fetching(line: StatusLine) -> Callable[[str, int, int], None]:

@@ -81,7 +81,7 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
     Examples: selfhost bundle verify /mnt/usb; selfhost bundle verify /mnt/a /mnt/b --key vendor.pub.
     """
     options = gate_options(keys, unsigned, strict=strict_time)
-    report = _report(paths, options, full=not fast, workers=workers, partial=partial)
+    report = _report("bundle verify", paths, options, full=not fast, workers=workers, partial=partial)
     if as_json:
         output.write_json(report.as_dict())
     else:
@@ -92,8 +92,18 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
 
 
 def _report(
-    paths: list[Path], options: GateOptions, *, full: bool, workers: int | None = None, partial: bool = True
+    operation: str,
+    paths: list[Path],
+    options: GateOptions,
+    *,
+    full: bool,
+    workers: int | None = None,
+    partial: bool | None = None,
 ) -> Report:
+    """What is on volumes, with one line in the audit log.
+
+    partial: as `--partial` said; None: what is wrong is an answer like any other, not a failure.
+    """
     from selfhost.app import bundle_verify
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
@@ -104,7 +114,7 @@ def _report(
     home = find_home()
     given = [str(path) for path in paths]
     with (
-        audited(home, "bundle verify", paths=given, reason=options.allow_unsigned) as told,
+        audited(home, operation, paths=given, reason=options.allow_unsigned) as told,
         StatusLine() as line,
     ):
         gate = Gate(home, options, output.note)
@@ -112,8 +122,10 @@ def _report(
         told.update(facts(bundle))
         gate.model_signatures(bundle)
         show = progress(line, "verify")
-        report = bundle_verify.verify(bundle, show, full=full, workers=workers, partial=partial)
+        report = bundle_verify.verify(bundle, show, full=full, workers=workers, partial=partial is not False)
         told["found"] = str(report.problem or "ok")
+        if partial is not None:
+            told["problem"] = report.problem
     return report
 
 
@@ -231,7 +243,7 @@ def _repair_list(
     from selfhost.app import bundle_verify
     from selfhost.messages import text
 
-    report = _report(paths, gate_options(keys, unsigned, strict=False), full=not fast)
+    report = _report("bundle repair-list", paths, gate_options(keys, unsigned, strict=False), full=not fast)
     found = bundle_verify.repair_list(report)
     if not found["files"]:
         output.note(text("unpack.repair_nothing", label=report.bundle.info.label))

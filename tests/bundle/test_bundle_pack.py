@@ -228,8 +228,6 @@ def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
     signed = openssf.verify((volume / "blobs/sha256" / layer.sha256).read_bytes(), [signer.public])
     assert not openssf.compare(signed, {p: sha(d) for p, d in files_of([volume]).items()}).changed
     assert manifest.subject == entries["tiny/bf16"].sha256
-    log = json.loads((home / "audit.jsonl").read_text())
-    assert (log["operation"], log["result"], log["signed"]) == ("bundle create", "ok", True)
 
 
 def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):

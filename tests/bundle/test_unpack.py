@@ -291,7 +291,7 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     lines = [json.loads(line) for line in (find_home().root / "audit.jsonl").read_text().splitlines()]
     assert [(line["operation"], line["exit_code"]) for line in lines] == [
         ("bundle verify", 0),
-        ("bundle verify", 0),
+        ("bundle verify", 7),
         ("bundle verify", 0),
         ("bundle inspect", 0),
         ("bundle inspect", 0),
