@@ -62,8 +62,10 @@ def _models(bundle: Bundle, model: str | None) -> list[Artifact]:
     else:
         matching = found
     if not matching:
-        known = ", ".join(one.entry.name for one in found) or "-"
-        raise NoError("push.no_model", name=model or "-", label=bundle.info.label, known=known)
+        if not found:
+            raise NoError("push.no_models", label=bundle.info.label)
+        known = ", ".join(one.entry.name for one in found)
+        raise NoError("push.no_model", name=model, label=bundle.info.label, known=known)
     return matching
 
 

@@ -24,6 +24,11 @@ MESSAGES: dict[str, Text] = {
     "push.no_model": Text(
         "the bundle `{label}` has no such model: {name}", "its models: {known}", "see: `selfhost bundle inspect DIR`"
     ),
+    "push.no_models": Text(
+        "the bundle `{label}` has no models",
+        "",
+        "see what it has: `selfhost bundle inspect DIR`; container images are pushed with `--as images`",
+    ),
     "push.no_images": Text(
         "the bundle `{label}` has no container images", "", "see what it has: `selfhost bundle inspect DIR`"
     ),
