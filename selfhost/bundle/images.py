@@ -137,7 +137,7 @@ def _children(root: Layer, fetch: Fetch, where: str) -> list[tuple[Layer, str]]:
         return [(root, "")]
     if root.media_type not in _INDEXES:
         _refuse(f"{root.media_type!r} is no image")
-    body = canonical.decode(fetch(root), where)
+    body = _body(root, fetch, where)
     # Who names no platform has it in the configuration.
     listed = [(one, one.get("platform")) for one in _capped(body["manifests"])]
     found = [(_part(one), _platform(said) if said else "") for one, said in listed]
@@ -148,11 +148,19 @@ def _children(root: Layer, fetch: Fetch, where: str) -> list[tuple[Layer, str]]:
 
 def _manifest(child: Layer, fetch: Fetch, where: str, *, beside: bool) -> tuple[Layer, tuple[Layer, ...]]:
     """Configuration and layers. beside: of no platform, as an attestation is, which may be an artifact."""
-    body = canonical.decode(fetch(child), where)
+    body = _body(child, fetch, where)
     config = _part(body["config"])
     if not beside and (config.media_type not in _CONFIGS or body.get("artifactType")):
         _refuse(f"an artifact of {body.get('artifactType') or config.media_type!r}, no container image")
     return config, tuple(_part(one) for one in _capped(body["layers"]))
+
+
+def _body(part: Layer, fetch: Fetch, where: str) -> Mapping[str, Any]:
+    body = canonical.decode(fetch(part), where)
+    # Bytes that are an index to one program and a manifest to another are two images under one digest: CVE-2021-41190.
+    if body.get("mediaType", part.media_type) != part.media_type:
+        _refuse(f"{part.media_type!r} says of itself that it is {ascii(body['mediaType'])[:80]}")
+    return body
 
 
 def _part(body: Mapping[str, Any]) -> Layer:

@@ -73,3 +73,14 @@ def test_a_layer_that_nobody_passes_on_is_told_as_such(tmp_path):
     with pytest.raises(IncompleteError) as raised:
         open_image(given, None)
     assert raised.value.message.id == "image.foreign"
+
+
+@pytest.mark.parametrize("said", [INDEX, f"{MANIFEST}\r\nX-Odd: 1", 7], ids=ascii)
+def test_a_manifest_that_calls_itself_something_else_is_refused(tmp_path, said):
+    made = Layout(tmp_path / "odd")
+    [entry] = manifests(made)[:1]
+    body = json.loads((made.root / "blobs/sha256" / entry["digest"][7:]).read_bytes())
+    made.add(made.json(MANIFEST, {**body, "mediaType": said}), NAME)
+    with pytest.raises(IntegrityError) as raised:
+        open_image(f"oci:{made.root}", None)
+    assert "says of itself" in raised.value.message.why

@@ -8,7 +8,8 @@ MESSAGES: dict[str, Text] = {
     "pack.source_damaged": Text(
         what="`{path}` is damaged and does not go on a medium",
         why="its sha256 should be {sha256}",
-        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`), "
+        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`, "
+        "or remove this file where it was fetched), "
         "then create the bundle again",
     ),
     "pack.odd_source": Text(

@@ -40,6 +40,11 @@ MESSAGES: dict[str, Text] = {
         "they are on:\n{names}",
         "name these volumes too, or push them next: what is there is not sent again",
     ),
+    "push.lacking_here": Text(
+        "{count} contents of `{label}` are not here ({size}), and an image needs all of a model at a time",
+        "they are on:\n{names}",
+        "name these volumes too: `selfhost bundle push DIR DIR HOST/REPOSITORY --as modelcar`",
+    ),
     "push.done": Text("{name}: {reference}@{digest}"),
     "push.count": Text("sent: {sent} ({size}); there before: {there}; taken from another repository: {mounted}"),
 }
