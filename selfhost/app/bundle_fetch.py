@@ -33,9 +33,19 @@ def fetch(given: str, request: CreateRequest, home: Home) -> LocalImage:
     Raises UsageError for what is no name, NoError where there is no such image, and what the registry gives reason for.
     """
     reference = parse_reference(given)
-    with Registry(reference, Options(plain_http=request.plain_http)) as registry:
+    in_use = home.fetched / ".in-use.lock"
+    _clean(home.fetched / layout.BLOBS, in_use)
+    options = Options(plain_http=request.plain_http)
+    with files.hold_lock(in_use, shared=True), Registry(reference, options) as registry:
         work = _Fetching(registry, reference, home.fetched, request)
         return work.image(request.platform, whole=request.download)
+
+
+def _clean(blobs: Path, in_use: Path) -> None:
+    """Remove what killed processes left half-written, unless somebody fetches now: layers have gigabytes."""
+    with files.hold_lock(in_use, blocking=False) as alone:
+        for path in blobs.glob(".*") if alone else ():
+            path.unlink(missing_ok=True)
 
 
 def name_of(reference: Reference) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from selfhost import files
 from selfhost.app import bundle_fetch
 from selfhost.bundle import layout
 from selfhost.errors import ExitCode, UsageError
@@ -107,6 +108,21 @@ def test_what_is_fetched_gets_a_name_that_an_import_takes(host, name):
         assert raised.value.message.id == "image.unnameable"
     else:
         assert bundle_fetch.name_of(parse_reference(f"{host}/team/engine:1")) == f"{name}/team/engine:1"
+
+
+def test_what_a_killed_process_left_half_written_goes_unless_somebody_fetches(tmp_path):
+    blobs = find_home().fetched / layout.BLOBS
+    blobs.mkdir(parents=True)
+    left = blobs / f".{'a' * 64}.xyz"
+    left.write_bytes(b"half")
+    with Registry() as registry:
+        put(registry, tmp_path)
+        name = f"{registry.host}/team/engine:1.0"
+        with files.hold_lock(find_home().fetched / ".in-use.lock", shared=True):
+            assert create(tmp_path / "second", name)[0] == 0
+        assert left.exists()
+        assert create(tmp_path / "third", name)[0] == 0
+    assert not left.exists()
 
 
 def test_a_registry_that_does_not_answer_is_told_while_it_is_tried_again(tmp_path, monkeypatch):
