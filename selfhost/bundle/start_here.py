@@ -90,8 +90,7 @@ def _check(start: Start) -> str:
         "   sha256sum --quiet -c SHA256SUMS",
         "",
         "   The same without sha256sum: python3 verify.py",
-        "   With selfhost, who made it included: selfhost bundle verify ."
-        + (" --partial" if len(start.volumes) > 1 else ""),
+        "   With selfhost, who made it included: `selfhost bundle verify`, as below.",
         "",
     ]
     return "\n".join(lines)
@@ -131,8 +130,9 @@ def _system(start: Start) -> str:
 def _use(start: Start) -> str:
     several = len(start.volumes) > 1
     lines = [
-        f"{3 if start.wheels else 2}. Bring it in, then serve. The import can be interrupted and run again.",
+        f"{3 if start.wheels else 2}. Check it, bring it in, then serve. The import can be interrupted and run again.",
         "",
+        f"   selfhost bundle verify .{' --partial' if several else ''}",
         f"   selfhost bundle import .{'   # it says which DIR has the wheels' if start.engine else ''}",
         *(["   # the same for each volume, in any order; it says which are still to come"] if several else []),
         *(["   # the images, too: --load docker, podman or containerd"] if start.images else []),
