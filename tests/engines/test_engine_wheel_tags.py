@@ -62,3 +62,11 @@ def test_the_reason_is_told():
     assert misfit("a-1-cp312-cp312-manylinux_2_28_x86_64.whl", here) == "is for cp312"
     assert misfit("a-1-py3-none-manylinux_2_17_aarch64.whl", here) == "is for manylinux_2_17_aarch64"
     assert misfit("a.whl", here) == "has no tags in its name"
+
+
+@pytest.mark.parametrize(
+    "python", ["py3k", "py3_9", "py3-", "cp3\N{SUPERSCRIPT TWO}", "py3\N{SUPERSCRIPT TWO}", "cp" + "3" * 5000]
+)
+def test_a_foreign_name_is_no_crash(python):
+    here = Machine(machine="x86_64", implementation="cpython", python=(3, 11), glibc=(2, 27))
+    assert misfit(f"a-1-{python}-none-any.whl", here)
