@@ -136,7 +136,7 @@ def _damage(bundle: Bundle, damaged: list[IntegrityError]) -> IntegrityError:
         label=bundle.info.label,
         count=len(damaged),
         files="\n".join(lines),
-        path=bundle.volumes[0].root,
+        volumes=bundle.arguments,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from selfhost.bundle import layout, medium
 from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import LinkMode
-from selfhost.errors import ExitCode
+from selfhost.errors import ExitCode, UsageError
 from selfhost.units import parse_bytes
 from tests.bundle.pack_support import check_volume, files_of, make
 from tests.bundle.unpack_support import run
@@ -156,3 +157,28 @@ def test_what_is_still_needed_is_what_the_volumes_that_are_named_have(volumes):
         assert len(told) == len(volumes) - count
         total = parse_bytes(needed[0].replace(" ", "").replace("iB", ""))
         assert total == pytest.approx(sum(told), rel=0.05)
+
+
+def test_the_hint_of_damage_names_all_volumes(volumes, tmp_path):
+    moved = tmp_path / "a drive"
+    moved.mkdir()
+    volumes = [path.rename(moved / path.name) for path in volumes]
+    damaged = min((volumes[1] / layout.CHUNKS).rglob("00*"))
+    flip(damaged, 5)
+    for command in ("import", "verify"):
+        code, _, said = run("bundle", command, *volumes)
+        assert code == ExitCode.INTEGRITY
+        words = shlex.split(said.partition("selfhost bundle repair-list ")[2].partition(" > ")[0])
+        assert words == [str(path) for path in volumes]
+    damaged.unlink()
+    _, _, said = run("bundle", "verify", *volumes)
+    assert shlex.join(map(str, volumes)) in said
+
+
+@pytest.mark.parametrize("folder", ["models", "blobs/x", "wheels", "bundles/../bundles"])
+def test_no_volume_in_the_store(home, folder):
+    put(home, CONTENT)
+    with pytest.raises(UsageError) as caught:
+        make(home, home / folder)
+    assert caught.value.message.id == "pack.in_store"
+    make(home, home / "out")
