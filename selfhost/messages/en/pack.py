@@ -43,6 +43,11 @@ MESSAGES: dict[str, Text] = {
         why="it is finished, or something else; nothing in it was changed",
         hint="give the bundle another name: `--label NAME`",
     ),
+    "pack.in_store": Text(
+        what="`{path}` is in the store",
+        why="what selfhost keeps itself lies in `{folder}`",
+        hint="give a folder on a medium: `--to DIR`",
+    ),
     "pack.busy": Text(
         what="another process is making `{path}`",
         hint="wait for it, or give the bundle another name: `--label NAME`",
