@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import chat, serve, servers, start
@@ -84,18 +85,21 @@ def _ask(directory: Path, home: Home, talk: Talk, begin: Begin) -> Answered:
     def said(answer: str) -> Answered:
         return Answered(name=name, variant=variant, prompt=prompt, expect=expect, answer=answer[:_SHOWN])
 
+    # Somebody's own server of that name is neither asked nor stopped.
+    serve.check_name(home, _SERVER)
     try:
         begin(name, variant, _SERVER)
+        pieces = chat.open_chat(home, _SERVER, max_tokens=_MAX_TOKENS, temperature=0.0).ask(prompt)
+        return said("".join(piece.text for piece in pieces if not piece.reasoning))
     except EngineFailedError as error:
         # A start asks the same question, and ends the server when the answer is wrong.
         if error.message.id != "serve.wrong_answer":
             raise
         return said(str(error.message.params.get("line", "")))
-    try:
-        pieces = chat.open_chat(home, _SERVER, max_tokens=_MAX_TOKENS, temperature=0.0).ask(prompt)
-        return said("".join(piece.text for piece in pieces if not piece.reasoning))
     finally:
-        servers.stop(home, _SERVER, _STOP_S)
+        # A start that failed has ended its server itself.
+        with contextlib.suppress(NoError):
+            servers.stop(home, _SERVER, _STOP_S)
 
 
 def starter(home: Home, talk: Talk) -> Begin:

@@ -55,7 +55,9 @@ def target_from_dict(data: Mapping[str, Any], path: object) -> HardwareSnapshot:
     path: where it was read, for the error. Raises UsageError when it is none, or of a newer format.
     """
     found = data.get("schema_version")
-    if isinstance(found, int) and found > SCHEMA_VERSION:
+    if type(found) is not int:
+        raise UsageError("target.not_a_profile", path=path, detail=f"schema_version: {found!r}")
+    if found > SCHEMA_VERSION:
         raise UsageError("target.newer", path=path, found=found, known=SCHEMA_VERSION)
     try:
         host = dict(data["host"])

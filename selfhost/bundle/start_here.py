@@ -57,7 +57,7 @@ def _what(start: Start) -> str:
     lines = [
         f"{start.label}: volume {start.volume} of {len(start.volumes)}",
         "",
-        f"{_contents(start)}, and what they need, for a machine without a network.",
+        f"{_contents(start)}, with all that is needed, for a machine without a network.",
         "",
         f"  bundle   {start.id}",
         f"  made     {start.created} by {start.tool}",

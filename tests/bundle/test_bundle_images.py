@@ -103,7 +103,7 @@ def test_an_image_is_reason_enough_for_a_bundle(tmp_path, home, far, made):
     body = json.loads(succeeds(far, "bundle", "import", *volumes, "--json"))
     assert (body["models"], len(body["images"])) == ([], 1)
     start = (volumes[0] / layout.START_NAME).read_text()
-    assert "Container images, and what they need" in start
+    assert "Container images, with all that is needed" in start
     assert NAME in start
     assert NAME in succeeds(far, "ls")
     assert json.loads(succeeds(far, "ls", "--json"))["images"][0]["path"] == body["images"][0]["path"]

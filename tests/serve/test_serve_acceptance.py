@@ -48,3 +48,24 @@ def test_another_answer_is_exit_code_3(here, fakes, expected_by_the_start):
 def test_a_model_without_a_recipe_has_to_say_something(here, fakes):
     _, [told] = ask(here, fakes, {"answer": "Hi"}, name="org", plan=make_plan(check=None))
     assert (told["accepted"], told["prompt"]) == (True, "Hello")
+
+
+def test_somebodys_own_server_of_that_name_goes_on(here, fakes):
+    fakes.detached(None, name="acceptance")
+    try:
+        with pytest.raises(NoError) as caught:
+            bundle_accept.run([here.models / "smollm2-135m" / "bf16"], here, Talk(), [], pytest.fail)
+        assert caught.value.message.id == "serve.name_taken"
+        assert servers.find_server(here, "acceptance").state.running
+    finally:
+        servers.stop(here, "acceptance", 10)
+
+
+def test_an_interruption_right_after_the_start_leaves_nothing_running(here, fakes):
+    def begin(_name, _variant, server):
+        fakes.detached(None, name=server)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bundle_accept.run([here.models / "smollm2-135m" / "bf16"], here, Talk(), [], begin)
+    assert not any(server.state.running for server in servers.list_servers(here)[0])
