@@ -12,6 +12,7 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
     render/     plan -> files of compose, podman, systemd, Kubernetes
     serve/      a started plan: processes, readiness, records on disk, keys
     engines/    plan -> argv and env; engine environments from hashed locks
+    registry/   container registries: names, logins, pushing and pulling
     bundle/     volumes on media: layout, signatures, what goes out and comes in
     weights/    files of a model: which, from where, verified
     hardware/   what is there (probe) or supposed (catalog)

@@ -42,6 +42,24 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+class Stopped(BaseException):
+    """A signal that ends the command, raised in the main thread so that `finally` blocks run."""
+
+    code: ClassVar[ExitCode]
+
+
+class Terminated(Stopped):
+    """SIGTERM."""
+
+    code = ExitCode.TERMINATED
+
+
+class Interrupted(Stopped):
+    """SIGINT. Not KeyboardInterrupt: Typer would take that one and exit without a word."""
+
+    code = ExitCode.INTERRUPTED
+
+
 class SelfhostError(Exception):
     """A failure with a message of the catalogue: `raise UsageError("model.unknown", name=..., nearest=...)`."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _NOT_WRITABLE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
-    *(errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
 )
 _FICLONE = 0x40049409
 """Of linux/fs.h: two files share their blocks until one of them is written to (btrfs, XFS)."""

@@ -10,6 +10,8 @@ keys/      API keys
 wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
 bundles/   bundles that were imported here
+fetched/   container images that were fetched for bundles, one OCI image layout
+images/    container images that bundles brought, each an OCI image layout
 wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
 trust/     public keys that bundles must be signed with
 audit.jsonl  one line for each operation on a bundle
@@ -84,6 +86,16 @@ class Home:
     def wheelhouses(self) -> Path:
         """Wheels that bundles brought, one folder for each engine."""
         return self.root / "wheelhouses"
+
+    @property
+    def fetched(self) -> Path:
+        """Container images that were fetched for bundles, all in one layout."""
+        return self.root / "fetched"
+
+    @property
+    def images(self) -> Path:
+        """Container images that bundles brought, one layout for each."""
+        return self.root / "images"
 
     @property
     def trust(self) -> Path:

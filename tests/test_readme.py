@@ -55,6 +55,7 @@ HERE = {
     "selfhost bundle create --model MODEL --to MEDIUM --engine cpu --sign-key KEY": 2,
     "selfhost bundle verify VOLUME": 7,
     "selfhost bundle import VOLUME": 7,
+    "selfhost bundle push VOLUME REGISTRY/REPOSITORY": 2,  # no such registry; with one: tests/registry
     "selfhost mirror serve --host ADDRESS --wheelhouse DIR": None,  # tests/mirror
     "make try": None,  # tests/e2e/test_e2e_make_try.py
     "make test": None,  # this run

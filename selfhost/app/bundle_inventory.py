@@ -11,13 +11,14 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost import __version__
-from selfhost.app import licence
+from selfhost.app import bundle_target, licence
 from selfhost.bundle import canonical, profile, risks, start_here
-from selfhost.bundle.bom import BomBundle, BomEngine, BomModel, BomWheel, bill, licence_list
+from selfhost.bundle.bom import BomBundle, BomEngine, BomImage, BomModel, BomWheel, bill, licence_list
 from selfhost.bundle.closure import engine_closure, model_closure
 from selfhost.bundle.facts import read_facts, read_licences
 from selfhost.engines import environment
 from selfhost.engines.lock import parse_lock
+from selfhost.engines.wheel_tags import lowest_glibc
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
 
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BundleInfo
     from selfhost.bundle.profile import Needs
+    from selfhost.engines.needs import Machine
     from selfhost.engines.specs import EngineSpec
     from selfhost.engines.wheel_file import Wheel
     from selfhost.findings import Finding
+    from selfhost.hardware.types import HardwareSnapshot
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock
@@ -67,7 +71,13 @@ class Inventory:
     """Errors: the bundle would not serve behind the gap."""
 
 
-def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[PackedWheels], home: Home) -> Inventory:
+def inventory(
+    label: str,
+    models: Sequence[PackedModel],
+    wheels: Sequence[PackedWheels],
+    home: Home,
+    images: Sequence[Image] = (),
+) -> Inventory:
     """Read small files and first bytes of all models, and say what is in the bundle.
 
     Raises MissingError for files that this user may not read.
@@ -85,10 +95,13 @@ def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[Packed
         bills.append(_bill_of(model, facts, listed[name], home))
     for part in wheels:
         if part.spec is not None:
-            found += engine_closure(parse_lock(environment.lock_file(part.spec).read_text()))
+            entries = parse_lock(environment.lock_file(part.spec).read_text())
+            versions = {wheel.name.replace("_", "-").lower(): wheel.version for wheel in part.wheels}
+            folder = next((str(wheel.path.parent) for wheel in part.wheels), "DIR")
+            found += engine_closure(entries, versions, folder)
     bundle = BomBundle(label=label, tool_version=__version__)
     documents = {
-        BOM_NAME: bill(bundle, bills, [_engine(part) for part in wheels]),
+        BOM_NAME: bill(bundle, bills, [_engine(part) for part in wheels], [_image(image) for image in images]),
         RISKS_NAME: risks.document(listed),
         LICENCES_NAME: licence_list(bills),
     }
@@ -97,27 +110,45 @@ def inventory(label: str, models: Sequence[PackedModel], wheels: Sequence[Packed
     )
 
 
-def check_target(path: Path, needs: Needs) -> list[Finding]:
+def check_target(path: Path, needs: Needs, models: Sequence[tuple[str, Path]] = ()) -> list[Finding]:
     """Warnings about the machine that a profile tells of.
 
-    Raises UsageError for a file that is no profile, MissingError when the bundle could not run on that machine.
+    models: names with directories. Raises UsageError for a file that is no profile, MissingError when the bundle could
+    not run on that machine.
     """
+    target = read_target(path)
+    found = profile.findings(target, needs)
+    found += bundle_target.model_findings(models, target, needs.engine)
+    profile.refuse(found, path)
+    return found
+
+
+def read_target(path: Path) -> HardwareSnapshot:
+    """The machine that a profile tells of. Raises UsageError for a file that is none."""
     try:
         body = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError("target.not_a_profile", path=path, detail=error) from error
     if not isinstance(body, dict):
         raise UsageError("target.not_a_profile", path=path, detail="it is no JSON object")
-    found = profile.findings(profile.target_from_dict(body, path), needs)
-    profile.refuse(found, path)
-    return found
+    return profile.target_from_dict(body, path)
 
 
-def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, signed: bool) -> bytes:
+def start_text(  # noqa: PLR0913 - what the text tells
+    info: BundleInfo,
+    own: Sequence[Wheel],
+    engine: str = "",
+    images: Sequence[str] = (),
+    *,
+    signed: bool,
+    machine: Machine,
+) -> bytes:
     """START-HERE.txt of the volume that `info` is of.
 
-    own: wheels of selfhost itself. engine: after `engine install`; empty without one.
+    own: wheels of selfhost itself. engine: after `engine install`; empty without one. images: their names. machine:
+    that wheels are for.
     """
+    glibc = lowest_glibc((wheel.path.name for wheel in own), machine.machine)
     volumes = {blob.sha256: volume.number for volume in reversed(info.volumes) for blob in volume.blobs}
     start = start_here.Start(
         label=info.label,
@@ -130,7 +161,10 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         size=info.size_bytes,
         signed=signed,
         engine=engine,
-        python=_python_here(),
+        images=tuple(images),
+        python=".".join(map(str, machine.python)),
+        machine=machine.machine,
+        glibc=".".join(map(str, glibc)) if glibc else "",
         wheels=tuple(
             start_here.OwnWheel(wheel.path.name, wheel.sha256, volumes[wheel.sha256])
             for wheel in own
@@ -138,13 +172,6 @@ def start_text(info: BundleInfo, own: Sequence[Wheel], engine: str = "", *, sign
         ),
     )
     return start_here.text(start).encode()
-
-
-def _python_here() -> str:
-    """Version of the Python that wheels were chosen for: the one that runs."""
-    from selfhost.engines.install import this_machine
-
-    return ".".join(map(str, this_machine().python))
 
 
 def _bill_of(model: PackedModel, facts: risks.ModelFacts, found: tuple[risks.Risk, ...], home: Home) -> BomModel:
@@ -172,6 +199,10 @@ def _bill_of(model: PackedModel, facts: risks.ModelFacts, found: tuple[risks.Ris
 def _word(value: object) -> str:
     """A name in a configuration, which may say anything; empty for what is none."""
     return value[:_MAX_NAME] if isinstance(value, str) and value.isprintable() else ""
+
+
+def _image(image: Image) -> BomImage:
+    return BomImage(name=image.entry.name, sha256=image.entry.sha256, platforms=image.platforms, size=image.size_bytes)
 
 
 def _engine(part: PackedWheels) -> BomEngine:

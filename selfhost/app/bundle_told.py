@@ -1,10 +1,10 @@
-"""What `bundle create --json` says."""
+"""What is said of a bundle that was made: `bundle create --json`, the audit log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app.bundle_create import new_bytes
+from selfhost.app.bundle_volumes import new_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
+def facts(packed: Packed) -> dict[str, object]:
+    """For the audit log."""
+    info = packed.info
+    return {
+        "bundle": info.id,
+        "serial": info.serial,
+        "label": info.label,
+        "signed": packed.signed,
+        "models": [f"{model.name}/{model.variant}" for model in info.models],
+        "volumes": [str(volume.path) for volume in packed.volumes],
+    }
+
+
 def packed_dict(packed: Packed, planned: Planned) -> dict[str, Any]:
     """The JSON object of a bundle that was made."""
     info = packed.info
@@ -23,6 +36,7 @@ def packed_dict(packed: Packed, planned: Planned) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         **{name: getattr(info, name) for name in ("id", "serial", "created", "label")},
         "models": _models(info.models),
+        "images": [image.as_dict() for image in planned.images],
         "volumes": [
             {
                 "number": number,
@@ -48,12 +62,13 @@ def planned_dict(planned: Planned) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "label": bundle.label,
         "models": _models(bundle.models),
+        "images": [image.as_dict() for image in planned.images],
         "volumes": [
             {
                 "number": number,
                 "path": str(volume.path),
-                "contents": len(volume.contents),
-                "bytes": sum(one.size for one in volume.contents),
+                "contents": len(bundle.sizes_on(number)),
+                "bytes": sum(bundle.sizes_on(number)),
                 "new_bytes": new[volume.path],
             }
             for number, volume in enumerate(bundle.volumes, 1)

@@ -9,6 +9,7 @@ from selfhost.bundle.check import FileCheck, Status
 from selfhost.errors import IncompleteError, IntegrityError, SelfhostError
 from selfhost.messages import Message
 from selfhost.records import dataclass
+from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ class Report:
     bundle: Bundle
     files: tuple[FileCheck, ...]
     full: bool
+    partial: bool = False
+    """Whether volumes that are not at hand are no problem: one drive is looked at after the other."""
 
     @property
     def damaged(self) -> tuple[FileCheck, ...]:
@@ -58,6 +61,11 @@ class Report:
             return IncompleteError(
                 "unpack.missing", label=info.label, count=len(self.missing), files=_lines(self.missing), path=root
             )
+        if self.bundle.absent and not self.partial:
+            absent = self.bundle.absent
+            size = format_bytes(sum(volume.size_bytes for volume in absent))
+            volumes = "\n".join(f"{volume.label}: {format_bytes(volume.size_bytes)}" for volume in absent)
+            return IncompleteError("unpack.absent", label=info.label, size=size, volumes=volumes)
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,15 +111,21 @@ def described(file: FileCheck) -> str:
     return Message(_SAID[file.status], values).what
 
 
-def verify(bundle: Bundle, progress: Callable[[int, int], None], *, full: bool, workers: int | None = None) -> Report:
-    """Every file of the volumes at hand; without `full` by names and sizes."""
+def verify(
+    bundle: Bundle,
+    progress: Callable[[int, int], None],
+    *,
+    full: bool,
+    workers: int | None = None,
+    partial: bool = False,
+) -> Report:
+    """Every file of the volumes at hand; without `full` by names and sizes. partial: as `Report` has it."""
     marks: dict[str, bytes] = {}
     if full:
         for ref in bundle.info.models:
             marks.update(unpack.marks_of(bundle, ref.manifest))
-    return Report(
-        bundle=bundle, files=tuple(check.verify(bundle, progress, full=full, marks=marks, workers=workers)), full=full
-    )
+    found = check.verify(bundle, progress, full=full, marks=marks, workers=workers)
+    return Report(bundle=bundle, files=tuple(found), full=full, partial=partial)
 
 
 def head(bundle: Bundle) -> dict[str, Any]:
@@ -168,6 +182,7 @@ def inspect(bundle: Bundle) -> dict[str, Any]:
             }
             for one in bundle.artifacts
         ],
+        "images": [image.as_dict() for image in bundle.images],
         "base": list(info.base),
         "left_out": len(info.have),
     }
@@ -192,9 +207,10 @@ def difference(bundle: Bundle, other: Bundle) -> dict[str, Any]:
 
 
 def _files(bundle: Bundle) -> Mapping[str, str]:
-    return {
+    found = {
         f"{one.entry.name}: {layer.path}": layer.sha256 for one in bundle.artifacts for layer in one.manifest.layers
     }
+    return found | {image.entry.name: image.entry.sha256 for image in bundle.images}
 
 
 def repair_list(report: Report) -> dict[str, Any]:

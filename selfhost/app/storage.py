@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers, stored
+from selfhost.bundle import image_store
 from selfhost.errors import NoError
 from selfhost.weights import inventory, reclaim
 from selfhost.weights.blobs import Blobs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.image_store import StoredImage
     from selfhost.home import Home
     from selfhost.weights.inventory import Inventory
 
@@ -32,6 +34,11 @@ def ls(home: Home, model: str | None) -> Inventory:
         return found
     wanted = _find(model, None, home)
     return replace(found, models=tuple(one for one in found.models if one.directory in wanted), partials=())
+
+
+def images(home: Home) -> tuple[StoredImage, ...]:
+    """Container images that bundles brought."""
+    return tuple(image_store.stored(home.images))
 
 
 def _find(model: str, variant: str | None, home: Home) -> list[Path]:
@@ -78,8 +85,11 @@ def _names(word: str, paths: Sequence[str]) -> bool:
     return any(path == real or f'"{path}"' in word or word.endswith(f"={path}") for path in paths)
 
 
-def gc(home: Home, *, partials: bool, dry_run: bool) -> Reclaimed:
-    """Remove what no model has. Raises NoError while a download runs."""
+def gc(home: Home, *, partials: bool, dry_run: bool, given_up: Sequence[str] = ()) -> Reclaimed:
+    """Remove what no model has; given_up: as `GcOptions` has it. Raises NoError while a download runs."""
     now = time.time()
     before = now + _DAY_S if partials else now - PARTIAL_DAYS * _DAY_S
-    return reclaim.collect(home.models, Blobs(home.blobs), GcOptions(partials_before=before, dry_run=dry_run))
+    options = GcOptions(
+        partials_before=before, dry_run=dry_run, given_up=tuple(given_up), beside=(home.wheelhouses, home.images)
+    )
+    return reclaim.collect(home.models, Blobs(home.blobs), options)

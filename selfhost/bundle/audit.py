@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import getpass
 import json
 import os
+import signal
 import socket
-from typing import TYPE_CHECKING
+import stat
+from typing import IO, TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import ExitCode, SelfhostError
+from selfhost.errors import ExitCode, SelfhostError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,24 +34,14 @@ def audited(
 ) -> Iterator[dict[str, object]]:
     """Write one line when the operation inside has ended, however it ended; yields the facts, to add to.
 
-    Facts worth giving: bundle, serial, signers, reason. Raises MissingError or NoSpaceError when the log cannot be
-    written.
+    Facts worth giving: bundle, serial, signers, reason; as `problem` the error of an operation that was done and found
+    something wrong, with which the command will end. Raises MissingError or NoSpaceError when the log cannot be
+    written: before the operation begins, where that is known by then.
     """
+    _open(home).close()
     started, told = now(), dict(facts)
-    result: str = "ok"
-    code: int = ExitCode.OK
-    try:
-        yield told
-    except SelfhostError as error:
-        result, code = error.message.id, error.code
-        raise
-    except KeyboardInterrupt:
-        result, code = "interrupted", ExitCode.INTERRUPTED
-        raise
-    except BaseException as error:
-        result, code = type(error).__name__, ExitCode.FAILURE
-        raise
-    finally:
+
+    def write(result: str, code: int) -> None:
         line = {
             **told,
             "schema_version": _SCHEMA_VERSION,
@@ -57,24 +50,66 @@ def audited(
             "ended": now().isoformat(timespec="seconds"),
             **_who(),
             "result": result,
-            "exit_code": int(code),
+            "exit_code": code,
         }
-        _append(home, line)
+        with _undisturbed():
+            _append(home, line)
+
+    try:
+        yield told
+    except BaseException as error:
+        # What went wrong first is what a person needs to know.
+        with contextlib.suppress(SelfhostError):
+            write(*_outcome(error))
+        raise
+    problem = told.pop("problem", None)
+    write(*(_outcome(problem) if isinstance(problem, SelfhostError) else ("ok", int(ExitCode.OK))))
+
+
+def _outcome(error: BaseException) -> tuple[str, int]:
+    match error:
+        case SelfhostError():
+            return error.message.id, int(error.code)
+        case Stopped():
+            return type(error).__name__.lower(), int(error.code)
+        case KeyboardInterrupt():
+            return "interrupted", int(ExitCode.INTERRUPTED)
+        case _:
+            return type(error).__name__, int(ExitCode.FAILURE)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait: who presses Ctrl-C twice loses no line, and writes no half one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _open(home: Home) -> IO[bytes]:
+    files.make_directory(home.root)
+    with files.explain_os_errors(home.audit):
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(home.audit, flags, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "r+b", buffering=0)
+        os.close(descriptor)
+        # A pipe or a device keeps nothing that could be looked at later.
+        raise FileExistsError(errno.EEXIST, "it is no plain file", str(home.audit))
 
 
 def _append(home: Home, line: dict[str, object]) -> None:
     data = json.dumps(line, sort_keys=True, default=str).encode() + b"\n"
-    files.make_directory(home.root)
-    with files.explain_os_errors(home.audit), files.hold_lock(home.root / ".audit.lock"):
-        new = not home.audit.exists()
-        descriptor = os.open(home.audit, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "r+b", buffering=0) as stream:
-            # A loss of power may have cut the last line; it does not take this one with it.
-            if (size := stream.seek(0, os.SEEK_END)) and os.pread(stream.fileno(), 1, size - 1) != b"\n":
-                data = b"\n" + data
-            _write_all(stream.fileno(), data)
-            os.fsync(stream.fileno())
-        if new:
+    with files.explain_os_errors(home.audit), files.hold_lock(home.root / ".audit.lock"), _open(home) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        # A loss of power may have cut the last line; it does not take this one with it.
+        if size and os.pread(stream.fileno(), 1, size - 1) != b"\n":
+            data = b"\n" + data
+        _write_all(stream.fileno(), data)
+        os.fsync(stream.fileno())
+        if not size:
             files.sync(home.root)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import string
 import uuid
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from selfhost.bundle.spdx import SPDX
 from selfhost.records import dataclass
 from selfhost.weights.places.names import is_licence
 
@@ -23,38 +25,6 @@ if TYPE_CHECKING:
 SPEC_VERSION = "1.6"
 _NAMESPACE = uuid.UUID("6f5a0d52-6c0b-4c41-9a55-0b6c1d1a7a3e")
 _UNRESERVED = string.ascii_letters + string.digits + "-._~"
-_SPDX = frozenset(
-    [
-        "0BSD",
-        "AFL-3.0",
-        "Apache-2.0",
-        "Artistic-2.0",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "BSL-1.0",
-        "CC-BY-4.0",
-        "CC-BY-NC-4.0",
-        "CC-BY-NC-SA-4.0",
-        "CC-BY-SA-4.0",
-        "CC0-1.0",
-        "EPL-2.0",
-        "GPL-2.0-only",
-        "GPL-3.0-only",
-        "GPL-3.0-or-later",
-        "ISC",
-        "LGPL-2.1-only",
-        "LGPL-3.0-only",
-        "MIT",
-        "MIT-0",
-        "MPL-2.0",
-        "NCSA",
-        "PSF-2.0",
-        "Python-2.0",
-        "Unlicense",
-        "Zlib",
-    ]
-)
-"""Of the SPDX list, those that models and packages here have; an id that is not among them is given as a name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,18 +83,36 @@ class BomEngine:
     wheels: tuple[BomWheel, ...]
 
 
-def bill(bundle: BomBundle, models: Sequence[BomModel], engines: Sequence[BomEngine]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BomImage:
+    """One container image of a bundle."""
+
+    name: str
+    sha256: str
+    """Of its manifest, or of the index of its manifests."""
+    platforms: tuple[str, ...]
+    size: int
+    """Bytes of all its contents."""
+
+
+def bill(
+    bundle: BomBundle, models: Sequence[BomModel], engines: Sequence[BomEngine], images: Sequence[BomImage] = ()
+) -> dict[str, Any]:
     """The bill as a JSON object; the same values give the same bytes."""
     root = f"bundle:{bundle.label}"
     wheels = {wheel.sha256: wheel for engine in engines for wheel in engine.wheels}
     components = [_model(model) for model in models]
     components += [_engine(engine) for engine in engines]
+    components += [_image(image) for image in images]
     components += [_wheel(wheel) for _, wheel in sorted(wheels.items())]
-    depends = {root: [_model_ref(model) for model in models] + [_engine_ref(engine) for engine in engines]}
+    parts = [_model_ref(model) for model in models] + [_engine_ref(engine) for engine in engines]
+    depends = {root: parts + [_image_ref(image) for image in images]}
     depends |= {_engine_ref(engine): [_wheel_ref(wheel) for wheel in engine.wheels] for engine in engines}
     component = {"type": "data", "bom-ref": root, "name": bundle.label}
     tool = {"type": "application", "name": "selfhost", "version": bundle.tool_version}
-    contents = "\n".join([bundle.label, *(model.manifest for model in models), *sorted(wheels)])
+    contents = "\n".join(
+        [bundle.label, *(model.manifest for model in models), *(one.sha256 for one in images), *sorted(wheels)]
+    )
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -158,7 +146,8 @@ def _model(model: BomModel) -> dict[str, Any]:
     origin = model.origin
     said = {
         "selfhost:manifest:sha256": model.manifest,
-        "selfhost:source": f"{origin.kind}:{origin.id}",
+        # Where a folder lay on the machine of the sender is nobody's business.
+        "selfhost:source": f"{origin.kind}:{PurePath(origin.id).name if origin.kind == 'directory' else origin.id}",
         "selfhost:source:revision": origin.revision or "",
         "selfhost:licence:text": ", ".join(path for path, _ in model.licence_texts) or "absent",
         "selfhost:licence:accepted_at": model.accepted_at,
@@ -215,7 +204,7 @@ def _licences(model: BomModel) -> list[dict[str, Any]]:
 
 
 def _licence(name: str) -> dict[str, Any]:
-    return {"id": name} if name in _SPDX else {"name": name}
+    return {"id": name} if name in SPDX else {"name": name}
 
 
 def _text(content: str) -> dict[str, str]:
@@ -225,6 +214,26 @@ def _text(content: str) -> dict[str, str]:
 def _engine(engine: BomEngine) -> dict[str, Any]:
     ref = _engine_ref(engine)
     return {"type": "application", "bom-ref": ref, "name": engine.name, "version": engine.version}
+
+
+def _image_ref(image: BomImage) -> str:
+    return f"image:{image.name}@sha256:{image.sha256}"
+
+
+def _image(image: BomImage) -> dict[str, Any]:
+    # purl-spec, type oci: the last part of the name, the digest for a version, the rest as where it is from.
+    repository, _, tag = image.name.rpartition(":") if ":" in image.name.rpartition("/")[2] else (image.name, "", "")
+    asked = f"repository_url={_quoted(repository, '/')}" + (f"&tag={_quoted(tag)}" if tag else "")
+    said = {"selfhost:platforms": ", ".join(image.platforms), "selfhost:size": str(image.size)}
+    return {
+        "type": "container",
+        "bom-ref": _image_ref(image),
+        "name": repository,
+        **_said({"version": tag}),
+        "purl": f"pkg:oci/{_quoted(repository.rpartition('/')[2])}@{_quoted(f'sha256:{image.sha256}')}?{asked}",
+        "hashes": [{"alg": "SHA-256", "content": image.sha256}],
+        "properties": _properties(said),
+    }
 
 
 def _wheel(wheel: BomWheel) -> dict[str, Any]:
@@ -267,7 +276,7 @@ def licence_list(models: Iterable[BomModel]) -> dict[str, Any]:
                 "url": model.licence_url or None,
                 "accepted_at": model.accepted_at or None,
                 "texts": dict(model.licence_texts),
-                "needs_review": model.licence_id not in _SPDX and not model.accepted_at,
+                "needs_review": model.licence_id not in SPDX and not model.accepted_at,
             }
             for model in models
         ],

@@ -16,7 +16,11 @@ MAX_JSON_BYTES = 4 << 20
 MAX_INFO_BYTES = 16 << 20
 """Of `bundle.json`, which lists every content."""
 MAX_DEPTH = 32
-_STEP = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_MAX_GROUPS = 250_000
+_MAX_COMMAS = 1_000_000
+"""Objects and lists, and what is between values: of three bytes each, a reader makes a hundred bytes of memory."""
+# Possessive, and an open end is one, too: a long text takes no memory, and is not read once more from each quote in it.
+_STEP = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
@@ -40,8 +44,7 @@ def decode(data: bytes, where: str, max_bytes: int = MAX_JSON_BYTES) -> dict[str
             "bundle.bad_json", path=where, detail=f"{len(data):,} bytes, at most {max_bytes:,} are read"
         )
     try:
-        if _depth(data) > MAX_DEPTH:
-            _refuse(f"nested more than {MAX_DEPTH} deep")
+        _check_shape(data)
         value = json.loads(data.decode(), object_pairs_hook=_distinct, parse_float=_no_float, parse_constant=_no_float)
     except (ValueError, RecursionError) as error:
         raise IntegrityError("bundle.bad_json", path=where, detail=error) from error
@@ -50,22 +53,28 @@ def decode(data: bytes, where: str, max_bytes: int = MAX_JSON_BYTES) -> dict[str
     return value
 
 
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
+def _check_shape(data: bytes) -> None:
+    if data.count(b",") > _MAX_COMMAS:
+        _refuse(f"more than {_MAX_COMMAS:,} values")
+    depth = groups = 0
     for step in _STEP.finditer(data):
         if step[0] in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            groups += 1
+            if depth > MAX_DEPTH:
+                _refuse(f"nested more than {MAX_DEPTH} deep")
+            if groups > _MAX_GROUPS:
+                _refuse(f"more than {_MAX_GROUPS:,} objects and lists")
         elif step[0] in b"]}":
             depth -= 1
-    return deepest
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        _refuse(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    value: dict[str, Any] = {}
+    for name, one in pairs:
+        if name in value:
+            _refuse(f"{name[:80]!r} is there twice")
+        value[name] = one
     return value
 
 

@@ -67,14 +67,17 @@ class FileCheck:
 class Task:
     """One file, or the pieces of one content, to be read."""
 
-    volume: Volume
     source: Source
+    content: str
+    """As `FileCheck` has it."""
+    volumes: tuple[Volume, ...]
+    """Of each of its pieces."""
 
 
 def structure(volume: Volume) -> list[FileCheck]:
     """Files that are absent, too many, of another size or no files; nothing is read. Raises what the medium raises."""
-    sizes = {path: size for blob in volume.info.this.blobs for path, _, size in blob.files}
-    contents = {path: blob.sha256 for blob in volume.info.this.blobs for path, _, _ in blob.files}
+    sizes = {path: size for path, _, size in volume.info.this.files}
+    contents = {p: blob.sha256 for blob in volume.info.this.blobs for p, _, _ in blob.files_on(volume.number)}
     found = volume.medium.entries()
     wrong = []
 
@@ -105,15 +108,46 @@ def structure(volume: Volume) -> list[FileCheck]:
 
 
 def tasks(volume: Volume, wrong: list[FileCheck]) -> list[Task]:
-    """What is left to be read of a volume: not what is known to be wrong. The largest first."""
+    """What is left to be read of a volume by itself: not what is known to be wrong."""
     skipped = {check.path for check in wrong}
-    found = [source_of(volume, blob) for blob in volume.info.this.blobs]
+    found = [(blob.sha256, source_of(volume, blob)) for blob in volume.info.this.blobs if not blob.is_cut]
     for name in sorted(set(layout.TOP) & set(volume.sums) - skipped):
-        size = (volume.root / name).lstat().st_size
-        piece = Piece(medium=volume.medium, path=name, sha256=volume.sums[name], size=size)
-        found.append(Source(sha256=volume.sums[name], size=size, pieces=(piece,)))
-    whole = [one for one in found if not skipped & {piece.path for piece in one.pieces}]
-    return [Task(volume=volume, source=one) for one in sorted(whole, key=lambda one: -one.size)]
+        try:
+            size = (volume.root / name).lstat().st_size
+        except OSError as error:  # pulled out, or taken away, since `structure` looked
+            raise volume.medium.explained(name, error) from error
+        found.append(("", _alone(Piece(medium=volume.medium, path=name, sha256=volume.sums[name], size=size))))
+    return [
+        Task(source=one, content=content, volumes=(volume,) * len(one.pieces))
+        for content, one in found
+        if not skipped & {piece.path for piece in one.pieces}
+    ]
+
+
+def cut_tasks(bundle: Bundle, wrong: list[FileCheck]) -> list[Task]:
+    """What is left to be read of contents on several volumes: each as a whole where all of it is here and not wrong."""
+    skipped = {(check.volume, check.path) for check in wrong}
+    here = {volume.number: volume for volume in bundle.volumes}
+    found = []
+    for blob in bundle.info.blobs.values() if bundle.info.schema_version > 1 else ():
+        if not blob.is_cut:
+            continue
+        on = [here.get(chunk.volume or 0) for chunk in blob.chunks]
+        pieces = [
+            (piece, volume)
+            for piece, volume in zip(bundle.pieces(blob), on, strict=True)
+            if piece and volume and (volume.number, piece.path) not in skipped
+        ]
+        if len(pieces) == len(blob.chunks):
+            source = Source(sha256=blob.sha256, size=blob.size, pieces=tuple(piece for piece, _ in pieces))
+            found.append(Task(source=source, content=blob.sha256, volumes=tuple(volume for _, volume in pieces)))
+        else:
+            found += [Task(source=_alone(piece), content=blob.sha256, volumes=(volume,)) for piece, volume in pieces]
+    return found
+
+
+def _alone(piece: Piece) -> Source:
+    return Source(sha256=piece.sha256, size=piece.size, pieces=(piece,))
 
 
 def verify(
@@ -135,13 +169,16 @@ def verify(
         wrong = structure(volume)
         checks += wrong
         todo += tasks(volume, wrong)
+    todo += cut_tasks(bundle, checks)
+    # The largest first: the last one to finish then has the least to do.
+    todo.sort(key=lambda task: -task.source.size)
     if full:
 
         def read(task: Task, tick: Callable[[int], None]) -> list[FileCheck]:
             return _read(task, tick, marks or {})
 
         total = sum(task.source.size for task in todo)
-        for found in run_by_device([(task.volume.root, task) for task in todo], read, total, progress, workers):
+        for found in run_by_device([(one.volumes[0].root, one) for one in todo], read, total, progress, workers):
             checks += found
     else:
         checks += [one for task in todo for one in _of(task, Status.OK)]
@@ -171,17 +208,16 @@ def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
 
 
 def _of(task: Task, status: Status, *, only: str = "", without: str = "", **values: Any) -> list[FileCheck]:
-    content = task.source.sha256 if task.source.pieces[0].path not in layout.TOP else ""
     return [
         FileCheck(
-            volume=task.volume.number,
-            root=task.volume.root,
+            volume=volume.number,
+            root=volume.root,
             path=piece.path,
             status=status,
-            content=content,
+            content=task.content,
             size=piece.size,
             **values,
         )
-        for piece in task.source.pieces
+        for piece, volume in zip(task.source.pieces, task.volumes, strict=True)
         if piece.path != without and only in ("", piece.path)
     ]

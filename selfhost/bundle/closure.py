@@ -13,7 +13,7 @@ from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from selfhost.bundle.risks import ModelFacts
     from selfhost.engines.lock import LockEntry
@@ -48,14 +48,17 @@ def _model(model: ModelFacts, carried: Collection[str]) -> Iterator[Finding]:
         yield _error(model.name, message)
 
 
-def engine_closure(entries: Iterable[LockEntry]) -> tuple[Finding, ...]:
-    """What the packages of an engine would fetch: FlashInfer's kernels, where they are not installed beside it."""
-    versions = {entry.name: entry.version for entry in entries}
+def engine_closure(entries: Iterable[LockEntry], beside: Mapping[str, str], folder: str) -> tuple[Finding, ...]:
+    """What the packages of an engine would fetch: FlashInfer's kernels, where they are not installed beside it.
+
+    beside: versions of packages that the lock does not name. folder: of the wheels, for what to do.
+    """
+    versions = {entry.name: entry.version for entry in entries} | dict(beside)
     wanted, found = versions.get("flashinfer-python"), versions.get("flashinfer-cubin")
     if wanted is None or wanted == found:
         return ()
     if found is None:
-        message = Message("closure.cubin", {"version": wanted})
+        message = Message("closure.cubin", {"version": wanted, "folder": folder})
         return (Finding(severity=Severity.WARNING, where="flashinfer-cubin", message=message),)
     return (_error("flashinfer-cubin", Message("closure.cubin_version", {"version": wanted, "found": found})),)
 

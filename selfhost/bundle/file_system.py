@@ -9,6 +9,7 @@ from selfhost.bundle.layout import MAX_CHUNK_BYTES
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _FAT = ("vfat", "msdos", "fat")
+_NO_LINKS = (*_FAT, "exfat")
 
 
 def existing(path: Path) -> Path:
@@ -26,12 +27,21 @@ def same(one: Path, other: Path) -> bool:
 
 def max_file_bytes(path: Path) -> int | None:
     """The largest file that is taken there; None: no limit that matters, or it cannot be told."""
+    return MAX_CHUNK_BYTES if _type_there(path) in _FAT else None
+
+
+def takes_links(path: Path) -> bool:
+    """Whether a file may have two names or share blocks there, as far as the kind of file system tells."""
+    return _type_there(path) not in _NO_LINKS
+
+
+def _type_there(path: Path) -> str | None:
     device = existing(path).stat().st_dev
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:
         return None
-    return MAX_CHUNK_BYTES if type_of(mounts, f"{os.major(device)}:{os.minor(device)}") in _FAT else None
+    return type_of(mounts, f"{os.major(device)}:{os.minor(device)}")
 
 
 def type_of(mountinfo: str, device: str) -> str | None:

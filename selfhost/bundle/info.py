@@ -9,6 +9,7 @@ from selfhost.bundle import canonical
 from selfhost.bundle.layout import (
     INFO_NAME,
     MAX_BLOBS,
+    MAX_MODELS,
     MAX_VOLUMES,
     SCHEMA_VERSION,
     BlobInfo,
@@ -23,7 +24,7 @@ from selfhost.bundle.names import is_label
 from selfhost.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_TEXT = 255
@@ -39,7 +40,7 @@ def parse_info(data: bytes, where: str = INFO_NAME) -> BundleInfo:
         raise IntegrityError("bundle.newer", path=where, found=found, known=SCHEMA_VERSION)
     try:
         info = _info(body)
-        if problem := _contradiction(info):
+        if problem := _contradiction(info) or _contradicting_version(info, found):
             _refuse(problem)
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError("bundle.bad_info", path=where, detail=f"{type(error).__name__}: {error}") from error
@@ -57,7 +58,7 @@ def _info(body: Mapping[str, Any]) -> BundleInfo:
         volumes=tuple(_volume(v) for v in _list(body["volumes"], MAX_VOLUMES)),
         models=tuple(
             ModelRef(name=_text(m["name"]), variant=_text(m["variant"]), manifest=_digest(m["manifest"]))
-            for m in _list(body["models"], MAX_BLOBS)
+            for m in _list(body["models"], MAX_MODELS)
         ),
         base=tuple(_text(one) for one in _list(body["base"], MAX_BLOBS)),
         have=tuple(_digest(one) for one in _list(body["have"], MAX_BLOBS)),
@@ -70,10 +71,19 @@ def _volume(body: Mapping[str, Any]) -> VolumeInfo:
 
 
 def _blob(body: Mapping[str, Any]) -> BlobInfo:
-    chunks = tuple(
-        ChunkInfo(sha256=_digest(c["sha256"]), size=_count(c["size"])) for c in _list(body["chunks"] or [], MAX_BLOBS)
-    )
+    chunks = tuple(_chunk(chunk) for chunk in _list(body["chunks"] or [], MAX_BLOBS))
     return BlobInfo(sha256=_digest(body["sha256"]), size=_count(body["size"]), chunks=chunks)
+
+
+def _chunk(body: Mapping[str, Any]) -> ChunkInfo:
+    volume = _count(body["volume"]) if "volume" in body else None
+    return ChunkInfo(sha256=_digest(body["sha256"]), size=_count(body["size"]), volume=volume)
+
+
+def _contradicting_version(info: BundleInfo, found: object) -> str:
+    if type(found) is not int or found < info.schema_version:
+        return f"version {ascii(found)[:80]} cannot say what it says"
+    return ""
 
 
 def _contradiction(info: BundleInfo) -> str:
@@ -84,6 +94,9 @@ def _contradiction(info: BundleInfo) -> str:
     for number, volume in enumerate(info.volumes, 1):
         if volume.number != number or volume.label != volume_name(info.label, number, len(info.volumes)):
             return f"volume {number} is called {volume.number} and {volume.label!r}"
+    names = {f"{model.name}/{model.variant}".casefold() for model in info.models}
+    if len(names) != len(info.models):
+        return "two models have one name"
     there = {*info.blobs, *info.have}
     if lost := next((model for model in info.models if model.manifest not in there), None):
         return f"the manifest of {lost.name} ({lost.variant}) is on no volume"
@@ -100,6 +113,17 @@ def _contradicting_blob(info: BundleInfo) -> str:
                 return f"{blob.sha256} is not the same on all volumes"
             if blob.chunks and sum(chunk.size for chunk in blob.chunks) != blob.size:
                 return f"the pieces of {blob.sha256} are not {blob.size} bytes"
+            if blob.is_cut and not blob.files_on(volume.number):
+                return f"volume {volume.number} has no piece of {blob.sha256}, and lists it"
+    return _lost_piece(info, seen.values())
+
+
+def _lost_piece(info: BundleInfo, blobs: Iterable[BlobInfo]) -> str:
+    """A piece on a volume that does not list its content would be asked for and checked by nobody."""
+    listed = {volume.number: {blob.sha256 for blob in volume.blobs} for volume in info.volumes}
+    for blob in blobs:
+        if blob.is_cut and any(blob.sha256 not in listed.get(chunk.volume or 0, ()) for chunk in blob.chunks):
+            return f"pieces of {blob.sha256} are on no volume that lists it"
     return ""
 
 

@@ -25,10 +25,8 @@ import tempfile
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional
 
 OK, USAGE, MISSING, INTEGRITY, TRUST, INCOMPLETE = 0, 2, 4, 5, 6, 7
-SUMS, SIGNATURE, BUNDLE = "SHA256SUMS", "SHA256SUMS.sig", "bundle.json"
-NAMESPACE = "selfhost-bundle"
-MAX_METADATA_BYTES = 64 << 20
-BUFFER_BYTES = 4 << 20
+SUMS, SIGNATURE, BUNDLE, NAMESPACE = "SHA256SUMS", "SHA256SUMS.sig", "bundle.json", "selfhost-bundle"
+MAX_METADATA_BYTES, BUFFER_BYTES = 64 << 20, 4 << 20
 ARMOUR = re.compile(rb"(-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=]+\n)+-----END SSH SIGNATURE-----(\n|\Z))+")
 BLOCK = re.compile(rb"SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END")
 LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\x7f\\]+)")
@@ -50,7 +48,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("volumes", nargs="*", metavar="VOLUME", help="default: where this file lies")
     parser.add_argument("--key", action="append", default=[], metavar="KEY.pub", help="who must have signed (OpenSSH)")
     given = parser.parse_args(arguments)
-    volumes = given.volumes or [os.path.dirname(os.path.abspath(__file__))]
+    volumes = given.volumes or [os.path.dirname(os.path.realpath(__file__))]
     problems = []  # type: List[Problem]
     bundles = []  # type: List[Dict[str, Any]]
     for volume in volumes:
@@ -61,12 +59,19 @@ def main(arguments: Optional[List[str]] = None) -> int:
         problems += [Problem(problem.code, "{}: {}".format(volume, problem.text)) for problem in found]
     problems += together(bundles)
     for problem in problems:
-        print(problem.text)
+        say(problem.text)
     if not given.key:
-        print("whose signature: not checked (no --key); this tells damage, not forgery")
+        say("whose signature: not checked (no --key); this tells damage, not forgery")
     count = len(bundles[0]["volumes"]) if bundles else "?"
-    print("{} of {} volumes read; problems: {}".format(len(bundles), count, len(problems)))
+    say("{} of {} volumes read; problems: {}".format(len(bundles), count, len(problems)))
     return worst(problems)
+
+
+def say(text: str) -> None:
+    """Print a line, with escapes for what a terminal would obey or does not have."""
+    encoding = sys.stdout.encoding or "ascii"
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    print(plain.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def worst(problems: List[Problem]) -> int:
@@ -140,9 +145,12 @@ def check_signature(volume: str, sums: bytes, keys: List[str]) -> None:
     finally:
         shutil.rmtree(folder)
     said = done.stdout.decode("utf-8", "replace").strip()
-    if done.returncode:
+    old = done.returncode and re.match(r".*option -- '?Y", said)  # that says nothing of the signature
+    if old and keys:
+        raise RefusedError(MISSING, "ssh-keygen is too old: OpenSSH's client 8.1 or newer is needed")
+    if done.returncode and not old:
         raise RefusedError(TRUST, "signature refused: {}".format(said))
-    print("{}: {}".format(volume, said))
+    say("{}: {}".format(volume, "signature not checked: ssh-keygen is older than 8.1" if old else said))
 
 
 def recoded(block: bytes) -> bytes:
@@ -198,8 +206,7 @@ def refuse(text: str) -> NoReturn:
 
 def structure(volume: str, listed: Dict[str, str]) -> List[Problem]:
     """What is there and should not be: files nobody listed, links, devices."""
-    problems = []
-    waiting = [""]
+    problems, waiting = [], [""]
     while waiting:
         folder = waiting.pop()
         try:
@@ -235,15 +242,11 @@ def check_file(volume: str, path: str, wanted: str) -> List[Problem]:
 
 def digest_of(path: str) -> str:
     """The sha256 of a file, in hex."""
-    digest = hashlib.sha256()
-    buffer = bytearray(BUFFER_BYTES)
-    view = memoryview(buffer)
+    digest, view = hashlib.sha256(), memoryview(bytearray(BUFFER_BYTES))
     with open_plain(path) as stream:
-        while True:
-            count = stream.readinto(buffer)
-            if not count:
-                return digest.hexdigest()
+        for count in iter(lambda: stream.readinto(view), 0):
             digest.update(view[:count])
+    return digest.hexdigest()
 
 
 def describe(volume: str, listed: Dict[str, str]) -> Dict[str, Any]:
@@ -253,8 +256,8 @@ def describe(volume: str, listed: Dict[str, str]) -> Dict[str, Any]:
         refuse("damaged: {}".format(BUNDLE))
     try:
         bundle = json.loads(data.decode("utf-8"))
-        if bundle["schema_version"] != 1:
-            refuse("{} is of version {}; this checks version 1".format(BUNDLE, bundle["schema_version"]))
+        if bundle["schema_version"] not in (1, 2):
+            refuse("{} is of version {}; this checks 1 and 2".format(BUNDLE, bundle["schema_version"]))
         numbers = [volume["number"] for volume in bundle["volumes"]]
         if bundle["volume"] not in numbers or len(set(numbers)) != len(numbers):
             refuse("{} does not describe its own volume".format(BUNDLE))
@@ -270,8 +273,8 @@ def against(bundle: Dict[str, Any], listed: Dict[str, str]) -> List[Problem]:
     for blob in here["blobs"]:
         pieces = {"blobs/sha256/" + blob["sha256"]: blob["sha256"]}
         if blob.get("chunks"):
-            folder = "chunks/" + blob["sha256"]
-            pieces = {"{}/{:05d}".format(folder, n): piece["sha256"] for n, piece in enumerate(blob["chunks"])}
+            numbered = [one for one in enumerate(blob["chunks"]) if one[1].get("volume") in (None, bundle["volume"])]
+            pieces = {"chunks/{}/{:05d}".format(blob["sha256"], n): piece["sha256"] for n, piece in numbered}
         for path, digest in sorted(pieces.items()):
             if path not in listed:
                 problems.append(Problem(INCOMPLETE, "not listed, but wanted by {}: {}".format(BUNDLE, path)))
@@ -287,11 +290,9 @@ def together(bundles: List[Dict[str, Any]]) -> List[Problem]:
         problems.append(Problem(INTEGRITY, "the volumes are of different bundles"))
     elif len({bundle["volume"] for bundle in bundles}) != len(bundles):
         problems.append(Problem(INTEGRITY, "one volume was given twice"))
-    elif bundles:
-        given = {bundle["volume"] for bundle in bundles}
-        for volume in bundles[0]["volumes"]:
-            if volume["number"] not in given:
-                print("not looked at: volume {}, {}".format(volume["number"], volume.get("label", "")))
+    for volume in bundles[0]["volumes"] if bundles and not problems else ():
+        if volume["number"] not in {bundle["volume"] for bundle in bundles}:
+            say("not looked at: volume {}, {}".format(volume["number"], volume.get("label", "")))
     return problems
 
 

@@ -25,7 +25,9 @@ PrivateKeyObject = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 _MIN_RSA_BITS = 2048
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PUBLIC KEY-----")
-_PRIVATE = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+_PRIVATE = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-[0-9]+: |AGE-SECRET-KEY-1[0-9A-Z]{20}"
+)
 _OPTIONS = (UnsupportedAlgorithm, ValueError, TypeError)
 
 
@@ -47,11 +49,6 @@ class PublicKey:
         return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
 
     @property
-    def line(self) -> str:
-        """The key as a line of `authorized_keys` or, after a principal, of `allowed_signers`."""
-        return f"{self.kind} {base64.b64encode(self.blob).decode()} {self.comment}".rstrip()
-
-    @property
     def pem(self) -> bytes:
         """The key as a PEM file of SubjectPublicKeyInfo."""
         encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -63,7 +60,7 @@ class PublicKey:
 
 
 def is_private(data: bytes) -> bool:
-    """Whether this is, or holds, a private key in PEM or OpenSSH form."""
+    """Whether this is, or holds, a private key: of PEM, OpenSSH, OpenPGP, PuTTY or age."""
     return _PRIVATE.search(data) is not None
 
 
@@ -123,6 +120,9 @@ def _from_line(data: bytes) -> PublicKey:
 
 
 def _from_pem(data: bytes) -> PublicKey:
+    if (count := data.count(b"-----BEGIN ")) != 1:  # the first would be taken, and the others passed over
+        msg = f"{count} blocks of PEM in one file, wanted: one"
+        raise ValueError(msg)
     key = serialization.load_pem_public_key(data)
     if not isinstance(key, PublicKeyObject):
         msg = f"found: {type(key).__name__}, wanted: Ed25519, ECDSA on a NIST curve, or RSA"

@@ -4,10 +4,11 @@
       START-HERE.txt  verify.py  SHA256SUMS  SHA256SUMS.sig
       bundle.json  oci-layout  index.json
       blobs/sha256/<64 hex>              a content, whole
-      chunks/<64 hex>/<00000>            pieces of one that the medium takes no file for
+      chunks/<64 hex>/<00000>            pieces of one that the medium takes no file for, or is too small for
 
-A content that is metadata (manifests, configurations) is on every volume; any other is on one. `bundle.json` is the
-same on all volumes but for `volume`.
+A content that is metadata (manifests, configurations) is on every volume; any other is on one, unless it is larger than
+every medium: then it is cut, and its pieces say which volume they are on. `bundle.json` is the same on all volumes but
+for `volume`; it is of version 2 where a content is cut so, else of version 1, which older tools read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from selfhost.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest version of `bundle.json` that is understood."""
+_UNCUT_VERSION = 1
 
 START_NAME = "START-HERE.txt"
 VERIFY_NAME = "verify.py"
@@ -43,6 +46,7 @@ OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 MAX_BLOBS = 100_000
 MAX_VOLUMES = 1000
+MAX_MODELS = 1000
 MAX_CHUNK_BYTES = (4 << 30) - 1
 """The largest file of FAT32."""
 
@@ -57,6 +61,8 @@ class ChunkInfo:
     sha256: str
     size: int
     """Bytes."""
+    volume: int | None = None
+    """Number of the volume it is on; None: on the one that lists the content, with all other pieces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,11 +76,22 @@ class BlobInfo:
     """Its pieces in order; empty: it lies whole under `blobs/`."""
 
     @property
+    def is_cut(self) -> bool:
+        """Whether its pieces are on several volumes."""
+        return any(chunk.volume is not None for chunk in self.chunks)
+
+    @property
     def files(self) -> tuple[tuple[str, str, int], ...]:
-        """(path in the volume, sha256, size) of each file it lies in."""
+        """(path in its volume, sha256, size) of each file it lies in, on whichever volume."""
         if not self.chunks:
             return ((blob_path(self.sha256), self.sha256, self.size),)
         return tuple((chunk_path(self.sha256, n), c.sha256, c.size) for n, c in enumerate(self.chunks))
+
+    def files_on(self, volume: int) -> tuple[tuple[str, str, int], ...]:
+        """Of `files`, those on a volume that lists it."""
+        if not self.is_cut:
+            return self.files
+        return tuple(file for file, chunk in zip(self.files, self.chunks, strict=True) if chunk.volume == volume)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,9 +104,14 @@ class VolumeInfo:
     blobs: tuple[BlobInfo, ...]
 
     @property
+    def files(self) -> tuple[tuple[str, str, int], ...]:
+        """(path, sha256, size) of the files of its contents."""
+        return tuple(file for blob in self.blobs for file in blob.files_on(self.number))
+
+    @property
     def size_bytes(self) -> int:
         """Its contents; the few small files beside them not counted."""
-        return sum(blob.size for blob in self.blobs)
+        return sum(size for _, _, size in self.files)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,10 +160,16 @@ class BundleInfo:
         """All contents, each once."""
         return sum(blob.size for blob in self.blobs.values())
 
+    @property
+    def schema_version(self) -> int:
+        """The oldest version that can say this."""
+        cut = any(blob.is_cut for volume in self.volumes for blob in volume.blobs)
+        return SCHEMA_VERSION if cut else _UNCUT_VERSION
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of `bundle.json`."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": self.schema_version,
             **{name: getattr(self, name) for name in ("id", "serial", "created", "label", "tool", "volume")},
             "volumes": [
                 {"number": v.number, "label": v.label, "blobs": [_blob_dict(blob) for blob in v.blobs]}
@@ -158,7 +186,10 @@ class BundleInfo:
 
 
 def _blob_dict(blob: BlobInfo) -> dict[str, Any]:
-    chunks = [{"sha256": chunk.sha256, "size": chunk.size} for chunk in blob.chunks]
+    chunks = [
+        {"sha256": chunk.sha256, "size": chunk.size} | ({} if chunk.volume is None else {"volume": chunk.volume})
+        for chunk in blob.chunks
+    ]
     return {"sha256": blob.sha256, "size": blob.size, "chunks": chunks or None}
 
 
@@ -201,25 +232,58 @@ def volume_name(label: str, number: int, count: int) -> str:
 # Volumes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """A content on one volume, or what of it is there."""
+
+    sha256: str
+    size: int
+    """Bytes on this volume."""
+    cut: bool = False
+    """Whether the rest is on other volumes: what was before it on those before."""
+
+
 def pack_volumes(
     blobs: Iterable[BlobInfo], capacities: Sequence[int], *, repeat: bool = False
-) -> tuple[tuple[BlobInfo, ...], ...]:
-    """What goes on each volume: whole contents, the largest first, each on the first volume that has room for it.
+) -> tuple[tuple[Share, ...], ...]:
+    """What goes on each volume: the largest content first, each on the first volume that has room for it.
 
+    A content is cut only when it is larger than every volume; then it takes what is left on one after the other.
     capacities: bytes for contents on each; with `repeat` there are as many of the last as it takes. Raises
-    NoSpaceError. Worked: sizes 6, 5, 4, 3 on volumes of 9 -> (6, 3), (5, 4).
+    NoSpaceError. Worked: sizes 6, 5, 4, 3 on volumes of 9 -> (6, 3), (5, 4); sizes 12, 4 -> (9 of 12), (3 of 12, 4).
     """
-    volumes: list[list[BlobInfo]] = [[] for _ in capacities]
+    volumes: list[list[Share]] = [[] for _ in capacities]
     room = list(capacities)
+    more = capacities[-1] if repeat else 0
     for blob in sorted(blobs, key=lambda blob: (-blob.size, blob.sha256)):
-        place = next((n for n, free in enumerate(room) if free >= blob.size), None)
-        if place is None and repeat and capacities[-1] >= blob.size:
-            place = len(room)
-            room.append(capacities[-1])
-            volumes.append([])
+        sizes = _sizes(blob.size, room, more, cut=blob.size > max(capacities))
+        if not sizes or max(sizes) >= MAX_VOLUMES:
+            shown = format_bytes(blob.size)
+            raise NoSpaceError("bundle.no_room", size=shown, rooms=", ".join(map(format_bytes, room)) or "none")
+        for number, part in sizes.items():
+            while number >= len(room):
+                room.append(more)
+                volumes.append([])
+            room[number] -= part
+            volumes[number].append(Share(sha256=blob.sha256, size=part, cut=len(sizes) > 1))
+    return tuple(tuple(sorted(volume, key=lambda share: share.sha256)) for volume in volumes)
+
+
+def _sizes(size: int, room: Sequence[int], more: int, *, cut: bool) -> dict[int, int]:
+    """How much of a content goes on which volume, by its index; empty when there is no place."""
+    if not cut:
+        place = next((n for n, free in enumerate(room) if free >= size), None)
         if place is None:
-            size = format_bytes(blob.size)
-            raise NoSpaceError("bundle.no_room", size=size, rooms=", ".join(map(format_bytes, room)) or "none")
-        room[place] -= blob.size
-        volumes[place].append(blob)
-    return tuple(tuple(sorted(volume, key=lambda blob: blob.sha256)) for volume in volumes)
+            return {len(room): size} if more >= size > 0 else {}
+        return {place: size}
+    found, left = {}, size
+    for number, free in enumerate(room):
+        if left and free > 0:
+            found[number] = min(free, left)
+            left -= found[number]
+    if left and more <= 0:
+        return {}
+    for number in range(len(room), len(room) + (-(-left // more) if left else 0)):
+        found[number] = min(more, left)
+        left -= found[number]
+    return found

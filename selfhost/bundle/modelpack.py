@@ -90,6 +90,8 @@ class IndexEntry:
     """Of its manifest."""
     size: int
     """Bytes of its manifest."""
+    media_type: str = MANIFEST
+    """Of its manifest; for a container image of several platforms that is an index."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,8 +199,9 @@ def build_index(entries: Iterable[IndexEntry]) -> bytes:
     """`index.json` of these artifacts."""
     listed = [
         {
-            **_descriptor(MANIFEST, entry.sha256, entry.size),
-            "artifactType": entry.artifact_type,
+            **_descriptor(entry.media_type, entry.sha256, entry.size),
+            # A container image has none.
+            **({"artifactType": entry.artifact_type} if entry.artifact_type else {}),
             "annotations": {REF_NAME: entry.name},
         }
         for entry in entries
@@ -216,6 +219,7 @@ def parse_index(data: bytes, where: str = "index.json") -> tuple[IndexEntry, ...
                 name=_name(one.get("annotations", {}).get(REF_NAME, "")),
                 sha256=_sha256(one["digest"]),
                 size=_size(one["size"]),
+                media_type=_name(one.get("mediaType", MANIFEST)),
             )
             for one in _capped(body["manifests"])
         )

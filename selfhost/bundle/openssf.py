@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from selfhost.bundle.keys import PublicKey, curve_hash, from_object
 from selfhost.errors import TrustError
 from selfhost.records import dataclass
-from selfhost.weights.lock import LOCK_NAME
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-SIGNATURE_NAME = "model.sig"
+SIGNATURE_NAME = MODEL_SIGNATURE_NAME
 MAX_FILE_BYTES = 16 << 20
 _GIT = (".git", ".gitattributes", ".github", ".gitignore")
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -8,27 +8,25 @@ file is somebody else's and is not touched.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import secrets
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import layout, write
-from selfhost.bundle.layout import BlobInfo, BundleInfo, ModelRef, VolumeInfo
+from selfhost.bundle import layout, pieces, unfinished, write
+from selfhost.bundle.layout import BundleInfo, ModelRef, VolumeInfo
 from selfhost.bundle.sums import format_sums
+from selfhost.bundle.unfinished import MARKER
 from selfhost.bundle.write import Content, How, LinkMode, Writing
-from selfhost.errors import IntegrityError, NoError
+from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-MARKER = f"creating{layout.PART}"
+    from selfhost.bundle.pieces import CutPlan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +54,18 @@ class BundlePlan:
     index: bytes
     volumes: tuple[VolumePlan, ...]
     link: LinkMode
+    cut: tuple[CutPlan, ...] = ()
 
     @property
     def total_bytes(self) -> int:
         """What is read."""
-        return sum(content.size for volume in self.volumes for content in volume.contents)
+        whole = sum(content.size for volume in self.volumes for content in volume.contents)
+        return whole + sum(one.content.size for one in self.cut)
+
+    def sizes_on(self, number: int) -> list[int]:
+        """Bytes of each content on a volume, or of what of it is there."""
+        cut = [size for one in self.cut for volume, size in one.shares if volume == number]
+        return [*(content.size for content in self.volumes[number - 1].contents), *cut]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,97 +109,59 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
     Raises NoError for a directory that is in the way, IntegrityError for a source or a medium that gives other bytes.
     """
     with contextlib.ExitStack() as stack:
+        found = unfinished.left([volume.path for volume in plan.volumes])
         for volume in plan.volumes:
-            stack.enter_context(_hold(volume.path))
-        identity = _identity(plan)
+            stack.enter_context(unfinished.hold(volume.path, found))
+        identity = unfinished.identity(found, hashlib.sha256(plan.index).hexdigest(), plan.serial)
         for volume in plan.volumes:
-            _begin(volume, identity)
+            _begin(volume, _paths(plan, volume), identity)
         written = _write(plan, finishing)
         read_back = _read_back(plan, written, finishing) if finishing.read_back else 0
         infos = [_info(plan, identity, written, number) for number in range(1, len(plan.volumes) + 1)]
         for volume, info in zip(plan.volumes, infos, strict=True):
             _finish(volume.path, info, plan.index, finishing)
+        # Not before all of them are done: another run would take up a marker, and leave what has none alone.
+        for volume in plan.volumes:
+            (volume.path / MARKER).unlink()
+            files.sync(volume.path)
         return Packed(
             info=infos[0],
-            volumes=tuple(_told(v, w) for v, w in zip(plan.volumes, written, strict=True)),
+            volumes=tuple(
+                _told(volume, n, done) for n, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
+            ),
             signed=finishing.sign is not None,
             read_back_bytes=read_back,
         )
 
 
-def _told(volume: VolumePlan, written: list[write.Written]) -> PackedVolume:
+def _told(volume: VolumePlan, number: int, written: list[write.Written]) -> PackedVolume:
     how: Counter[str] = Counter()
     for one in written:
-        how[one.how.value] += one.blob.size
+        how[one.how.value] += sum(size for _, _, size in one.blob.files_on(number))
     return PackedVolume(path=volume.path, blobs=len(written), size_bytes=how.total(), how=dict(sorted(how.items())))
 
 
 # Beginning
 
 
-def is_unfinished(path: Path) -> bool:
-    """Whether a directory is a volume whose making was interrupted, or is empty."""
-    if path.is_symlink() or not path.is_dir():
-        return False
-    # Power that went while the marker was written leaves only its temporary file.
-    return (path / MARKER).is_file() or all(one.name.startswith(f".{MARKER}.") for one in path.iterdir())
-
-
-@contextlib.contextmanager
-def _hold(path: Path) -> Iterator[None]:
-    """Make the directory of a volume, or take it up, and keep others from doing so."""
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise NoError("pack.in_the_way", path=path)
-    if path.exists() and not is_unfinished(path):
-        raise NoError("pack.exists", path=path)
-    files.make_directory(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NoError("pack.busy", path=path) from None
-        except OSError:  # a network file system that has no locks on directories
-            pass
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _identity(plan: BundlePlan) -> dict[str, Any]:
-    """Id, serial and time: those of the interrupted run when it made the same bundle, else new ones."""
-    now = datetime.now(UTC)
-    made = {
-        "id": secrets.token_hex(16),
-        "serial": int(now.timestamp()) if plan.serial is None else plan.serial,
-        "created": now.isoformat(timespec="seconds"),
-        "index": hashlib.sha256(plan.index).hexdigest(),
-    }
-    for volume in plan.volumes:
-        found = files.read_json(volume.path / MARKER) or {}
-        if (
-            found.get("index") == made["index"]
-            and plan.serial in (None, found.get("serial"))
-            and made.keys() <= found.keys()
-        ):
-            return {name: found[name] for name in made}
-    return made
-
-
-def _begin(volume: VolumePlan, identity: dict[str, Any]) -> None:
-    files.write_json(volume.path / MARKER, identity)
-    wanted, pieces = set(), set()
+def _paths(plan: BundlePlan, volume: VolumePlan) -> set[str]:
+    """Where contents lie on a volume, when it is done."""
+    found = set()
     for content in volume.contents:
-        if write.in_pieces(content, volume.max_file_bytes):
-            pieces.add(f"{layout.CHUNKS}/{content.sha256}")
-        else:
-            wanted.add(layout.blob_path(content.sha256))
+        count = len(pieces.on_one(content, volume))
+        found |= {layout.chunk_path(content.sha256, n) for n in range(count)} or {layout.blob_path(content.sha256)}
+    for one in plan.cut:
+        places = enumerate(one.places(plan.volumes))
+        found |= {layout.chunk_path(one.content.sha256, n) for n, p in places if p.volume == volume.path}
+    return found
+
+
+def _begin(volume: VolumePlan, wanted: set[str], identity: dict[str, Any]) -> None:
+    files.write_json(volume.path / MARKER, identity)
     for folder, _, names in os.walk(volume.path):
         for name in names:
             path = Path(folder, name)
-            inside = path.relative_to(volume.path)
-            is_piece = str(inside.parent) in pieces and layout.is_volume_path(str(inside))
-            if str(inside) != MARKER and str(inside) not in wanted and not is_piece:
+            if str(path.relative_to(volume.path)) not in {MARKER, *wanted}:
                 path.unlink()
 
 
@@ -215,27 +182,35 @@ class _Counter:
 
 def _write(plan: BundlePlan, finishing: Finishing) -> list[list[write.Written]]:
     tick = _Counter("write", plan.total_bytes, finishing.progress)
+    writing = Writing(link=plan.link, tick=tick)
     written = []
     for volume in plan.volumes:
-        writing = Writing(link=plan.link, max_file_bytes=volume.max_file_bytes, tick=tick)
-        written.append([write.put(content, volume.path, writing) for content in volume.contents])
+        done = []
+        for content in volume.contents:
+            places = pieces.on_one(content, volume)
+            done.append(pieces.put(content, places, tick) if places else write.put(content, volume.path, writing))
+        written.append(done)
+    for one in plan.cut:
+        cut = pieces.put(one.content, one.places(plan.volumes), tick)
+        for number, _ in one.shares:
+            written[number - 1].append(cut)
     return written
 
 
 def _read_back(plan: BundlePlan, written: list[list[write.Written]], finishing: Finishing) -> int:
     """What is linked was read already, from where it lies; what was found as well. Raises IntegrityError."""
     copied = [
-        (volume.path, blob)
-        for volume, done in zip(plan.volumes, written, strict=True)
-        for blob in (one.blob for one in done if one.how is How.COPY)
+        (volume.path / name, sha256, size)
+        for number, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
+        for one in done
+        if one.how is How.COPY
+        for name, sha256, size in one.blob.files_on(number)
     ]
-    tick = _Counter("read back", sum(blob.size for _, blob in copied), finishing.progress)
-    for path, blob in copied:
-        for name, sha256, _ in blob.files:
-            file = path / name
-            if write.digest_of(file, tick, from_medium=True) != sha256:
-                file.unlink()
-                raise IntegrityError("pack.bad_medium", path=file)
+    tick = _Counter("read back", sum(size for _, _, size in copied), finishing.progress)
+    for file, sha256, _ in copied:
+        if write.digest_of(file, tick, from_medium=True) != sha256:
+            file.unlink()
+            raise IntegrityError("pack.bad_medium", path=file)
     return tick.done
 
 
@@ -243,7 +218,9 @@ def _info(
     plan: BundlePlan, identity: dict[str, Any], written: Iterable[list[write.Written]], number: int
 ) -> BundleInfo:
     volumes = tuple(
-        VolumeInfo(number=n, label=volume.path.name, blobs=_sorted(one.blob for one in done))
+        VolumeInfo(
+            number=n, label=volume.path.name, blobs=tuple(sorted((w.blob for w in done), key=lambda b: b.sha256))
+        )
         for n, (volume, done) in enumerate(zip(plan.volumes, written, strict=True), 1)
     )
     return BundleInfo(
@@ -260,10 +237,6 @@ def _info(
     )
 
 
-def _sorted(blobs: Iterable[BlobInfo]) -> tuple[BlobInfo, ...]:
-    return tuple(sorted(blobs, key=lambda blob: blob.sha256))
-
-
 # The end
 
 
@@ -275,14 +248,11 @@ def _finish(path: Path, info: BundleInfo, index: bytes, finishing: Finishing) ->
         **finishing.texts(info),
     }
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in small.items()}
-    for blob in info.this.blobs:
-        sums |= {name: sha256 for name, sha256, _ in blob.files}
+    sums |= {name: sha256 for name, sha256, _ in info.this.files}
     listed = format_sums(sums)
     # The signature comes before what it signs: whoever sees the sums of a signed bundle sees that it is signed.
     last = {layout.SIGNATURE_NAME: finishing.sign(listed)} if finishing.sign else {}
     for name, data in {**small, **last, layout.SUMS_NAME: listed}.items():
         with files.atomic_write(path / name) as stream:
             stream.write(data)
-    files.sync(path)
-    (path / MARKER).unlink()
     files.sync(path)

@@ -91,11 +91,10 @@ class Trust:
         return next((key for key in found if key.settings.revoked), found[0] if found else None)
 
     @property
-    def usable(self) -> tuple[PublicKey, ...]:
-        """The keys that are not revoked."""
-        return tuple(
-            key.public for key in self.keys if not (entry := self.find(key.public)) or not entry.settings.revoked
-        )
+    def usable(self) -> frozenset[bytes]:
+        """The keys that are not revoked, each once, in their SSH encoding."""
+        revoked = {key.public.blob for key in self.keys if key.settings.revoked}
+        return frozenset(key.public.blob for key in self.keys) - revoked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +115,6 @@ class Verdict:
 
     signers: tuple[TrustedKey, ...]
     """Trusted keys that signed."""
-    seen: tuple[str, ...]
-    """Fingerprints of all keys that signed, trusted or not."""
     notes: tuple[Message, ...] = ()
 
     @property
@@ -144,13 +141,13 @@ def decide(trust: Trust, message: bytes, signature: bytes | None, demand: Demand
     seen = tuple(public.fingerprint for public in signed.values())
     if not trust.keys:
         values = {"signers": ", ".join(seen), "directory": trust.directory}
-        return Verdict(signers=(), seen=seen, notes=(Message("trust.note_nobody", values),))
+        return Verdict(signers=(), notes=(Message("trust.note_nobody", values),))
     if len(entries) < trust.threshold:
         if demand.allow_unsigned is None:
             raise _too_few(trust, len(entries), seen)
         notes.append(Message("trust.note_allowed", {"reason": demand.allow_unsigned}))
         entries = []
-    return Verdict(signers=tuple(entries), seen=seen, notes=tuple(notes))
+    return Verdict(signers=tuple(entries), notes=tuple(notes))
 
 
 def check_serial(subject: str, serial: int, lowest: int | None, trust: Trust) -> None:
@@ -158,7 +155,9 @@ def check_serial(subject: str, serial: int, lowest: int | None, trust: Trust) ->
 
     subject: the model, or the label of a bundle without one. An equal serial passes: the same bundle may come twice.
     """
-    bound = max(lowest if lowest is not None else serial, trust.minimum_serial.get(subject, serial))
+    # A model's name without a variant asks for all of its variants.
+    asked = (trust.minimum_serial.get(name, serial) for name in (subject, subject.partition("/")[0]))
+    bound = max(lowest if lowest is not None else serial, *asked)
     if serial < bound:
         raise TrustError("trust.rollback", subject=subject, serial=serial, lowest=bound)
 
@@ -201,7 +200,7 @@ def _unsigned(trust: Trust, demand: Demand) -> Verdict:
     notes = [Message("trust.note_unsigned")]
     if demand.allow_unsigned is not None:
         notes.append(Message("trust.note_allowed", {"reason": demand.allow_unsigned}))
-    return Verdict(signers=(), seen=(), notes=tuple(notes))
+    return Verdict(signers=(), notes=tuple(notes))
 
 
 def _check_time(entry: TrustedKey, demand: Demand) -> Message | None:

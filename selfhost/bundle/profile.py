@@ -30,6 +30,8 @@ OLDEST_PYTHON = (3, 11)
 _NO_LINKS = ("vfat", "msdos", "exfat")
 """File systems without links; the first two hold no file of 4 GiB either."""
 _SHOWN = 5
+_MEMORY_SLACK = 50
+"""Two devices of one kind tell of memory that differs by less than one part in so many (ECC, driver)."""
 _VENDORS = {Platform.CUDA: "nvidia", Platform.ASCEND: "huawei"}
 _T = TypeVar("_T")
 
@@ -107,6 +109,62 @@ def findings(target: HardwareSnapshot, needs: Needs) -> list[Finding]:
     """What of a bundle cannot run on a machine (errors), and what may surprise there; errors first."""
     found = [*_system(target.host, needs), *_devices(target, needs), *_space(target.host, needs)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def lacking(here: HardwareSnapshot, made_for: HardwareSnapshot, needs: Needs) -> list[Finding]:
+    """Errors about what a bundle was made for, or asks for, and this machine does not have; space is not among them.
+
+    A better device will do: as much memory, as new a generation.
+    """
+    found = [*_system(here.host, needs), *_devices(here, needs)]
+    found += [*_fewer(here, made_for), *_older(here.host, made_for.host)]
+    errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    # What the bundle asks for and what it was made for may lack for one reason.
+    return list({finding.message.what: finding for finding in errors}.values())
+
+
+def _fewer(here: HardwareSnapshot, made_for: HardwareSnapshot) -> Iterator[Finding]:
+    usable = [one for one in here.accelerators if one.supported and not one.hidden]
+    groups: dict[str, list[Accelerator]] = {}
+    for one in made_for.accelerators:
+        if one.supported and not one.hidden:
+            groups.setdefault(one.name, []).append(one)
+    for name, wanted in groups.items():
+        count = sum(any(_serves(one, other) for other in wanted) for one in usable)
+        if count < len(wanted):
+            listed = ", ".join(sorted({one.name for one in usable})) or "none"
+            params = {"wanted": len(wanted), "name": name, "found": count, "listed": listed}
+            yield _error("accelerators", Message("target.fewer_devices", params))
+
+
+def _serves(one: Accelerator, other: Accelerator) -> bool:
+    """Whether a device can stand in for another."""
+    if one.vendor != other.vendor or (one.compute_capability or (0, 0)) < (other.compute_capability or (0, 0)):
+        return False
+    memory, wanted = one.visible_memory_bytes or 0, other.visible_memory_bytes or 0
+    return memory >= wanted - wanted // _MEMORY_SLACK
+
+
+def _older(here: Host, made_for: Host) -> Iterator[Finding]:
+    if here.architecture != made_for.architecture:
+        params = {"what": "processor", "wanted": made_for.architecture, "found": here.architecture}
+        yield _error("host.architecture", Message("target.differs", params))
+    if made_for.soc_family and here.soc_family != made_for.soc_family:
+        params = {"wanted": made_for.soc_family, "found": here.soc_family or "none"}
+        yield _error("host.soc_family", Message("target.soc_family", params))
+    for what, wanted, found in (
+        ("NVIDIA driver", made_for.nvidia_driver, here.nvidia_driver),
+        ("Ascend driver", made_for.ascend_driver, here.ascend_driver),
+        ("CANN", made_for.cann, here.cann),
+    ):
+        if wanted and _digits(found or "") < _digits(wanted):
+            params = {"what": what, "wanted": f"{wanted} or newer", "found": found or "none"}
+            yield _error("host", Message("target.differs", params))
+
+
+def _digits(version: str) -> tuple[int, ...]:
+    """All numbers of a version, in order."""
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", version))
 
 
 def refuse(found: Iterable[Finding], path: object) -> None:

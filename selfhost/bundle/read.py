@@ -12,20 +12,22 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from selfhost.bundle import canonical, layout, modelpack
+from selfhost.bundle import canonical, images, layout, modelpack
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.medium import Medium
+from selfhost.bundle.sums import format_sums
 from selfhost.bundle.take import Piece, Source
 from selfhost.errors import IncompleteError, IntegrityError
 from selfhost.records import dataclass
 from selfhost.weights.places.sums import parse_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
-    from selfhost.bundle.modelpack import IndexEntry, Manifest
+    from selfhost.bundle.modelpack import IndexEntry, Layer, Manifest
 
     Trusting = Callable[[Path, bytes, bytes | None], str]
     """Gets a volume, its SHA256SUMS and the signature, None where there is none; says who signed, empty for nobody.
@@ -75,6 +77,7 @@ class Bundle:
     volumes: tuple[Volume, ...]
     """By number."""
     artifacts: tuple[Artifact, ...]
+    images: tuple[Image, ...] = ()
 
     @property
     def info(self) -> BundleInfo:
@@ -89,12 +92,25 @@ class Bundle:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Contents at hand, each from the first volume that has it, by sha256."""
+        """Contents that are at hand as a whole, each from the first volume that has it, by sha256."""
         found: dict[str, Source] = {}
         for volume in self.volumes:
             for blob in volume.info.this.blobs:
-                found.setdefault(blob.sha256, source_of(volume, blob))
+                pieces = self.pieces(blob) if blob.is_cut else source_of(volume, blob).pieces
+                here = tuple(piece for piece in pieces if piece)
+                if len(here) == len(pieces):
+                    found.setdefault(blob.sha256, Source(sha256=blob.sha256, size=blob.size, pieces=here))
         return found
+
+    def pieces(self, blob: BlobInfo) -> tuple[Piece | None, ...]:
+        """The pieces of a content that is cut, in order; None for those on volumes that are not at hand."""
+        here = {volume.number: volume.medium for volume in self.volumes}
+        return tuple(
+            Piece(medium=medium, path=path, sha256=digest, size=size)
+            if (medium := here.get(chunk.volume or 0))
+            else None
+            for (path, digest, size), chunk in zip(blob.files, blob.chunks, strict=True)
+        )
 
     def read(self, sha256: str) -> bytes:
         """A small content. Raises IncompleteError when it is not at hand, IntegrityError when it is damaged."""
@@ -105,8 +121,9 @@ class Bundle:
 
 
 def source_of(volume: Volume, blob: BlobInfo) -> Source:
-    """The files of a volume that make a content."""
-    pieces = tuple(Piece(medium=volume.medium, path=p, sha256=d, size=s) for p, d, s in blob.files)
+    """The files of a volume that make a content, or what of it is there."""
+    files = blob.files_on(volume.number)
+    pieces = tuple(Piece(medium=volume.medium, path=p, sha256=d, size=s) for p, d, s in files)
     return Source(sha256=blob.sha256, size=blob.size, pieces=pieces)
 
 
@@ -133,7 +150,11 @@ def find_volumes(paths: Sequence[Path]) -> list[Path]:
     """The directories of volumes: those given, or what lies in them (a mounted drive). Raises IncompleteError."""
     found: dict[str, Path] = {}
     for path in paths:
-        if not path.is_dir():
+        try:
+            is_there = path.is_dir()
+        except OSError as error:  # a folder on the way that this user may not enter, a drive that does not answer
+            raise Medium(path).explained("", error) from error
+        if not is_there:
             raise IncompleteError("unpack.no_directory", path=path)
         inside = [path] if _is_volume(path) else [below for below in _below(path) if _is_volume(below)]
         if not inside:
@@ -171,7 +192,13 @@ def open_bundle(paths: Sequence[Path], trusted: Trusting) -> Bundle:
         if same.sums != volume.sums:
             raise IntegrityError("unpack.two_of_one", one=same.root, other=volume.root, number=volume.number)
     volumes = tuple(by_number[number] for number in sorted(by_number))
-    return Bundle(volumes=volumes, artifacts=_artifacts(volumes[0]))
+    first, entries = volumes[0], _index(volumes[0])
+    known = _Known(blobs=first.info.blobs, have=frozenset(first.info.have))
+    return Bundle(
+        volumes=volumes,
+        artifacts=_artifacts(first, [entry for entry in entries if not images.is_image(entry)], known),
+        images=tuple(_image(first, entry, known) for entry in entries if images.is_image(entry)),
+    )
 
 
 def _open_volume(path: Path, trusted: Trusting) -> Volume:
@@ -193,6 +220,10 @@ def _sums(path: Path, data: bytes) -> dict[str, str]:
         sums = parse_sums(data.decode())
     except ValueError as error:
         raise IntegrityError("unpack.bad_sums", path=path, detail=error) from error
+    if format_sums(sums) != data:
+        # Other spellings of the same list (upper case, other ends of lines, a name twice) are read differently by
+        # different programs, and would be places to change something unnoticed.
+        raise IntegrityError("unpack.bad_sums", path=path, detail="it is not written as `sha256sum` and selfhost do")
     if odd := next((one for one in sums if not layout.is_volume_path(one) or one in layout.UNSUMMED), None):
         raise IntegrityError("unpack.bad_sums", path=path, detail=f"{odd!r} is no file of a volume")
     return sums
@@ -200,7 +231,7 @@ def _sums(path: Path, data: bytes) -> dict[str, str]:
 
 def _check_listed(volume: Volume) -> None:
     """SHA256SUMS and bundle.json speak of the same files: what is in one only would be checked by nobody."""
-    described = {path: digest for blob in volume.info.this.blobs for path, digest, _ in blob.files}
+    described = {path: digest for path, digest, _ in volume.info.this.files}
     listed = {path: digest for path, digest in volume.sums.items() if path not in layout.TOP}
     if described != listed:
         one = min(set(described.items()) ^ set(listed.items()))[0]
@@ -223,11 +254,30 @@ def _check_same(first: Volume, volume: Volume) -> None:
         raise IntegrityError("unpack.not_same", one=first.root, other=volume.root, info=layout.INDEX_NAME)
 
 
-def _artifacts(volume: Volume) -> tuple[Artifact, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a bundle says that there is."""
+
+    blobs: Mapping[str, BlobInfo]
+    have: frozenset[str]
+
+
+def _index(volume: Volume) -> tuple[IndexEntry, ...]:
     where = str(volume.root / layout.INDEX_NAME)
     read_checked(volume, layout.OCI_NAME, canonical.MAX_JSON_BYTES)
-    entries = modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES), where)
-    known = volume.info.blobs
+    return modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES), where)
+
+
+def _image(volume: Volume, entry: IndexEntry, known: _Known) -> Image:
+    def fetch(part: Layer) -> bytes:
+        return read_checked(volume, layout.blob_path(part.sha256), canonical.MAX_JSON_BYTES)
+
+    image = images.read_image(entry, fetch, str(volume.root / layout.blob_path(entry.sha256)))
+    _check_parts(volume, entry.name, (*image.small, *image.layers), known)
+    return image
+
+
+def _artifacts(volume: Volume, entries: Sequence[IndexEntry], known: _Known) -> tuple[Artifact, ...]:
     found = []
     for entry in entries:
         path = layout.blob_path(entry.sha256)
@@ -241,16 +291,19 @@ def _artifacts(volume: Volume) -> tuple[Artifact, ...]:
     return tuple(found)
 
 
-def _check_known(volume: Volume, entry: IndexEntry, manifest: Manifest, known: Mapping[str, BlobInfo]) -> None:
-    """Every content of an artifact is one of the bundle in that size, or one that the receiver is said to have."""
-    have = set(volume.info.have)
+def _check_known(volume: Volume, entry: IndexEntry, manifest: Manifest, known: _Known) -> None:
     if entry.artifact_type != manifest.artifact_type:
         raise IntegrityError("unpack.other_type", path=volume.root, name=entry.name)
-    for layer in (manifest.config, *manifest.layers):
-        blob = known.get(layer.sha256)
-        if blob is None and layer.sha256 in have:
+    _check_parts(volume, entry.name, (manifest.config, *manifest.layers), known)
+
+
+def _check_parts(volume: Volume, name: str, parts: Iterable[Layer], known: _Known) -> None:
+    """Every content of an artifact is one of the bundle in that size, or one that the receiver is said to have."""
+    for layer in parts:
+        blob = known.blobs.get(layer.sha256)
+        if blob is None and layer.sha256 in known.have:
             continue
         if blob is None or blob.size != layer.size:
             raise IntegrityError(
-                "unpack.content_unknown", path=volume.root, name=entry.name, file=layer.path or "config"
+                "unpack.content_unknown", path=volume.root, name=name, file=layer.path or layer.media_type
             )

@@ -6,6 +6,7 @@ needs to review it once.
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,17 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill
 _CODE = (".py", ".pyc", ".ipynb", ".js", ".jar", ".lua", ".cu", ".cpp", ".c")
 _PROGRAMS = (".so", ".sh", ".exe", ".dll", ".dylib", ".bat", ".ps1")
 _PROGRAM_HEADS = (b"\x7fELF", b"MZ", b"#!", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
-_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!\x1a")
+_ARCHIVE_NAMES = (".tar", ".nemo")
+"""Nothing at the beginning of a tar says that it is one."""
 _PICKLE_PROTOCOLS = b"\x02\x03\x04\x05"
 _PICKLE_OPCODES = b"\x95c}]()KXN\x8cq"
 """What pickles begin with after `\\x80` and the number of their protocol (Lib/pickletools.py)."""
+_OLD_PICKLE = re.compile(
+    rb"c(?:posix|nt|os|sys|pty|runpy|subprocess|builtins|__builtin__|copyreg|copy_reg|torch|numpy|collections)[.\w]*\n"
+    rb"|\([dl]p[0-9]+\n"
+)
+"""Pickles of protocols 0 and 1, which are text: a module from which something is called, or a dict or list."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +102,8 @@ def _risk(
 
 def _is_pickle(path: str, head: bytes) -> bool:
     begins = head[:1] == b"\x80" and head[1:2] in _PICKLE_PROTOCOLS and head[2:3] in _PICKLE_OPCODES
-    return path.lower().endswith(_PICKLES) or (len(head) > len("\x80\x04.") and begins)
+    is_old = _OLD_PICKLE.match(head) is not None
+    return path.lower().endswith(_PICKLES) or (len(head) > len("\x80\x04.") and begins) or is_old
 
 
 def _is_code(path: str, head: bytes) -> bool:
@@ -106,7 +115,7 @@ def _is_program(path: str, head: bytes) -> bool:
 
 
 def _is_archive(path: str, head: bytes) -> bool:
-    return head.startswith(_ARCHIVES) and not _is_pickle(path, head)
+    return (head.startswith(_ARCHIVES) or path.lower().endswith(_ARCHIVE_NAMES)) and not _is_pickle(path, head)
 
 
 def _by_content(model: ModelFacts) -> Iterator[Risk]:

@@ -23,9 +23,14 @@ _NAMES = frozenset(
 )
 _TOKENS = {
     "a token of Hugging Face": re.compile(rb"(?<![A-Za-z0-9_])hf_([A-Za-z0-9]{34,})(?![A-Za-z0-9_])"),
+    "a token of ModelScope": re.compile(
+        rb"(?<![A-Za-z0-9_-])ms-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])"
+    ),
     "a token of GitHub": re.compile(rb"(?<![A-Za-z0-9_])(?:gh[pousr]|github_pat)_([A-Za-z0-9_]{36,})"),
     "a key of AWS": re.compile(rb"(?<![A-Za-z0-9])(?:AKIA|ASIA)([A-Z0-9]{16})(?![A-Za-z0-9])"),
-    "an API key": re.compile(rb"(?<![A-Za-z0-9_-])sk-((?:proj|ant-api[0-9]+)-[A-Za-z0-9_-]{40,}|[A-Za-z0-9]{40,})"),
+    "an API key": re.compile(
+        rb"(?<![A-Za-z0-9_-])sk-((?:proj|ant-api[0-9]+|selfhost)-[A-Za-z0-9_-]{40,}|[A-Za-z0-9]{40,})"
+    ),
 }
 _MIN_LETTERS = 8
 """Different characters of a token; `hf_xxxxxxxx...` in a manual has fewer."""

@@ -37,8 +37,14 @@ class Start:
     """After `engine install`; empty without one."""
     python: str = "3.11"
     """Version of Python that the wheels are for."""
+    machine: str = ""
+    """Kind of machine that they are for: `x86_64`."""
+    glibc: str = ""
+    """Lowest that the wheels of selfhost itself install on; empty: they ask for none."""
     wheels: tuple[OwnWheel, ...] = ()
     """Of selfhost itself."""
+    images: tuple[str, ...] = ()
+    """Names of container images."""
 
 
 def text(start: Start) -> str:
@@ -51,7 +57,7 @@ def _what(start: Start) -> str:
     lines = [
         f"{start.label}: volume {start.volume} of {len(start.volumes)}",
         "",
-        f"Models, {'an engine, ' if start.engine else ''}and what they need, for a machine without a network.",
+        f"{_contents(start)}, and what they need, for a machine without a network.",
         "",
         f"  bundle   {start.id}",
         f"  made     {start.created} by {start.tool}",
@@ -59,9 +65,15 @@ def _what(start: Start) -> str:
         *(f"  volume   {name}" for name in start.volumes if len(start.volumes) > 1),
         *(f"  model    {name}" for name in start.models),
         *([f"  engine   {start.engine}"] if start.engine else []),
+        *(f"  image    {name}" for name in start.images),
         "",
     ]
     return "\n".join(lines)
+
+
+def _contents(start: Start) -> str:
+    kinds = [("models", start.models), ("an engine", start.engine), ("container images", start.images)]
+    return ", ".join(kind for kind, there in kinds if there).capitalize() or "Contents"
 
 
 def _check(start: Start) -> str:
@@ -78,7 +90,7 @@ def _check(start: Start) -> str:
         "   sha256sum --quiet -c SHA256SUMS",
         "",
         "   The same without sha256sum: python3 verify.py",
-        "   With selfhost, who made it included: selfhost bundle verify .",
+        "   With selfhost, who made it included: `selfhost bundle verify`, as below.",
         "",
     ]
     return "\n".join(lines)
@@ -87,7 +99,7 @@ def _check(start: Start) -> str:
 def _install(start: Start) -> str:
     """How selfhost comes from blobs, which have no names that pip could go by."""
     lines = [
-        f"2. Install selfhost, where it is not yet. It needs Python {start.python} and nothing else.",
+        f"2. Install selfhost, where it is not yet. It needs Python {start.python}{_system(start)} and nothing else.",
         "",
         "   mkdir -p ~/selfhost-wheels",
     ]
@@ -108,13 +120,22 @@ def _install(start: Start) -> str:
     return "\n".join(lines)
 
 
+def _system(start: Start) -> str:
+    """The system that the wheels are for, as far as they ask."""
+    if not start.glibc:
+        return ""
+    return f", {start.machine} and glibc {start.glibc} or newer"
+
+
 def _use(start: Start) -> str:
     several = len(start.volumes) > 1
     lines = [
-        f"{3 if start.wheels else 2}. Bring it in, then serve. The import can be interrupted and run again.",
+        f"{3 if start.wheels else 2}. Check it, bring it in, then serve. The import can be interrupted and run again.",
         "",
+        f"   selfhost bundle verify .{' --partial' if several else ''}",
         f"   selfhost bundle import .{'   # it says which DIR has the wheels' if start.engine else ''}",
         *(["   # the same for each volume, in any order; it says which are still to come"] if several else []),
+        *(["   # the images, too: --load docker, podman or containerd"] if start.images else []),
         *([f"   selfhost engine install {start.engine} --wheelhouse DIR"] if start.engine else []),
         *(f"   selfhost serve {shlex.quote(name)} --offline" for name in start.models[:1]),
         "",

@@ -113,11 +113,25 @@ def _copy(piece: Piece, target: IO[bytes], digest: Digest, tick: Callable[[int],
         _raise_other(piece, piece.sha256, found.hexdigest())
 
 
-def _read(piece: Piece, tick: Callable[[int], None]) -> Iterator[memoryview]:
+def read_range(source: Source, begin: int, end: int) -> Iterator[memoryview]:
+    """Bytes of a blob from one place up to another, in a buffer that is used again; not compared with anything.
+
+    Raises IntegrityError for a file of another size or that cannot be read, and what `Medium.open` raises.
+    """
+    place = 0
+    for piece in source.pieces:
+        first, last = max(begin - place, 0), min(end - place, piece.size)
+        if first < last:
+            yield from _read(piece, lambda _count: None, first, last)
+        place += piece.size
+
+
+def _read(piece: Piece, tick: Callable[[int], None], begin: int = 0, end: int | None = None) -> Iterator[memoryview]:
     """The bytes of a file, never more than were written down: a medium can go on growing."""
-    buffer, left = memoryview(bytearray(_BUFFER_BYTES)), piece.size
+    buffer, left = memoryview(bytearray(_BUFFER_BYTES)), (piece.size if end is None else end) - begin
     with piece.medium.open(piece.path) as stream:
         _check_size(piece, stream)
+        stream.seek(begin)
         while left:
             try:
                 count = stream.readinto(buffer[: min(left, _BUFFER_BYTES)])  # type: ignore[attr-defined]

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 SITE = Path("/etc/selfhost/trust.d")
 SETTINGS_NAME = "trust.toml"
 _SERIALS_NAME = "serials.json"
+_OWN = (SETTINGS_NAME, _SERIALS_NAME, "serials.lock")
 _SCHEMA_VERSION = 1
 
 
 def read_trust(home: Home, site: Path = SITE) -> Trust:
     """Who is trusted: the keys of the site and of this user; of two thresholds or serials the higher one.
 
-    Raises TrustError for anything in there that cannot be read: a key that is skipped could be a revoked one.
+    Raises TrustError for anything in there that cannot be read, and for a threshold that these keys cannot reach: a key
+    that is skipped could be a revoked one.
     """
     places = (site, home.trust)
     read = [_read_directory(place) for place in places]
@@ -41,19 +43,32 @@ def read_trust(home: Home, site: Path = SITE) -> Trust:
     for settings, _ in read:
         for subject, serial in settings.minimum_serial.items():
             minimum[subject] = max(serial, minimum.get(subject, serial))
-    return Trust(
+    trust = Trust(
         keys=tuple(key for _, keys in read for key in keys),
         places=tuple(str(place) for place in places),
         directory=str(home.trust),
         threshold=max(settings.threshold for settings, _ in read),
         minimum_serial=minimum,
     )
+    if trust.threshold > max(len(trust.usable), 1):
+        detail = f"threshold: {trust.threshold}, keys that are not revoked: {len(trust.usable)}"
+        raise TrustError("trust.bad_settings", path=SETTINGS_NAME, detail=f"{detail}, in {', '.join(trust.places)}")
+    return trust
 
 
-def trust_only(paths: Sequence[Path]) -> Trust:
-    """Trust in the keys that a person named, and in no others. Raises TrustError when one is no public key."""
-    keys = tuple(TrustedKey(public=parse_public(_read(path), str(path)), source=str(path)) for path in paths)
-    return Trust(keys=keys, places=tuple(str(path) for path in paths))
+def trust_only(paths: Sequence[Path], known: Trust) -> Trust:
+    """Trust in the keys that a person named, and in no others. Raises TrustError when one is no public key.
+
+    What is known of such a key stays: naming it takes back no revocation, and no serial that is asked for.
+    """
+    keys = tuple(_named(path, known) for path in paths)
+    places = tuple(str(path) for path in paths)
+    return Trust(keys=keys, places=places, minimum_serial=known.minimum_serial)
+
+
+def _named(path: Path, known: Trust) -> TrustedKey:
+    public = parse_public(_read(path), str(path))
+    return known.find(public) or TrustedKey(public=public, source=str(path))
 
 
 class Serials:
@@ -90,13 +105,20 @@ class Serials:
 
 def _read_directory(place: Path) -> tuple[Settings, list[TrustedKey]]:
     try:
-        paths = sorted(path for path in place.iterdir() if path.suffix == ".pub")
-    except FileNotFoundError:
-        return Settings(), []
+        paths = sorted(place.iterdir())
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not place.is_symlink():
+            return Settings(), []
         raise TrustError("trust.unreadable", path=place, detail=error.strerror) from error
     _refuse_open(place)
-    settings = _read_settings(place / SETTINGS_NAME, frozenset(path.name for path in paths))
+    for path in paths:
+        # A key or settings under another name would be passed over without a word, as if nobody had put them there.
+        if not (path.suffix == ".pub" or path.name in _OWN or path.name.startswith(".") or path.name.endswith("~")):
+            raise TrustError("trust.odd_file", path=path, settings=SETTINGS_NAME)
+    names = frozenset(path.name for path in paths if path.suffix == ".pub")
+    settings = Settings()
+    if place / SETTINGS_NAME in paths:
+        settings = _read_settings(place / SETTINGS_NAME, names)
     keys = [
         TrustedKey(
             public=parse_public(_read(path), str(path)),
@@ -104,13 +126,12 @@ def _read_directory(place: Path) -> tuple[Settings, list[TrustedKey]]:
             settings=settings.keys.get(path.name, KeySettings()),
         )
         for path in paths
+        if path.name in names
     ]
     return settings, keys
 
 
 def _read_settings(path: Path, names: frozenset[str]) -> Settings:
-    if not path.exists():
-        return Settings()
     try:
         return parse_settings(tomllib.loads(_read(path).decode("utf-8")), names)
     except ValueError as error:  # of TOML and of UTF-8 too
@@ -126,6 +147,9 @@ def _read(path: Path) -> bytes:
 
 
 def _refuse_open(path: Path) -> None:
-    mode = path.stat().st_mode
-    if mode & stat.S_IWOTH:
-        raise TrustError("trust.open_to_all", path=path, mode=stat.filemode(mode))
+    """Refuse what anybody may write to, or may put something else in the place of."""
+    for one in (path, path.resolve().parent):
+        mode = one.stat().st_mode
+        # In a folder like /tmp everybody may make files, and replace one's own only.
+        if mode & stat.S_IWOTH and not (one != path and mode & stat.S_ISVTX):
+            raise TrustError("trust.open_to_all", path=one, mode=stat.filemode(mode))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle import canonical, layout, modelpack, wheelhouse
+from selfhost.bundle import canonical, cut, layout, modelpack, wheelhouse
 from selfhost.bundle.check import Status, structure
 from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.names import paths_problem
@@ -24,7 +24,7 @@ from selfhost.units import format_bytes
 from selfhost.weights.lock import LockedFile, ModelLock, Origin, lock_from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from selfhost.weights.blobs import Blobs
 
 _SPARE_BYTES = 64 << 20
+STAGED = "bundle"
+"""Imports that are not done are among the store's downloads as `bundle <id> <label>`."""
 _SHOWN = 20
 
 
@@ -74,9 +76,15 @@ def check_foreign(volume: Volume) -> None:
 
 
 def bring(
-    bundle: Bundle, blobs: Blobs, progress: Callable[[int, int], None], wheelhouses: Path, how: Copying | None = None
+    bundle: Bundle,
+    blobs: Blobs,
+    progress: Callable[[int, int], None],
+    beside: Sequence[Path],
+    how: Copying | None = None,
 ) -> Brought:
     """Copy what the store lacks from the volumes at hand; what was copied stays when this is interrupted.
+
+    beside: folders of wheelhouses and images, which may have contents that `gc` took from the store.
 
     The caller holds `blobs.in_use`. Raises IntegrityError for damaged files, once all others were brought;
     NoSpaceError before bytes move.
@@ -84,10 +92,11 @@ def bring(
     how = how or Copying()
     for volume in bundle.volumes:
         check_foreign(volume)
-    blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have])
-    _from_wheelhouses(bundle, blobs, wheelhouses)
+    blobs.want(_key(bundle), [*bundle.info.blobs, *bundle.info.have, *cut.digests(bundle)])
+    _from_beside(bundle, blobs, beside)
     wanted = lacking(bundle, blobs)
     todo = [source for sha256, source in bundle.sources.items() if sha256 in wanted]
+    todo += cut.sources(bundle, wanted, blobs)
     total = sum(source.size for source in todo)
     free = files.free_bytes(files.make_directory(blobs.root))
     if total and total + _SPARE_BYTES > free:
@@ -107,6 +116,7 @@ def bring(
         except IntegrityError as error:
             # The others are brought all the same: then a small volume with what is damaged completes it.
             damaged.append(error)
+            cut.forget_damaged(source, blobs)
             return 0
         return source.size
 
@@ -134,11 +144,10 @@ def check_complete(bundle: Bundle, blobs: Blobs) -> None:
     """Raises IncompleteError, naming the volumes that are needed or the contents that the receiver does not have."""
     wanted = lacking(bundle, blobs)
     if wanted:
-        needed = [v for v in bundle.info.volumes if any(blob.sha256 in wanted for blob in v.blobs)]
-        listed = "\n".join(
-            f"{v.label}: {format_bytes(sum(b.size for b in v.blobs if b.sha256 in wanted))}" for v in needed
-        )
-        size = format_bytes(sum(blob.size for blob in wanted.values()))
+        here = cut.kept(bundle, blobs)
+        needed = [(v.label, sizes) for v in bundle.info.volumes if (sizes := cut.absent(v, wanted, here))]
+        listed = "\n".join(f"{label}: {format_bytes(sum(sizes))}" for label, sizes in needed)
+        size = format_bytes(sum(blob.size for blob in wanted.values()) - sum(here.values()))
         raise IncompleteError("unpack.volumes_absent", label=bundle.info.label, size=size, volumes=listed)
     if gone := [sha256 for sha256 in bundle.info.have if not blobs.has(sha256)]:
         base = ", ".join(bundle.info.base) or "not told"
@@ -153,13 +162,13 @@ def done(bundle: Bundle, blobs: Blobs) -> None:
 
 
 def _key(bundle: Bundle) -> str:
-    return f"bundle {bundle.info.id}"
+    return f"{STAGED} {bundle.info.id} {bundle.info.label}"
 
 
-def _from_wheelhouses(bundle: Bundle, blobs: Blobs, wheelhouses: Path) -> None:
-    """Wheels that are here and that `gc` took from the contents: no model has them."""
+def _from_beside(bundle: Bundle, blobs: Blobs, beside: Sequence[Path]) -> None:
+    """Wheels and images that are here and that `gc` took from the contents: no model has them."""
     wanted = {*bundle.info.blobs, *bundle.info.have}
-    for directory, lock in wheelhouse.stored(wheelhouses):
+    for directory, lock in (one for root in beside for one in wheelhouse.stored(root)):
         for file in lock.files:
             if file.sha256 in wanted and not blobs.has(file.sha256):
                 try:

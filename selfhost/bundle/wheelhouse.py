@@ -50,13 +50,14 @@ def publish(bundle: Bundle, wheelhouses: Path, blobs: Blobs, waiting: Callable[[
             ),
         )
         with store.hold(directory, waiting):
-            if not _is_there(directory, lock.files):
+            if not is_there(directory, lock.files):
                 store.publish(directory, lock, blobs, symbolic=False)
         made.append(directory)
     return made
 
 
-def _is_there(directory: Path, wanted: Iterable[LockedFile]) -> bool:
+def is_there(directory: Path, wanted: Iterable[LockedFile]) -> bool:
+    """Whether a folder has these files and no others, by names and sizes."""
     try:
         lock = store.look_up(directory)
     except IntegrityError:

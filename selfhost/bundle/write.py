@@ -1,4 +1,4 @@
-"""Puts one content into a volume. It has its final name only after every byte was hashed and is on the medium.
+"""Puts one content into a volume, whole. It has its final name only after every byte was hashed and is on the medium.
 
 Another run finds what an earlier one has finished and reads it instead of writing it again.
 """
@@ -9,12 +9,11 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.bundle.layout import CHUNKS, PART, BlobInfo, ChunkInfo, blob_path, chunk_path
+from selfhost.bundle.layout import PART, BlobInfo, blob_path
 from selfhost.errors import IntegrityError, MissingError, NoSpaceError
 from selfhost.records import dataclass
 from selfhost.weights.digest import digest_stream
@@ -71,8 +70,6 @@ class Writing:
     """How to write."""
 
     link: LinkMode = LinkMode.AUTO
-    max_file_bytes: int | None = None
-    """A larger content is written in pieces; None: the file system takes any."""
     tick: Callable[[int], None] = lambda _count: None
     """Gets the number of bytes that were read."""
 
@@ -91,23 +88,14 @@ def put(content: Content, volume: Path, writing: Writing) -> Written:
     Raises IntegrityError when the source has other bytes, MissingError when it cannot be linked as asked for,
     NoSpaceError.
     """
-    with _explained(volume):
-        if in_pieces(content, writing.max_file_bytes):
-            return _put_pieces(content, volume, writing, writing.max_file_bytes or 0)
-        return Written(blob=_whole(content), how=_put_whole(content, volume, writing))
-
-
-def in_pieces(content: Content, max_file_bytes: int | None) -> bool:
-    """Whether a content is written in pieces; what is made for a bundle is small and never is."""
-    return content.source is not None and max_file_bytes is not None and content.size > max_file_bytes
-
-
-def _whole(content: Content) -> BlobInfo:
-    return BlobInfo(sha256=content.sha256, size=content.size)
+    with explained(volume):
+        blob = BlobInfo(sha256=content.sha256, size=content.size)
+        return Written(blob=blob, how=_put_whole(content, volume, writing))
 
 
 @contextlib.contextmanager
-def _explained(volume: Path) -> Iterator[None]:
+def explained(volume: Path) -> Iterator[None]:
+    """What an error of the system means for a medium."""
     try:
         with files.explain_os_errors(volume):
             yield
@@ -122,7 +110,7 @@ def _explained(volume: Path) -> Iterator[None]:
 def _put_whole(content: Content, volume: Path, writing: Writing) -> How:
     target = volume / blob_path(content.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if _is_there(target, content.size):
+    if is_there(target, content.size):
         if digest_of(target, writing.tick) == content.sha256:
             return How.FOUND
         writing.tick(-content.size)
@@ -133,14 +121,15 @@ def _put_whole(content: Content, volume: Path, writing: Writing) -> How:
     how = _fill(content, part, digest, writing)
     if digest.hexdigest() != content.sha256:
         part.unlink()
-        _raise_damaged(content)
+        raise_damaged(content)
     files.sync(part)
     part.replace(target)
     files.sync(target.parent)
     return how
 
 
-def _is_there(path: Path, size: int) -> bool:
+def is_there(path: Path, size: int) -> bool:
+    """Whether an earlier run left a file of this size; a link goes."""
     if path.is_symlink():
         path.unlink()
     try:
@@ -149,7 +138,8 @@ def _is_there(path: Path, size: int) -> bool:
         return False
 
 
-def _raise_damaged(content: Content) -> None:
+def raise_damaged(content: Content) -> None:
+    """Raises IntegrityError for a source that has other bytes."""
     raise IntegrityError("pack.source_damaged", path=content.source, sha256=content.sha256)
 
 
@@ -188,66 +178,6 @@ def _linked(source: Path, part: Path, mode: LinkMode) -> How | None:
         else:
             return How.HARD
     return None
-
-
-def _put_pieces(content: Content, volume: Path, writing: Writing, most: int) -> Written:
-    folder = volume / CHUNKS / content.sha256
-    folder.mkdir(parents=True, exist_ok=True)
-    written = _try_pieces(content, volume, writing, most)
-    if written is None:
-        # Pieces of an earlier run were wrong, or the source is.
-        shutil.rmtree(folder)
-        folder.mkdir()
-        writing.tick(-content.size)
-        written = _try_pieces(content, volume, writing, most)
-    if written is None:
-        shutil.rmtree(folder)
-        _raise_damaged(content)
-    files.sync(folder.parent)
-    return written  # type: ignore[return-value]
-
-
-def _try_pieces(content: Content, volume: Path, writing: Writing, most: int) -> Written | None:
-    whole, chunks, how = hashlib.sha256(), [], How.FOUND
-    for number, begin in enumerate(range(0, content.size, most)):
-        size = min(most, content.size - begin)
-        target, piece = volume / chunk_path(content.sha256, number), hashlib.sha256()
-        both = _Both(whole, piece)
-        if _is_there(target, size):
-            with target.open("rb", buffering=0) as stream:
-                digest_stream(stream, both, tick=writing.tick)
-        else:
-            _copy_piece(content, target, (begin, size), both, writing.tick)
-            how = How.COPY
-        chunks.append(ChunkInfo(sha256=piece.hexdigest(), size=size))
-    if whole.hexdigest() != content.sha256:
-        return None
-    return Written(blob=BlobInfo(sha256=content.sha256, size=content.size, chunks=tuple(chunks)), how=how)
-
-
-class _Both:
-    """Two digests of the same bytes."""
-
-    def __init__(self, *digests: Any) -> None:
-        self._digests = digests
-
-    def update(self, data: memoryview) -> None:
-        for digest in self._digests:
-            digest.update(data)
-
-
-def _copy_piece(
-    content: Content, target: Path, extent: tuple[int, int], digest: _Both, tick: Callable[[int], None]
-) -> None:
-    part = target.with_name(target.name + PART)
-    part.unlink(missing_ok=True)
-    assert content.source is not None
-    with content.source.open("rb", buffering=0) as reading, part.open("xb", buffering=0) as writing:
-        reading.seek(extent[0])
-        digest_stream(reading, digest, writing, tick, limit=extent[1])
-        os.fsync(writing.fileno())
-    part.replace(target)
-    files.sync(target.parent)
 
 
 def digest_of(path: Path, tick: Callable[[int], None], *, from_medium: bool = False) -> str:

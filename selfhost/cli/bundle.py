@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from selfhost.cli import bundle_create, bundle_read
+from selfhost.cli import bundle_create, bundle_import, bundle_push, bundle_read
 
 group = typer.Typer(
     name="bundle",
@@ -18,4 +18,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     bundle_create.register(group)
     bundle_read.register(group)
+    bundle_import.register(group)
+    bundle_push.register(group)
     app.add_typer(group)

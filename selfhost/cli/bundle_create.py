@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
 from typing import TYPE_CHECKING, Literal
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.app.bundle_create import Planned
+    from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.pack import Packed
     from selfhost.bundle.sign import Signer
     from selfhost.cli.progress import StatusLine
+    from selfhost.engines.pip_output import Progress
+    from selfhost.home import Home
 
 
 def register(group: typer.Typer) -> None:
@@ -27,6 +31,7 @@ def register(group: typer.Typer) -> None:
 
 def _create(  # noqa: PLR0917 - Typer reads them by name
     model: list[str] = typer.Option(
+        None,
         help="A stored model: a recipe's name or hub id, or `NAME/VARIANT`; may be repeated.",
         show_default=False,
         autocompletion=complete.stored_models,
@@ -50,6 +55,16 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     link: Literal["auto", "hard", "reflink", "copy"] = typer.Option(
         "auto", help="How contents come there; links take no space on one file system."
     ),
+    image: list[str] = typer.Option(
+        None,
+        help="A container image: `oci:DIR` or `oci:DIR:NAME`, a layout; or a name in a registry; may be repeated.",
+        metavar="SOURCE",
+        show_default=False,
+    ),
+    platform: str = typer.Option(
+        None, help="Of images, only this platform: `linux/arm64` [all].", metavar="OS/ARCH", show_default=False
+    ),
+    plain_http: bool = typer.Option(False, "--plain-http", help="The registry has no TLS: for tests."),
     engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
     wheelhouse: Path = typer.Option(
         None,
@@ -73,23 +88,26 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     dry_run: bool = typer.Option(False, "--dry-run", help="Tell what would be written; write nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Put models on media: every file is hashed on the way. An interrupted run goes on where it was.
+    """Put models, engines, images on media: every file is hashed on the way. An interrupted run goes on where it was.
 
     Prints the folders of the volumes.
 
     Examples: selfhost bundle create --model qwen2.5-7b --to /media/usb; ... --to /mnt/a --to /mnt/b; ... --dry-run.
     """
-    from selfhost.app import bundle_create, bundle_told
-    from selfhost.bundle.pack import Finishing
+    from selfhost.app import bundle_told
+    from selfhost.app.bundle_request import CreateRequest
+    from selfhost.bundle.audit import audited
     from selfhost.bundle.write import LinkMode
-    from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
     from selfhost.messages import text
 
     home = find_home()
     signer = _signer(sign_key) if sign_key else None
-    request = bundle_create.CreateRequest(
-        models=tuple(model),
+    request = CreateRequest(
+        models=tuple(model or ()),
+        images=tuple(image or ()),
+        platform=platform,
+        plain_http=plain_http,
         to=tuple(path.expanduser().absolute() for path in to),
         variant=variant,
         volume_size=volume_size,
@@ -105,11 +123,39 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     )
     if engine != "none" and wheelhouse is None and not dry_run:
         output.note(text("pack.filling", engine=engine, path=home.wheels))
-    planned = bundle_create.plan(request, home)
-    _print_findings(planned)
     if dry_run:
+        planned = _plan(request, home)
         _print_planned(planned, as_json=as_json)
         return
+    with audited(home, "bundle create", models=model or [], engine=engine, to=[str(path) for path in to]) as told:
+        planned = _plan(request, home)
+        packed = _make(planned, home, signer, read_back=read_back)
+        told.update(bundle_told.facts(packed))
+    _print_packed(packed)
+    if as_json:
+        output.write_json(bundle_told.packed_dict(packed, planned))
+    else:
+        for volume in packed.volumes:
+            output.write(str(volume.path))
+
+
+def _plan(request: CreateRequest, home: Home) -> Planned:
+    """With what it brings here first: wheels and images."""
+    from selfhost.app import bundle_create
+    from selfhost.cli.progress import StatusLine
+
+    with StatusLine() as line:
+        told = replace(request, fetching=_fetching(line), report=_wheels(line, request.engine))
+        planned = bundle_create.plan(told, home)
+    _print_findings(planned)
+    return planned
+
+
+def _make(planned: Planned, home: Home, signer: Signer | None, *, read_back: bool) -> Packed:
+    from selfhost.app import bundle_create
+    from selfhost.bundle.pack import Finishing
+    from selfhost.cli.progress import StatusLine
+
     with StatusLine() as line:
         finishing = Finishing(
             texts=lambda info: planned.texts(info, signed=signer is not None),
@@ -117,13 +163,17 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
             read_back=read_back,
             progress=_progress(line),
         )
-        packed = bundle_create.create(planned.bundle, home, finishing)
-    _print_packed(packed)
-    if as_json:
-        output.write_json(bundle_told.packed_dict(packed, planned))
-    else:
-        for volume in packed.volumes:
-            output.write(str(volume.path))
+        return bundle_create.create(planned.bundle, home, finishing)
+
+
+def _fetching(line: StatusLine) -> Callable[[str, int, int], None]:
+    from selfhost.messages import text
+    from selfhost.units import format_bytes
+
+    def show(name: str, done: int, total: int) -> None:
+        line.show("fetch", text("image.fetching", name=name, done=format_bytes(done), total=format_bytes(total)))
+
+    return show
 
 
 def _print_findings(planned: Planned) -> None:
@@ -150,6 +200,12 @@ def _passphrase(path: Path) -> str | None:
     return getpass.getpass(text("pack.passphrase", path=path), stream=sys.stderr)
 
 
+def _wheels(line: StatusLine, engine: str) -> Callable[[Progress], None]:
+    from selfhost.app.engine import told
+
+    return lambda progress: line.show(progress.phase, told(engine, progress))
+
+
 def _progress(line: StatusLine) -> Callable[[str, int, int], None]:
     from selfhost.messages import text
     from selfhost.units import format_bytes
@@ -172,8 +228,8 @@ def _print_planned(planned: Planned, *, as_json: bool) -> None:
         return
     volumes = planned.bundle.volumes
     for number, volume in enumerate(volumes, 1):
-        size = format_bytes(sum(one.size for one in volume.contents))
-        count, contents = len(volumes), len(volume.contents)
+        sizes = planned.bundle.sizes_on(number)
+        size, count, contents = format_bytes(sum(sizes)), len(volumes), len(sizes)
         output.note(text("pack.would_make", number=number, count=count, files=contents, size=size))
         output.write(str(volume.path))
 

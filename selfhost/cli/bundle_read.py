@@ -1,4 +1,4 @@
-"""`selfhost bundle verify|inspect|import|inventory|repair-list`: the receiver's side."""
+"""`selfhost bundle verify|inspect|inventory|repair-list`: what is on media, and what is here."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.app.bundle_gate import GateOptions
-    from selfhost.app.bundle_import import Imported
     from selfhost.app.bundle_verify import Report
-    from selfhost.bundle.unpack import Copying
+    from selfhost.bundle.read import Bundle
     from selfhost.cli.progress import StatusLine
 
 PATHS = typer.Argument(help="Directories of volumes, or drives that hold some.", metavar="DIR...", show_default=False)
@@ -40,18 +39,19 @@ def register(group: typer.Typer) -> None:
     """Add the commands to `selfhost bundle`."""
     group.command("verify")(_verify)
     group.command("inspect")(_inspect)
-    group.command("import")(_import)
     group.command("inventory")(_inventory)
     group.command("repair-list")(_repair_list)
 
 
-def _options(keys: list[Path] | None, unsigned: str | None, *, strict: bool, rollback: bool = False) -> GateOptions:
+def gate_options(keys: list[Path] | None, unsigned: str | None, *, strict: bool, rollback: bool = False) -> GateOptions:
+    """What the command line says about trust."""
     from selfhost.app.bundle_gate import GateOptions
 
     return GateOptions(keys=tuple(keys or ()), allow_unsigned=unsigned, allow_rollback=rollback, strict_time=strict)
 
 
-def _progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
+def progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
+    """Shows how far a phase is, in bytes."""
     from selfhost.messages import text
     from selfhost.units import format_bytes
 
@@ -67,16 +67,21 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
     unsigned: str = UNSIGNED,
     strict_time: bool = STRICT,
     fast: bool = FAST,
+    partial: bool = typer.Option(
+        False, "--partial", help="One drive after the other: other volumes need not be at hand."
+    ),
     workers: int = WORKERS,
     as_json: bool = JSON,
 ) -> None:
     """Check volumes: the signature first, then names and sizes, then every byte. Nothing is written to them.
 
-    Exit code 5: damaged, or with files that are not listed; 6: not signed by who is trusted; 7: files are missing.
+    Exit code 5: damaged, or with files that are not listed; 6: not signed by who is trusted; 7: files or volumes are
+    missing.
 
     Examples: selfhost bundle verify /mnt/usb; selfhost bundle verify /mnt/a /mnt/b --key vendor.pub.
     """
-    report = _report(paths, _options(keys, unsigned, strict=strict_time), full=not fast, workers=workers)
+    options = gate_options(keys, unsigned, strict=strict_time)
+    report = _report("bundle verify", paths, options, full=not fast, workers=workers, partial=partial)
     if as_json:
         output.write_json(report.as_dict())
     else:
@@ -86,7 +91,19 @@ def _verify(  # noqa: PLR0917 - Typer reads them by name
         raise typer.Exit(int(report.problem.code))
 
 
-def _report(paths: list[Path], options: GateOptions, *, full: bool, workers: int | None = None) -> Report:
+def _report(
+    operation: str,
+    paths: list[Path],
+    options: GateOptions,
+    *,
+    full: bool,
+    workers: int | None = None,
+    partial: bool | None = None,
+) -> Report:
+    """What is on volumes, with one line in the audit log.
+
+    partial: as `--partial` said; None: what is wrong is an answer like any other, not a failure.
+    """
     from selfhost.app import bundle_verify
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
@@ -97,21 +114,31 @@ def _report(paths: list[Path], options: GateOptions, *, full: bool, workers: int
     home = find_home()
     given = [str(path) for path in paths]
     with (
-        audited(home, "bundle verify", paths=given, reason=options.allow_unsigned) as told,
+        audited(home, operation, paths=given, reason=options.allow_unsigned) as told,
         StatusLine() as line,
     ):
-        bundle = read.open_bundle(paths, Gate(home, options, output.note).trusted)
-        told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        report = bundle_verify.verify(bundle, _progress(line, "verify"), full=full, workers=workers)
+        gate = Gate(home, options, output.note)
+        bundle = read.open_bundle(paths, gate.trusted)
+        told.update(facts(bundle))
+        gate.model_signatures(bundle)
+        show = progress(line, "verify")
+        report = bundle_verify.verify(bundle, show, full=full, workers=workers, partial=partial is not False)
         told["found"] = str(report.problem or "ok")
+        if partial is not None:
+            told["problem"] = report.problem
     return report
+
+
+def facts(bundle: Bundle) -> dict[str, object]:
+    """For the audit log."""
+    return {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
 
 
 def _print_report(report: Report) -> None:
     from selfhost.messages import text
     from selfhost.units import format_bytes
 
-    _print_signer(report.bundle.volumes[0].signer)
+    print_signer(report.bundle.volumes[0].signer)
     if report.problem is None:
         values = {
             "label": report.bundle.info.label,
@@ -123,7 +150,8 @@ def _print_report(report: Report) -> None:
         output.note(text("unpack.absent_volume", label=volume.label, size=format_bytes(volume.size_bytes)))
 
 
-def _print_signer(signer: str) -> None:
+def print_signer(signer: str) -> None:
+    """Who signed the bundle."""
     from selfhost.messages import text
 
     if signer:
@@ -146,14 +174,18 @@ def _inspect(
     from selfhost.app import bundle_verify
     from selfhost.app.bundle_gate import Gate
     from selfhost.bundle import read
+    from selfhost.bundle.audit import audited
     from selfhost.home import find_home
 
-    gate = Gate(find_home(), _options(keys, unsigned, strict=False), output.note)
-    bundle = read.open_bundle(paths, gate.trusted)
-    if diff:
-        found = bundle_verify.difference(bundle, read.open_bundle(diff, gate.trusted))
-    else:
-        found = bundle_verify.inspect(bundle)
+    home, given = find_home(), [str(path) for path in (*paths, *(diff or ()))]
+    with audited(home, "bundle inspect", paths=given, reason=unsigned) as told:
+        gate = Gate(home, gate_options(keys, unsigned, strict=False), output.note)
+        bundle = read.open_bundle(paths, gate.trusted)
+        told.update(facts(bundle))
+        if diff:
+            found = bundle_verify.difference(bundle, read.open_bundle(diff, gate.trusted))
+        else:
+            found = bundle_verify.inspect(bundle)
     if as_json:
         output.write_json(found)
     else:
@@ -161,7 +193,8 @@ def _inspect(
 
 
 def _print_facts(found: dict[str, Any]) -> None:
-    """One fact a line: what is a list gets a line for each entry."""
+    """One fact a line, whatever the bundle says: what is a list gets a line for each entry."""
+    from selfhost.messages import plain
     from selfhost.units import format_bytes
 
     for name, value in found.items():
@@ -174,93 +207,11 @@ def _print_facts(found: dict[str, Any]) -> None:
                 for key, field in fields
                 if field not in (None, [], "")
             ]
-            output.write(f"{name.replace('_', ' ')}: {', '.join(words)}")
+            output.write(plain(f"{name.replace('_', ' ')}: {', '.join(words)}").replace("\n", " "))
 
 
 def _word(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _import(  # noqa: PLR0917 - Typer reads them by name
-    paths: list[Path] = PATHS,
-    keys: list[Path] = KEYS,
-    unsigned: str = UNSIGNED,
-    strict_time: bool = STRICT,
-    rollback: bool = typer.Option(
-        False, "--allow-rollback", help="Take a bundle that is older than one that was imported."
-    ),
-    link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
-    workers: int = WORKERS,
-    as_json: bool = JSON,
-) -> None:
-    """Bring a bundle into the store; models appear when all their contents are here. Volumes come in any order.
-
-    Every byte is compared as it is copied. What was copied stays when this is interrupted or another volume is needed
-    (exit code 7). Nothing is written to the medium.
-
-    Examples: selfhost bundle import /mnt/usb; selfhost bundle import /mnt/a /mnt/b --key vendor.pub.
-    """
-    from selfhost.bundle.unpack import Copying
-    from selfhost.errors import UsageError
-
-    if link not in ("auto", "copy"):
-        raise UsageError("unpack.bad_link", given=link)
-    options = _options(keys, unsigned, strict=strict_time, rollback=rollback)
-    imported = _run_import(paths, options, Copying(clone=link == "auto", workers=workers))
-    if as_json:
-        output.write_json(imported.as_dict())
-    else:
-        _print_imported(imported)
-
-
-class _Talk:
-    """Notes on stderr, below one line that tells how far it is."""
-
-    def __init__(self, line: StatusLine) -> None:
-        self._line = line
-        self.progress = _progress(line, "import")
-
-    def note(self, line: str) -> None:
-        self._line.clear()
-        output.note(line)
-
-    def warn(self, line: str) -> None:
-        self._line.clear()
-        output.warn(line)
-
-
-def _run_import(paths: list[Path], options: GateOptions, how: Copying) -> Imported:
-    from selfhost.app import bundle_import
-    from selfhost.app.bundle_gate import Gate
-    from selfhost.bundle import read
-    from selfhost.bundle.audit import audited
-    from selfhost.cli.progress import StatusLine
-    from selfhost.home import find_home
-
-    home = find_home()
-    given, back = [str(path) for path in paths], options.allow_rollback
-    with (
-        audited(home, "bundle import", paths=given, reason=options.allow_unsigned, allow_rollback=back) as told,
-        StatusLine() as line,
-    ):
-        gate = Gate(home, options, output.note)
-        bundle = read.open_bundle(paths, gate.trusted)
-        told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
-        imported = bundle_import.run(bundle, gate, home, _Talk(line), how)
-        told["copied_bytes"] = imported.brought.copied_bytes
-    return imported
-
-
-def _print_imported(imported: Imported) -> None:
-    from selfhost.messages import text
-
-    _print_signer(imported.bundle.volumes[0].signer)
-    for path in imported.models:
-        values = {"name": path.parent.name, "variant": path.name, "path": path}
-        new = path in imported.activated
-        output.write(text("unpack.imported", **values) if new else text("unpack.already", **values))
-    for path in imported.wheelhouses:
-        output.write(text("unpack.wheelhouse", path=path))
 
 
 def _inventory() -> None:
@@ -268,14 +219,14 @@ def _inventory() -> None:
 
     Examples: selfhost bundle inventory > have.json; then, elsewhere: selfhost bundle create --have have.json ...
     """
-    from selfhost.app import bundle_import
+    from selfhost.app import bundle_known
     from selfhost.bundle.audit import audited
     from selfhost.home import find_home
 
     home = find_home()
     # It leaves the closed side: who took it is written down, as for what comes in.
     with audited(home, "bundle inventory") as told:
-        found = bundle_import.inventory(home)
+        found = bundle_known.inventory(home)
         told["blobs"] = len(found["blobs"])
     output.write_json(found)
 
@@ -292,7 +243,7 @@ def _repair_list(
     from selfhost.app import bundle_verify
     from selfhost.messages import text
 
-    report = _report(paths, _options(keys, unsigned, strict=False), full=not fast)
+    report = _report("bundle repair-list", paths, gate_options(keys, unsigned, strict=False), full=not fast)
     found = bundle_verify.repair_list(report)
     if not found["files"]:
         output.note(text("unpack.repair_nothing", label=report.bundle.info.label))

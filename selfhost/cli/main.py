@@ -28,7 +28,7 @@ from selfhost.cli import (
     storage,
     verify,
 )
-from selfhost.errors import ExitCode, SelfhostError
+from selfhost.errors import ExitCode, Interrupted, SelfhostError, Terminated
 from selfhost.messages import text
 
 if TYPE_CHECKING:
@@ -59,20 +59,12 @@ def _root(
     pass
 
 
-class _TerminatedError(BaseException):
-    """SIGTERM, raised in the main thread so that `finally` blocks run."""
-
-
-class _InterruptedError(BaseException):
-    """SIGINT. Not KeyboardInterrupt: Typer would take that one and exit without a word."""
-
-
 def _on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise _TerminatedError
+    raise Terminated
 
 
 def _on_sigint(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise _InterruptedError
+    raise Interrupted
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -87,10 +79,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except SelfhostError as error:
         code = error.code
         _report(error, as_json="--json" in arguments)
-    except _InterruptedError:
+    except Interrupted:
         code = ExitCode.INTERRUPTED
         output.note(text("cli.interrupted"))
-    except _TerminatedError:
+    except Terminated:
         code = ExitCode.TERMINATED
         output.note(text("cli.terminated"))
     except BrokenPipeError:

@@ -10,6 +10,9 @@ import typer
 from selfhost.cli import complete, output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selfhost.bundle.image_store import StoredImage
     from selfhost.weights.inventory import Inventory, StoredModel
     from selfhost.weights.reclaim import Reclaimed
 
@@ -29,7 +32,7 @@ def _ls(
     model: str = typer.Argument(None, help="Only this one.", show_default=False, autocompletion=complete.stored_models),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """List the models on this machine: what they take, what each takes for itself, where they came from.
+    """List models and container images on this machine: what they take, what each takes for itself, where it came from.
 
     States go by names and sizes; `selfhost verify` reads the bytes.
 
@@ -38,15 +41,20 @@ def _ls(
     from selfhost.app import storage
     from selfhost.home import find_home
     from selfhost.messages import text
+    from selfhost.units import format_bytes
 
     found = storage.ls(find_home(), model)
+    images: tuple[StoredImage, ...] = storage.images(find_home()) if model is None else ()
     if as_json:
-        output.write_json(_as_dict(found))
+        output.write_json(_as_dict(found) | {"images": [image.as_dict() for image in images]})
         return
     if not found.models:
         output.note(text("storage.empty"))
     else:
         _print_table(found.models)
+    for image in images:
+        size = format_bytes(image.image.size_bytes)
+        output.write(text("storage.image", name=image.image.entry.name, size=size, path=image.directory))
     for one in found.models:
         if one.problem:
             output.warn(
@@ -140,7 +148,7 @@ def _rm(
                 output.note(text("storage.not_removed"))
                 raise typer.Exit(1)
         planned = storage.rm(home, planned.models, lambda: output.note(text("storage.waiting")))
-    _print_reclaimed(planned, dry_run=dry_run, as_json=as_json)
+    print_reclaimed(planned, dry_run=dry_run, as_json=as_json)
 
 
 def _confirmed(question: str) -> bool:
@@ -164,10 +172,11 @@ def _gc(
     from selfhost.home import find_home
 
     done = storage.gc(find_home(), partials=partials, dry_run=dry_run)
-    _print_reclaimed(done, dry_run=dry_run, as_json=as_json)
+    print_reclaimed(done, dry_run=dry_run, as_json=as_json)
 
 
-def _print_reclaimed(done: Reclaimed, *, dry_run: bool, as_json: bool) -> None:
+def print_reclaimed(done: Reclaimed, *, dry_run: bool, as_json: bool, more: Mapping[str, object] | None = None) -> None:
+    """What was removed, or would be, and how much space that is; `more` goes into the JSON object."""
     from selfhost.messages import text
     from selfhost.units import format_bytes
 
@@ -182,6 +191,7 @@ def _print_reclaimed(done: Reclaimed, *, dry_run: bool, as_json: bool) -> None:
                 "leftovers": [str(path) for path in done.leftovers],
                 "freed_bytes": done.freed_bytes,
                 "blobs_kept": done.blobs_kept,
+                **(more or {}),
             }
         )
         return

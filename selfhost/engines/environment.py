@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from selfhost.engines.specs import EngineSpec
     from selfhost.home import Home
 
+BESIDE_LOCK = "beside.lock"
+"""Of a wheelhouse and of an environment: wheels that no lock of selfhost names, with hashes (`engines.companions`)."""
 MARKER = "selfhost-engine.json"
 SCHEMA_VERSION = 1
 _VERSIONS_SCRIPT = Path(__file__).resolve().parent.parent / "inside" / "selfhost_versions.py"

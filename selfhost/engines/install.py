@@ -12,18 +12,20 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.engines import environment
-from selfhost.engines.lock import absent_wheels, parse_lock
+from selfhost.engines.lock import absent_wheels, lock_text, parse_lock
 from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun, child
-from selfhost.errors import MissingError, NoSpaceError, UsageError
+from selfhost.engines.wheel_tags import misfit
+from selfhost.errors import IntegrityError, MissingError, NoSpaceError, UsageError
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
@@ -167,7 +169,22 @@ def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Call
             status, output = run([*argv, "--extra-index-url", spec.fallback_index])
     if status:
         raise explained(spec, output.cause(), log, _missing_wheels(spec, output, options.wheelhouse))
+    if options.wheelhouse and (beside := options.wheelhouse / environment.BESIDE_LOCK).is_file():
+        _add_beside(spec, run, pip, beside, options)
     shutil.rmtree(target / "tmp")
+
+
+def _add_beside(spec: EngineSpec, run: PipRun, pip: Sequence[str], beside: Path, options: InstallOptions) -> None:
+    """Install what a wheelhouse has beside the lock. Raises IntegrityError when it names what does not go with it."""
+    entries = parse_lock(beside.read_text())
+    if odd := [entry.name for entry in entries if not entry.name.startswith(spec.companions)]:
+        raise IntegrityError("engine.beside_odd", path=beside, name=spec.name, names=", ".join(odd))
+    kept = run.target / environment.BESIDE_LOCK
+    kept.write_text(lock_text(entries))
+    argv, _ = pip_command([*pip, "install", "--no-user"], kept, options, os.environ)
+    status, output = replace(run, packages=len(entries))(argv)
+    if status:
+        raise explained(spec, output.cause(), run.log, _missing_wheels(spec, output, options.wheelhouse))
 
 
 def pip_command(
@@ -176,12 +193,12 @@ def pip_command(
     """Argv and environment of pip for a lock: its own configuration is left alone, unless a wheelhouse is named."""
     argv = [*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     argv += ["--progress-bar", "off", "--requirement", str(lock)]
-    env = dict(environ)
+    # A lock leaves nothing for constraints to decide; with them pip tells of a conflict where a wheel is not there.
+    env = dict(environ) | {"PIP_CONSTRAINT": os.devnull}
     if options.wheelhouse:
         # Not a find-links or an index of pip's own configuration either: nothing but this folder.
-        env = {name: value for name, value in env.items() if not name.startswith("PIP_")} | {
-            "PIP_CONFIG_FILE": os.devnull
-        }
+        env = {name: value for name, value in env.items() if not name.startswith("PIP_")}
+        env |= {"PIP_CONFIG_FILE": os.devnull}
         argv += ["--no-index", "--find-links", str(options.wheelhouse.absolute())]
     if options.ca_bundle:
         # Both: pip's requests asks REQUESTS_CA_BUNDLE, where it is set, before it asks `--cert`.
@@ -225,7 +242,8 @@ def _missing_wheels(spec: EngineSpec, output: PipOutput, wheelhouse: Path | None
     """What a wheelhouse lacks; pip itself stops at the first. None when an index was asked."""
     if wheelhouse is None:
         return None
-    path = environment.lock_file(spec)
+    path, here = environment.lock_file(spec), this_machine()
     entries = parse_lock(path.read_text())
-    names = absent_wheels(entries, (found.name for found in wheelhouse.iterdir()), output.ignored)
+    fitting = (found.name for found in wheelhouse.iterdir() if not misfit(found.name, here))
+    names = absent_wheels(entries, fitting, output.ignored)
     return MissingWheels(where=str(wheelhouse), lock=str(path), names=tuple(names))

@@ -52,6 +52,7 @@ def _wheels_missing(spec: EngineSpec, cause: Cause, missing: MissingWheels) -> S
     index = f" --extra-index-url {spec.fallback_index}" if spec.fallback_package in names else ""
     return IncompleteError(
         "engine.wheels_missing",
+        name=spec.name,
         count=len(names),
         where=missing.where,
         listed="\n".join(listed),

@@ -1,269 +1,205 @@
-"""Wheelhouses: the wheels that an engine, or selfhost itself, is installed from where there is no registry.
+"""Wheelhouses: the wheels that an engine is installed from where there is no registry.
 
-    fill(spec, folder, ...)        what the lock needs on a machine like this one, from pip's index
-    find(spec, folder)             the same from a folder that has them; proven by pip without any index
-    fill_selfhost(folder, ...)     selfhost's own wheel and what it imports, in the versions that run here
+    fill(spec, folder, ...)    what the lock needs on a machine, from pip's index; what is there is not fetched again
+    find(spec, folder, ...)    the same from a folder that has them; proven by pip without any index
 
-A wheel is in a folder under its own name only after it was got whole and its digest was one of the lock.
+The machine may be another one than this: a host behind a gap, with its own Python and C library. A wheel is in a folder
+under its own name only after it was got whole and its digest was one of the lock.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import os
-import shutil
-import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from selfhost import __version__, files
-from selfhost.engines import environment, own_wheel
-from selfhost.engines.install import InstallOptions, pip_command, this_machine
-from selfhost.engines.lock import absent_wheels, parse_lock, wheel_prefix
+from selfhost import files
+from selfhost.engines import environment
+from selfhost.engines.install import pip_command, this_machine
+from selfhost.engines.lock import absent_wheels, lock_text, needed, parse_lock, wheel_key, wheel_prefix
 from selfhost.engines.needs import check_machine
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, PipOutput, Progress
 from selfhost.engines.pip_run import PipRun, captured
 from selfhost.engines.wheel_file import Wheel, describe
-from selfhost.errors import IncompleteError, IntegrityError, MissingError, SelfhostError, UsageError
-from selfhost.offline import is_offline
+from selfhost.engines.wheel_folder import WheelOptions, check_online, choice, keep, scratch_in, some_pip
+from selfhost.engines.wheel_tags import misfit
+from selfhost.errors import IncompleteError, IntegrityError, MissingError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from selfhost.engines.lock import LockEntry
+    from selfhost.engines.needs import Machine
+    from selfhost.engines.pip_output import Cause
     from selfhost.engines.specs import EngineSpec
 
-OWN_LOCK = "selfhost.lock"
-"""Name of the hashed requirements of selfhost itself, beside its wheels."""
+_AT_ONCE = 8
+"""Packages that one pip fetches: it gives them out at its end, so this is what an interruption may cost."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WheelOptions:
-    """Where wheels come from."""
-
-    wheelhouse: Path | None = None
-    """A folder that has them; no index is asked then."""
-    ca_bundle: Path | None = None
-    """Certificates (PEM) to trust, instead of what pip is configured with."""
-
-    @property
-    def for_pip(self) -> InstallOptions:
-        """As an installation takes them. Raises UsageError for what is not there."""
-        if self.wheelhouse and not self.wheelhouse.is_dir():
-            raise UsageError("engine.no_wheelhouse", path=self.wheelhouse)
-        if self.ca_bundle and not self.ca_bundle.is_file():
-            raise UsageError("engine.no_ca_bundle", path=self.ca_bundle)
-        return InstallOptions(wheelhouse=self.wheelhouse, ca_bundle=self.ca_bundle)
-
-
-def find(spec: EngineSpec, folder: Path) -> tuple[Wheel, ...]:
-    """The wheels that an engine needs on a machine like this one, from a folder; sorted by file name.
+def find(spec: EngineSpec, folder: Path, machine: Machine | None = None) -> tuple[Wheel, ...]:
+    """The wheels that an engine needs on a machine (None: this one), from a folder; sorted by file name.
 
     pip itself chooses and hashes them, with no index. Raises MissingError when the lock has no wheels for this kind of
     machine, UsageError without the folder, IncompleteError with the names of what is not there, IntegrityError for a
     wheel that is not the locked one.
     """
-    check_machine(spec, this_machine())
-    lock = environment.lock_file(spec)
+    there = machine or this_machine()
+    check_machine(spec, there)
     options = WheelOptions(wheelhouse=folder).for_pip
-    with _pip() as pip, tempfile.TemporaryDirectory(prefix="selfhost-wheels-") as work:
-        found, output = _chosen(pip, lock, options, Path(work))
-    if found is None:
-        raise explained(spec, output.cause(), folder / "pip.log", _missing(spec, output, folder))
-    return found
+    entries = _needed(spec, there)
+    with some_pip() as pip, tempfile.TemporaryDirectory(prefix="selfhost-wheels-") as work:
+        told = Path(work) / "report.json"
+        argv = [*pip, "install", "--dry-run", "--ignore-installed", "--report", str(told)]
+        argv += ["--target", str(Path(work) / "none"), *choice(machine)]
+        if choice(machine):
+            # `pip install` holds Requires-Python against the Python that runs it; the lock was made for the other one.
+            argv.append("--ignore-requires-python")
+        argv, env = pip_command(argv, _written(entries, Path(work)), options, os.environ)
+        status, output = captured(argv, env | {"TMPDIR": work})
+        if status:
+            cause, missing = output.cause(), _missing(spec, entries, folder, there)
+            raise explained(spec, cause, folder / "pip.log", missing)
+        urls = [str(item["download_info"]["url"]) for item in json.loads(told.read_bytes())["install"]]
+    return tuple(describe(path) for path in sorted(Path(unquote(urlsplit(url).path)) for url in urls))
 
 
 def fill(
     spec: EngineSpec, folder: Path, options: WheelOptions, report: Callable[[Progress], None]
 ) -> tuple[Wheel, ...]:
-    """Have all wheels that an engine needs on a machine like this one in `folder`; those that are there are kept.
+    """Have all wheels that an engine needs on a machine in `folder`; those that are there are kept.
 
-    Raises as `find` does, and IncompleteError when the index cannot be reached, or must not be.
+    Raises as `find` does, IncompleteError when the index cannot be reached, or must not be, and MissingError with the
+    names of the packages that have no wheel for another machine.
     """
-    check_machine(spec, this_machine())
+    there = options.machine or this_machine()
+    check_machine(spec, there)
     files.make_directory(folder)
     asked = options.for_pip
     with contextlib.suppress(IncompleteError, IntegrityError):
-        return find(spec, folder)
-    _check_online(asked, spec.name)
-    with _pip() as pip, _partial(folder) as partial:
-        lock = environment.lock_file(spec)
-        argv, env = pip_command([*pip, "download", "--dest", str(partial)], lock, asked, os.environ)
-        argv += ["--find-links", str(folder.absolute())]
-        log, entries = folder / "pip.log", parse_lock(lock.read_text())
-        _drop_damaged(folder, entries)
-        env["TMPDIR"] = str(partial / "tmp")
-        run = PipRun(target=partial, log=log, env=env, report=report, packages=len(entries))
-        status, output = run(argv)
-        if status and spec.fallback_index and not asked.wheelhouse:
+        return find(spec, folder, options.machine)
+    check_online(asked, spec.name)
+    entries = _needed(spec, there)
+    known = frozenset(digest for entry in entries for digest in entry.hashes)
+    with some_pip() as pip, scratch_in(folder, known) as partial:
+        left = _not_there(folder, entries, there)
+        fetch = _Fetch(spec=spec, pip=(*pip,), folder=folder, partial=partial, options=options, report=report)
+        absent: list[LockEntry] = []
+        total, last = len(entries), None
+        for at in range(0, len(left), _AT_ONCE):
+            missed, cause = fetch(left[at : at + _AT_ONCE], total - len(left) + at, total)
+            absent, last = [*absent, *missed], cause or last
+        if last is not None:
+            raise _not_found(spec, absent, last, options, folder)
+    (folder / "pip.log").unlink(missing_ok=True)
+    return find(spec, folder, options.machine)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fetch:
+    """Gets wheels of a lock, a few at a time."""
+
+    spec: EngineSpec
+    pip: tuple[str, ...]
+    folder: Path
+    partial: Path
+    options: WheelOptions
+    report: Callable[[Progress], None]
+
+    def __call__(self, wanted: Sequence[LockEntry], before: int, total: int) -> tuple[list[LockEntry], Cause | None]:
+        """Have them in the folder; those for which there is no wheel, and what pip said of the last of these."""
+        absent: list[LockEntry] = []
+        last = None
+        while left := [entry for entry in wanted if entry not in absent]:
+            status, output = self._run(left, before, total)
+            if not status:
+                keep(self.partial, self.folder)
+                break
             cause = output.cause()
-            if cause.failure is Failure.NOT_FOUND and cause.requirement == spec.fallback_package:
-                status, output = run([*argv, "--extra-index-url", spec.fallback_index])
-        if status:
-            missing = _missing(spec, output, asked.wheelhouse) if asked.wheelhouse else None
-            raise explained(spec, output.cause(), log, missing)
-        _keep(partial, folder)
-    log.unlink(missing_ok=True)
-    return find(spec, folder)
+            named = [entry for entry in left if f"{entry.name}=={entry.version}" == cause.requirement]
+            if cause.failure is not Failure.NOT_FOUND or not named:
+                raise explained(self.spec, cause, self.folder / "pip.log", None)
+            absent += named
+            last = cause
+        return absent, last
+
+    def _run(self, entries: Sequence[LockEntry], before: int, total: int) -> tuple[int, PipOutput]:
+        argv = [*self.pip, "download", "--dest", str(self.partial), *choice(self.options.machine)]
+        lock = _written(entries, self.partial / "tmp")
+        argv, env = pip_command(argv, lock, self.options.for_pip, os.environ)
+        argv += ["--find-links", str(self.folder.absolute())]
+        env["TMPDIR"] = str(self.partial / "tmp")
+        run = PipRun(
+            target=self.partial,
+            log=self.folder / "pip.log",
+            env=env,
+            report=lambda seen: self.report(replace(seen, done=before + seen.done, total=total)),
+            packages=len(entries),
+        )
+        status, output = run(argv)
+        if status and self.spec.fallback_index and not self.options.wheelhouse:
+            cause = output.cause()
+            if cause.failure is Failure.NOT_FOUND and cause.requirement == self.spec.fallback_package:
+                status, output = run([*argv, "--extra-index-url", self.spec.fallback_index])
+        return status, output
 
 
-def fill_selfhost(folder: Path, options: WheelOptions, own: Path | None = None) -> tuple[Wheel, ...]:
-    """Have selfhost's own wheel and all that it needs in `folder`, in the versions that run here, with `OWN_LOCK`.
+def _not_found(
+    spec: EngineSpec, absent: Sequence[LockEntry], cause: Cause, options: WheelOptions, folder: Path
+) -> Exception:
+    """The error for packages that have no wheel where they were looked for."""
+    names = tuple(f"{entry.name}=={entry.version}" for entry in absent)
+    if options.machine is not None and options.wheelhouse is None:
+        there = options.machine
+        return MissingError(
+            "wheels.none_there",
+            name=spec.name,
+            count=len(names),
+            listed="\n".join(names),
+            machine=there.machine,
+            python=".".join(map(str, there.python)),
+            glibc=".".join(map(str, there.glibc or ("unknown",))),
+        )
+    lock = str(environment.lock_file(spec))
+    where = options.wheelhouse
+    missing = MissingWheels(where=str(where), lock=lock, names=names) if where else None
+    return explained(spec, replace(cause, requirement=names[0]), folder / "pip.log", missing)
 
-    own: a wheel of selfhost to take instead of making it from the installation; one in the wheelhouse is taken too.
-    Raises MissingError when it can be neither made nor found, IntegrityError when the installation was changed,
-    IncompleteError when the index lacks something.
+
+def _needed(spec: EngineSpec, machine: Machine) -> tuple[LockEntry, ...]:
+    return needed(parse_lock(environment.lock_file(spec).read_text()), machine)
+
+
+def _written(entries: Sequence[LockEntry], folder: Path) -> Path:
+    path = folder / "wanted.lock"
+    path.write_text(lock_text(entries))
+    return path
+
+
+def _missing(spec: EngineSpec, entries: Sequence[LockEntry], folder: Path, machine: Machine) -> MissingWheels:
+    fitting = (found.name for found in folder.iterdir() if not misfit(found.name, machine))
+    lock = str(environment.lock_file(spec))
+    return MissingWheels(where=str(folder), lock=lock, names=tuple(absent_wheels(entries, fitting)))
+
+
+def _not_there(folder: Path, entries: Sequence[LockEntry], machine: Machine) -> list[LockEntry]:
+    """The entries that have no whole wheel for a machine in a folder.
+
+    Wheels under the name of a locked one that are another are removed: pip would stop at them instead of going on.
     """
-    files.make_directory(folder)
-    asked = options.for_pip
-    with _pip() as pip, _partial(folder) as partial:
-        wheel = _own(pip, partial, own or _given(asked.wheelhouse))
-        pins = partial / "tmp" / "constraints.txt"
-        pins.write_text(_versions_here())
-        argv = [*pip, "download", "--dest", str(partial), "--constraint", str(pins)]
-        status, output = _download([*argv, str(wheel)], asked, folder)
-        if status:
-            raise IncompleteError("wheels.own_incomplete", line=output.cause().line, wheel=wheel.name)
-        names = _keep(partial, folder)
-    found = tuple(describe(folder / name) for name in names)
-    lock = "".join(f"{w.name}=={w.version} \\\n    --hash=sha256:{w.sha256}\n" for w in found)
-    with files.atomic_write(folder / OWN_LOCK) as stream:
-        stream.write(lock.encode())
-    return found
-
-
-# Running pip
-
-
-@contextlib.contextmanager
-def _pip() -> Iterator[list[str]]:
-    """Argv of a pip of this Python; one in a scratch environment where this one has none."""
-    if importlib.util.find_spec("pip") is not None:
-        yield [sys.executable, "-I", "-m", "pip"]
-        return
-    version = ".".join(map(str, sys.version_info[:2]))
-    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        raise MissingError("engine.no_venv", python=sys.executable, version=version)
-    with tempfile.TemporaryDirectory(prefix="selfhost-pip-") as scratch:
-        status, output = captured([sys.executable, "-I", "-m", "venv", scratch], os.environ)
-        if status:
-            raise MissingError("engine.venv_failed", path=scratch, cause=output.cause().line, version=version)
-        yield [str(Path(scratch) / "bin" / "python"), "-I", "-m", "pip"]
-
-
-def _source(argv: list[str], options: InstallOptions) -> tuple[list[str], dict[str, str]]:
-    """Argv and environment with where packages come from, for requirements that have no lock."""
-    taken, env = pip_command([], Path(os.devnull), options, os.environ)
-    wanted = [*argv, "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    for flag in ("--find-links", "--cert"):
-        if flag in taken:
-            wanted += taken[taken.index(flag) : taken.index(flag) + 2]
-    return [*wanted, *(["--no-index"] if "--no-index" in taken else [])], env
-
-
-def _download(argv: list[str], options: InstallOptions, folder: Path) -> tuple[int, PipOutput]:
-    """Run `pip download`: from what `folder` has already, else from where packages come from."""
-    if options.wheelhouse is None and any(folder.glob("*.whl")):
-        status, output = captured(*_source(argv, InstallOptions(wheelhouse=folder)))
-        if not status:
-            return status, output
-    _check_online(options, own_wheel.DISTRIBUTION)
-    return captured(*_source(argv, options))
-
-
-def _check_online(options: InstallOptions, name: str) -> None:
-    if options.wheelhouse is None and is_offline():
-        raise IncompleteError("wheels.offline", name=name)
-
-
-def _chosen(
-    pip: list[str], lock: Path, options: InstallOptions, work: Path
-) -> tuple[tuple[Wheel, ...] | None, PipOutput]:
-    """What pip would install of a lock, each file hashed by it; None when it cannot."""
-    told = work / "report.json"
-    argv, env = pip_command(
-        [*pip, "install", "--dry-run", "--ignore-installed", "--report", str(told)], lock, options, os.environ
-    )
-    status, output = captured(argv, env | {"TMPDIR": str(work)})
-    if status:
-        return None, output
-    urls = [str(item["download_info"]["url"]) for item in json.loads(told.read_bytes())["install"]]
-    paths = sorted(Path(unquote(urlsplit(url).path)) for url in urls)
-    return tuple(describe(path) for path in paths), output
-
-
-def _missing(spec: EngineSpec, output: PipOutput, folder: Path) -> MissingWheels:
-    path = environment.lock_file(spec)
-    names = absent_wheels(parse_lock(path.read_text()), (found.name for found in folder.iterdir()), output.ignored)
-    return MissingWheels(where=str(folder), lock=str(path), names=tuple(names))
-
-
-@contextlib.contextmanager
-def _partial(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside the wheels; on their file system, as a temporary one is often too small."""
-    with files.hold_lock(folder / ".lock"):
-        partial = folder / ".partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            (partial / "tmp").mkdir(parents=True)
-            yield partial
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _drop_damaged(folder: Path, entries: Sequence[LockEntry]) -> None:
-    """Remove wheels under the name of a locked one that are another: pip would stop at them instead of going on."""
-    known = {digest for entry in entries for digest in entry.hashes}
+    known = {digest: entry for entry in entries for digest in entry.hashes}
     prefixes = tuple(wheel_prefix(entry.name, entry.version) for entry in entries)
-    for wheel in folder.glob("*.whl"):
-        if wheel.name.lower().startswith(prefixes) and files.sha256_file(wheel) not in known:
+    there = set()
+    for wheel in sorted(folder.glob("*.whl")):
+        if entry := known.get(files.sha256_file(wheel)):
+            there |= set() if misfit(wheel.name, machine) else {entry}
+        elif wheel_key(wheel.name).startswith(prefixes):
             wheel.unlink()
-
-
-def _keep(partial: Path, folder: Path) -> list[str]:
-    """Move what pip brought to where it stays; the names, sorted."""
-    wheels = sorted(partial.glob("*.whl"))
-    for wheel in wheels:
-        files.sync(wheel)
-        wheel.replace(folder / wheel.name)
-    files.sync(folder)
-    return [wheel.name for wheel in wheels]
-
-
-def _given(wheelhouse: Path | None) -> Path | None:
-    """The wheel of this selfhost in a folder."""
-    prefix = wheel_prefix(own_wheel.DISTRIBUTION, __version__)
-    return next(iter(sorted(wheelhouse.glob(f"{prefix}*.whl"))), None) if wheelhouse else None
-
-
-def _own(pip: list[str], partial: Path, given: Path | None) -> Path:
-    """Selfhost's own wheel in `partial`."""
-    if given is not None:
-        if describe(given).name != own_wheel.DISTRIBUTION:
-            raise UsageError("wheels.not_own", path=given, name=own_wheel.DISTRIBUTION)
-        shutil.copyfile(given, partial / given.name)
-        return partial / given.name
-    package = Path(__file__).parents[1]
-    source = own_wheel.checkout(package)
-    if source is None:
-        return own_wheel.rebuild(own_wheel.installed(package), partial)
-    argv = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(partial), str(source)]
-    status, output = captured(argv, os.environ)
-    built = list(partial.glob("*.whl"))
-    if status or len(built) != 1:
-        raise SelfhostError("wheels.not_built", source=source, line=output.cause().line)
-    return built[0]
-
-
-def _versions_here() -> str:
-    """Constraints: every package as it is installed here."""
-    here = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    here.pop(own_wheel.DISTRIBUTION, None)
-    return "".join(f"{name}=={version}\n" for name, version in sorted(here.items()))
+    return [entry for entry in entries if entry not in there]

@@ -58,20 +58,20 @@ class Message:
     @property
     def what(self) -> str:
         """What happened."""
-        return _plain(lookup(self.id).what.format_map(self.params))
+        return plain(lookup(self.id).what.format_map(self.params))
 
     @property
     def why(self) -> str:
         """The facts behind it."""
-        return _plain(lookup(self.id).why.format_map(self.params))
+        return plain(lookup(self.id).why.format_map(self.params))
 
     @property
     def hint(self) -> str:
         """What to do next."""
-        return _plain(lookup(self.id).hint.format_map(self.params))
+        return plain(lookup(self.id).hint.format_map(self.params))
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
     """Without what a terminal would obey: values come from servers and from names of files."""
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", sentence)
 

@@ -8,5 +8,5 @@
 <id> is the hub id that a model came from, `<recipe>/<variant>`, or `selfhost/<recipe>` with the variant as revision.
 
 No path of a request is a path of the file system: it is looked up in what the locks list, and the content is opened
-under its digest. Nothing here writes.
+under its digest, if nobody wrote to it since. Nothing of the store is changed here.
 """

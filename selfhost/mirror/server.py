@@ -6,6 +6,7 @@ Nothing of a request is a path here (`routes`); what a client sends is bounded i
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import socketserver
 import sys
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from selfhost.messages import text
 from selfhost.mirror.conditions import UnsatisfiableError, byte_range, is_unchanged, range_holds
+from selfhost.mirror.incoming import Incoming, body_length, logged_request
 from selfhost.mirror.routes import Answer, Asked, Content, refuse
 from selfhost.records import dataclass
 
@@ -32,7 +34,6 @@ STALL_S = 60.0
 """A client that neither sends nor takes anything for so long is let go."""
 GRACE_S = 10.0
 _MAX_CONNECTIONS = 512
-_MAX_BODY_BYTES = 1 << 20
 _POLL_S = 0.2
 _READING = ("GET", "HEAD")
 
@@ -169,6 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.connection.settimeout(self.server.rules.stall_s)
+        self.rfile.close()
+        self._incoming = Incoming(self.connection, self.server.rules.stall_s)
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        self._incoming.begin()
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         """Answer, and write one line about it."""
@@ -222,11 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         """What came with the request; None for what is too large, or has no length: then nobody knows its end."""
         if "Transfer-Encoding" in self.headers:
             return None
-        lengths = set(self.headers.get_all("Content-Length", ["0"]))
-        length = lengths.pop()
-        if lengths or not (length.isascii() and length.isdecimal()) or int(length) > _MAX_BODY_BYTES:
-            return None
-        return self.rfile.read(int(length))
+        length = body_length(self.headers.get_all("Content-Length", []))
+        return None if length is None else self.rfile.read(length)
 
     def _send(self, answer: Answer) -> None:
         if answer.content is None:
@@ -279,22 +284,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _log(self, took_s: float) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        # ascii: a path may hold what a terminal would obey.
-        line = (
-            f"{now} {self.client_address[0]} {ascii(self.requestline)[1:-1]} {self._status} {self._sent} {took_s:.3f}"
-        )
-        self.server.rules.log(line)
+        self._line(f"{logged_request(self.requestline)} {self._status} {self._sent} {took_s:.3f}")
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """The line is written when the answer was sent, with its bytes."""
 
     def log_error(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """Not of a connection that was kept open and not used again: that is how most of them end."""
+        """What is no HTTP, by number: the words have what was sent, which may be a key."""
+        # Not of a connection that was kept open and not used again: that is how most of them end.
         if not format.startswith("Request timed out"):
-            self.log_message(format, *args)
+            self._line(f"... {args[0]} 0 0.000")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """What is no HTTP, a line that is too long."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.server.rules.log(f"{now} {self.client_address[0]} {ascii(format % args)[1:-1]}")
+    def _line(self, words: str) -> None:
+        self.server.rules.log(f"{datetime.now(UTC).isoformat(timespec='seconds')} {self.client_address[0]} {words}")

@@ -32,10 +32,13 @@ class Described:
 
 
 class Wheelhouse:
-    """Several folders as one: of two files with one name that of the first folder counts. Used by many threads."""
+    """Several folders as one: of two files with one name that of the first folder counts. Used by many threads.
+
+    A link that leads out of them is no file of theirs: a folder may lie on a medium that somebody else wrote.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = tuple(folders)
+        self._folders = tuple(folder.resolve() for folder in folders)
         self._guard = threading.Lock()
         self._known: dict[Path, tuple[tuple[int, ...], Described]] = {}
 
@@ -64,13 +67,16 @@ class Wheelhouse:
     def _describe(self, path: Path, version: str) -> Described | None:
         with self._guard:
             try:
+                real = path.resolve(strict=True)
+                if not any(real.is_relative_to(folder) for folder in self._folders):
+                    return None
                 info = path.stat()
                 if not stat.S_ISREG(info.st_mode):
                     return None
                 state = (info.st_mtime_ns, info.st_size, info.st_ino)
                 if path not in self._known or self._known[path][0] != state:
                     self._known[path] = (state, _read(path, version, info.st_size))
-            except OSError:
+            except (OSError, RuntimeError):  # RuntimeError: links in a circle, as Python 3.11 says it
                 return None
             return self._known[path][1]
 

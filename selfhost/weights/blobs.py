@@ -26,7 +26,7 @@ from selfhost.errors import IntegrityError, SelfhostError
 from selfhost.weights.digest import Digest, digest_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 
@@ -147,14 +147,25 @@ class Blobs:
         """The download is done."""
         self._wanted_path(name).unlink(missing_ok=True)
 
-    def wanted(self, after_s: float = 0.0) -> set[str]:
-        """Contents of downloads that are not done, begun after this time (seconds since 1970)."""
-        found: set[str] = set()
+    def wanted(self, after_s: float = 0.0, without: Collection[str] = ()) -> set[str]:
+        """Contents of downloads that are not done, begun after this time (seconds since 1970), but for those named."""
+        downloads = self.downloads()
+        return {
+            sha256
+            for name, (begun_at, digests) in downloads.items()
+            if begun_at >= after_s and name not in without
+            for sha256 in digests
+        }
+
+    def downloads(self) -> dict[str, tuple[float, frozenset[str]]]:
+        """Those that are not done: when each was begun (seconds since 1970), and its contents; by name, sorted."""
+        found = {}
         for path in self.root.glob(f"partial/*{_WANTED}"):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime >= after_s:
-                    found.update(str(sha256) for sha256 in (files.read_json(path) or {}).get("sha256", ()))
-        return found
+                body = files.read_json(path) or {}
+                name = str(body.get("name", path.name))
+                found[name] = (path.stat().st_mtime, frozenset(map(str, body.get("sha256", ()))))
+        return dict(sorted(found.items()))
 
     def forget_wanted(self, before_s: float) -> None:
         """Downloads that were begun before this time are given up."""

@@ -13,11 +13,11 @@ from selfhost import files
 from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 from selfhost.weights import store
-from selfhost.weights.lock import LOCK_NAME
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from selfhost.weights.blobs import Blobs
@@ -160,13 +160,14 @@ def users(models: Path) -> list[Path]:
     )
 
 
-def unused(models: Path, blobs: Blobs, wanted_after_s: float = 0.0) -> dict[str, int]:
+def unused(models: Path, blobs: Blobs, wanted_after_s: float = 0.0, given_up: Collection[str] = ()) -> dict[str, int]:
     """Contents that no model has, and the bytes that each frees: none where something else has the file too.
 
-    wanted_after_s: those of a download that is not done, begun after this time, are not among them.
+    wanted_after_s: those of a download that is not done, begun after this time, are not among them; but for those
+    given up, by name.
     """
     used, found = used_by(users(models)), {}
-    wanted = blobs.wanted(wanted_after_s)
+    wanted = blobs.wanted(wanted_after_s, given_up)
     for sha256, info in blobs.sizes().items():
         if sha256 not in wanted and not used.has(sha256, info):
             found[sha256] = info.st_size if info.st_nlink == 1 else 0
@@ -198,15 +199,16 @@ def _model(directory: Path, listed: dict[str, os.stat_result], owners: dict[tupl
     except IntegrityError as error:
         problem = error.message.why
         state = State.DAMAGED if LOCK_NAME in listed else State.UNLOCKED
-    held = {inode(info): info.st_size for path, info in listed.items() if path != LOCK_NAME}
+    own = {path: info for path, info in listed.items() if path not in (LOCK_NAME, MODEL_SIGNATURE_NAME)}
+    held = {inode(info): info.st_size for info in own.values()}
     return StoredModel(
         directory=directory,
         state=state,
         problem=problem,
         lock=lock,
-        size_bytes=sum(info.st_size for path, info in listed.items() if path != LOCK_NAME),
+        size_bytes=sum(info.st_size for info in own.values()),
         unique_bytes=sum(size for key, size in held.items() if owners[key] == {directory}),
-        file_count=len(listed) - (LOCK_NAME in listed),
+        file_count=len(own),
     )
 
 

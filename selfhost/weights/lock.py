@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LOCK_NAME = "selfhost-model.json"
+MODEL_SIGNATURE_NAME = "model.sig"
+"""May lie beside the files of a model too: who signed it, as OpenSSF Model Signing names it."""
 SCHEMA_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_NAME_BYTES = 255

@@ -38,6 +38,10 @@ class GcOptions:
     partials_before: float
     """Partial downloads that were last written to before this time, in seconds since 1970."""
     dry_run: bool = False
+    given_up: tuple[str, ...] = ()
+    """Downloads and imports that will not be gone on with, by name."""
+    beside: tuple[Path, ...] = ()
+    """Folders of wheelhouses and images: what killed processes left there goes, too."""
 
 
 # Models
@@ -108,13 +112,15 @@ def collect(models: Path, blobs: Blobs, options: GcOptions) -> Reclaimed:
         if not got:
             raise NoError("storage.pull_runs")
         _check_seen(models, blobs)
-        leftovers, left_bytes = _leftovers(models, blobs, dry_run=options.dry_run)
-        contents = inventory.unused(models, blobs, options.partials_before)
+        leftovers, left_bytes = _leftovers(_being_changed(models, options.beside), blobs, dry_run=options.dry_run)
+        contents = inventory.unused(models, blobs, options.partials_before, options.given_up)
         partials, partial_bytes = _partials(blobs, options)
         if not options.dry_run:
             for sha256 in contents:
                 blobs.remove(sha256)
             blobs.forget_wanted(options.partials_before)
+            for name in options.given_up:
+                blobs.unwant(name)
     return Reclaimed(
         blobs=tuple(contents),
         partials=tuple(partials),
@@ -161,9 +167,9 @@ def _check_seen(models: Path, blobs: Blobs) -> None:
         raise MissingError("storage.unseen", path=models, detail="it is empty", blobs=blobs.root)
 
 
-def _leftovers(models: Path, blobs: Blobs, *, dry_run: bool) -> tuple[list[Path], int]:
+def _leftovers(changing: Sequence[Path], blobs: Blobs, *, dry_run: bool) -> tuple[list[Path], int]:
     found, freed = [], 0
-    for directory in _being_changed(models):
+    for directory in changing:
         before = [path for kind in store.LEFT_BEHIND for path in store.left_behind(directory, kind)]
         if dry_run:
             # Whether a process still works there shows only when its lock is tried.
@@ -183,10 +189,10 @@ def _leftovers(models: Path, blobs: Blobs, *, dry_run: bool) -> tuple[list[Path]
     return found, freed
 
 
-def _being_changed(models: Path) -> list[Path]:
+def _being_changed(models: Path, beside: Sequence[Path]) -> list[Path]:
     """Names that a process works beside, or did."""
     found = set()
-    for path in models.glob("*/.*"):
+    for path in (*models.glob("*/.*"), *(one for folder in beside for one in folder.glob(".*"))):
         for kind in store.LEFT_BEHIND:
             name, separator, _ = path.name[1:].rpartition(f".{kind}-")
             if separator and path.is_dir():

@@ -19,7 +19,7 @@ from selfhost.records import dataclass
 from selfhost.weights import ledger, store
 from selfhost.weights.counter import Counter
 from selfhost.weights.digest import PIECE_BYTES, Digest
-from selfhost.weights.lock import LOCK_NAME, path_problem
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, path_problem
 from selfhost.weights.places import sums
 from selfhost.weights.places.sums import SUMS_NAME
 
@@ -231,11 +231,11 @@ def _other_bytes(file: Wanted, size: int, begin: int | None, found_sha256: str |
 
 
 def extra_files(directory: Path, named: Collection[str]) -> list[FileCheck]:
-    """Files below a directory that are not written down, sorted; the lock itself is none."""
+    """Files below a directory that are not written down, sorted; the lock and a signature are none."""
     found = store.entries(directory)
     return [
         FileCheck(path=path, status=Status.EXTRA, size=found[path].st_size, found_size=found[path].st_size)
-        for path in sorted(set(found) - set(named) - {LOCK_NAME, SUMS_NAME})
+        for path in sorted(set(found) - set(named) - {LOCK_NAME, SUMS_NAME, MODEL_SIGNATURE_NAME})
     ]
 
 

@@ -13,6 +13,7 @@ from selfhost.bundle.layout import BlobInfo, BundleInfo, VolumeInfo
 from selfhost.bundle.profile import Needs
 from selfhost.cli.main import main
 from selfhost.engines import specs
+from selfhost.engines.install import this_machine
 from selfhost.engines.wheel_file import describe
 from selfhost.errors import MissingError, UsageError
 from selfhost.home import Home
@@ -142,7 +143,7 @@ def test_start_here_names_the_volume_of_each_wheel_of_selfhost(tmp_path):
         id="ab" * 16, serial=1, created="2026-11-27T10:00:00+00:00", label="b", tool="selfhost 0.1.0", volume=2,
         volumes=volumes, models=(), base=(), have=(),
     )  # fmt: skip
-    said = bundle_inventory.start_text(info, wheels, "cpu", signed=False).decode()
+    said = bundle_inventory.start_text(info, wheels, "cpu", signed=False, machine=this_machine()).decode()
     assert f"python{sys.version_info[0]}.{sys.version_info[1]} -m venv" in said
     parts = ["# in b-vol1of2", wheels[0].sha256, "# in b-vol2of2", wheels[1].sha256]
     assert [said.index(part) for part in parts] == sorted(said.index(part) for part in parts)

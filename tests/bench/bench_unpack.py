@@ -120,7 +120,7 @@ def main(size: int, folder: Path) -> None:
             return
         blobs = Blobs(target / "blobs")
         with blobs.in_use():
-            unpack.bring(bundle, blobs, nothing, target / "none", unpack.Copying(clone=False))
+            unpack.bring(bundle, blobs, nothing, (), unpack.Copying(clone=False))
 
     ratios = {name: compared(name, size, folder, {"hashlib": by_hashlib, name: by_us}) for name in AIMS}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from selfhost.app import bundle_create
-from selfhost.app.bundle_create import CreateRequest
+from selfhost.app.bundle_request import CreateRequest
 from selfhost.bundle import modelpack
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing, Packed
@@ -37,16 +37,17 @@ def check_volume(volume: Path) -> None:
     assert set(tree(volume)) - {"SHA256SUMS", "SHA256SUMS.sig"} == listed
     info = parse_info((volume / "bundle.json").read_bytes())
     assert info.this.label == volume.name
-    assert {path for blob in info.this.blobs for path, _, _ in blob.files} == {p for p in listed if "/" in p}
+    assert {path for path, _, _ in info.this.files} == {p for p in listed if "/" in p}
 
 
 def files_of(volumes: list[Path]) -> dict[str, bytes]:
     """The files of all models of a bundle, by what the manifests say."""
     info = parse_info((volumes[0] / "bundle.json").read_bytes())
     contents = {}
-    for volume, listed in zip(volumes, info.volumes, strict=True):
-        for blob in listed.blobs:
-            contents[blob.sha256] = b"".join((volume / path).read_bytes() for path, _, _ in blob.files)
+    for blob in info.blobs.values():
+        # The first that has it: what is cut has each piece on one volume only.
+        where = [next(v / path for v in volumes if (v / path).exists()) for path, _, _ in blob.files]
+        contents[blob.sha256] = b"".join(path.read_bytes() for path in where)
     found = {}
     for model in info.models:
         manifest = modelpack.parse_manifest(contents[model.manifest], "manifest")

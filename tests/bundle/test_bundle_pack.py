@@ -15,7 +15,7 @@ from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing
 from selfhost.bundle.sign import open_signer
 from selfhost.bundle.write import How, LinkMode
-from selfhost.engines import wheels
+from selfhost.engines import own_wheels, wheels
 from selfhost.engines.wheel_file import Wheel, describe
 from selfhost.errors import IncompleteError, MissingError, NoSpaceError, TrustError, UsageError
 from selfhost.weights.blobs import Blobs
@@ -179,10 +179,10 @@ def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
     engine = _wheel(folder, "torch")
     own = _wheel(folder, "selfhost-llm")
     _wheel(folder, "foreign")
-    monkeypatch.setattr(wheels, "find", lambda _spec, found: (engine,) if found == folder else ())
+    monkeypatch.setattr(wheels, "find", lambda _spec, found, _machine: (engine,) if found == folder else ())
     make(home, medium, engine="cpu", wheelhouse=folder)
     assert wheels_in(medium / "b-vol1of1") == ["cpu.lock", engine.path.name]
-    lock = folder / wheels.OWN_LOCK
+    lock = folder / own_wheels.OWN_LOCK
     lock.write_text(f"selfhost-llm==1.0 \\\n    --hash=sha256:{own.sha256}\n")
     make(home, medium, engine="cpu", wheelhouse=folder, label="c")
     assert wheels_in(medium / "c-vol1of1") == sorted(["cpu.lock", engine.path.name, lock.name, own.path.name])
@@ -228,8 +228,6 @@ def test_it_is_signed_before_it_counts_as_made(home, model, medium, tmp_path):
     signed = openssf.verify((volume / "blobs/sha256" / layer.sha256).read_bytes(), [signer.public])
     assert not openssf.compare(signed, {p: sha(d) for p, d in files_of([volume]).items()}).changed
     assert manifest.subject == entries["tiny/bf16"].sha256
-    log = json.loads((home / "audit.jsonl").read_text())
-    assert (log["operation"], log["result"], log["signed"]) == ("bundle create", "ok", True)
 
 
 def test_bytes_that_change_after_it_was_made_are_told(home, model, medium):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
 import os
 import random
@@ -27,59 +26,7 @@ from tests.weights.storage_support import big, flip, put, sha
 
 
 class _Crash(BaseException):
-    """As if the power went."""
-
-
-def _crash_at(monkeypatch, count: int) -> list[int]:
-    """The `count`-th step that changes a disk does not happen any more."""
-    done = [0]
-
-    def guarded(call):
-        def step(*args, **kwargs):
-            done[0] += 1
-            if done[0] >= count:
-                raise _Crash
-            return call(*args, **kwargs)
-
-        return step
-
-    for name in ("fsync", "link", "mkdir"):
-        monkeypatch.setattr(os, name, guarded(getattr(os, name)))
-    for name in ("replace", "unlink"):
-        monkeypatch.setattr(Path, name, guarded(getattr(Path, name)))
-    return done
-
-
-@pytest.mark.usefixtures("model")
-@pytest.mark.parametrize(
-    "asked", [{"link": LinkMode.COPY}, {"link": LinkMode.HARD}, {"max_file_bytes": 65536}], ids=str
-)
-def test_wherever_it_stops_another_run_makes_it_whole(home, content, tmp_path, monkeypatch, asked):
-    finished = 0
-    for step in itertools.count(1):
-        medium = tmp_path / f"m{step}"
-        volume = medium / "b-vol1of1"
-        with monkeypatch.context() as patch:
-            _crash_at(patch, step)
-            try:
-                make(home, medium, **asked)
-            except _Crash:
-                pass
-            else:
-                break
-        for path, data in tree(volume).items() if volume.exists() else ():
-            if path.startswith("blobs/") and not path.endswith(".part"):
-                assert sha(data) == path.rpartition("/")[2], "a final name means complete"
-        if (volume / "SHA256SUMS").exists() and not (volume / pack.MARKER).exists():
-            # Only that the marker went was not on the disk yet, or the line of the log.
-            finished += 1
-        else:
-            packed = make(home, medium, **asked)
-            assert packed.volumes[0].size_bytes == packed.info.size_bytes
-        check_volume(volume)
-        assert files_of([volume]) == content
-    assert finished, "the last steps only tell that it is made"
-    assert step > 40, "it was stopped at every step of a run"
+    """As if the power went; at every point: test_bundle_crashes.py."""
 
 
 def test_what_was_written_is_read_not_written_again(home, model, medium, monkeypatch):
@@ -131,6 +78,23 @@ def test_what_an_earlier_run_of_another_bundle_left_goes(home, model, medium):
 
 
 # Refused
+
+
+def test_two_volumes_of_which_one_is_done_are_both_taken_up(home, medium):
+    """Power that goes between the last steps of the two leaves a marker on one of them only."""
+    put(home, {f"{n}.bin": big(n, size=300_000) for n in range(4)})
+    first = make(home, medium, volume_size="1700K")
+    wanted, marker = tree(medium), medium / "b-vol2of2" / pack.MARKER
+    index = sha((medium / "b-vol1of2/index.json").read_bytes())
+    identity = {name: getattr(first.info, name) for name in ("id", "serial", "created")}
+    for found in ({**identity, "id": "0" * 32}, {}):
+        marker.write_text(json.dumps(found))
+        with pytest.raises(NoError) as caught:
+            make(home, medium, volume_size="1700K")
+        assert caught.value.message.id == "pack.exists", "the marker is of another bundle"
+    marker.write_text(json.dumps({**identity, "index": index}))
+    make(home, medium, volume_size="1700K")
+    assert tree(medium) == wanted
 
 
 def test_a_finished_volume_stays_as_it_is(home, model, medium):

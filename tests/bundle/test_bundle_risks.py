@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 import stat
 import zipfile
@@ -29,12 +30,20 @@ def zipped():
     return stream.getvalue()
 
 
+class Calls:
+    """What runs a program when it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
 CLEAN = {
     "config.json": b'{"model_type": "llama"}',
     "model.safetensors": tensor_file(),
     "tokenizer.json": b"{}",
     "LICENSE": b"Terms\n",
     "sub/nested.txt": b"",
+    "vocab.txt": b"cat\ncollection\n",
 }
 
 
@@ -63,6 +72,9 @@ AUTO_MAP = json.dumps({"auto_map": {"AutoModel": "modeling_x.X"}}).encode()
         ({"a.bin": b"any"}, "pickle", "warning", ["a.bin"]),
         ({"x.npz": b"any", "sub/y.PT": b""}, "pickle", "warning", ["sub/y.PT", "x.npz"]),
         *(({"a.txt": pickle.dumps({"a": [1]}, number)}, "pickle", "warning", ["a.txt"]) for number in (2, 3, 4, 5)),
+        *(({"a.txt": pickle.dumps(Calls(), number)}, "pickle", "warning", ["a.txt"]) for number in range(6)),
+        ({"a.txt": pickle.dumps({"a": [1]}, 0)}, "pickle", "warning", ["a.txt"]),
+        ({"x.nemo": b"any", "y.rar": b"Rar!\x1a\x07"}, "archive", "note", ["x.nemo", "y.rar"]),
         ({"pytorch_model.bin": zipped()}, "pickle", "warning", ["pytorch_model.bin"]),
         ({"run": b"#!/bin/sh\n"}, "program", "warning", ["run"]),
         ({"readme.txt": b"\x7fELF\x02\x01\x01"}, "program", "warning", ["readme.txt"]),

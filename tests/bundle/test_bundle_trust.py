@@ -57,7 +57,7 @@ def test_a_trusted_signature_is_taken_without_a_word(keys):
     assert verdict.vouched
     assert verdict.notes == ()
     assert verdict.signers[0].name.startswith("ann@site (SHA256:")
-    assert verdict.seen == (verdict.signers[0].public.fingerprint,)
+    assert verdict.signers[0].public == trusted(keys["ann"]).public
 
 
 def test_without_any_key_everything_is_taken_and_told(keys):
@@ -102,7 +102,7 @@ def test_a_signature_that_does_not_hold_is_refused_whatever_is_allowed(keys, dem
 def test_a_revoked_key_is_refused_though_another_place_trusts_it(keys, demand):
     trust = trusting(trusted(keys["ann"]), trusted(keys["ann"], revoked=True), trusted(keys["bob"]))
     assert refused(trust, ssh_sign(keys["ann"], MESSAGE), demand) == "revoked"
-    assert trust.usable == (trusted(keys["bob"]).public,)
+    assert trust.usable == {trusted(keys["bob"]).public.blob}
     assert refused(trusting(trusted(keys["ann"], revoked=True)), None) == "unsigned"
 
 
@@ -171,7 +171,8 @@ def test_keys_and_settings_of_both_places(places, keys):
     home, site = places
     put(site, "ann.pub", keys["ann"], 'threshold = 2\n[keys."ann.pub"]\nprincipal = "Ann"\nexpires = 2027-01-31\n')
     put(home.trust, "bob.pub", keys["bob"], '[minimum_serial]\n"qwen3-8b" = 7\n')
-    (home.trust / "bob.pem").write_text("not looked at")
+    (home.trust / "bob.pub~").write_text("a backup of an editor")
+    (home.trust / ".ann.pub.swp").write_text("another's")
     trust = read_trust(home, site)
     assert [key.source for key in trust.keys] == [str(site / "ann.pub"), str(home.trust / "bob.pub")]
     assert trust.threshold == 2
@@ -237,15 +238,80 @@ def test_what_anybody_can_write_to_says_nothing(places, keys, which):
     assert caught.value.message.id == "trust.open_to_all"
 
 
+@pytest.mark.parametrize("name", ["bob.pem", "bob.PUB", "trust.tml", "Trust.toml", "trust.toml.rpmsave", "keys"])
+def test_what_would_be_passed_over_is_refused(places, keys, name):
+    home, site = places
+    put(site, "ann.pub", keys["ann"])
+    (site / name).write_text("threshold = 2\n")
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    assert caught.value.message.id == "trust.odd_file"
+    assert name in caught.value.message.what
+
+
+def test_a_directory_or_settings_that_lead_nowhere_are_not_absent(places, keys):
+    home, site = places
+    site.symlink_to(site.parent / "not mounted")
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    assert caught.value.message.id == "trust.unreadable"
+    site.unlink()
+    put(site, "ann.pub", keys["ann"])
+    (site / "trust.toml").symlink_to(site / "nothing")
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    assert caught.value.message.id == "trust.unreadable"
+
+
+@pytest.mark.parametrize("names", [(), ("ann",), ("ann", "bob")])
+def test_a_threshold_that_no_keys_can_reach_is_told_and_not_passed_over(places, keys, names):
+    home, site = places
+    site.mkdir()
+    revoked = '[keys."bob.pub"]\nrevoked = true\n' if "bob" in names else ""
+    (site / "trust.toml").write_text(f"threshold = 2\n{revoked}")
+    for name in names:
+        put(site, f"{name}.pub", keys[name])
+    put(home.trust, "again.pub", keys["ann"]) if names else None
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    assert caught.value.message.id == "trust.bad_settings"
+    assert f"threshold: 2, keys that are not revoked: {min(len(names), 1)}" in caught.value.message.why
+
+
+def test_a_folder_whose_parent_anybody_can_write_to_says_nothing(places, keys):
+    home, site = places
+    put(site, "ann.pub", keys["ann"])
+    site.parent.chmod(0o1777)
+    read_trust(home, site)
+    site.parent.chmod(0o777)
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    assert caught.value.message.id == "trust.open_to_all"
+
+
+def test_naming_a_key_takes_back_nothing_that_is_known_of_it(places, keys):
+    home, site = places
+    settings = '[keys."a.pub"]\nrevoked = true\n[keys."b.pub"]\nexpires = 1999-01-01\n[minimum_serial]\nqwen = 9\n'
+    put(site, "a.pub", keys["ann"])
+    put(site, "b.pub", keys["bob"], settings)
+    named = [keys[name].with_suffix(".pub") for name in keys]
+    trust = trust_only(named, read_trust(home, site))
+    assert refused(trust, ssh_sign(keys["ann"], MESSAGE)) == "revoked"
+    assert said(decide(trust, MESSAGE, ssh_sign(keys["bob"], MESSAGE), DEMAND)) == ["outside_time"]
+    assert said(decide(trust, MESSAGE, ssh_sign(keys["eve"], MESSAGE), DEMAND)) == []
+    with pytest.raises(TrustError):
+        Serials(home).check(["qwen/bf16"], 8, trust)
+
+
 def test_named_keys_are_the_only_ones(tmp_path, keys):
-    trust = trust_only([keys["ann"].with_suffix(".pub")])
+    trust = trust_only([keys["ann"].with_suffix(".pub")], trusting(trusted(keys["bob"])))
     assert decide(trust, MESSAGE, ssh_sign(keys["ann"], MESSAGE), DEMAND).vouched
     assert refused(trust, ssh_sign(keys["bob"], MESSAGE)) == "not_named"
     assert refused(trust, None) == "unsigned"
     with pytest.raises(TrustError):
-        trust_only([keys["ann"]])
+        trust_only([keys["ann"]], trusting())
     with pytest.raises(TrustError):
-        trust_only([tmp_path / "absent.pub"])
+        trust_only([tmp_path / "absent.pub"], trusting())
 
 
 def test_the_site_is_where_the_documentation_says():
@@ -277,6 +343,15 @@ def test_the_settings_can_ask_for_more_than_was_seen(places):
         Serials(places[0]).check(["qwen"], 8, trust)
     assert caught.value.message.params["lowest"] == 9
     Serials(places[0]).check(["qwen"], 9, trust)
+
+
+def test_a_model_without_a_variant_asks_for_all_of_them(places):
+    trust = dataclasses.replace(trusting(), minimum_serial={"qwen": 9, "qwen/fp8": 7})
+    Serials(places[0]).check(["qwen/bf16", "qwen/fp8"], 9, trust)
+    for subject in ("qwen/bf16", "qwen/fp8"):
+        with pytest.raises(TrustError):
+            Serials(places[0]).check([subject], 8, trust)
+    Serials(places[0]).check(["qwen2/bf16"], 8, trust)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"serials": {"a": "b"}}', '{"serials": {"a": true}}', "{"])

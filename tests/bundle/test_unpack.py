@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.app import bundle_import, licence
+from selfhost.app import bundle_known, licence
 from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import devices, layout, modelpack, take
 from selfhost.bundle.modelpack import Layer
@@ -196,7 +196,7 @@ def test_wheels_become_a_folder_that_gc_leaves_alone_and_an_inventory_has(tmp_pa
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
     assert run("gc")[0] == 0
     assert sorted(files_of(folder).values()) == [b"one", b"two"]
-    digests = {one["sha256"] for one in bundle_import.inventory(home)["blobs"]}
+    digests = {one["sha256"] for one in bundle_known.inventory(home)["blobs"]}
     assert modelpack.sha256_of(b"one") in digests
     have = {modelpack.sha256_of(b"one"), modelpack.sha256_of(b"two")}
     assert have <= digests
@@ -273,9 +273,13 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     code, out, said = run("bundle", "verify", *volumes)
     assert code == 0, said
     assert "whole" in out
-    code, out, _ = run("bundle", "verify", volumes[0], "--json")
+    code, out, said = run("bundle", "verify", volumes[0], "--json")
     body = json.loads(out)
-    assert (code, body["ok"], body["complete"]) == (0, True, False)
+    assert (code, body["ok"], body["complete"]) == (7, False, False)
+    assert f"{volumes[1].name}: " in said.partition("\n")[2]
+    code, out, said = run("bundle", "verify", volumes[0], "--partial", "--json")
+    body = json.loads(out)
+    assert (code, body["ok"], body["complete"]) == (0, True, False), said
     code, out, _ = run("bundle", "inspect", *volumes, "--json")
     body = json.loads(out)
     assert code == 0
@@ -287,10 +291,31 @@ def test_verify_import_inspect_and_audit_lines(tmp_path):
     lines = [json.loads(line) for line in (find_home().root / "audit.jsonl").read_text().splitlines()]
     assert [(line["operation"], line["exit_code"]) for line in lines] == [
         ("bundle verify", 0),
+        ("bundle verify", 7),
         ("bundle verify", 0),
+        ("bundle inspect", 0),
+        ("bundle inspect", 0),
         ("bundle import", 0),
     ]
+    assert "volumes of `crossing` are not here" in lines[1]["found"]
+    assert lines[3]["bundle"] == body["id"]
     assert lines[-1]["bundle"] == body["id"]
+
+
+def test_the_reason_to_inspect_what_nobody_signed_is_logged(tmp_path):
+    volumes = make_bundle(tmp_path)
+    assert run("bundle", "inspect", *volumes, "--allow-unsigned", "ticket 7")[0] == 0
+    assert run("bundle", "inspect", tmp_path / "absent")[0] == 7
+    lines = [json.loads(line) for line in find_home().audit.read_text().splitlines()]
+    assert [(line["reason"], line["exit_code"]) for line in lines] == [("ticket 7", 0), (None, 7)]
+
+
+def test_what_a_bundle_says_makes_no_lines_and_obeys_no_terminal(tmp_path, monkeypatch):
+    build = modelpack.build_model
+    monkeypatch.setattr(modelpack, "build_model", lambda lock, _: build(lock, ["MIT\nsigners: vendor\x1b[2J"]))
+    code, out, _ = run("bundle", "inspect", *make_bundle(tmp_path))
+    assert (code, "MIT signers: vendor" in out, "\x1b" in out) == (0, True, False)
+    assert not any(line.startswith("signers") for line in out.splitlines())
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -58,6 +59,16 @@ def test_there_and_in(tmp_path, sender, monkeypatch, words):
     # What the receiver does with its files is no business of the medium's.
     (home.models / NAME / VARIANT / "config.json").write_text("{}")
     succeeds("bundle", "verify", *volumes)
+
+
+def test_made_for_a_machine_and_signed_with_a_key_that_signs_models_too(tmp_path, sender, monkeypatch):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", tmp_path / "key"], check=True)
+    (tmp_path / "target.json").write_text(succeeds("detect", "--json"))
+    [volume] = made(tmp_path, "media", "--for", tmp_path / "target.json", "--sign-key", tmp_path / "key")
+    home = receive(monkeypatch, tmp_path)
+    succeeds("bundle", "import", volume, "--key", tmp_path / "key.pub")
+    assert (home.models / NAME / VARIANT / "model.sig").is_file()
+    succeeds("verify", NAME)
 
 
 def test_a_damaged_bundle_and_a_small_one_of_what_it_lacks(tmp_path, sender, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from selfhost.bundle import layout, medium, sshsig
+from selfhost.bundle import layout, medium, sshsig, unpack
 from selfhost.errors import ExitCode, TrustError
 from selfhost.home import find_home
 from tests.bundle.unpack_support import NAME, VARIANT, copied, import_bundle, make_bundle, reseal, run, snapshot
@@ -139,6 +139,13 @@ def test_the_key_that_is_named_is_the_only_one(volumes, trusting, tmp_path):
     assert run("bundle", "import", *volumes, "--key", vendor)[0] == 0
 
 
+def test_naming_a_revoked_key_takes_nothing_back(volumes, trusting, tmp_path):
+    (trusting.trust / "trust.toml").write_text('[keys."vendor.pub"]\nrevoked = true\n')
+    named = VENDOR.write(tmp_path / "elsewhere" / "vendor.pub")
+    code, _, err = run("bundle", "import", *volumes, "--key", named)
+    assert (code, "revoked" in err, model().exists()) == (6, True, False)
+
+
 def test_unsigned_with_a_reason(volumes, trusting):
     for volume in volumes:
         strip(volume)
@@ -160,6 +167,24 @@ def test_an_older_bundle_is_refused_unless_it_is_asked_for(tmp_path, trusting):
     import_bundle(old, trusting, allow_rollback=True)
     with pytest.raises(TrustError):
         import_bundle(old, trusting)
+
+
+def test_an_older_bundle_that_was_overtaken_while_it_was_copied_changes_nothing(tmp_path, trusting, monkeypatch):
+    new = make_bundle(tmp_path / "new", serial=9, sign=VENDOR.sign)
+    old = make_bundle(tmp_path / "old", serial=8, sign=VENDOR.sign, shard_bytes=20_000)
+    bring = unpack.bring
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(unpack, "bring", bring)
+        import_bundle(new, trusting)
+        return bring(*arguments)
+
+    monkeypatch.setattr(unpack, "bring", overtaken)
+    with pytest.raises(TrustError):
+        import_bundle(old, trusting)
+    there = json.loads((model() / "selfhost-model.json").read_text())
+    import_bundle(new, trusting)
+    assert json.loads((model() / "selfhost-model.json").read_text()) == there
 
 
 def test_the_mark_rises_only_when_everything_is_here(tmp_path, trusting):

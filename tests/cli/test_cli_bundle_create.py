@@ -38,8 +38,20 @@ def test_a_key_signs(selfhost, home, medium, tmp_path):
     code, _, err = selfhost(*argv)
     assert code == 0, err
     assert "not signed" not in err
+    [line] = map(json.loads, (home / "audit.jsonl").read_text().splitlines())
+    assert (line["operation"], line["exit_code"], line["signed"]) == ("bundle create", 0, True)
+    assert (line["models"], line["volumes"]) == (["tiny/bf16"], [str(medium / "x-vol1of1")])
     verify = [sys.executable, medium / "x-vol1of1/verify.py", "--key", f"{key}.pub"]
     assert subprocess.run(verify, check=False).returncode == 0
+
+
+def test_what_was_refused_is_logged_and_a_dry_run_is_not(selfhost, home, medium):
+    put(home, tiny_files())
+    assert selfhost("bundle", "create", "--model", "tiny", "--to", medium, "--dry-run")[0] == 0
+    assert not (home / "audit.jsonl").exists()
+    assert selfhost("bundle", "create", "--model", "other", "--to", medium)[0] != 0
+    [line] = map(json.loads, (home / "audit.jsonl").read_text().splitlines())
+    assert (line["operation"], line["models"], line["result"]) == ("bundle create", ["other"], "storage.unknown")
 
 
 def test_an_encrypted_key_where_nobody_can_be_asked(selfhost, home, medium, tmp_path):

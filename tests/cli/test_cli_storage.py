@@ -29,6 +29,7 @@ def test_an_empty_store(selfhost):
         "partials": [],
         "blobs": {"count": 0, "bytes": 0},
         "reclaimable_bytes": 0,
+        "images": [],
     }
     assert code == 0
 

@@ -223,7 +223,7 @@ def test_a_missing_or_old_driver_is_told_before_anything_is_made(home, driver):
 
 
 def test_without_the_driver_check_the_driver_is_not_asked(home, monkeypatch):
-    monkeypatch.setattr(specs, "SPECS", (replace(specs.CUDA, disk_bytes=1 << 60),))
+    monkeypatch.setattr(specs, "SPECS", (replace(specs.CUDA, disk_bytes=1 << 60, disk_measured=False),))
 
     def never() -> str:
         raise AssertionError
@@ -267,7 +267,8 @@ def test_paths_that_name_nothing_are_usage_errors(tiny, home, options, message_i
 def test_pips_own_settings_are_left_alone():
     environ = {"PIP_INDEX_URL": "https://mirror/simple", "PIP_CERT": "/c.pem", "HTTPS_PROXY": "http://p:1"}
     argv, env = pip_command(["pip", "install"], Path("/l"), InstallOptions(), environ)
-    assert env == environ
+    # But for constraints: beside a lock they can only forbid what it names.
+    assert env == {**environ, "PIP_CONSTRAINT": "/dev/null"}
     assert argv[:5] == ["pip", "install", "--require-hashes", "--no-deps", "--only-binary=:all:"]
     assert not {"--no-index", "--find-links", "--index-url", "--cert"} & set(argv)
 

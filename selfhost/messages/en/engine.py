@@ -4,7 +4,7 @@ from selfhost.messages import Text
 
 _LOG = "what pip said: `{log}`"
 _PROXY = "pip's own settings are used: `HTTPS_PROXY`, `PIP_INDEX_URL`, `PIP_CERT`, `pip config list`"
-_WITHOUT_INDEX = "with no registry at all: `selfhost engine install {name} --wheelhouse DIR`"
+_WITHOUT_INDEX = "with no registry at all: name a folder that has the wheels of `{name}`, `--wheelhouse DIR`"
 
 MESSAGES = {
     "engine.for_cuda": Text("NVIDIA GPUs"),
@@ -144,10 +144,16 @@ MESSAGES = {
         "wanted: sha256 {wanted}\nfound: sha256 {found}\n" + _LOG,
         "it was changed on the way or in the folder: get it again from a source you trust",
     ),
+    "engine.beside_odd": Text(
+        "`{path}` names packages that do not go with engine `{name}`: {names}",
+        hint="remove the file; what it should name is in the bundle that the folder came from",
+    ),
     "engine.wheels_missing": Text(
         "wheels that this machine needs are missing in `{where}`: {count}",
         "{listed}",
-        "get them where there is a registry, with the same Python and kind of machine:\n"
+        "get them where there is a registry, with what `selfhost detect --json > target.json` says here:\n"
+        "`selfhost bundle create --engine {name} --for target.json ...`\n"
+        "or there with the same Python and kind of machine:\n"
         "`pip download --no-deps --require-hashes --only-binary=:all: --dest DIR{index} -r {lock}`",
     ),
     "engine.not_in_index": Text(
@@ -158,8 +164,7 @@ MESSAGES = {
     "engine.torch_missing": Text(
         "`{package}` is not in the package index that pip is configured for, and could not be got from {index}",
         "{line}\n" + _LOG,
-        "name a mirror of that index: `PIP_EXTRA_INDEX_URL=https://... selfhost engine install {name}`\n"
-        + _WITHOUT_INDEX,
+        "name a mirror of that index, then try again: `export PIP_EXTRA_INDEX_URL=https://...`\n" + _WITHOUT_INDEX,
     ),
     "engine.unreachable": Text(
         "the package index could not be reached",
@@ -174,6 +179,6 @@ MESSAGES = {
     "engine.pip_failed": Text(
         "pip could not install engine `{name}`",
         "{line}\n" + _LOG,
-        "read the log, then try again: `selfhost engine install {name}` finds its downloads in pip's cache",
+        "read the log, then run the same command again: what was downloaded is not downloaded again",
     ),
 }

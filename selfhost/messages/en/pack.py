@@ -8,6 +8,11 @@ MESSAGES: dict[str, Text] = {
     "pack.source_damaged": Text(
         what="`{path}` is damaged and does not go on a medium",
         why="its sha256 should be {sha256}",
+        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`), "
+        "then create the bundle again",
+    ),
+    "pack.odd_source": Text(
+        what="`{path}` is no plain file and does not go on a medium",
         hint="put it right, then create the bundle again: `selfhost verify MODEL --repair`",
     ),
     "pack.unreadable": Text(
@@ -45,6 +50,19 @@ MESSAGES: dict[str, Text] = {
         what="`{path}` is too small",
         why="to write: {need}, free: {have}",
         hint="give more media (`--to` once more), or one on the file system of the store, where links take no space",
+    ),
+    "pack.nothing": Text(
+        what="nothing to put into the bundle",
+        hint="name some: `--model NAME`, `--engine cpu`, `--image oci:DIR:NAME`",
+    ),
+    "pack.no_image": Text(
+        what="`--platform` is for container images, and none is named",
+        hint="name one: `--image oci:DIR:NAME`",
+    ),
+    "pack.not_pulled": Text(
+        what="not in the store yet: {names}",
+        why="stored: {known}",
+        hint="get it, then create the bundle again:\n{commands}",
     ),
     "pack.several": Text(
         what="several variants of `{name}` are stored",

@@ -8,6 +8,7 @@ MESSAGES = {
         "stored: {known}",
         "list what is stored: `selfhost ls`",
     ),
+    "storage.image": Text("image {name}, {size}: `{path}`"),
     "storage.in_use": Text(
         "`{path}` is in use",
         "the server `{server}` runs with it",

@@ -24,13 +24,27 @@ MESSAGES = {
     "target.wheels": Text(
         "wheels of the bundle do not install there: {count}",
         "there: {there}\n{listed}",
-        "create the bundle on a machine with the same Python and as old a system, "
-        "or take wheels from one: `--wheelhouse DIR`",
+        "let the wheels for that machine be chosen and downloaded: leave `--wheelhouse` out",
     ),
     "target.soc_family": Text(
         "the bundle is for another family of Ascend devices",
         "wanted: {wanted}\nthere: {found}",
         "choose a variant for that family: `selfhost recipe ls`",
+    ),
+    "target.fewer_devices": Text(
+        "too few devices like {name}",
+        "wanted: {wanted}, found that can stand in for them: {found} (there: {listed})",
+        "import it on the machine that it was made for",
+    ),
+    "target.differs": Text(
+        "another {what} than the bundle was made for",
+        "wanted: {wanted}, found: {found}",
+        "import it on the machine that it was made for, or bring this one up to that",
+    ),
+    "target.model": Text(
+        "{name} does not run on the devices there: {devices}",
+        "{listed}",
+        "choose a variant that does: `selfhost recipe show MODEL`, `selfhost plan MODEL --on DEVICE`",
     ),
     "target.no_accelerator": Text(
         "no device there runs engine `{engine}`",

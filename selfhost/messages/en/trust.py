@@ -101,6 +101,11 @@ MESSAGES = {
         "mode: {mode}; who can write there decides who is trusted",
         "take that away: `chmod o-w {path}`",
     ),
+    "trust.odd_file": Text(
+        "cannot tell what this is about trust: `{path}`",
+        "wanted: keys as `NAME.pub`, settings as `{settings}`; anything else would be passed over without a word",
+        "give it such a name, or put it elsewhere",
+    ),
     "trust.unreadable": Text(
         "cannot tell who is trusted: `{path}`",
         "{detail}",
@@ -130,6 +135,11 @@ MESSAGES = {
         "`model.sig` was changed after signing",
         "",
         "do not use this model; get it again from who signed it",
+    ),
+    "trust.model_differs": Text(
+        "`model.sig` of {name} is of other files: {count} differ",
+        "{names}",
+        "do not use this bundle before somebody has looked: ask who signed the model",
     ),
     "trust.unknown_model_signer": Text(
         "no trusted key has signed the model",

@@ -119,6 +119,11 @@ MESSAGES: dict[str, Text] = {
         "copy the volume again, or have what is missing sent: `selfhost bundle repair-list {path} > repair.json`, then "
         "where the bundle was made `selfhost bundle create --have repair.json`; import it after this one",
     ),
+    "unpack.absent": Text(
+        "volumes of `{label}` are not here: {size}",
+        "{volumes}\nwhat is here is right",
+        "name them too: `selfhost bundle verify DIR DIR`; or look at one drive after the other: `--partial`",
+    ),
     "unpack.file_ok": Text("volume {volume}: `{path}`: ok"),
     "unpack.file_missing": Text("volume {volume}: `{path}`: missing"),
     "unpack.file_size": Text("volume {volume}: `{path}`: another size than was written down"),
@@ -141,6 +146,42 @@ MESSAGES: dict[str, Text] = {
     "unpack.accepted": Text("the terms of {id} were accepted where the bundle was made, {at}: {url}"),
     "unpack.recipe_kept": Text("your own recipe `{path}` stays; the bundle has another one of that name"),
     "unpack.copied": Text("copied: {copied}, there already: {there}"),
+    "unpack.other_machine": Text(
+        "`{label}` was made for a machine that has what this one has not",
+        "{problems}",
+        "have one made for this machine: `selfhost detect --json > target.json`, then `selfhost bundle create --for "
+        "target.json`; to import it all the same, for others to fetch: `--allow-mismatch`",
+    ),
+    "unpack.mismatch_allowed": Text("imported all the same, by `--allow-mismatch`: {problems}"),
+    "unpack.bad_profile": Text(
+        "what the bundle `{label}` says of the machine that it is for cannot be read",
+        "{detail}",
+        "use the selfhost that is in the bundle, or ask who made it",
+    ),
+    "unpack.signed_model": Text(
+        "{name} has a signature of its own; to check it without selfhost: `model_signing verify key {path} --signature "
+        "{path}/model.sig --public_key KEY.pem`"
+    ),
+    "unpack.staged": Text(
+        "imports that are not done: {count}; nothing is removed",
+        "{listed}",
+        "go on with it: `selfhost bundle import DIR`; or give it up: `selfhost bundle gc --forget {first}`",
+    ),
+    "unpack.not_staged": Text(
+        "no import of that name waits: {name}", "waiting: {listed}", "leave `--forget` out: `selfhost bundle gc`"
+    ),
+    "unpack.nothing_so_called": Text(
+        "no wheels or image of that name: {name}", "here: {listed}", "models are removed with `selfhost rm MODEL`"
+    ),
+    "unpack.forgotten": Text("given up: {line}"),
+    "unpack.would_forget": Text("would be given up: {line}"),
+    "unpack.accepting": Text("{name} ({variant}): starts, to be asked: {prompt}"),
+    "unpack.accepts": Text("{name} ({variant}) answers as expected: {answer}"),
+    "unpack.not_accepted": Text(
+        "models that do not answer as expected: {count}",
+        "{listed}",
+        "what was imported stays; look at how it is served: `selfhost serve MODEL --offline`, then `selfhost chat`",
+    ),
     "unpack.bad_recipe": Text(
         "the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"
     ),

@@ -37,6 +37,17 @@ MESSAGES = {
         "`SELFHOST_OFFLINE` is set, and no wheelhouse was named",
         "name a folder that has them: `--wheelhouse DIR`",
     ),
+    "wheels.none_there": Text(
+        "engine `{name}` has packages without a wheel for the machine there: {count}",
+        "there: {machine}, Python {python}, glibc {glibc}\n{listed}",
+        "an index may lack what another one has: `pip config list`\n"
+        "or take another Python there: `python3.11 -m selfhost detect --json > target.json`",
+    ),
+    "wheels.own_conflict": Text(
+        "the packages that selfhost needs do not go together on the machine there",
+        "{listed}",
+        "bring selfhost up to date here, which brings what it needs: `python3 -m pip install --upgrade selfhost-llm`",
+    ),
     "wheels.own_incomplete": Text(
         "packages that selfhost needs could not be got: {wheel}",
         "{line}",

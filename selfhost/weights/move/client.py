@@ -18,7 +18,7 @@ from selfhost.weights import certificates
 from selfhost.weights.move.retry import TroubleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from urllib3 import PoolManager
     from urllib3.response import BaseHTTPResponse
@@ -37,6 +37,16 @@ class Target:
     url: str
     headers: Mapping[str, str]
     redirected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What is asked of an address."""
+
+    method: str = "GET"
+    headers: Mapping[str, str]
+    body: bytes | Iterable[bytes | memoryview] | None = None
+    """An iterable needs a Content-Length in the headers."""
 
 
 def shown(url: str) -> str:
@@ -82,9 +92,9 @@ class Client:
         Raises TroubleError for what may be gone the next time, MissingError for a certificate nobody vouches for,
         IncompleteError for redirects without end. After the block the connection is kept when the body was read.
         """
-        own = {"User-Agent": f"selfhost/{__version__}", "Accept-Encoding": "identity", **headers}
+        call = Call(headers=headers)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._ask(target, own, path, away)
+            response = self._ask(target, call, path, away)
             try:
                 if response.status not in _REDIRECTS:
                     yield response, target
@@ -94,34 +104,44 @@ class Client:
                     with away():
                         response.drain_conn()
             finally:
-                _give_back(response)
+                give_back(response)
         raise IncompleteError("move.redirects", path=path, url=shown(target.url), count=_MAX_REDIRECTS)
 
     def _ask(
         self,
         target: Target,
-        own: Mapping[str, str],
+        call: Call,
         path: str,
         away: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> BaseHTTPResponse:
         response = None
         try:
             with away():
-                response = self._request(target, own, path)
+                response = self.send(call, target, path)
         except BaseException:
             if response is not None:
                 response.close()
             raise
         return response
 
-    def _request(self, target: Target, own: Mapping[str, str], path: str) -> BaseHTTPResponse:
+    def send(self, call: Call, target: Target, path: str) -> BaseHTTPResponse:
+        """The answer to one request of any kind, its body unread; redirects are not followed.
+
+        Raises as `get`. The caller closes the response.
+        """
         from urllib3.exceptions import HTTPError, LocationValueError
 
         offline.check_allowed(target.url)
+        own = {"User-Agent": f"selfhost/{__version__}", "Accept-Encoding": "identity", **call.headers}
         try:
             # `own` comes last: what a caller adds must not turn compression on.
             return self._manager(target.url).request(
-                "GET", target.url, headers={**target.headers, **own}, redirect=False, preload_content=False
+                call.method,
+                target.url,
+                body=call.body,  # type: ignore[arg-type]
+                headers={**target.headers, **own},
+                redirect=False,
+                preload_content=False,
             )
         except LocationValueError as error:
             raise UsageError("move.bad_address", path=path, url=shown(target.url)) from error
@@ -226,7 +246,8 @@ def _is_short(response: BaseHTTPResponse) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= _DRAINED_BYTES
 
 
-def _give_back(response: BaseHTTPResponse) -> None:
+def give_back(response: BaseHTTPResponse) -> None:
+    """Keep the connection for the next request when the body was read, else close it."""
     # A body that was not read to its end would be taken for the next answer.
     if getattr(response, "length_remaining", None) == 0:
         response.release_conn()

@@ -1,0 +1,117 @@
+"""`bundle import --run-acceptance`: each model that came is started, asked what its recipe checks, and stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from selfhost.app import chat, serve, servers, start
+from selfhost.errors import EngineFailedError, NoError
+from selfhost.messages import text
+from selfhost.planner.plan import PlanRequest
+from selfhost.recipe import load
+from selfhost.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from selfhost.app.pull import Talk
+    from selfhost.home import Home
+    from selfhost.serve.records import Record
+
+    Begin = Callable[[str, str, str], Record]
+    """(name, variant, server) -> the server, ready. Raises what forbids or ends the start."""
+
+_SERVER = "acceptance"
+_QUESTION = "Hello"
+"""For a model whose recipe knows no answer: any will do."""
+_MAX_TOKENS = 256
+_SHOWN = 500
+_STOP_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """What one model said."""
+
+    name: str
+    variant: str
+    prompt: str
+    expect: str
+    """Empty: any answer will do."""
+    answer: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it said what is expected, whatever else it said."""
+        return bool(self.answer.strip()) and self.expect.lower() in self.answer.lower()
+
+    def as_dict(self) -> dict[str, Any]:
+        """One of `acceptance` in JSON and in the log."""
+        names = ("name", "variant", "prompt", "expect", "answer")
+        return {**{name: getattr(self, name) for name in names}, "accepted": self.accepted}
+
+
+def run(models: Sequence[Path], home: Home, talk: Talk, told: list[dict[str, Any]], begin: Begin) -> None:
+    """Ask every model of these directories, one after the other.
+
+    told: gets what each answered. Raises NoError once all were asked when an answer is not as expected; at once what
+    forbids a start. Nothing is left running.
+    """
+    wrong = []
+    for directory in models:
+        one = _ask(directory, home, talk, begin)
+        told.append(one.as_dict())
+        if one.accepted:
+            talk.note(text("unpack.accepts", name=one.name, variant=one.variant, answer=one.answer.strip()))
+        else:
+            wrong.append(one)
+    if wrong:
+        listed = "\n".join(
+            f"{one.name} ({one.variant}): {one.prompt} -> {one.answer.strip() or 'nothing'} (expected: {one.expect})"
+            for one in wrong
+        )
+        raise NoError("unpack.not_accepted", count=len(wrong), listed=listed)
+
+
+def _ask(directory: Path, home: Home, talk: Talk, begin: Begin) -> Answered:
+    name, variant = directory.parent.name, directory.name
+    path = load.find_recipes(home).get(name.lower())
+    check = load.read_recipe(path).check if path else None
+    prompt, expect = (check.prompt, check.expect) if check else (_QUESTION, "")
+    talk.note(text("unpack.accepting", name=name, variant=variant, prompt=prompt))
+
+    def said(answer: str) -> Answered:
+        return Answered(name=name, variant=variant, prompt=prompt, expect=expect, answer=answer[:_SHOWN])
+
+    try:
+        begin(name, variant, _SERVER)
+    except EngineFailedError as error:
+        # A start asks the same question, and ends the server when the answer is wrong.
+        if error.message.id != "serve.wrong_answer":
+            raise
+        return said(str(error.message.params.get("line", "")))
+    try:
+        pieces = chat.open_chat(home, _SERVER, max_tokens=_MAX_TOKENS, temperature=0.0).ask(prompt)
+        return said("".join(piece.text for piece in pieces if not piece.reasoning))
+    finally:
+        servers.stop(home, _SERVER, _STOP_S)
+
+
+def starter(home: Home, talk: Talk) -> Begin:
+    """Starts a model of the store as `serve --offline --detach --port 0` does; the caller has settled to be offline."""
+
+    def begin(name: str, variant: str, server: str) -> Record:
+        recipe = name.lower() in load.find_recipes(home)
+        request = serve.ServeRequest(
+            target=name if recipe else f"{name}/{variant}",
+            variant=variant if recipe else None,
+            plan=PlanRequest(port=0),
+            name=server,
+            detached=True,
+        )
+        prepared = serve.prepare(home, request, serve.real_tools(home, None, talk))
+        record, orders = serve.claim(home, request, prepared)
+        return start.run_detached(home, record, orders, start.StartReport(lambda _step, _line: None))
+
+    return begin

@@ -1,0 +1,130 @@
+"""Which content goes to which medium, and whether there is room for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost import files
+from selfhost.bundle import file_system, layout, unfinished
+from selfhost.bundle.layout import BlobInfo
+from selfhost.bundle.pack import BundlePlan, VolumePlan
+from selfhost.bundle.pieces import CutPlan
+from selfhost.bundle.write import Content, LinkMode
+from selfhost.errors import NoSpaceError, UsageError
+from selfhost.units import MIB, format_bytes, parse_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from selfhost.app.bundle_request import CreateRequest
+
+_SPARE_BYTES = 64 * MIB
+"""Left free on a medium, and one per cent of it: file systems become slow or refuse earlier than they say."""
+_UNLIMITED = 1 << 60
+
+
+def distribute(
+    request: CreateRequest,
+    label: str,
+    metadata: dict[str, Content],
+    kept: dict[str, Content],
+    overhead: int,
+) -> tuple[tuple[VolumePlan, ...], tuple[CutPlan, ...]]:
+    """Volumes with their shares of the contents, and what is cut across them.
+
+    metadata, kept: contents by digest, on every volume and on one. overhead: bytes of the rest on each volume. Raises
+    UsageError for a size that is none, and as `layout.pack_volumes` does.
+    """
+    room = _asked_size(request)
+    capacities = [
+        max((room if room is not None else _room(to, label, kept.values(), request.link)) - overhead, 0)
+        for to in request.to
+    ]
+    blobs = [BlobInfo(sha256=one.sha256, size=one.size) for one in kept.values()]
+    repeat = room is not None and len(request.to) == 1
+    packed = [
+        (to, blobs)
+        for to, blobs in zip(_places(request.to), layout.pack_volumes(blobs, capacities, repeat=repeat), strict=False)
+        if blobs
+    ] or [(request.to[0], ())]
+    made: list[VolumePlan] = []
+    shares: dict[str, list[tuple[int, int]]] = {}
+    for number, (to, listed) in enumerate(packed, 1):
+        limit = request.max_file_bytes or file_system.max_file_bytes(to)
+        contents = (*(kept[share.sha256] for share in listed if not share.cut), *metadata.values())
+        for share in listed:
+            if share.cut:
+                shares.setdefault(share.sha256, []).append((number, share.size))
+        path = to / layout.volume_name(label, number, len(packed))
+        made.append(VolumePlan(path=path, contents=contents, max_file_bytes=limit))
+    cut = tuple(CutPlan(content=kept[sha256], shares=tuple(shares[sha256])) for sha256 in sorted(shares))
+    return tuple(made), cut
+
+
+def _places(to: Sequence[Path]) -> Iterable[Path]:
+    yield from to
+    while True:
+        yield to[-1]
+
+
+def _asked_size(request: CreateRequest) -> int | None:
+    if request.volume_size is None:
+        return None
+    try:
+        size = parse_bytes(request.volume_size)
+    except ValueError as error:
+        raise UsageError("pack.bad_size", size=request.volume_size) from error
+    if size <= 0:
+        raise UsageError("pack.bad_size", size=request.volume_size)
+    return size
+
+
+def _room(to: Path, label: str, contents: Iterable[Content], link: LinkMode) -> int:
+    """Bytes that a volume may have there: what is free, what an interrupted run left, what can be linked."""
+    if all(_links(to, one, link) for one in contents):
+        return _UNLIMITED
+    room = _free(to)
+    for left in to.glob(f"{label}-vol*of*"):
+        if unfinished.is_unfinished(left):
+            room += sum(path.lstat().st_size for path in left.rglob("*") if path.is_file())
+    return room
+
+
+def _free(to: Path) -> int:
+    free = files.free_bytes(to)
+    return max(free - free // 100 - _SPARE_BYTES, 0)
+
+
+def _links(to: Path, content: Content, link: LinkMode) -> bool:
+    if link is LinkMode.COPY or content.source is None:
+        return False
+    return file_system.same(to, content.source) and file_system.takes_links(to)
+
+
+def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
+    """Bytes that are still to be copied to each volume; what is linked or there already takes none."""
+    new = {
+        volume.path: sum(
+            one.size
+            for one in volume.contents
+            if not _links(volume.path, one, bundle.link) and not (volume.path / layout.blob_path(one.sha256)).exists()
+        )
+        for volume in bundle.volumes
+    }
+    for one in bundle.cut:
+        for number, place in enumerate(one.places(bundle.volumes)):
+            if not (place.volume / layout.chunk_path(one.content.sha256, number)).exists():
+                new[place.volume] += place.size
+    return new
+
+
+def check_space(bundle: BundlePlan) -> None:
+    """Raises NoSpaceError before anything is written; volumes in several folders may share one file system."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for path, need in new_bytes(bundle).items():
+        device = file_system.existing(path).stat().st_dev
+        needed[device] = (path, needed.get(device, (path, 0))[1] + need)
+    for path, need in needed.values():
+        if need > (free := _free(path)):
+            raise NoSpaceError("pack.no_space", path=path, need=format_bytes(need), have=format_bytes(free))

@@ -1,0 +1,107 @@
+"""Contents that are cut across volumes, when these come one at a time: each piece waits in the store for the others.
+
+A piece is kept as a content of its own, under its own digest: an import that was killed knows what it has, as it does
+of all else. The one that brings the last piece puts them together; the pieces are removed after that, and until then
+such a content takes its place twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from selfhost.bundle.medium import Medium
+from selfhost.bundle.take import Piece, Source
+from selfhost.weights import inventory
+from selfhost.weights.digest import digest_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from selfhost.bundle.layout import BlobInfo, VolumeInfo
+    from selfhost.bundle.read import Bundle
+    from selfhost.weights.blobs import Blobs
+
+
+def _cut(bundle: Bundle) -> Iterator[BlobInfo]:
+    if bundle.info.schema_version > 1:
+        yield from (blob for blob in bundle.info.blobs.values() if blob.is_cut)
+
+
+def digests(bundle: Bundle) -> set[str]:
+    """sha256 of all pieces."""
+    return {chunk.sha256 for blob in _cut(bundle) for chunk in blob.chunks}
+
+
+def kept(bundle: Bundle, blobs: Blobs) -> dict[str, int]:
+    """Sizes of the pieces that wait in the store, by sha256."""
+    return {
+        chunk.sha256: chunk.size
+        for blob in _cut(bundle)
+        for chunk in blob.chunks
+        if blobs.is_right(chunk.sha256, chunk.size)
+    }
+
+
+def absent(volume: VolumeInfo, wanted: Collection[str], here: Collection[str]) -> list[int]:
+    """Sizes of the files of a volume that are still needed of it."""
+    return [
+        size
+        for blob in volume.blobs
+        if blob.sha256 in wanted
+        for _, digest, size in blob.files_on(volume.number)
+        if not (blob.is_cut and digest in here)
+    ]
+
+
+def sources(bundle: Bundle, wanted: Collection[str], blobs: Blobs) -> list[Source]:
+    """What is to be copied of contents of which some volumes are not at hand.
+
+    The content itself where media and store have all of it together, else the pieces that the store does not have.
+    """
+    whole, here, found = bundle.sources, kept(bundle, blobs), {}
+    for blob in _cut(bundle):
+        if blob.sha256 not in wanted or blob.sha256 in whole:
+            continue
+        pieces = bundle.pieces(blob)
+        both = [
+            piece or (_waiting(blobs, chunk.sha256, chunk.size) if chunk.sha256 in here else None)
+            for piece, chunk in zip(pieces, blob.chunks, strict=True)
+        ]
+        if all(both):
+            every = tuple(piece for piece in both if piece)
+            found[blob.sha256] = Source(sha256=blob.sha256, size=blob.size, pieces=every)
+            continue
+        for piece in pieces:
+            if piece and piece.sha256 not in here:
+                found[piece.sha256] = Source(sha256=piece.sha256, size=piece.size, pieces=(piece,))
+    return list(found.values())
+
+
+def _waiting(blobs: Blobs, sha256: str, size: int) -> Piece:
+    path = blobs.path(sha256)
+    return Piece(medium=Medium(path.parent), path=path.name, sha256=sha256, size=size)
+
+
+def forget_damaged(source: Source, blobs: Blobs) -> None:
+    """Remove pieces that went bad while they waited, so that they come from their medium once more."""
+    for piece in source.pieces:
+        path = blobs.path(piece.sha256)
+        if piece.shown == path and path.exists():
+            digest = hashlib.sha256()
+            with path.open("rb", buffering=0) as stream:
+                digest_stream(stream, digest)
+            if digest.hexdigest() != piece.sha256:
+                path.unlink()
+
+
+def remove_pieces(bundle: Bundle, blobs: Blobs, models: Path) -> None:
+    """Remove pieces of contents that are whole now; where others use the store, `gc` does so later."""
+    pieces = digests(bundle)
+    if not pieces:
+        return
+    with blobs.sole_use() as got:
+        if got:
+            for sha256 in pieces & inventory.unused(models, blobs, 0.0).keys():
+                blobs.remove(sha256)

@@ -1,0 +1,1 @@
+"""Container registries: names, credentials, and the distribution protocol in both directions."""

@@ -1,0 +1,53 @@
+"""`bundle push --as images`: the images of a bundle, with the index over their platforms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from selfhost.errors import ExitCode
+from tests.bundle.unpack_support import run
+from tests.registry.registry_support import docker_registry
+from tests.standins.registry import Registry
+
+images = pytest.importorskip("tests.bundle.image_support", reason="bundles have no images yet")
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A bundle with two images that share nothing but their form."""
+    one = images.make_image(tmp_path / "one")
+    two = images.make_image(tmp_path / "two", "other.example/tools/gate:2", images.PLATFORMS[:1], more=b"x")
+    words = [word for made in (one, two) for word in ("--image", f"oci:{made.root}")]
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", "--label", "b", *words)
+    assert code == 0, err
+    return next((tmp_path / "medium").iterdir()), (one, two)
+
+
+def test_every_image_gets_a_place_below_the_name(volume):
+    path, layouts = volume
+    with Registry() as registry:
+        code, out, err = run("bundle", "push", path, f"{registry.host}/p", "--as", "images", "--plain-http", "--json")
+        assert code == 0, err
+        pushed = {one["reference"].partition("/")[2]: one["digest"] for one in json.loads(out)["pushed"]}
+        assert pushed == {"p/engine:1.0": layouts[0].entries[0]["digest"], "p/gate:2": layouts[1].entries[0]["digest"]}
+        index = json.loads(registry.manifests["p/engine", "1.0"][1])
+        assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+        assert run("bundle", "push", path, f"{registry.host}/p:v1", "--as", "images", "--plain-http")[0] == (
+            ExitCode.USAGE
+        )
+
+
+@pytest.mark.slow
+def test_skopeo_finds_the_same_image(volume, tmp_path, debian_tool):
+    path, layouts = volume
+    with docker_registry(tmp_path / "registry") as port:
+        host = f"127.0.0.1:{port}"
+        code, _, err = run("bundle", "push", path, f"{host}/p", "--as", "images", "--plain-http")
+        assert code == 0, err
+        argv = [debian_tool("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--src-tls-verify=false"]
+        subprocess.run([*argv, f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x"], check=True)
+    back = json.loads((tmp_path / "back/index.json").read_bytes())["manifests"]
+    assert [one["digest"] for one in back] == [layouts[0].entries[0]["digest"]]

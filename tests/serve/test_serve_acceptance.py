@@ -1,0 +1,50 @@
+"""`bundle import --run-acceptance`: a model that came is asked, and stopped, whatever it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfhost.app import bundle_accept, servers
+from selfhost.errors import ExitCode, NoError
+from tests.serve.serve_support import make_plan
+
+
+class Talk:
+    def __init__(self) -> None:
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+def ask(here, fakes, how=None, name="smollm2-135m", **more):
+    talk, told = Talk(), []
+    begin = lambda _name, _variant, server: fakes.detached(how, name=server, **more)  # noqa: E731
+    try:
+        bundle_accept.run([here.models / name / "bf16"], here, talk, told, begin)
+    finally:
+        assert not any(server.state.running for server in servers.list_servers(here)[0])
+    return talk, told
+
+
+def test_a_model_that_answers_as_its_recipe_says_is_accepted(here, fakes):
+    talk, [told] = ask(here, fakes)
+    assert told["accepted"]
+    assert told["prompt"] == "What is the capital of France?"
+    assert "Paris" in told["answer"]
+    assert "answers as expected" in talk.lines[-1]
+
+
+@pytest.mark.parametrize("expected_by_the_start", [True, False])
+def test_another_answer_is_exit_code_3(here, fakes, expected_by_the_start):
+    more = {} if expected_by_the_start else {"plan": make_plan(check=None)}
+    with pytest.raises(NoError) as caught:
+        ask(here, fakes, {"answer": "I do not know"}, **more)
+    assert caught.value.code is ExitCode.NO
+    assert "expected: Paris" in caught.value.message.why
+    assert "I do not know" in caught.value.message.why
+
+
+def test_a_model_without_a_recipe_has_to_say_something(here, fakes):
+    _, [told] = ask(here, fakes, {"answer": "Hi"}, name="org", plan=make_plan(check=None))
+    assert (told["accepted"], told["prompt"]) == (True, "Hello")
