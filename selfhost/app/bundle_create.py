@@ -66,6 +66,7 @@ class Planned:
 
 def plan(request: CreateRequest, home: Home) -> Planned:
     """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
+    _check_places(request, home)
     machine = _machine(request)
     gathered = _gather(request, home, machine)
     label = _label(request, gathered)
@@ -84,6 +85,14 @@ def plan(request: CreateRequest, home: Home) -> Planned:
         images=gathered.images,
         machine=machine or this_machine(),
     )
+
+
+def _check_places(request: CreateRequest, home: Home) -> None:
+    """Raises UsageError for a place where the store would take volumes for its own."""
+    for to in request.to:
+        for folder in (home.models, home.blobs, home.wheels, home.wheelhouses, home.images, home.bundles, home.recipes):
+            if to.resolve().is_relative_to(folder.resolve()):
+                raise UsageError("pack.in_store", path=to, folder=folder)
 
 
 def _machine(request: CreateRequest) -> Machine | None:

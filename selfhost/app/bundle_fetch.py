@@ -12,13 +12,13 @@ from selfhost import files
 from selfhost.bundle import canonical, images, layout, modelpack
 from selfhost.bundle.image_store import LocalImage
 from selfhost.bundle.modelpack import IndexEntry, Layer
-from selfhost.errors import IntegrityError, NoError
+from selfhost.errors import IntegrityError, NoError, UsageError
 from selfhost.registry.client import MANIFEST_TYPES, Registry
 from selfhost.registry.reference import Reference, parse_reference
 from selfhost.registry.types import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from selfhost.app.bundle_request import CreateRequest
@@ -33,35 +33,45 @@ def fetch(given: str, request: CreateRequest, home: Home) -> LocalImage:
     Raises UsageError for what is no name, NoError where there is no such image, and what the registry gives reason for.
     """
     reference = parse_reference(given)
-    with Registry(reference, Options(plain_http=request.plain_http)) as registry:
-        work = _Fetching(registry, reference, home.fetched, request.fetching)
+    in_use = home.fetched / ".in-use.lock"
+    _clean(home.fetched / layout.BLOBS, in_use)
+    options = Options(plain_http=request.plain_http)
+    with files.hold_lock(in_use, shared=True), Registry(reference, options) as registry:
+        work = _Fetching(registry, reference, home.fetched, request)
         return work.image(request.platform, whole=request.download)
 
 
-def _name(reference: Reference) -> str:
-    """What it is called in a bundle: a digest alone makes a tag of it."""
+def _clean(blobs: Path, in_use: Path) -> None:
+    """Remove what killed processes left half-written, unless somebody fetches now: layers have gigabytes."""
+    with files.hold_lock(in_use, blocking=False) as alone:
+        for path in blobs.glob(".*") if alone else ():
+            path.unlink(missing_ok=True)
+
+
+def name_of(reference: Reference) -> str:
+    """What it is called in a bundle: a digest alone makes a tag of it. Raises UsageError."""
     tag = reference.tag or (f"sha256-{reference.digest[7:][:_HASH_SHOWN]}" if reference.digest else "latest")
-    return f"{reference.host}/{reference.repository}:{tag}"
+    # A host is the same in capitals, a name of an image has none.
+    name = f"{reference.host.lower()}/{reference.repository}:{tag}"
+    if not images.is_reference(name):
+        raise UsageError("image.unnameable", name=name)
+    return name
 
 
 class _Fetching:
     """One image on its way."""
 
-    def __init__(
-        self, registry: Registry, reference: Reference, root: Path, progress: Callable[[str, int, int], None]
-    ) -> None:
+    def __init__(self, registry: Registry, reference: Reference, root: Path, request: CreateRequest) -> None:
         self._registry, self._reference, self._root = registry, reference, root
-        self._progress = progress
-        self._name = _name(reference)
+        self._progress, self.note = request.fetching, request.note
+        self._name = name_of(reference)
         self._done = self._total = 0
 
     def moved(self, n_bytes: int) -> None:
         """So many more bytes are here."""
         self._done += n_bytes
-        self._progress(self._name, self._done, self._total)
-
-    def note(self, line: str) -> None:
-        """What is tried again shows only by the progress that it makes."""
+        if self._total:  # what is small comes before it is known
+            self._progress(self._name, self._done, self._total)
 
     def image(self, platform: str | None, *, whole: bool) -> LocalImage:
         """Fetch it."""
@@ -81,7 +91,7 @@ class _Fetching:
             self._small(one)
         if whole:
             lacking = [one for one in image.layers if not self._has(one)]
-            self._total = sum(one.size for one in lacking)
+            self._done, self._total = 0, sum(one.size for one in lacking)
             for one in lacking:
                 self._put(one, self._registry.read_blob(repository, one.sha256, one.size, self))
             self._list(entry)

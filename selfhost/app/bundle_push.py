@@ -80,7 +80,7 @@ def push(
     at_hand.sort(key=lambda one: -one[1].size)
     # A content goes to one repository first; the others let it be mounted from there.
     first = {blob.sha256: (where, blob) for where, blob in reversed(at_hand)}
-    rest = [one for one in at_hand if first[one[1].sha256] is not one and first[one[1].sha256][0] != one[0]]
+    rest = [one for one in at_hand if first[one[1].sha256][0] != one[0]]
     how: dict[str, int] = {}
     sent = 0
     for group in (sorted(first.values(), key=lambda one: -one[1].size), rest):

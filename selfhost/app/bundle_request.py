@@ -34,6 +34,8 @@ class CreateRequest:
     """Of registries."""
     fetching: Callable[[str, int, int], None] = lambda _name, _done, _total: None
     """Gets the image that is fetched, bytes done and bytes altogether."""
+    note: Callable[[str], None] = lambda _line: None
+    """Gets what goes wrong at a registry, and is tried again."""
     platform: str | None = None
     """Of each image, only what is for this one; None: all of it."""
     engine: str = NO_ENGINE

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app.bundle_shipment import Absent, Sealed, Shipment, blob_of, data_blob, distinct, lacking
-from selfhost.bundle import canonical, layout, modelcar, modelpack
+from selfhost.bundle import modelcar, modelpack
 from selfhost.bundle.devices import run_by_device
-from selfhost.bundle.read import read_checked
 from selfhost.bundle.take import Source, read_range
 from selfhost.errors import IntegrityError, NoError, UsageError
+from selfhost.registry.client import MANIFEST_TYPES
 from selfhost.registry.reference import as_tag, is_repository
 from selfhost.registry.types import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from selfhost.bundle.images import Image
     from selfhost.bundle.modelcar import TarLayer
     from selfhost.bundle.modelpack import Layer
     from selfhost.bundle.read import Artifact, Bundle
     from selfhost.registry.reference import Reference
 
     Progress = Callable[[int, int], None]
-
-_IMAGE_INDEXES = (modelpack.INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
 
 
 class Kind(StrEnum):
@@ -62,8 +62,10 @@ def _models(bundle: Bundle, model: str | None) -> list[Artifact]:
     else:
         matching = found
     if not matching:
-        known = ", ".join(one.entry.name for one in found) or "-"
-        raise NoError("push.no_model", name=model or "-", label=bundle.info.label, known=known)
+        if not found:
+            raise NoError("push.no_models", label=bundle.info.label)
+        known = ", ".join(one.entry.name for one in found)
+        raise NoError("push.no_model", name=model, label=bundle.info.label, known=known)
     return matching
 
 
@@ -118,7 +120,7 @@ def _contents(artifact: Artifact) -> tuple[Layer, ...]:
 def _modelcar(bundle: Bundle, model: Artifact, to: Reference, progress: Progress) -> Shipment:
     sources = bundle.sources
     if absent := [one for one in model.manifest.layers if one.sha256 not in sources]:
-        raise lacking(bundle, [Absent(sha256=one.sha256, size=one.size) for one in absent])
+        raise lacking(bundle, [Absent(sha256=one.sha256, size=one.size) for one in absent], "push.lacking_here")
     layers = modelcar.layers_of(model.manifest)
     digests = _digests(layers, sources, progress)
     image = modelcar.build_image(model.entry.name, [digests[one.name] for one in layers])
@@ -182,15 +184,12 @@ def _tar_blob(layer: TarLayer, sha256: str, sources: dict[str, Source]) -> Blob:
 
 
 def _images(bundle: Bundle, reference: Reference) -> list[Shipment]:
-    volume = bundle.volumes[0]
-    entries = modelpack.parse_index(read_checked(volume, layout.INDEX_NAME, canonical.MAX_JSON_BYTES))
-    images = [one for one in entries if not one.artifact_type]
-    if not images:
+    found = bundle.images
+    if not found:
         raise NoError("push.no_images", label=bundle.info.label)
-    sources = bundle.sources
-    placed = [(one, _place(reference, one.name, alone=len(images) == 1)) for one in images]
+    placed = [(one, _place(reference, one.entry.name, alone=len(found) == 1)) for one in found]
     _check_distinct([to for _, to in placed])
-    return [image(one.name, one.sha256, sources, bundle.read, to) for one, to in placed]
+    return [_image(bundle, one, to) for one, to in placed]
 
 
 def _check_distinct(places: Sequence[Reference]) -> None:
@@ -212,36 +211,18 @@ def _place(reference: Reference, name: str, *, alone: bool) -> Reference:
     return _tagged(reference, repository, as_tag(tag or "latest"))
 
 
-def image(name: str, sha256: str, sources: dict[str, Source], read: Callable[[str], bytes], to: Reference) -> Shipment:
-    """An image, or an index of images for several platforms, as it is; `read` gives a small content."""
-    blobs: list[Blob | Absent] = []
-    sealed: list[Sealed] = []
-
-    def walk(digest: str, wanted: str) -> None:
-        data = read(digest)
-        body = canonical.decode(data, name)
-        try:
-            kind = body.get("mediaType") or (modelpack.INDEX if "manifests" in body else modelpack.MANIFEST)
-            if kind in _IMAGE_INDEXES:
-                for one in body["manifests"]:
-                    walk(_hex(one["digest"]), str(one["digest"]))
-            else:
-                blobs.extend(blob_of(sources, _layer(one)) for one in (*body["layers"], body["config"]))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise IntegrityError("bundle.bad_manifest", path=name, detail=f"{type(error).__name__}: {error}") from error
-        sealed.append(Sealed(wanted=wanted, media_type=str(kind), data=data))
-
-    walk(sha256, to.tag)
-    return Shipment(name=name, reference=to, blobs=distinct(blobs), manifests=tuple(sealed))
-
-
-def _layer(descriptor: dict[str, Any]) -> Layer:
-    sha256 = _hex(descriptor["digest"])
-    return modelpack.Layer(path=f"layer {sha256[:12]}", sha256=sha256, size=int(descriptor["size"]))
-
-
-def _hex(digest: str) -> str:
-    found = digest.removeprefix("sha256:")
-    if not layout.is_sha256(found):
-        raise ValueError(digest)
-    return found
+def _image(bundle: Bundle, image: Image, to: Reference) -> Shipment:
+    """An image, or an index of images for several platforms, as it is; the first of what is small has the name."""
+    sources = bundle.sources
+    root, *below = [one for one in image.small if one.media_type in MANIFEST_TYPES]
+    named = [replace(one, path=f"layer {one.sha256[:12]}") for one in image.layers]
+    configs = [one for one in image.small if one.media_type not in MANIFEST_TYPES]
+    return Shipment(
+        name=image.entry.name,
+        reference=to,
+        blobs=distinct(blob_of(sources, one) for one in (*named, *configs)),
+        manifests=tuple(
+            Sealed(wanted=wanted, media_type=one.media_type, data=bundle.read(one.sha256))
+            for one, wanted in (*((one, f"sha256:{one.sha256}") for one in below), (root, to.tag))
+        ),
+    )

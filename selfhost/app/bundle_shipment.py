@@ -73,7 +73,7 @@ def data_blob(name: str, data: bytes) -> Blob:
     return Blob(name=name, sha256=sha256, size=len(data), read=lambda begin, end: iter([data[begin:end]]))
 
 
-def lacking(bundle: Bundle, absent: Sequence[Absent]) -> IncompleteError:
+def lacking(bundle: Bundle, absent: Sequence[Absent], message: str = "push.lacking") -> IncompleteError:
     """The error of contents that are nowhere: which volumes they are on."""
     digests = {one.sha256 for one in absent}
     named = [
@@ -85,4 +85,4 @@ def lacking(bundle: Bundle, absent: Sequence[Absent]) -> IncompleteError:
         named.append(f"{left} that were left out of the bundle: the receiver has them")
     size = format_bytes(sum(one.size for one in {one.sha256: one for one in absent}.values()))
     names = "\n".join(named) or "-"
-    return IncompleteError("push.lacking", label=bundle.info.label, count=len(digests), size=size, names=names)
+    return IncompleteError(message, label=bundle.info.label, count=len(digests), size=size, names=names)

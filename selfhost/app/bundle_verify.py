@@ -48,24 +48,24 @@ class Report:
     @property
     def problem(self) -> SelfhostError | None:
         """The error of a bundle that is not right; its class is the exit code."""
-        info, root = self.bundle.info, self.bundle.volumes[0].root
+        info, volumes = self.bundle.info, self.bundle.arguments
         if self.damaged:
             return IntegrityError(
                 "unpack.damaged",
                 label=info.label,
                 count=len(self.damaged),
                 files=_lines((*self.damaged, *self.missing)),
-                path=root,
+                volumes=volumes,
             )
         if self.missing:
             return IncompleteError(
-                "unpack.missing", label=info.label, count=len(self.missing), files=_lines(self.missing), path=root
+                "unpack.missing", label=info.label, count=len(self.missing), files=_lines(self.missing), volumes=volumes
             )
         if self.bundle.absent and not self.partial:
             absent = self.bundle.absent
             size = format_bytes(sum(volume.size_bytes for volume in absent))
-            volumes = "\n".join(f"{volume.label}: {format_bytes(volume.size_bytes)}" for volume in absent)
-            return IncompleteError("unpack.absent", label=info.label, size=size, volumes=volumes)
+            listed = "\n".join(f"{volume.label}: {format_bytes(volume.size_bytes)}" for volume in absent)
+            return IncompleteError("unpack.absent", label=info.label, size=size, volumes=listed)
         return None
 
     def as_dict(self) -> dict[str, Any]:

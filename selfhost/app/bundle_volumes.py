@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.bundle import file_system, layout, unfinished
+from selfhost.bundle import file_system, layout, pack, unfinished, write
 from selfhost.bundle.layout import BlobInfo
 from selfhost.bundle.pack import BundlePlan, VolumePlan
 from selfhost.bundle.pieces import CutPlan
@@ -84,16 +85,23 @@ def _room(to: Path, label: str, contents: Iterable[Content], link: LinkMode) -> 
     """Bytes that a volume may have there: what is free, what an interrupted run left, what can be linked."""
     if all(_links(to, one, link) for one in contents):
         return _UNLIMITED
-    room = _free(to)
-    for left in to.glob(f"{label}-vol*of*"):
-        if unfinished.is_unfinished(left):
-            room += sum(path.lstat().st_size for path in left.rglob("*") if path.is_file())
-    return room
+    left = sum(size for path in unfinished.others(to, label) for size in _files(path).values())
+    return _usable(files.free_bytes(to) + left)
 
 
-def _free(to: Path) -> int:
-    free = files.free_bytes(to)
-    return max(free - free // 100 - _SPARE_BYTES, 0)
+def _usable(room: int) -> int:
+    """What counts with what an earlier run wrote gives the same for each run."""
+    return max(room - room // 100 - _SPARE_BYTES, 0)
+
+
+def _files(volume: Path) -> dict[str, int]:
+    """Sizes of what lies in a volume and has no other name, by path."""
+    found = {}
+    for path in volume.rglob("*"):
+        info = path.lstat()
+        if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+            found[str(path.relative_to(volume))] = info.st_size
+    return found
 
 
 def _links(to: Path, content: Content, link: LinkMode) -> bool:
@@ -104,27 +112,37 @@ def _links(to: Path, content: Content, link: LinkMode) -> bool:
 
 def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
     """Bytes that are still to be copied to each volume; what is linked or there already takes none."""
-    new = {
-        volume.path: sum(
-            one.size
-            for one in volume.contents
-            if not _links(volume.path, one, bundle.link) and not (volume.path / layout.blob_path(one.sha256)).exists()
+    new = {}
+    for volume in bundle.volumes:
+        linked = {layout.blob_path(one.sha256) for one in volume.contents if _links(volume.path, one, bundle.link)}
+        wanted = pack.paths(bundle, volume)
+        new[volume.path] = sum(
+            size for path, size in wanted.items() if path not in linked and not write.is_there(volume.path / path, size)
         )
-        for volume in bundle.volumes
-    }
-    for one in bundle.cut:
-        for number, place in enumerate(one.places(bundle.volumes)):
-            if not (place.volume / layout.chunk_path(one.content.sha256, number)).exists():
-                new[place.volume] += place.size
     return new
+
+
+def _old_bytes(bundle: BundlePlan) -> dict[Path, int]:
+    """Bytes of what earlier runs left beside or in each volume and of what nothing stays."""
+    wanted = [volume.path for volume in bundle.volumes]
+    old = dict.fromkeys(wanted, 0)
+    for volume in bundle.volumes:
+        stays = pack.paths(bundle, volume).items()
+        old[volume.path] = sum(size for path, size in _files(volume.path).items() if (path, size) not in stays)
+    for folder in {path.parent: path for path in wanted}.values():
+        for left in unfinished.others(folder.parent, bundle.label, wanted):
+            old[folder] += sum(_files(left).values())
+    return old
 
 
 def check_space(bundle: BundlePlan) -> None:
     """Raises NoSpaceError before anything is written; volumes in several folders may share one file system."""
-    needed: dict[int, tuple[Path, int]] = {}
+    needed: dict[int, tuple[Path, int, int]] = {}
+    old = _old_bytes(bundle)
     for path, need in new_bytes(bundle).items():
         device = file_system.existing(path).stat().st_dev
-        needed[device] = (path, needed.get(device, (path, 0))[1] + need)
-    for path, need in needed.values():
-        if need > (free := _free(path)):
+        _, before, freed = needed.get(device, (path, 0, 0))
+        needed[device] = (path, before + need, freed + old[path])
+    for path, need, freed in needed.values():
+        if need > (free := _usable(files.free_bytes(path) + freed)):
             raise NoSpaceError("pack.no_space", path=path, need=format_bytes(need), have=format_bytes(free))

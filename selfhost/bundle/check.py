@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from selfhost.bundle import layout
 from selfhost.bundle.devices import run_by_device
 from selfhost.bundle.read import source_of
 from selfhost.bundle.take import Piece, Source, read_whole
-from selfhost.errors import IncompleteError, SelfhostError
+from selfhost.errors import IncompleteError
 from selfhost.records import dataclass
 from selfhost.weights.digest import PIECE_BYTES
 
@@ -187,18 +188,20 @@ def verify(
 
 def _read(task: Task, tick: Callable[[int], None], marks: Mapping[str, bytes]) -> list[FileCheck]:
     source = task.source
-    try:
-        digest, wrong = read_whole(source, tick)
-    except IncompleteError:
-        return _of(task, Status.MISSING)
-    except SelfhostError as error:
-        status = Status.SIZE if error.message.id == "unpack.other_size" else Status.UNREADABLE
-        return _of(task, status, detail=error.message.what)
-    if wrong is None:
-        return _of(task, Status.OK)
-    begin, end = _where(digest, marks.get(source.sha256, b""))
-    checks = _of(task, Status.OK, without=wrong.path)
-    return [*checks, *_of(task, Status.DIGEST, only=wrong.path, begin=begin, end=end)]
+    digest, wrong = read_whole(source, tick)
+    checks = _of(task, Status.OK)
+    # Where damage is can be told of what was read as a whole, and of the first that is wrong.
+    begin, end = (None, None) if any(wrong.values()) else _where(digest, marks.get(source.sha256, b""))
+    for place, error in sorted(wrong.items()):
+        if error is None:
+            checks[place] = replace(checks[place], status=Status.DIGEST, begin=begin, end=end)
+            begin = end = None
+        elif isinstance(error, IncompleteError):
+            checks[place] = replace(checks[place], status=Status.MISSING)
+        else:
+            status = Status.SIZE if error.message.id == "unpack.other_size" else Status.UNREADABLE
+            checks[place] = replace(checks[place], status=status, detail=error.message.what)
+    return checks
 
 
 def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
@@ -207,7 +210,8 @@ def _where(digest: Digest, marks: bytes) -> tuple[int | None, int | None]:
     return (None, None) if begin is None else (begin, min(begin + PIECE_BYTES, digest.size))
 
 
-def _of(task: Task, status: Status, *, only: str = "", without: str = "", **values: Any) -> list[FileCheck]:
+def _of(task: Task, status: Status) -> list[FileCheck]:
+    """One for each piece."""
     return [
         FileCheck(
             volume=volume.number,
@@ -216,8 +220,6 @@ def _of(task: Task, status: Status, *, only: str = "", without: str = "", **valu
             status=status,
             content=task.content,
             size=piece.size,
-            **values,
         )
         for piece, volume in zip(task.source.pieces, task.volumes, strict=True)
-        if piece.path != without and only in ("", piece.path)
     ]

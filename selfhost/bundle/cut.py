@@ -16,7 +16,7 @@ from selfhost.weights import inventory
 from selfhost.weights.digest import digest_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo, VolumeInfo
@@ -34,14 +34,9 @@ def digests(bundle: Bundle) -> set[str]:
     return {chunk.sha256 for blob in _cut(bundle) for chunk in blob.chunks}
 
 
-def kept(bundle: Bundle, blobs: Blobs) -> dict[str, int]:
-    """Sizes of the pieces that wait in the store, by sha256."""
-    return {
-        chunk.sha256: chunk.size
-        for blob in _cut(bundle)
-        for chunk in blob.chunks
-        if blobs.is_right(chunk.sha256, chunk.size)
-    }
+def kept(bundle: Bundle, blobs: Blobs) -> set[str]:
+    """sha256 of the pieces that wait in the store."""
+    return {chunk.sha256 for blob in _cut(bundle) for chunk in blob.chunks if blobs.is_right(chunk.sha256, chunk.size)}
 
 
 def absent(volume: VolumeInfo, wanted: Collection[str], here: Collection[str]) -> list[int]:
@@ -53,6 +48,14 @@ def absent(volume: VolumeInfo, wanted: Collection[str], here: Collection[str]) -
         for _, digest, size in blob.files_on(volume.number)
         if not (blob.is_cut and digest in here)
     ]
+
+
+def lacking_bytes(wanted: Iterable[BlobInfo], here: Collection[str]) -> int:
+    """Of these contents, without the pieces that wait in the store."""
+    return sum(
+        sum(chunk.size for chunk in blob.chunks if chunk.sha256 not in here) if blob.is_cut else blob.size
+        for blob in wanted
+    )
 
 
 def sources(bundle: Bundle, wanted: Collection[str], blobs: Blobs) -> list[Source]:

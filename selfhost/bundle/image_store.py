@@ -137,6 +137,8 @@ def _check_there(path: Path, name: str, root: Path, part: Layer) -> None:
         size = path.stat().st_size if path.is_file() else None
     except OSError:
         size = None
+    if size is None and part.media_type in images.FOREIGN_LAYERS:
+        raise IncompleteError("image.foreign", path=root, name=name, sha256=part.sha256)
     if size is None:
         raise IncompleteError("image.part_absent", path=root, name=name, sha256=part.sha256)
     if size != part.size:

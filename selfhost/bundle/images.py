@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 _MANIFESTS = (MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
 _INDEXES = (INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
 _CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+FOREIGN_LAYERS = (
+    _LAYER,
+    f"{_LAYER}+gzip",
+    f"{_LAYER}+zstd",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+)
+"""Layers that no registry need have: their publisher names another place for them, by `urls`."""
 FULL_NAME = "io.containerd.image.name"
 """Annotation of an entry: the whole name, where `REF_NAME` may be the tag alone."""
+_NO_PLATFORM = "unknown/unknown"
 _MAX_PARTS = 1000
 """Layers of one manifest, and manifests of one index."""
 _REFERENCE = re.compile(r"[a-z0-9](?:[a-z0-9._/-]|:(?=\d+/))*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?", re.ASCII)
@@ -83,7 +92,7 @@ def read_image(entry: IndexEntry, fetch: Fetch, where: str) -> Image:
     manifests: dict[str, tuple[Layer, tuple[Layer, ...]]] = {}
     try:
         for child, named in _children(root, fetch, where):
-            config, its_layers = _manifest(child, fetch, where)
+            config, its_layers = _manifest(child, fetch, where, beside=named == _NO_PLATFORM)
             platform = named or _platform(canonical.decode(fetch(config), where))
             small += [child, config]
             layers += its_layers
@@ -104,14 +113,19 @@ def pick(entry: IndexEntry, platform: str, fetch: Fetch, where: str) -> IndexEnt
     """The entry of one platform of an image. Raises UsageError where the image is for others."""
     image = read_image(entry, fetch, where)
     wanted = platform.lower()
-    found = [name for name in image.platforms if name == wanted or name.startswith(f"{wanted}/")]
-    if not found:
+    found = next((name for name in image.platforms if name == wanted or name.startswith(f"{wanted}/")), None)
+    if found is None:
         listed = ", ".join(image.platforms) or "none"
         raise UsageError("image.no_platform", name=entry.name, platform=platform, listed=listed)
     if entry.media_type not in _INDEXES:
         return entry
     root = Layer(path="", sha256=entry.sha256, size=entry.size, media_type=entry.media_type)
-    child = next(child for child, name in _children(root, fetch, where) if name == found[0])
+    child = next(
+        child
+        for child, named in _children(root, fetch, where)
+        if named == found
+        or (not named and _manifest(child, fetch, where, beside=False)[0] == image.manifests[found][0])
+    )
     return IndexEntry(
         artifact_type="", name=entry.name, sha256=child.sha256, size=child.size, media_type=child.media_type
     )
@@ -123,19 +137,30 @@ def _children(root: Layer, fetch: Fetch, where: str) -> list[tuple[Layer, str]]:
         return [(root, "")]
     if root.media_type not in _INDEXES:
         _refuse(f"{root.media_type!r} is no image")
-    body = canonical.decode(fetch(root), where)
-    found = [(_part(one), _platform(one.get("platform") or {})) for one in _capped(body["manifests"])]
+    body = _body(root, fetch, where)
+    # Who names no platform has it in the configuration.
+    listed = [(one, one.get("platform")) for one in _capped(body["manifests"])]
+    found = [(_part(one), _platform(said) if said else "") for one, said in listed]
     if not found or (odd := next((child for child, _ in found if child.media_type not in _MANIFESTS), None)):
         _refuse(f"an index of {odd.media_type!r}" if found and odd else "an index of nothing")
     return found
 
 
-def _manifest(child: Layer, fetch: Fetch, where: str) -> tuple[Layer, tuple[Layer, ...]]:
-    body = canonical.decode(fetch(child), where)
+def _manifest(child: Layer, fetch: Fetch, where: str, *, beside: bool) -> tuple[Layer, tuple[Layer, ...]]:
+    """Configuration and layers. beside: of no platform, as an attestation is, which may be an artifact."""
+    body = _body(child, fetch, where)
     config = _part(body["config"])
-    if config.media_type not in _CONFIGS or body.get("artifactType"):
+    if not beside and (config.media_type not in _CONFIGS or body.get("artifactType")):
         _refuse(f"an artifact of {body.get('artifactType') or config.media_type!r}, no container image")
     return config, tuple(_part(one) for one in _capped(body["layers"]))
+
+
+def _body(part: Layer, fetch: Fetch, where: str) -> Mapping[str, Any]:
+    body = canonical.decode(fetch(part), where)
+    # Bytes that are an index to one program and a manifest to another are two images under one digest: CVE-2021-41190.
+    if body.get("mediaType", part.media_type) != part.media_type:
+        _refuse(f"{part.media_type!r} says of itself that it is {ascii(body['mediaType'])[:80]}")
+    return body
 
 
 def _part(body: Mapping[str, Any]) -> Layer:
@@ -153,7 +178,7 @@ def _platform(body: Mapping[str, Any]) -> str:
     """`linux/arm64/v8`; `unknown/unknown` for what is for none."""
     words = [body.get("os"), body.get("architecture"), body.get("variant")]
     said = [word for word in words if isinstance(word, str) and word.isprintable()]
-    return "/".join(said).lower() or "unknown/unknown"
+    return "/".join(said).lower() or _NO_PLATFORM
 
 
 def _capped(value: list[Any]) -> list[Any]:

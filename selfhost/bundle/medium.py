@@ -11,10 +11,12 @@ import os
 import stat
 from typing import IO, TYPE_CHECKING
 
+from selfhost.bundle import layout
 from selfhost.errors import IncompleteError, IntegrityError, MissingError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -141,3 +143,34 @@ def _kind(mode: int) -> str:
         stat.S_IFBLK: "device",
     }
     return kinds.get(stat.S_IFMT(mode), "unknown")
+
+
+# Which volumes
+
+
+def find_volumes(paths: Sequence[Path]) -> list[Path]:
+    """The directories of volumes: those given, or what lies in them (a mounted drive). Raises IncompleteError."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        try:
+            is_there = path.is_dir()
+        except OSError as error:  # a folder on the way that this user may not enter, a drive that does not answer
+            raise Medium(path).explained("", error) from error
+        if not is_there:
+            raise IncompleteError("unpack.no_directory", path=path)
+        inside = [path] if _is_volume(path) else [below for below in _below(path) if _is_volume(below)]
+        if not inside:
+            raise IncompleteError("unpack.no_volume", path=path, sums=layout.SUMS_NAME)
+        found.update({os.path.realpath(one): one for one in inside})
+    return list(found.values())
+
+
+def _is_volume(path: Path) -> bool:
+    return os.path.lexists(path / layout.SUMS_NAME) or os.path.lexists(path / layout.INFO_NAME)
+
+
+def _below(path: Path) -> list[Path]:
+    try:
+        return sorted(one for one in path.iterdir() if one.is_dir() and not one.is_symlink())
+    except OSError as error:
+        raise Medium(path).explained("", error) from error

@@ -109,12 +109,13 @@ def create(plan: BundlePlan, finishing: Finishing) -> Packed:
     Raises NoError for a directory that is in the way, IntegrityError for a source or a medium that gives other bytes.
     """
     with contextlib.ExitStack() as stack:
+        unfinished.take_up([volume.path for volume in plan.volumes], plan.label)
         found = unfinished.left([volume.path for volume in plan.volumes])
         for volume in plan.volumes:
             stack.enter_context(unfinished.hold(volume.path, found))
         identity = unfinished.identity(found, hashlib.sha256(plan.index).hexdigest(), plan.serial)
         for volume in plan.volumes:
-            _begin(volume, _paths(plan, volume), identity)
+            _begin(volume, paths(plan, volume), identity)
         written = _write(plan, finishing)
         read_back = _read_back(plan, written, finishing) if finishing.read_back else 0
         infos = [_info(plan, identity, written, number) for number in range(1, len(plan.volumes) + 1)]
@@ -144,19 +145,21 @@ def _told(volume: VolumePlan, number: int, written: list[write.Written]) -> Pack
 # Beginning
 
 
-def _paths(plan: BundlePlan, volume: VolumePlan) -> set[str]:
-    """Where contents lie on a volume, when it is done."""
-    found = set()
+def paths(plan: BundlePlan, volume: VolumePlan) -> dict[str, int]:
+    """Sizes of the files of contents on a volume when it is done, by path."""
+    found: dict[str, int] = {}
     for content in volume.contents:
-        count = len(pieces.on_one(content, volume))
-        found |= {layout.chunk_path(content.sha256, n) for n in range(count)} or {layout.blob_path(content.sha256)}
+        places = enumerate(pieces.on_one(content, volume))
+        found |= {layout.chunk_path(content.sha256, n): place.size for n, place in places} or {
+            layout.blob_path(content.sha256): content.size
+        }
     for one in plan.cut:
         places = enumerate(one.places(plan.volumes))
-        found |= {layout.chunk_path(one.content.sha256, n) for n, p in places if p.volume == volume.path}
+        found |= {layout.chunk_path(one.content.sha256, n): p.size for n, p in places if p.volume == volume.path}
     return found
 
 
-def _begin(volume: VolumePlan, wanted: set[str], identity: dict[str, Any]) -> None:
+def _begin(volume: VolumePlan, wanted: Iterable[str], identity: dict[str, Any]) -> None:
     files.write_json(volume.path / MARKER, identity)
     for folder, _, names in os.walk(volume.path):
         for name in names:
@@ -241,6 +244,8 @@ def _info(
 
 
 def _finish(path: Path, info: BundleInfo, index: bytes, finishing: Finishing) -> None:
+    for folder, _, _ in os.walk(path):
+        Path(folder).chmod(write.FOLDER_MODE)
     small = {
         layout.OCI_NAME: layout.OCI_LAYOUT,
         layout.INDEX_NAME: index,

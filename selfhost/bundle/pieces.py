@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost import files
 from selfhost.bundle.layout import CHUNKS, PART, BlobInfo, ChunkInfo, chunk_path
-from selfhost.bundle.write import How, Written, explained, is_there, raise_damaged
+from selfhost.bundle.write import MODE, How, Written, explained, is_there, raise_damaged
 from selfhost.records import dataclass
 from selfhost.weights.digest import digest_stream
 
@@ -155,6 +155,7 @@ def _copy_piece(
     with content.source.open("rb", buffering=0) as reading, part.open("xb", buffering=0) as writing:
         reading.seek(extent[0])
         digest_stream(reading, digest, writing, tick, limit=extent[1])
+        os.fchmod(writing.fileno(), MODE)
         os.fsync(writing.fileno())
     part.replace(target)
     files.sync(target.parent)

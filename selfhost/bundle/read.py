@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical, images, layout, modelpack
 from selfhost.bundle.info import parse_info
-from selfhost.bundle.medium import Medium
+from selfhost.bundle.medium import Medium, find_volumes
 from selfhost.bundle.sums import format_sums
 from selfhost.bundle.take import Piece, Source
 from selfhost.errors import IncompleteError, IntegrityError
@@ -85,6 +86,11 @@ class Bundle:
         return self.volumes[0].info
 
     @property
+    def arguments(self) -> str:
+        """The volumes at hand, as a command line takes them."""
+        return shlex.join(str(volume.root) for volume in self.volumes)
+
+    @property
     def absent(self) -> tuple[VolumeInfo, ...]:
         """Volumes that are not at hand."""
         here = {volume.number for volume in self.volumes}
@@ -141,37 +147,6 @@ def _checked(medium: Medium, sums: Mapping[str, str], path: str, limit: int) -> 
     if found != wanted:
         raise IntegrityError("unpack.other_bytes", path=medium.root / path, wanted=wanted, found=found)
     return data
-
-
-# Which volumes
-
-
-def find_volumes(paths: Sequence[Path]) -> list[Path]:
-    """The directories of volumes: those given, or what lies in them (a mounted drive). Raises IncompleteError."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        try:
-            is_there = path.is_dir()
-        except OSError as error:  # a folder on the way that this user may not enter, a drive that does not answer
-            raise Medium(path).explained("", error) from error
-        if not is_there:
-            raise IncompleteError("unpack.no_directory", path=path)
-        inside = [path] if _is_volume(path) else [below for below in _below(path) if _is_volume(below)]
-        if not inside:
-            raise IncompleteError("unpack.no_volume", path=path, sums=layout.SUMS_NAME)
-        found.update({os.path.realpath(one): one for one in inside})
-    return list(found.values())
-
-
-def _is_volume(path: Path) -> bool:
-    return os.path.lexists(path / layout.SUMS_NAME) or os.path.lexists(path / layout.INFO_NAME)
-
-
-def _below(path: Path) -> list[Path]:
-    try:
-        return sorted(one for one in path.iterdir() if one.is_dir() and not one.is_symlink())
-    except OSError as error:
-        raise Medium(path).explained("", error) from error
 
 
 # Opening

@@ -13,7 +13,7 @@ import os
 from typing import IO, TYPE_CHECKING
 
 from selfhost import files
-from selfhost.errors import IntegrityError
+from selfhost.errors import IntegrityError, SelfhostError
 from selfhost.records import dataclass
 from selfhost.weights.digest import Digest, digest_stream
 
@@ -71,22 +71,29 @@ def take(source: Source, blobs: Blobs, tick: Callable[[int], None], *, clone: bo
         blobs.adopt(part, source.sha256, digest.marks)
 
 
-def read_whole(source: Source, tick: Callable[[int], None]) -> tuple[Digest, Piece | None]:
-    """Read a blob, writing nothing: what was found, and the first file of a medium that is wrong by itself.
+def read_whole(source: Source, tick: Callable[[int], None]) -> tuple[Digest, dict[int, SelfhostError | None]]:
+    """Read a blob, writing nothing: what was found, and the pieces that are wrong, by their place.
 
-    Raises IntegrityError for a file of another size or that cannot be read, and what `Medium.open` raises.
+    With each comes why it could not be read; None: it was, and has other bytes. Of pieces that are right by themselves
+    and do not make the blob the first is named.
     """
-    whole, wrong = Digest(), None
-    for piece in source.pieces:
+    whole = Digest()
+    wrong: dict[int, SelfhostError | None] = {}
+    alone = len(source.pieces) == 1
+    for place, piece in enumerate(source.pieces):
         found = hashlib.sha256()
-        for data in _read(piece, tick):
-            whole.update(data)
-            if len(source.pieces) > 1:
-                found.update(data)
-        if len(source.pieces) > 1 and wrong is None and found.hexdigest() != piece.sha256:
-            wrong = piece
-    if wrong is None and whole.hexdigest() != source.sha256:
-        wrong = source.pieces[0]
+        try:
+            for data in _read(piece, tick):
+                whole.update(data)
+                if not alone:
+                    found.update(data)
+        except SelfhostError as error:
+            wrong[place] = error
+            continue
+        if not alone and found.hexdigest() != piece.sha256:
+            wrong[place] = None
+    if not wrong and whole.hexdigest() != source.sha256:
+        wrong[0] = None
     return whole, wrong
 
 

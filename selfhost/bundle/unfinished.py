@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from selfhost.bundle import layout
 from selfhost.errors import NoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Left = Mapping[Path, Mapping[str, Any]]
@@ -34,6 +36,30 @@ def is_unfinished(path: Path) -> bool:
 def left(paths: Iterable[Path]) -> Left:
     """What an earlier run left of these volumes."""
     return {path: marker for path in paths if (marker := files.read_json(path / MARKER)) is not None}
+
+
+def others(folder: Path, label: str, wanted: Collection[Path] = ()) -> list[Path]:
+    """Volumes that an interrupted run of this label left in a folder, without those that are wanted."""
+    named = re.compile(rf"{re.escape(label)}-vol\d+of\d+")
+    found = sorted(folder.glob(f"{label}-vol*of*"))
+    return [path for path in found if named.fullmatch(path.name) and path not in wanted and is_unfinished(path)]
+
+
+def take_up(wanted: Sequence[Path], label: str) -> None:
+    """Give volumes of another count the names of those that are to be made, and remove what is left of them.
+
+    There are more or fewer of them when media have other room than they had. Raises NoError for one that is being made.
+    """
+    for path in wanted:
+        for old in others(path.parent, label, wanted):
+            same = old.name.rpartition("of")[0] == path.name.rpartition("of")[0]
+            if same and not os.path.lexists(path):
+                with hold(old, {}):
+                    old.rename(path)
+    for folder in {path.parent for path in wanted}:
+        for old in others(folder, label, wanted):
+            with hold(old, {}):
+                shutil.rmtree(old)
 
 
 def _is_of_these(path: Path, found: Left) -> bool:

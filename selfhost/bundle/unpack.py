@@ -136,7 +136,7 @@ def _damage(bundle: Bundle, damaged: list[IntegrityError]) -> IntegrityError:
         label=bundle.info.label,
         count=len(damaged),
         files="\n".join(lines),
-        path=bundle.volumes[0].root,
+        volumes=bundle.arguments,
     )
 
 
@@ -147,7 +147,7 @@ def check_complete(bundle: Bundle, blobs: Blobs) -> None:
         here = cut.kept(bundle, blobs)
         needed = [(v.label, sizes) for v in bundle.info.volumes if (sizes := cut.absent(v, wanted, here))]
         listed = "\n".join(f"{label}: {format_bytes(sum(sizes))}" for label, sizes in needed)
-        size = format_bytes(sum(blob.size for blob in wanted.values()) - sum(here.values()))
+        size = format_bytes(cut.lacking_bytes(wanted.values(), here))
         raise IncompleteError("unpack.volumes_absent", label=bundle.info.label, size=size, volumes=listed)
     if gone := [sha256 for sha256 in bundle.info.have if not blobs.has(sha256)]:
         base = ", ".join(bundle.info.base) or "not told"

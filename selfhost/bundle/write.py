@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+MODE, FOLDER_MODE = 0o644, 0o755
+"""Of what is on a medium: whoever imports it is somebody else."""
 _CANNOT_LINK = (
     *(errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
     *(errno.EACCES, errno.EMLINK),
@@ -122,6 +124,8 @@ def _put_whole(content: Content, volume: Path, writing: Writing) -> How:
     if digest.hexdigest() != content.sha256:
         part.unlink()
         raise_damaged(content)
+    if how is not How.HARD:  # which has the mode of the file in the store
+        part.chmod(MODE)
     files.sync(part)
     part.replace(target)
     files.sync(target.parent)
@@ -158,7 +162,6 @@ def _fill(content: Content, part: Path, digest: Any, writing: Writing) -> How:
         raise MissingError("pack.no_link", path=part.parent, source=content.source, mode=writing.link.value)
     with content.source.open("rb", buffering=0) as reading, part.open("xb", buffering=0) as target:
         digest_stream(reading, digest, target, writing.tick)
-    part.chmod(0o644)
     return How.COPY
 
 

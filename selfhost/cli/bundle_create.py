@@ -145,7 +145,12 @@ def _plan(request: CreateRequest, home: Home) -> Planned:
     from selfhost.cli.progress import StatusLine
 
     with StatusLine() as line:
-        told = replace(request, fetching=_fetching(line), report=_wheels(line, request.engine))
+
+        def note(said: str) -> None:
+            line.clear()
+            output.note(said)
+
+        told = replace(request, fetching=_fetching(line), note=note, report=_wheels(line, request.engine))
         planned = bundle_create.plan(told, home)
     _print_findings(planned)
     return planned

@@ -93,6 +93,7 @@ def keep(partial: Path, folder: Path) -> list[str]:
     """Move what pip brought to where it stays; the names, sorted."""
     wheels = sorted(partial.glob("*.whl"))
     for wheel in wheels:
+        wheel.chmod(0o644)  # a bundle may link it, for another user to read
         files.sync(wheel)
         wheel.replace(folder / wheel.name)
     files.sync(folder)

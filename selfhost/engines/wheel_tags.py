@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(.+)")
 _OLDER = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
-_CPYTHON = re.compile(r"cp3(\d+)")
+_CPYTHON = re.compile(r"cp3([0-9]{1,4})")
+_PLAIN = re.compile(r"py3([0-9]{0,4})")
 _OLDEST_GLIBC = _OLDER["manylinux1"]
 _TAGS = 3
 
@@ -67,8 +68,8 @@ def lowest_glibc(file_names: Iterable[str], kind: str) -> tuple[int, int] | None
 
 
 def _python_fits(python: str, abi: str, minor: int) -> bool:
-    if python.startswith("py3"):
-        return int(python.removeprefix("py3") or 0) <= minor
+    if plain := _PLAIN.fullmatch(python):
+        return int(plain[1] or 0) <= minor
     built = _CPYTHON.fullmatch(python)
     if built is None:
         return False

@@ -176,17 +176,19 @@ class Registry:
     def manifest(self, repository: str, wanted: str, told: Told) -> Pulled | None:
         """What a tag or a digest (`sha256:...`) names; None when there is nothing.
 
-        Raises IntegrityError when the bytes are not those of the digest.
+        Raises IntegrityError when the bytes are not those of the digest, or too many.
         """
         url = self._url(repository, f"manifests/{wanted}")
         headers = {"Accept": ", ".join(MANIFEST_TYPES)}
         answer = self._retried(url, lambda: self._got("GET", url, _pulling(repository), headers), told)
         if answer is None:
             return None
+        if len(answer.body) > MAX_MANIFEST_BYTES:
+            raise IntegrityError("registry.large", host=self._transport.host, name=wanted, limit=MAX_MANIFEST_BYTES)
         found = hashlib.sha256(answer.body).hexdigest()
         said = answer.headers.get("Docker-Content-Digest", "")
         expected = wanted if wanted.startswith("sha256:") else said if said.startswith("sha256:") else ""
-        if len(answer.body) > MAX_MANIFEST_BYTES or (expected and expected != f"sha256:{found}"):
+        if expected and expected != f"sha256:{found}":
             raise IntegrityError(
                 "registry.other_digest",
                 host=self._transport.host,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import IncompleteError, MissingError
 from selfhost.messages import text
 from selfhost.records import dataclass
+from selfhost.registry.answers import read_small
 from selfhost.registry.challenge import Challenge, parse_challenges
 from selfhost.weights.move.client import Call, Client, Target, give_back, shown
 from selfhost.weights.move.retry import Meaning, TroubleError, meaning, retry_after_s
@@ -106,7 +107,7 @@ class Login:
         asked_s = self._clock()
         response = self._client.send(self._call(query), Target(url=self._url(url, query), headers={}), url)
         try:
-            data = response.read(_MAX_ANSWER_BYTES, decode_content=False)
+            data = read_small(response, _MAX_ANSWER_BYTES, url, self._clock)
             self._check(response, url, scope)
         finally:
             give_back(response)
@@ -140,7 +141,7 @@ class Login:
             body = json.loads(data)
             token = str(body.get("token") or body["access_token"])
             lives_s = float(body.get("expires_in") or _LEAST_S)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
             raise IncompleteError("registry.bad_token", url=shown(url)) from None
         if not token.isascii() or not token.isprintable():
             raise IncompleteError("registry.bad_token", url=shown(url))

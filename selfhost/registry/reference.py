@@ -16,6 +16,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::(\d{{1,5}}))?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_USER = re.compile(r"^([a-z]*:?//)?[^/@]*@")
 _MAX_NAME = 255
 _MAX_PORT = 65535
 # The name of this one is not where it answers.
@@ -58,7 +59,10 @@ def parse_reference(text: str) -> Reference:
     rest, at, digest = rest.partition("@")
     repository, colon, tag = rest.partition(":")
     if not slash or not _is_host(host):
-        raise _bad(text, f"{host!a} is no registry: `localhost`, a name with a point or a port, or an address")
+        raise _bad(
+            text,
+            f"{host.rpartition('@')[2]!a} is no registry: `localhost`, a name with a point or a port, or an address",
+        )
     if at and not _DIGEST.fullmatch(digest):
         raise _bad(text, f"{digest[:80]!a} is no digest: `sha256:` and 64 of `0-9a-f`")
     if colon and not is_tag(tag):
@@ -98,4 +102,6 @@ def _is_host(host: str) -> bool:
 
 
 def _bad(text: str, detail: str) -> UsageError:
-    return UsageError("registry.bad_reference", given=text[:300], detail=detail)
+    # Who thinks of it as a URL may write a password into it: errors end up in logs.
+    hidden = _USER.sub(lambda found: f"{found[1] or ''}...@", text)
+    return UsageError("registry.bad_reference", given=hidden[:300], detail=detail)

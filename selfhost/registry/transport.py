@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import IncompleteError, NoSpaceError, SelfhostError
 from selfhost.messages import text
 from selfhost.records import dataclass
+from selfhost.registry.answers import read_small
 from selfhost.registry.login import Login
 from selfhost.registry.types import MAX_MANIFEST_BYTES
 from selfhost.weights.move.client import Call, Client, Target, follow, give_back, shown, trouble
@@ -80,7 +81,7 @@ class Transport:
         halt: Halt,
     ) -> None:
         host = self.host = reference.host
-        self.options, self._halt = options, halt
+        self.options, self._halt, self._clock = options, halt, clock
         self.root = f"{'http' if options.plain_http else 'https'}://{reference.address}"
         self._client = Client(options.moving)
         self._login = Login(host, credential, self._client, plain_http=options.plain_http, clock=clock)
@@ -88,7 +89,7 @@ class Transport:
     def ask(self, request: Request) -> Answer:
         """One request, its answer read to the end, whatever its status but 401. Raises as `open`."""
         with self.open(request) as (response, url):
-            data = b"" if request.method == "HEAD" else self.read(response, MAX_MANIFEST_BYTES + 1, url)
+            data = b"" if request.method == "HEAD" else self._read_small(response, url)
             return Answer(status=response.status, headers=response.headers, body=data, url=url)
 
     @contextlib.contextmanager
@@ -109,15 +110,12 @@ class Transport:
                         raise self._login.denied(request.scope, response.status, "")
                     renewed = True
                     with self._halt.away():
-                        response.drain_conn()
                         self._login.answer(response.headers.get("WWW-Authenticate", ""), request.scope, sent)
                     continue
                 if not _leads_on(request.method, response):
                     yield response, url
                     return
                 url = self.location(response.headers.get("Location"), url)
-                with self._halt.away():
-                    response.drain_conn()
             finally:
                 give_back(response)
         raise IncompleteError("registry.redirects", url=shown(url), count=_MAX_REDIRECTS)
@@ -137,6 +135,16 @@ class Transport:
                 response.close()
             raise
         return response
+
+    def _read_small(self, response: BaseHTTPResponse, url: str) -> bytes:
+        with self._halt.reading(response):
+            try:
+                data = read_small(response, MAX_MANIFEST_BYTES + 1, url, self._clock)
+            except TroubleError:
+                self._halt.check()
+                raise
+        self._halt.check()
+        return data
 
     def read(self, response: BaseHTTPResponse, limit: int, url: str) -> bytes:
         """A body, at most so many bytes of it. Raises TroubleError when it breaks off."""

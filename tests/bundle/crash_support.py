@@ -17,6 +17,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ CALLS = (
     *("truncate", "ftruncate", "posix_fallocate", "copy_file_range", "write"),
 )
 FICLONE = 0x40049409
+_DIGEST_CHARACTERS = 64
 
 
 class Crash(BaseException):
@@ -40,7 +42,18 @@ class Disk:
         self.at, self.kill = at, kill
         self.count = 0
         self.kinds: Counter[str] = Counter()
+        self.written: set[str] = set()
+        """Files that power would take bytes from if it went now."""
+        self.early: list[str] = []
+        """Contents and pieces among those that got their names."""
         self._lock = threading.Lock()
+
+    def named(self, source, target) -> None:
+        """A content or a piece of one gets its name, which means that it is complete, and is not on the disk."""
+        path = Path(os.fspath(target))
+        is_content = _DIGEST_CHARACTERS in (len(path.name), len(path.parent.name))
+        if is_content and os.path.realpath(source) in self.written:
+            self.early.append(str(path))
 
     def point(self, kind: str, half: Callable[[], object] = lambda: None) -> None:
         """Raises Crash, or kills this process; `half` is what arrives of what was going on."""
@@ -61,6 +74,7 @@ class _Written:
 
     def __init__(self, stream, disk: Disk) -> None:
         self._stream, self._disk = stream, disk
+        disk.written.add(os.path.realpath(f"/proc/self/fd/{stream.fileno()}"))
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
@@ -95,6 +109,10 @@ class _Calls:
     def guarded(self, name: str):
         def call(*args, **options):
             self._disk.point(name)
+            if name == "fsync":
+                self._disk.written.discard(os.path.realpath(f"/proc/self/fd/{args[0]}"))
+            elif name in ("replace", "rename", "link"):
+                self._disk.named(*args[:2])
             return self.kept[name](*args, **options)
 
         return call
@@ -170,6 +188,7 @@ def points(work: Callable[[], object], **how) -> Counter[str]:
     """How many points there are when nothing fails, by kind."""
     with failing(Disk(), **how) as disk:
         work()
+    assert disk.early == [], "a name before the bytes are on the disk"
     return disk.kinds
 
 

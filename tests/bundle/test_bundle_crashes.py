@@ -116,10 +116,15 @@ def is_made(medium: Path) -> bool:
     return bool(found) and all((v / "SHA256SUMS").exists() and not (v / pack.MARKER).exists() for v in found)
 
 
-def check_contents(medium: Path) -> None:
+def check_contents(medium: Path, wanted: dict[str, bytes]) -> None:
+    """A final name means complete, for contents and for pieces."""
     for path, data in tree(medium).items():
-        if "/blobs/" in path and not path.endswith(".part"):
-            assert hashlib.sha256(data).hexdigest() == path.rpartition("/")[2], path
+        if ("/blobs/" in path or "/chunks/" in path) and not path.endswith(".part"):
+            assert data == wanted[path], path
+    for volume in volumes_in(medium):
+        if (volume / "SHA256SUMS").exists():
+            listed = {path for path in wanted if path.startswith(f"{volume.name}/")}
+            assert listed <= tree(medium).keys(), "all else is there before the sums are"
 
 
 @pytest.mark.usefixtures("same_bytes")
@@ -149,7 +154,7 @@ def test_made_again_after_any_crash(home, tmp_path, name, monkeypatch):
     for number, stop in chosen:
         emptied(medium)
         assert stop(work, number, **how), number
-        check_contents(medium)
+        check_contents(medium, wanted)
         check_usable(number)
         if not is_made(medium):
             assert not crashed(work, 0, **how)

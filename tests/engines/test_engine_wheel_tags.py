@@ -8,7 +8,9 @@ import pytest
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
+from selfhost import files
 from selfhost.engines.needs import Machine
+from selfhost.engines.wheel_folder import keep
 from selfhost.engines.wheel_tags import misfit
 
 PYTHONS = ("py3", "py2.py3", "py312", "cp310", "cp311", "cp312", "py2")
@@ -62,3 +64,25 @@ def test_the_reason_is_told():
     assert misfit("a-1-cp312-cp312-manylinux_2_28_x86_64.whl", here) == "is for cp312"
     assert misfit("a-1-py3-none-manylinux_2_17_aarch64.whl", here) == "is for manylinux_2_17_aarch64"
     assert misfit("a.whl", here) == "has no tags in its name"
+
+
+@pytest.mark.parametrize(
+    "python", ["py3k", "py3_9", "py3-", "cp3\N{SUPERSCRIPT TWO}", "py3\N{SUPERSCRIPT TWO}", "cp" + "3" * 5000]
+)
+def test_a_foreign_name_is_no_crash(python):
+    here = Machine(machine="x86_64", implementation="cpython", python=(3, 11), glibc=(2, 27))
+    assert misfit(f"a-1-{python}-none-any.whl", here)
+
+
+def test_a_wheel_gets_its_name_when_it_is_on_the_disk_and_others_may_read_it(tmp_path, monkeypatch):
+    partial, folder = tmp_path / "partial", tmp_path / "folder"
+    partial.mkdir()
+    folder.mkdir()
+    wheel = partial / "a-1-py3-none-any.whl"
+    wheel.write_bytes(b"x")
+    wheel.chmod(0o600)
+    synced = []
+    monkeypatch.setattr(files, "sync", lambda path: synced.append((path, path.exists())))
+    assert keep(partial, folder) == [wheel.name]
+    assert synced == [(wheel, True), (folder, True)]
+    assert (folder / wheel.name).stat().st_mode & 0o777 == 0o644

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from selfhost import files
+from selfhost.app import bundle_fetch
 from selfhost.bundle import layout
-from selfhost.errors import ExitCode
+from selfhost.errors import ExitCode, UsageError
 from selfhost.home import find_home
+from selfhost.registry.reference import parse_reference
 from tests.bundle.image_support import make_image, sha
 from tests.bundle.unpack_support import run
 from tests.registry.registry_support import docker_registry
-from tests.standins.registry import Registry
+from tests.standins.registry import Registry, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,3 +98,35 @@ def test_from_docker_registry_where_skopeo_put_it(tmp_path, debian_tool):
         code, out, err = create(tmp_path / "medium", name, "--json")
         assert code == 0, err
     assert json.loads(out)["images"][0]["digest"] == made.entries[0]["digest"]
+
+
+@pytest.mark.parametrize(("host", "name"), [("LOCALHOST:1", "localhost:1"), ("[::1]:1", None)])
+def test_what_is_fetched_gets_a_name_that_an_import_takes(host, name):
+    if name is None:
+        with pytest.raises(UsageError) as raised:
+            bundle_fetch.name_of(parse_reference(f"{host}/team/engine:1"))
+        assert raised.value.message.id == "image.unnameable"
+    else:
+        assert bundle_fetch.name_of(parse_reference(f"{host}/team/engine:1")) == f"{name}/team/engine:1"
+
+
+def test_what_a_killed_process_left_half_written_goes_unless_somebody_fetches(tmp_path):
+    blobs = find_home().fetched / layout.BLOBS
+    blobs.mkdir(parents=True)
+    left = blobs / f".{'a' * 64}.xyz"
+    left.write_bytes(b"half")
+    with Registry() as registry:
+        put(registry, tmp_path)
+        name = f"{registry.host}/team/engine:1.0"
+        with files.hold_lock(find_home().fetched / ".in-use.lock", shared=True):
+            assert create(tmp_path / "second", name)[0] == 0
+        assert left.exists()
+        assert create(tmp_path / "third", name)[0] == 0
+    assert not left.exists()
+
+
+def test_a_registry_that_does_not_answer_is_told_while_it_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("selfhost.weights.move.halt.Halt.sleep", lambda _halt, _seconds: None)
+    code, _, err = create(tmp_path, f"127.0.0.1:{free_port()}/team/engine:1")
+    assert code == ExitCode.INCOMPLETE
+    assert "trying again" in err

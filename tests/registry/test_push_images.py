@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from selfhost.errors import ExitCode
+from selfhost.app import bundle_ship
+from selfhost.errors import ExitCode, UsageError
+from selfhost.registry.reference import parse_reference
 from tests.bundle.unpack_support import run
 from tests.registry.registry_support import docker_registry
 from tests.standins.registry import Registry
@@ -51,3 +53,37 @@ def test_skopeo_finds_the_same_image(volume, tmp_path, debian_tool):
         subprocess.run([*argv, f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x"], check=True)
     back = json.loads((tmp_path / "back/index.json").read_bytes())["manifests"]
     assert [one["digest"] for one in back] == [layouts[0].entries[0]["digest"]]
+
+
+def test_one_tag_names_one_thing():
+    reference = parse_reference("localhost/a:v1")
+    with pytest.raises(UsageError):
+        bundle_ship._named(reference, "m/bf16", alone=False)
+    with pytest.raises(UsageError):
+        bundle_ship._check_distinct([reference, parse_reference("localhost/b:v1"), reference])
+    assert str(bundle_ship._place(parse_reference("localhost/a"), "r.example/x/Engine:1", alone=False)) == (
+        "localhost/a/engine:1"
+    )
+
+
+def test_a_manifest_that_does_not_say_what_it_is_goes_under_the_type_of_its_descriptor(tmp_path):
+    made = images.Layout(tmp_path / "odd")
+    entry = made.manifest(images.PLATFORMS[0], {"a": b"x"})
+    body = json.loads((made.root / "blobs/sha256" / entry["digest"][7:]).read_bytes())
+    del body["mediaType"]
+    listed = made.json(images.MANIFEST, body)
+    made.add(made.json(images.INDEX, {"schemaVersion": 2, "manifests": [listed]}), images.NAME)
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", "--label", "b", "--image", f"oci:{made.root}")
+    assert code == 0, err
+    with Registry() as registry:
+        words = ("--as", "images", "--plain-http")
+        code, _, err = run("bundle", "push", tmp_path / "medium", f"{registry.host}/p/engine:1", *words)
+        assert code == 0, err
+        types = {name: one[0] for (_, name), one in registry.manifests.items()}
+    assert (types["1"], types[listed["digest"]]) == (images.INDEX, images.MANIFEST)
+
+
+def test_a_bundle_without_models_says_how_its_images_are_pushed(volume):
+    code, _, err = run("bundle", "push", volume[0], "localhost/p", "--plain-http")
+    assert code == ExitCode.NO
+    assert "--as images" in err

@@ -24,6 +24,16 @@ MESSAGES = {
         "wanted: lower case, as `registry/name:tag`",
         "give it one: `skopeo copy --all oci:{path} oci:DIR:registry/name:tag`",
     ),
+    "image.unnameable": Text(
+        "no program takes an image called {name}",
+        "wanted: lower case, as `registry/name:tag`; the host is a name or an IPv4 address",
+        _LAYOUT,
+    ),
+    "image.foreign": Text(
+        "a layer of the image {name} is not in `{path}`, nor meant to be: its publisher lets nobody pass it on",
+        "sha256: {sha256}",
+        "push it to a registry of yours, which may keep such layers, or choose: `--platform linux/amd64`",
+    ),
     "image.no_platform": Text(
         "{name} is not for the platform {platform}", "for: {listed}", "name one of those, or leave `--platform` out"
     ),

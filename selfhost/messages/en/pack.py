@@ -8,7 +8,8 @@ MESSAGES: dict[str, Text] = {
     "pack.source_damaged": Text(
         what="`{path}` is damaged and does not go on a medium",
         why="its sha256 should be {sha256}",
-        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`), "
+        hint="put it right (a model: `selfhost verify MODEL --repair`; an image: `skopeo copy`, "
+        "or remove this file where it was fetched), "
         "then create the bundle again",
     ),
     "pack.odd_source": Text(
@@ -41,6 +42,11 @@ MESSAGES: dict[str, Text] = {
         what="`{path}` is there already",
         why="it is finished, or something else; nothing in it was changed",
         hint="give the bundle another name: `--label NAME`",
+    ),
+    "pack.in_store": Text(
+        what="`{path}` is in the store",
+        why="what selfhost keeps itself lies in `{folder}`",
+        hint="give a folder on a medium: `--to DIR`",
     ),
     "pack.busy": Text(
         what="another process is making `{path}`",

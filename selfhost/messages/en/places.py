@@ -18,7 +18,8 @@ MESSAGES = {
     "places.offline": Text(
         "offline, and `{host}` is on another machine",
         "offline: `SELFHOST_OFFLINE` or `--offline`; only this machine may be connected to",
-        "name a directory that has the model: `--source DIRECTORY`; or run without `--offline` and `SELFHOST_OFFLINE`",
+        "name a directory that has it (`--source DIRECTORY`, `--image oci:DIR`); "
+        "or run without `--offline` and `SELFHOST_OFFLINE`",
     ),
     "places.hub_offline": Text(
         "`{variable}` forbids to ask {label}",

@@ -24,6 +24,11 @@ MESSAGES: dict[str, Text] = {
     "push.no_model": Text(
         "the bundle `{label}` has no such model: {name}", "its models: {known}", "see: `selfhost bundle inspect DIR`"
     ),
+    "push.no_models": Text(
+        "the bundle `{label}` has no models",
+        "",
+        "see what it has: `selfhost bundle inspect DIR`; container images are pushed with `--as images`",
+    ),
     "push.no_images": Text(
         "the bundle `{label}` has no container images", "", "see what it has: `selfhost bundle inspect DIR`"
     ),
@@ -34,6 +39,11 @@ MESSAGES: dict[str, Text] = {
         "{count} contents of `{label}` are neither here nor in the registry ({size})",
         "they are on:\n{names}",
         "name these volumes too, or push them next: what is there is not sent again",
+    ),
+    "push.lacking_here": Text(
+        "{count} contents of `{label}` are not here ({size}), and an image needs all of a model at a time",
+        "they are on:\n{names}",
+        "name these volumes too: `selfhost bundle push DIR DIR HOST/REPOSITORY --as modelcar`",
     ),
     "push.done": Text("{name}: {reference}@{digest}"),
     "push.count": Text("sent: {sent} ({size}); there before: {there}; taken from another repository: {mounted}"),

@@ -77,7 +77,13 @@ MESSAGES: dict[str, Text] = {
         "the bytes were right here\nit says: {detail}",
         "look at the disk of the registry, and at what is between here and there",
     ),
+    "registry.large": Text(
+        "`{host}` gives a manifest that is too large: `{name}`",
+        "at most {limit:,} bytes are read",
+        "look at what is there: `skopeo inspect --raw docker://{host}/NAME:TAG`",
+    ),
     # Notes
+    "registry.slow": Text("`{url}` has not ended its answer after {seconds} s"),
     "registry.smaller": Text("{name}: `{host}` takes no requests of this size; going on with smaller ones"),
     "registry.elsewhere": Text("{name}: the registry is at another place of it"),
     "registry.lost": Text("{name}: the registry has lost what it had of it (HTTP {status}); starting over"),

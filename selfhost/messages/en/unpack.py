@@ -110,14 +110,14 @@ MESSAGES: dict[str, Text] = {
     "unpack.damaged": Text(
         "damaged files in `{label}`: {count}",
         "{files}",
-        "have a small bundle made of what is wrong: `selfhost bundle repair-list {path} > repair.json`, then where "
+        "have a small bundle made of what is wrong: `selfhost bundle repair-list {volumes} > repair.json`, then where "
         "the bundle was made `selfhost bundle create --have repair.json`; import it after this one",
     ),
     "unpack.missing": Text(
         "missing files of `{label}`: {count}",
         "{files}",
-        "copy the volume again, or have what is missing sent: `selfhost bundle repair-list {path} > repair.json`, then "
-        "where the bundle was made `selfhost bundle create --have repair.json`; import it after this one",
+        "copy the volume again, or have what is missing sent: `selfhost bundle repair-list {volumes} > repair.json`, "
+        "then where the bundle was made `selfhost bundle create --have repair.json`; import it after this one",
     ),
     "unpack.absent": Text(
         "volumes of `{label}` are not here: {size}",
