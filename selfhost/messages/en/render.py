@@ -34,7 +34,7 @@ MESSAGES = {
         "take another: `--name {suggestion}`",
     ),
     "render.not_stored": Text(
-        "`{name}` is not in the store here, and no digest of it in the files: `selfhost pull {name} --variant {variant}`"
+        "`{name}` is not in the store here, nor its digest in the files: `selfhost pull {name} --variant {variant}`"
     ),
     "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
     "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
