@@ -17,12 +17,12 @@ def unit_text(*sections: tuple[str, Sequence[tuple[str, object]]]) -> str:
 
 
 def words(argv: Iterable[str]) -> str:
-    """A command line as systemd reads it: nothing in it is a variable, a specifier or an escape.
+    r"""A command line as systemd reads it: nothing in it is a variable, a specifier or an escape.
 
     Source: systemd.service(5), COMMAND LINES; systemd.syntax(7), QUOTING.
 
     >>> words(["a", "b c", '{"x": "5%"}', "$HOME"])
-    'a "b c" "{\\\\"x\\\\": \\\\"5%%\\\\"}" $$HOME'
+    'a "b c" "{\\"x\\": \\"5%%\\"}" $$HOME'
     """
     return " ".join(word(text) for text in argv)
 
