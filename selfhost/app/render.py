@@ -107,6 +107,8 @@ def notes(deployment: Deployment) -> list[str]:
         for image in deployment.images
         if not image.digest and not image.name.startswith("localhost/")
     ]
+    if any(node.headless for node in deployment.nodes) and deployment.meeting_port is None:
+        found.append(text("render.no_probe"))
     if not is_loopback(deployment.address):
         found.append(text("render.exposed", address=deployment.address, port=deployment.port))
     return found

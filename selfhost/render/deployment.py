@@ -148,6 +148,11 @@ class Deployment:
         return (self.address, self.port) if self.host_network else ("0.0.0.0", GATEWAY_PORT)  # noqa: S104
 
     @property
+    def published(self) -> str:
+        """Where the API is on the host, as `ADDRESS:PORT`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
     def meeting_port(self) -> int | None:
         """What a headless node's probe dials on the first node; None: nothing there can be reached from outside.
 

@@ -38,5 +38,8 @@ MESSAGES = {
     ),
     "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
     "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
+    "render.no_probe": Text(
+        "the other nodes cannot see whether the first one lives: with `--host 0.0.0.0` its gateway answers them"
+    ),
     "render.exposed": Text("published on {address}, port {port}: others reach it, with an API key only"),
 }
