@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -24,6 +24,7 @@ from selfhost.render.deployment import (
     label,
     stored_in_container,
 )
+from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Choices:
     """selfhost's, the tag of images made here."""
     recipe: str = ""
     """Text of the user's own recipe; empty for a built-in one."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
 
 
 def deploy(plan: Plan, choices: Choices) -> Deployment:
@@ -81,6 +83,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         times=when,
         directory=plan.model_path if plan.variant == DIRECTORY else "",
         recipe=choices.recipe if own else "",
+        kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.render.compose import compose
+from selfhost.render.k8s import k8s
+from selfhost.render.lws import lws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,4 +16,6 @@ if TYPE_CHECKING:
 
 TARGETS: Mapping[str, Callable[[Deployment], list[RenderedFile]]] = {
     "compose": compose,
+    "k8s": k8s,
+    "k8s-lws": lws,
 }

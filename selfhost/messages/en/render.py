@@ -39,4 +39,14 @@ MESSAGES = {
     "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
     "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
     "render.exposed": Text("published on {address}, port {port}: others reach it, with an API key only"),
+    "render.several_nodes": Text(
+        "`k8s` is for one machine, and the plan of {name} needs {nodes}",
+        "a Deployment cannot start pods as a group",
+        "render a LeaderWorkerSet: `selfhost render k8s-lws {name} ...`",
+    ),
+    "render.one_node": Text(
+        "`k8s-lws` is for several machines, and the plan of {name} needs one",
+        "a LeaderWorkerSet of one pod is a Deployment with a controller to install",
+        "render a Deployment: `selfhost render k8s {name} ...`",
+    ),
 }
