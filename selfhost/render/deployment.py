@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import field
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -45,10 +46,6 @@ SECOND_ENGINE_PORT = 8001
 """Of an engine in the host's network whose gateway takes the first."""
 GATEWAY_PORT = 8080
 """A gateway shares the network namespace of its engine, which therefore listens on loopback only."""
-GATEWAY_CONFIGURATION = "/etc/nginx/nginx.conf"
-"""Where the gateway's container reads its configuration; the first of `gateway.gateway_files`, `nginx.conf`."""
-GATEWAY_KEYS = "/run/secrets/selfhost-keys"
-"""A secret: lines of an nginx `map`, one for each key: `"Bearer KEY" NAME;`."""
 NAME_CHARACTERS = 63
 _SHM_PER_RANK = 2 * GIB
 _SHM_MOST = 16 * GIB
@@ -139,7 +136,7 @@ class Deployment:
     @property
     def model_path(self) -> str:
         """The model's directory in a container."""
-        return directory_in_container(self.plan.model) if self.directory else stored_in_container(self.plan)
+        return directory_mount(self.directory).path if self.directory else stored_in_container(self.plan)
 
     @property
     def engine_port(self) -> int:
@@ -151,6 +148,11 @@ class Deployment:
     def gateway_listen(self) -> tuple[str, int]:
         """Address and port of the gateway: what was asked for in the host's network, a fixed port in its own."""
         return (self.address, self.port) if self.host_network else ("0.0.0.0", GATEWAY_PORT)  # noqa: S104
+
+    @property
+    def published(self) -> str:
+        """Where the API is on the host, as `ADDRESS:PORT`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     @property
     def meeting_port(self) -> int | None:
@@ -233,14 +235,33 @@ def is_loopback(address: str) -> bool:
     return address in {"localhost", "::1"} or address.startswith("127.")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DirectoryMount:
+    """A directory of the host in a container."""
+
+    source: str
+    target: str
+    path: str
+    """Of the model in the container."""
+
+
 def stored_in_container(plan: Plan) -> str:
     """Where a model of the store lies in a container."""
     return f"{MODELS}/{plan.model}/{plan.variant}"
 
 
-def directory_in_container(model: str) -> str:
-    """Where a model that is a plain directory is mounted in a container."""
-    return f"{DIRECTORIES}/{model}"
+def directory_mount(directory: str) -> DirectoryMount:
+    """How a model that is a plain directory gets into a container.
+
+    Of a hub's cache the whole repository, as its snapshots are links.
+
+    >>> directory_mount("/srv/hub/models--Qwen--Qwen3-8B/snapshots/0a1b").path
+    '/models/models--Qwen--Qwen3-8B/snapshots/0a1b'
+    """
+    place = PurePosixPath(directory)
+    top = place.parent.parent if place.parent.name == "snapshots" else place
+    target = f"{DIRECTORIES}/{top.name}"
+    return DirectoryMount(source=str(top), target=target, path=str(PurePosixPath(target) / place.relative_to(top)))
 
 
 def label(name: str) -> str:

@@ -9,6 +9,7 @@ from selfhost.render.deployment import Entry
 from selfhost.render.gateway import KEYS_NAME
 from selfhost.render.k8s_names import base_name, claim_name, service_name
 from selfhost.render.kubernetes import Storage
+from selfhost.render.leaving import leaving
 from selfhost.render.rendered import RenderedFile, header, yaml_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def cluster_files(deployment: Deployment, name: str, workload: dict[str, Any]) -
     files["monitoring/kustomization.yaml"] = [objects.kustomization(["monitoring.yaml"])]
     texts = {path: header(deployment) + yaml_text(*documents) for path, documents in files.items()}
     texts["README.md"] = _readme(deployment)
-    return [RenderedFile(path=path, text=text) for path, text in texts.items()]
+    return [*(RenderedFile(path=path, text=text) for path, text in texts.items()), leaving(deployment)]
 
 
 def _readme(deployment: Deployment) -> str:

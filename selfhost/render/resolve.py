@@ -19,7 +19,7 @@ from selfhost.render.deployment import (
     Entry,
     Image,
     Node,
-    directory_in_container,
+    directory_mount,
     entry_of,
     label,
     stored_in_container,
@@ -102,7 +102,7 @@ def own_image(plan: Plan, version: str) -> Image:
 
 def model_in_container(plan: Plan) -> str:
     """The path at which a stock engine opens the model in a container."""
-    return directory_in_container(plan.model) if plan.variant == DIRECTORY else stored_in_container(plan)
+    return directory_mount(plan.model_path).path if plan.variant == DIRECTORY else stored_in_container(plan)
 
 
 def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
@@ -134,7 +134,7 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
 def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     commands = plan.node_argv or (plan.argv,)
     several = len(commands) > 1
-    env = _variables(plan.env, when) | (_between_nodes(plan) if several else {})
+    env = _variables(plan.env, when) | (between_nodes(plan) if several else {})
     port = SECOND_ENGINE_PORT if several and choices.port == ENGINE_PORT else ENGINE_PORT
     return tuple(
         Node(number=number, argv=_stock(plan, argv, port, when), env=env, headless=number > 0)
@@ -164,7 +164,7 @@ def _variables(planned: Mapping[str, str], when: Times) -> dict[str, str]:
     }
 
 
-def _between_nodes(plan: Plan) -> dict[str, str]:
+def between_nodes(plan: Plan) -> dict[str, str]:
     """How nodes find each other: without both, gloo times out or hangs, as it takes the first interface it finds.
 
     Source: vllm-ascend docs, tutorials of several nodes; vLLM docs/serving/parallelism_scaling.md.

@@ -34,10 +34,13 @@ MESSAGES = {
         "take another: `--name {suggestion}`",
     ),
     "render.not_stored": Text(
-        "`{name}` is not in the store here, and no digest of it in the files: `selfhost pull {name} --variant {variant}`"
+        "`{name}` is not in the store here, nor its digest in the files: `selfhost pull {name} --variant {variant}`"
     ),
     "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
     "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
+    "render.no_probe": Text(
+        "the other nodes cannot see whether the first one lives: with `--host 0.0.0.0` its gateway answers them"
+    ),
     "render.exposed": Text("published on {address}, port {port}: others reach it, with an API key only"),
     "render.several_nodes": Text(
         "`k8s` is for one machine, and the plan of {name} needs {nodes}",
@@ -48,5 +51,16 @@ MESSAGES = {
         "`k8s-lws` is for several machines, and the plan of {name} needs one",
         "a LeaderWorkerSet of one pod is a Deployment with a controller to install",
         "render a Deployment: `selfhost render k8s {name} ...`",
+    ),
+    "render.bad_version": Text(
+        "not a version of Kubernetes that files are rendered for: `{value}`",
+        "the oldest: {oldest}",
+        "name the oldest version of your clusters: `--cluster version=1.30`",
+    ),
+    "render.bad_cluster": Text(
+        "`--cluster` does not take `{word}`",
+        "known: `version=1.30`, `namespace=NAME`, `storage=claim` or `storage=host`, `claim=NAME`, "
+        "`resource=nvidia.com/gpu`, `interface=eth0`",
+        "write one of them: `--cluster namespace=llm`",
     ),
 }
