@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -24,6 +24,7 @@ from selfhost.render.deployment import (
     label,
     stored_in_container,
 )
+from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Choices:
     """Text of the user's own recipe; empty for a built-in one."""
     directory: str = ""
     """A model that is a plain directory: where it lies on the machines; empty: as here."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
 
 
 def deploy(plan: Plan, choices: Choices) -> Deployment:
@@ -83,6 +85,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         times=when,
         directory=directory_of(plan, choices),
         recipe=choices.recipe if own else "",
+        kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
 
