@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - Typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from selfhost.app.lint_files import LintedFiles
 
 FLAG = "--lint"
