@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from selfhost.render.lint.site import Beside, Document
 
 _YAML = (".yaml", ".yml", ".json")
-_PLAIN = (".conf", ".conf.template", ".env", ".env.example")
+_PLAIN = (".conf", ".conf.template", ".conf.example", ".env", ".env.example")
 _SILENT = ("kustomization.yaml", "kustomization.yml", "prometheus.yml", "prometheus.yaml")
 """Parts of what we render that no rule is about."""
 

@@ -177,10 +177,6 @@ class Beside:
     """Of the driver."""
     soc_family: str | None = None
     """Of the Ascend devices: `A2`, `A3`, `310P`, `950`."""
-    metrics: frozenset[str] | None = None
-    """Names that the pinned engine exports."""
-    routes: frozenset[tuple[str, str]] | None = None
-    """What a gateway lets through: method and path."""
     modes: Mapping[str, int] = field(default_factory=dict)
     """Permissions of files, by path."""
 

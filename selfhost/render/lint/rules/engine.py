@@ -6,6 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from selfhost.engines import known
 from selfhost.render.lint.command import commands
 from selfhost.render.lint.site import error, note, warning
 
@@ -28,7 +29,6 @@ _FETCH = re.compile(r"(?:^|\s|/)(?:curl|wget)\s")
 _ADDRESS = re.compile(r"(?:https?|ftp)://([^\s/:'\"]+)")
 _HERE = ("localhost", "127.", "[::1]", "0.0.0.0", "$")  # noqa: S104 - compared with, not listened on
 _METRIC = re.compile(r"\bvllm:[A-Za-z0-9_]+")
-_SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created")
 
 
 def offline(site: Site) -> Iterator[Finding]:
@@ -57,14 +57,12 @@ def downloads(site: Site) -> Iterator[Finding]:
 
 def metrics(site: Site) -> Iterator[Finding]:
     """R16: alert rules and dashboards ask for metrics that the pinned engine has."""
-    known = site.beside.metrics
-    if known is None:
-        return
+    engines = [engine.facts.series for _, engine in site.engines] or [known.load("vllm").series]
+    there = frozenset[str].intersection(*engines)
     for where, text in site.expressions:
         for name in sorted(set(_METRIC.findall(text))):
-            bases = {name, *(name.removesuffix(suffix) for suffix in _SUFFIXES)}
-            if not bases & known:
-                yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, known))
+            if name not in there:
+                yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, there))
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from selfhost.render.gateway import ANTHROPIC, KEYED
 from selfhost.render.lint.site import Container, Kind, error, warning
 from selfhost.render.lint.values import SECRET, env_file
 
@@ -39,7 +40,7 @@ def ports(site: Site) -> Iterator[Finding]:
             yield from _services(service, container, engine)
     for where, text in site.configs:
         if "proxy_pass" in text:
-            yield from _gateway(site, where, text)
+            yield from _gateway(where, text)
 
 
 def _services(service: Service, container: Container, engine: Engine) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def _selects(selector: Mapping[str, str], container: Container) -> bool:
     return container.kind is Kind.KUBERNETES and bool(selector) and selector.items() <= labels.items()
 
 
-def _gateway(site: Site, where: str, text: str) -> Iterator[Finding]:
+def _gateway(where: str, text: str) -> Iterator[Finding]:
     """Of nginx: what leads on is one exact path, or has been looked up in a map of exact request lines."""
     bare = re.sub(r"(?m)(?:^|\s)#.*$", "", text)
     let_through = {path for _, _, path in _ASKED.findall(bare)}
@@ -69,9 +70,9 @@ def _gateway(site: Site, where: str, text: str) -> Iterator[Finding]:
             let_through.add(found[2].strip('"'))
         else:
             yield error(where, "manifest.r3_prefix", location=found[2])
-    if site.beside.routes is None or not let_through:
+    if not let_through:
         return
-    wanted = {path for _, path in site.beside.routes}
+    wanted = {path for _, path in (*KEYED, *ANTHROPIC)}
     for path in sorted(let_through - wanted - _OWN_ROUTES):
         yield error(where, "manifest.r3_route", path=path)
     if lacking := sorted(wanted - let_through - _OWN_ROUTES):
