@@ -10,6 +10,7 @@ import typer
 
 from selfhost.cli import complete
 from selfhost.cli.options import RecipePath, takes_settings
+from selfhost.cli.render_lint import RenderCommand
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import PlanRequest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command("render")(takes_settings(_render))
+    app.command("render", cls=RenderCommand)(takes_settings(_render))
 
 
 def _option(kind: Any, flag: str, text: str, **more: Any) -> Any:
