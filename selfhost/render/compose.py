@@ -121,8 +121,7 @@ def _network(deployment: Deployment, node: Node) -> dict[str, Any]:
         return {"network_mode": "host"}
     if node.headless:
         return {}
-    published = f"[{deployment.address}]" if ":" in deployment.address else deployment.address
-    return {"ports": [f"{published}:{deployment.port}:{deployment.front_port}"]}
+    return {"ports": [f"{deployment.published}:{deployment.front_port}"]}
 
 
 def _devices(deployment: Deployment) -> dict[str, Any]:

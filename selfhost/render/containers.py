@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
 from selfhost.render import gateway
-from selfhost.render.deployment import BLOBS, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render.deployment import BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node
@@ -82,8 +82,7 @@ def gateway_parts(deployment: Deployment) -> list[RenderedFile]:
     """Files of the gateway of a container; none where the front door is in the engine's process."""
     if deployment.gateway is None:
         return []
-    address, port = deployment.gateway_listen
-    listen = f"{address}:{port}" if deployment.host_network else str(port)
+    listen = deployment.published if deployment.host_network else str(GATEWAY_PORT)
     options = gateway.GatewayOptions(listen=listen, engine=f"127.0.0.1:{deployment.engine_port}")
     return gateway.gateway_files(deployment, options)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from selfhost.render.deployment import Entry, is_loopback
+from selfhost.hardware.types import Platform
+from selfhost.render.deployment import CACHE, Entry, is_loopback
 from selfhost.render.leaving import leaving
 from selfhost.render.rendered import RenderedFile, header
 
@@ -67,12 +68,19 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
         )
     if target != "systemd":
         yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. Nothing is pulled."
+        if not deployment.engine.name.startswith("localhost/selfhost-"):
+            yield f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`."
     yield from _KEYS[deployment.entry](deployment, target)
     if target == "systemd":
         yield from _host_steps(deployment)
+    if target == "quadlet":
+        yield f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or newer."
     if deployment.host_network:
-        example = ".env" if target == "compose" else f"{deployment.name}.env"
+        example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
         yield f"The addresses: `cp {example}.example {example}`, and fill it in."
+
+
+_FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}
 
 
 def _own_keys(deployment: Deployment, _target: str) -> Iterator[str]:
@@ -80,7 +88,7 @@ def _own_keys(deployment: Deployment, _target: str) -> Iterator[str]:
 
 
 def _gateway_keys(deployment: Deployment, target: str) -> Iterator[str]:
-    folder = f"/etc/selfhost/{deployment.name}/gateway" if target == "systemd" else "gateway"
+    folder = "gateway" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/gateway"
     where = "on the first node " if len(deployment.nodes) > 1 else ""
     yield f"An API key: {where}a line in `{folder}/keys/keys.conf`, as `gateway/keys.conf.example` says."
 
@@ -90,6 +98,14 @@ _KEYS = {Entry.SELFHOST: _own_keys, Entry.STOCK: _gateway_keys}
 
 def _host_steps(deployment: Deployment) -> Iterator[str]:
     yield "A user: `useradd --system --home-dir /var/cache/selfhost --shell /usr/sbin/nologin selfhost`."
+    if deployment.platform is Platform.ASCEND:
+        yield (
+            "The engine, as vllm-ascend's documents say, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
+            f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python one; nginx; `chown -R selfhost:"
+            f" {deployment.store}`."
+        )
+        yield _units(deployment)
+        return
     yield (
         "selfhost and the engine: `python3 -m venv /opt/selfhost && /opt/selfhost/bin/pip install selfhost`, then"
         f" `SELFHOST_HOME={deployment.store} /opt/selfhost/bin/selfhost engine install`;"
@@ -100,4 +116,8 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
             f'The engine where the unit looks for it: `ln -s "$(SELFHOST_HOME={deployment.store}'
             ' /opt/selfhost/bin/selfhost engine path)" /opt/selfhost/engine`; and nginx.'
         )
-    yield f"The units: copy `*.service` to `/etc/systemd/system/`, the rest to `/etc/selfhost/{deployment.name}/`."
+    yield _units(deployment)
+
+
+def _units(deployment: Deployment) -> str:
+    return f"The units: copy `*.service` to `/etc/systemd/system/`, the rest to `/etc/selfhost/{deployment.name}/`."

@@ -31,7 +31,8 @@ def stock_commands(deployment: Deployment) -> list[tuple[str, ...]]:
     """The engine's own command of each node, with the model where it lies on the machines."""
     plan = deployment.plan
     commands = plan.node_argv or (plan.argv,)
-    return [(*argv[:2], model_on_host(deployment), *argv[3:]) for argv in commands]
+    more = ("--distributed-timeout-seconds", str(deployment.times.distributed_s)) if plan.node_argv else ()
+    return [(*argv[:2], model_on_host(deployment), *argv[3:], *more) for argv in commands]
 
 
 def model_on_host(deployment: Deployment) -> str:
@@ -66,8 +67,8 @@ def _lines(deployment: Deployment) -> Iterator[str]:
     yield ""
     yield "What selfhost added, and what to put in its place:"
     yield ""
-    yield "- A door in front: the engine's `--api-key` leaves routes open (`/invocations`, `/tokenize`, `/metrics`). Keep"
-    yield "  the engine on loopback, behind a proxy that lets through a list of routes."
+    yield "- A door in front: the engine's `--api-key` leaves routes open (`/invocations`). Keep the engine on"
+    yield "  loopback, behind a proxy that lets through a list of routes."
     yield f"- Patience: a start may take {deployment.times.start_s} s, a stop {deployment.times.grace_s} s."
     yield "- A question whose answer is known, asked before a server counts as ready."
 

@@ -132,7 +132,7 @@ def _service(deployment: Deployment) -> Keys:
 
 def _site_file(deployment: Deployment) -> str:
     # %E: /etc for root, else the user's own configuration directory.
-    return f"%E/containers/systemd/{deployment.name}.env"
+    return f"%E/containers/systemd/{deployment.name}/{deployment.name}.env"
 
 
 def _words(node: Node, argv: tuple[str, ...]) -> str:
@@ -167,8 +167,7 @@ def _volumes(deployment: Deployment) -> Keys:
 def _network(deployment: Deployment, node: Node) -> Keys:
     if deployment.host_network:
         return [("Network", "host")]
-    published = f"[{deployment.address}]" if ":" in deployment.address else deployment.address
-    port = f"{published}:{deployment.port}:{deployment.front_port}"
+    port = f"{deployment.published}:{deployment.front_port}"
     return [("Network", f"{deployment.name}.network"), *([] if node.headless else [("PublishPort", port)])]
 
 

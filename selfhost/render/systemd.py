@@ -93,8 +93,8 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("User", "selfhost"),
         ("Group", "selfhost"),
         *_files(deployment),
-        *[("Environment", _meant(value, f"{key}=")) for key, value in _environment(deployment, node).items()],
-        ("ExecStart", " ".join(_meant(text) for text in host_argv(deployment, node))),
+        *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(deployment, node).items()],
+        ("ExecStart", " ".join([*_sited(node), *map(_meant, host_argv(deployment, node))])),
         *_waits(deployment, node),
         ("KillMode", "mixed"),
         ("TimeoutStartSec", deployment.times.start_s + _SPARE_S),
@@ -127,9 +127,15 @@ def _unit(description: str) -> Keys:
     ]
 
 
-def _meant(text: str, before: str = "") -> str:
+def _meant(text: str) -> str:
     """A word in which nothing is a variable but the addresses of the site."""
-    return quoted(before + _MEANT[text]) if text in _MEANT else word(before + text)
+    return quoted(_MEANT[text]) if text in _MEANT else word(text)
+
+
+def _sited(node: Node) -> list[str]:
+    """Variables made of the site's addresses: `Environment=` fills nothing in, a command line does."""
+    made = [quoted(f"{name}={_MEANT[value]}") for name, value in node.env.items() if value in _MEANT]
+    return ["/usr/bin/env", *made] if made else []
 
 
 def _files(deployment: Deployment) -> Keys:
@@ -141,7 +147,7 @@ def _files(deployment: Deployment) -> Keys:
 def _environment(deployment: Deployment, node: Node) -> dict[str, str]:
     here = {name: value for name, value in deployment.plan.env.items() if name.startswith("CUDA_")}
     home = {"SELFHOST_HOME": deployment.store} if deployment.entry is Entry.SELFHOST else {}
-    return dict(node.env) | here | home
+    return {name: value for name, value in node.env.items() if value not in _MEANT} | here | home
 
 
 def _waits(deployment: Deployment, node: Node) -> Keys:
@@ -170,7 +176,7 @@ def _asked(deployment: Deployment) -> str:
 def _places(deployment: Deployment) -> Keys:
     """What it may read and write: the whole machine read-only, its cache, and the store without the models."""
     store, home = deployment.store, ("/home", "/root", "/run/user")
-    read = [model_on_host(deployment), *([f"{store}/models", f"{store}/blobs"] if not deployment.directory else [])]
+    read = [deployment.directory] if deployment.directory else [f"{store}/models", f"{store}/blobs"]
     hidden = not any(f"{path}/".startswith(f"{top}/") for path in (*read, store) for top in home)
     keys: Keys = [
         ("ProtectHome", "yes" if hidden else "read-only"),
@@ -196,9 +202,8 @@ def _addresses(deployment: Deployment) -> Keys:
 
 
 def _gateway_options(deployment: Deployment) -> gateway.GatewayOptions:
-    address = f"[{deployment.address}]" if ":" in deployment.address else deployment.address
     return gateway.GatewayOptions(
-        listen=f"{address}:{deployment.port}",
+        listen=deployment.published,
         engine=f"{LOOPBACK}:{engine_port(deployment)}",
         keys=f"{_folder(deployment)}/keys/{gateway.KEYS_NAME}",
         access_log="off",
