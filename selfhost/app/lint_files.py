@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,10 @@ class LintRequest:
     """The model they are for, as in `plan`: a recipe or a directory."""
     variant: str | None = None
     disk_bytes_per_s: int = DISK_BYTES_PER_S
+    cuda: str | None = None
+    """The CUDA version that the driver there runs at most: `12.8`."""
+    images: Path | None = None
+    """A list of the images that are brought, one a line."""
 
 
 def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> LintedFiles:
@@ -88,15 +93,31 @@ def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> Lin
 
 
 def _beside(asked: LintRequest) -> Beside:
+    said = Beside(soc_family=_family(asked.on), cuda_ceiling=_cuda(asked.cuda), images=_images(asked.images))
     if asked.model is None:
-        return Beside(soc_family=_family(asked.on))
+        return said
     model = resolve(asked.model, variant=asked.variant).to_plan()
-    return Beside(
-        soc_family=_family(asked.on),
+    return replace(
+        said,
         arch=model.arch,
         weight_bytes=model.weight_bytes_total or checkpoint_bytes(model.arch),
         disk_bytes_per_s=asked.disk_bytes_per_s,
     )
+
+
+def _cuda(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    if not (found := re.fullmatch(r"(\d{1,2})\.(\d{1,2})", text)):
+        raise UsageError("manifest.bad_cuda", value=text)
+    return int(found[1]), int(found[2])
+
+
+def _images(path: Path | None) -> frozenset[str] | None:
+    if path is None:
+        return None
+    lines = (line.split("#")[0].split() for line in _text(path).splitlines())
+    return frozenset(words[0] for words in lines if words)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -51,6 +51,13 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
         str | None, typer.Option("--variant", help="Which checkpoint of it.", show_default=False)
     ] = None,
     disk_mb_s: Annotated[int, typer.Option("--disk-mb-s", help="How fast weights are read, MB/s.", min=1)] = 200,
+    cuda: Annotated[
+        str | None,
+        typer.Option("--cuda", metavar="VERSION", help="What the driver there runs, as `nvidia-smi` prints it."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE", help="List of the images that are brought.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -66,10 +73,16 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.errors import ExitCode
     from selfhost.findings import Severity
 
-    linted = lint_files(
-        what,
-        LintRequest(ignore=ignore or (), on=on, model=model, variant=variant, disk_bytes_per_s=disk_mb_s * 1_000_000),
+    asked = LintRequest(
+        ignore=ignore or (),
+        on=on,
+        model=model,
+        variant=variant,
+        disk_bytes_per_s=disk_mb_s * 1_000_000,
+        cuda=cuda,
+        images=images,
     )
+    linted = lint_files(what, asked)
     if as_json:
         output.write_json(linted.as_dict())
     else:

@@ -50,8 +50,9 @@ def test_json_has_rule_place_and_remedy_of_each(selfhost, compose):
 
 def test_what_is_rendered_passes_as_a_directory_and_is_held_against_its_model(selfhost, tmp_path):
     assert selfhost("render", "compose", "smollm2-135m", "--on", "cpu@8", "--output", tmp_path)[0] == 0
+    read = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in {".md", ".txt"}]
     code, out, err = selfhost("render", "--lint", tmp_path, "--model", "smollm2-135m", "--on", "cpu@8", "--strict")
-    assert (code, out, err) == (0, "", "1 files: nothing found\n")
+    assert (code, out, err) == (0, "", f"{len(read)} files: nothing found\n")
     code, out, _ = selfhost("render", "--lint", tmp_path, "--model", "deepseek-v3")
     assert code == 3
     assert "R5: `engine` gives up before its weights are read" in out
@@ -89,3 +90,16 @@ def test_without_lint_the_words_are_those_of_render(selfhost):
     code, _, err = selfhost("render", "compose")
     assert code == 2
     assert "MODEL" in err
+
+
+def test_images_are_held_against_the_driver_and_the_list_of_what_is_brought(selfhost, tmp_path):
+    files, listed = tmp_path / "files", tmp_path / "images.txt"
+    assert selfhost("render", "compose", "glm-4.5-air", "--on", "8xH100", "--output", files)[0] == 0
+    assert selfhost("render", "images", "glm-4.5-air", "--on", "8xH100", "--output", tmp_path)[0] == 0
+    words = ("render", "--lint", files, "--images", listed)
+    assert selfhost(*words, "--cuda", "13.0")[0] == 0
+    code, out, _ = selfhost(*words, "--cuda", "12.8")
+    assert (code, "error R18" in out, "error R1:" in out) == (3, True, False)
+    assert selfhost(*words, "--cuda", "new")[0] == 2
+    listed.write_text("# none\n")
+    assert "error R1: an image that the bundle does not bring" in selfhost(*words)[1]

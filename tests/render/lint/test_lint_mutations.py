@@ -10,6 +10,7 @@ from selfhost.app.model import resolve
 from selfhost.render.lint.read import read
 from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
+from tests.render import golden
 from tests.render.lint.lint_support import (
     ASCEND,
     DIGEST,
@@ -219,3 +220,18 @@ def test_sizes_are_held_against_the_model():
     external = on_pod(lambda one, _: one["args"].append("--data-parallel-external-lb"))(files)
     assert rules(external, Beside(arch=arch)) == {"R10"}
     assert rules(external, Beside(arch=resolve("glm-4.5-air").to_plan().arch)) == set()
+
+
+KEPT = sorted(
+    path for path in golden.DATA.glob("*/*") if path.is_dir() and path.parent.name != "models" and path.name != "images"
+)
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in KEPT if path.name != "images"], ids=lambda path: "-".join(path.parts[-2:])
+)
+def test_golden_files_are_clean_but_for_a_gateway_that_is_named_by_a_tag(folder):
+    files = {path: text for path, text in golden.files(folder).items() if not path.endswith((".md", ".txt"))}
+    tagged = any("nginx:" in text for text in files.values())
+    assert rules(files) == ({"R1"} if tagged else set())
+    assert read(files, Beside()).engines
