@@ -52,6 +52,8 @@ class RenderRequest:
     port: int = 8000
     disk_bytes_per_s: int | None = None
     recipe_paths: tuple[Path, ...] = ()
+    directory: str | None = None
+    """A model that is a directory: where it lies on the machines, absolute; None: as here."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     force: bool = False
     """Render although the plan says that it does not fit."""
@@ -76,6 +78,7 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             engine_args=settings.engine_args,
             version=__version__,
             recipe=_own_recipe(plan, home, request.recipe_paths),
+            directory=request.directory or "",
             disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
             kubernetes=request.kubernetes,
         ),
@@ -117,8 +120,9 @@ _CLUSTER = {
 def _check(request: RenderRequest) -> None:
     if not request.port:
         raise UsageError("render.no_port")
-    if request.store and not PurePosixPath(request.store).is_absolute():
-        raise UsageError("render.relative_store", store=request.store)
+    for option, path in (("--store", request.store), ("--directory", request.directory)):
+        if path and not PurePosixPath(path).is_absolute():
+            raise UsageError("render.relative_path", option=option, path=path)
     if request.name and label(request.name) != request.name:
         raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
 

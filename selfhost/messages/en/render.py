@@ -23,10 +23,10 @@ MESSAGES = {
         "the port is written into them",
         "name one: `--port 8000`",
     ),
-    "render.relative_store": Text(
-        "not an absolute path: `{store}`",
-        "`--store` is where SELFHOST_HOME lies on the machines that run the files",
-        "write it from the root: `--store /srv/selfhost`",
+    "render.relative_path": Text(
+        "not an absolute path: `{path}`",
+        "`{option}` is a place on the machines that run the files",
+        "write it from the root: `{option} /srv/{path}`",
     ),
     "render.bad_name": Text(
         "not a name for a deployment: `{name}`",
