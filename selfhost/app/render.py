@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
 from selfhost.errors import NoError, UsageError
 from selfhost.home import find_home
+from selfhost.messages import text
+from selfhost.recipe import load
 from selfhost.records import dataclass
-from selfhost.render.deployment import Image
+from selfhost.render.deployment import Image, is_loopback, label
 from selfhost.render.rendered import differences
-from selfhost.render.resolve import Choices, deploy
+from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
 from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from selfhost.render.rendered import RenderedFile
 
 SCHEMA_VERSION = 1
+_IMAGE = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+"""With its registry, as podman asks which one is meant otherwise. Source: distribution/reference, grammar of names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,19 +43,21 @@ class RenderRequest:
     image: str | None = None
     gateway_image: str | None = None
     store: str | None = None
-    """`SELFHOST_HOME` on the machines; None: as here."""
+    """`SELFHOST_HOME` on the machines, absolute; None: as here."""
     address: str = "127.0.0.1"
     port: int = 8000
     disk_bytes_per_s: int | None = None
+    recipe_paths: tuple[Path, ...] = ()
     force: bool = False
     """Render although the plan says that it does not fit."""
 
 
 def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> Deployment:
-    """The deployment of a plan. Raises NoError for one that cannot run."""
+    """The deployment of a plan. Raises NoError for one that cannot run, UsageError for values no file can have."""
     if not plan.argv or not (plan.fits or request.force):
         raise NoError("render.does_not_fit", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
     home = find_home()
+    _check(request)
     more = {} if request.disk_bytes_per_s is None else {"disk_bytes_per_s": request.disk_bytes_per_s}
     return deploy(
         plan,
@@ -60,9 +71,47 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             model_sha256=_model_digest(plan, home),
             engine_args=settings.engine_args,
             version=__version__,
+            recipe=_own_recipe(plan, home, request.recipe_paths),
             **more,
         ),
     )
+
+
+def _check(request: RenderRequest) -> None:
+    if not request.port:
+        raise UsageError("render.no_port")
+    if request.store and not PurePosixPath(request.store).is_absolute():
+        raise UsageError("render.relative_store", store=request.store)
+    if request.name and label(request.name) != request.name:
+        raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
+
+
+def _own_recipe(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> str:
+    """Text of the user's own recipe of a plan; empty for a built-in one and for a directory."""
+    if plan.variant == DIRECTORY:
+        return ""
+    path = load.find_recipes(home, recipe_paths).get(plan.model)
+    return path.read_text() if path and not path.is_relative_to(load.builtin_directory()) else ""
+
+
+def notes(deployment: Deployment) -> list[str]:
+    """What must still be done or known before the files are of use, one line each."""
+    plan = deployment.plan
+    found = []
+    if not deployment.directory and not deployment.model_sha256:
+        found.append(text("render.not_stored", name=plan.model, variant=plan.variant))
+    if not plan.fits:
+        found.append(text("render.forced", hardware=plan.hardware.text))
+    found += [
+        text("render.tag_only", image=image.reference)
+        for image in deployment.images
+        if not image.digest and not image.name.startswith("localhost/")
+    ]
+    if any(node.headless for node in deployment.nodes) and deployment.meeting_port is None:
+        found.append(text("render.no_probe"))
+    if not is_loopback(deployment.address):
+        found.append(text("render.exposed", address=deployment.address, port=deployment.port))
+    return found
 
 
 def _lines(plan: Plan) -> str:
@@ -75,21 +124,40 @@ def _model_digest(plan: Plan, home: Home) -> str:
     return files.sha256_file(lock) if lock.is_file() else ""
 
 
-def parse_image(text: str, role: str) -> Image:
+def parse_image(reference: str, role: str) -> Image:
     """`registry/name[:tag][@sha256:...]` as a record. Raises UsageError."""
-    rest, _, digest = text.partition("@")
-    head, slash, last = rest.rpartition("/")
-    name, _, tag = last.partition(":")
-    if not name or (digest and not digest.startswith("sha256:")):
-        raise UsageError("render.bad_image", image=text)
-    return Image(name=f"{head}{slash}{name}", tag=tag, digest=digest, role=role)
+    found = _IMAGE.fullmatch(reference)
+    if not found:
+        raise UsageError("render.bad_image", image=reference)
+    return Image(name=found["name"], tag=found["tag"] or "", digest=found["digest"] or "", role=role)
+
+
+def check_target(target: str) -> None:
+    """Raises UsageError for a target that is not known."""
+    if target not in TARGETS:
+        raise UsageError("render.unknown_target", target=target, targets=", ".join(TARGETS))
 
 
 def render(target: str, deployment: Deployment) -> list[RenderedFile]:
     """The files of a target. Raises UsageError for one that is not known."""
-    if target not in TARGETS:
-        raise UsageError("render.unknown_target", target=target, targets=", ".join(TARGETS))
+    check_target(target)
     return TARGETS[target](deployment)
+
+
+def as_dict(
+    target: str, deployment: Deployment, rendered: list[RenderedFile], output: Path, difference: str | None
+) -> dict[str, object]:
+    """For `--json`. difference: of `--check`; None when files were written."""
+    said: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "target": target,
+        "name": deployment.name,
+        "plan": deployment.fingerprint,
+        "files": [str(output / file.path) for file in rendered],
+        "images": [image.reference for image in deployment.images],
+        "notes": notes(deployment),
+    }
+    return said if difference is None else said | {"same": not difference, "diff": difference}
 
 
 def write(rendered: list[RenderedFile], output: Path) -> None:

@@ -13,6 +13,7 @@ from selfhost.cli.options import RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import PlanRequest
+    from selfhost.render.deployment import Deployment
 
 
 def register(app: typer.Typer) -> None:
@@ -24,22 +25,27 @@ def _option(kind: Any, flag: str, text: str, **more: Any) -> Any:
     return Annotated[kind, typer.Option(flag, help=text, show_default=False, **more)]
 
 
+def _argument(name: str, text: str, **more: Any) -> Any:
+    return Annotated[str, typer.Argument(metavar=name, help=text, show_default=False, **more)]
+
+
+_ON = "Hardware: `8xH20`, `2x8x910B3`, `cpu@16`; without it this machine's."
+_TARGET = "What runs it: `compose`, `quadlet`, `systemd`, ...; `images` lists the images."
+
+
 def _render(  # noqa: PLR0917 - Typer reads them by name
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="compose.", show_default=False)],
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A recipe or a directory.", show_default=False, autocompletion=complete.models
-        ),
-    ],
-    on: _option(str | None, "--on", "Hardware: `8xH20`, `2x8x910B3`, `cpu@16`; without it this machine's.") = None,  # type: ignore[valid-type]
+    target: _argument("TARGET", _TARGET, autocompletion=complete.targets),  # type: ignore[valid-type]
+    model: _argument("MODEL", "A recipe or a directory.", autocompletion=complete.models),  # type: ignore[valid-type]
+    on: _option(str | None, "--on", _ON, metavar="HW", autocompletion=complete.hardware) = None,  # type: ignore[valid-type]
     output: _option(Path, "--output", "Directory the files are written to.", metavar="DIR") = ...,  # type: ignore[valid-type]
-    variant: _option(str | None, "--variant", "Which checkpoint; without it the best that fits.") = None,  # type: ignore[valid-type]
+    variant: _option(  # type: ignore[valid-type]
+        str | None, "--variant", "Which checkpoint; without it the best that fits.", autocompletion=complete.variants
+    ) = None,
     name: _option(str | None, "--name", "Of the deployment [the served model's].") = None,  # type: ignore[valid-type]
     image: _option(str | None, "--image", "Of the engine, best by digest: `NAME@sha256:...`.") = None,  # type: ignore[valid-type]
     gateway_image: _option(str | None, "--gateway-image", "Of the gateway, where there is one.") = None,  # type: ignore[valid-type]
     store: _option(str | None, "--store", "SELFHOST_HOME on the machines [as here].", metavar="DIR") = None,  # type: ignore[valid-type]
-    disk_mb_s: _option(int | None, "--disk-mb-s", "How fast weights are read, MB/s [200].", min=1) = None,  # type: ignore[valid-type]
+    disk_mb_s: _option(int | None, "--disk-mb-s", "How fast weights are read there, MB/s [200].", min=1) = None,  # type: ignore[valid-type]
     force: _option(bool, "--force", "Although the plan says that it does not fit.") = False,  # type: ignore[valid-type]
     check: _option(bool, "--check", "Write nothing; exit code 3 and a diff when files differ.") = False,  # type: ignore[valid-type]
     recipe_path: RecipePath = None,
@@ -49,16 +55,18 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
 ) -> None:
     """Write the files that run a plan elsewhere.
 
+    `--host` and `--port` are where the API is published on the machines; `-- --shutdown-timeout 60` lets running
+    requests finish.
+
     selfhost render compose qwen2.5-72b --on 8xH20 --output deploy
     """
     from selfhost.app import render
     from selfhost.app.plan import plan_for
-    from selfhost.cli import output as out
-    from selfhost.errors import ExitCode
 
-    plan = plan_for(
-        model, on=on, request=replace(request, host="127.0.0.1"), variant=variant, recipe_paths=recipe_path or ()
-    )
+    render.check_target(target)
+    paths = tuple(recipe_path or ())
+    here = replace(request, host="127.0.0.1")  # of the engine's own command, which each target rewrites
+    plan = plan_for(model, on=on, request=here, variant=variant, recipe_paths=paths)
     asked = render.RenderRequest(
         name=name,
         image=image,
@@ -67,20 +75,29 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
         address=request.host,
         port=request.port,
         disk_bytes_per_s=disk_mb_s and disk_mb_s * 1_000_000,
+        recipe_paths=paths,
         force=force,
     )
-    deployment = render.deployment_of(plan, asked, request)
+    _act(target, render.deployment_of(plan, asked, request), output, check=check, as_json=as_json)
+
+
+def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_json: bool) -> None:
+    from selfhost.app import render
+    from selfhost.cli import output as out
+    from selfhost.errors import ExitCode
+
     rendered = render.render(target, deployment)
-    if check:
-        if difference := render.compare(rendered, output):
-            out.write_raw(difference)
-            raise typer.Exit(ExitCode.NO)
-        return
-    render.write(rendered, output)
-    paths = [str(output / file.path) for file in rendered]
+    difference = render.compare(rendered, output) if check else ""
+    if not check:
+        render.write(rendered, output)
     if as_json:
-        said = {"target": target, "name": deployment.name, "plan": deployment.fingerprint, "files": paths}
-        out.write_json({"schema_version": render.SCHEMA_VERSION, **said})
+        out.write_json(render.as_dict(target, deployment, rendered, output, difference if check else None))
+    elif check:
+        out.write_raw(difference)
     else:
-        for path in paths:
-            out.write(path)
+        for file in rendered:
+            out.write(str(output / file.path))
+    for note in render.notes(deployment):
+        out.note(note)
+    if difference:
+        raise typer.Exit(ExitCode.NO)

@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import field
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -30,12 +31,18 @@ HOME = "/var/lib/selfhost"
 MODELS = f"{HOME}/models"
 BLOBS = f"{HOME}/blobs"
 KEYS = f"{HOME}/keys"
+DIRECTORIES = "/models"
+"""Models that are plain directories are mounted below it."""
+RECIPES = f"{HOME}/recipes"
+"""The user's own recipes."""
 CACHE = "/var/cache/selfhost"
 """What engines compile and cache (`VLLM_CACHE_ROOT`, `HOME`): a volume, so that a restart does not compile again."""
 USER_ID, GROUP_ID = 2000, 0
 """As the `vllm` user of the engine's own image; group 0 so that an arbitrary uid (OpenShift) can write as well.
 Source: vLLM docs/deployment/docker.md."""
 ENGINE_PORT = 8000
+SECOND_ENGINE_PORT = 8001
+"""Of an engine in the host's network whose gateway takes the first."""
 GATEWAY_PORT = 8080
 """A gateway shares the network namespace of its engine, which therefore listens on loopback only."""
 NAME_CHARACTERS = 63
@@ -43,6 +50,12 @@ _SHM_PER_RANK = 2 * GIB
 _SHM_MOST = 16 * GIB
 _HOST_BASE = 8 * GIB
 _HOST_PER_RANK = 8 * GIB
+
+
+THIS_NODE = "THIS_NODE"
+"""Stands for a node's own address in its variables, as `FIRST_NODE` does for the first one's in commands."""
+INTERFACE = "INTERFACE"
+"""Stands for the network interface that nodes reach each other through."""
 
 
 class Entry(StrEnum):
@@ -106,6 +119,12 @@ class Deployment:
     """Address of the host at which the API is published."""
     port: int = 8000
     times: Times
+    directory: str = ""
+    """A model that is a plain directory: where it lies on the machines; empty for one of the store."""
+    recipe: str = ""
+    """Text of the user's own recipe, which no image has; empty for a built-in one."""
+    host_network: bool = False
+    """Engines of several nodes find each other at the machines' own addresses."""
 
     @property
     def platform(self) -> Platform:
@@ -115,7 +134,48 @@ class Deployment:
     @property
     def model_path(self) -> str:
         """The model's directory in a container."""
-        return container_model_path(self.plan.model, self.plan.variant)
+        return directory_mount(self.directory).path if self.directory else stored_in_container(self.plan)
+
+    @property
+    def engine_port(self) -> int:
+        """Where the first engine listens: its command says so."""
+        argv = self.nodes[0].argv
+        return int(argv[argv.index("--port") + 1])
+
+    @property
+    def gateway_listen(self) -> tuple[str, int]:
+        """Address and port of the gateway: what was asked for in the host's network, a fixed port in its own."""
+        return (self.address, self.port) if self.host_network else ("0.0.0.0", GATEWAY_PORT)  # noqa: S104
+
+    @property
+    def published(self) -> str:
+        """Where the API is on the host, as `ADDRESS:PORT`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
+    def meeting_port(self) -> int | None:
+        """What a headless node's probe dials on the first node; None: nothing there can be reached from outside.
+
+        A node without an API looks healthy for hours after the first one is gone (defilantech/LLMKube#1781). Ranks of
+        one engine keep the master port open; engines of data parallel close theirs once they have met: there it is the
+        gateway's.
+        """
+        argv = self.nodes[0].argv
+        if "--master-port" in argv:
+            return int(argv[argv.index("--master-port") + 1])
+        address, port = self.gateway_listen
+        return None if is_loopback(address) else port
+
+    @property
+    def device_indices(self) -> tuple[int, ...]:
+        """Accelerators of a node that its engine uses, as the vendor's tool counts; the first ones when unknown."""
+        found = self.plan.hardware.device_indices[: self.devices_per_node]
+        return found or tuple(range(self.devices_per_node))
+
+    @property
+    def takes_all_devices(self) -> bool:
+        """Whether a node has no other accelerators than those of the plan."""
+        return self.devices_per_node == self.plan.hardware.devices_per_node and self.plan.hardware.assumed
 
     @property
     def devices_per_node(self) -> int:
@@ -145,7 +205,7 @@ class Deployment:
     @property
     def front_port(self) -> int:
         """Where requests come in, in the container's network: the in-process front door, or the gateway."""
-        return ENGINE_PORT if self.gateway is None else GATEWAY_PORT
+        return ENGINE_PORT if self.gateway is None else self.gateway_listen[1]
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -160,15 +220,46 @@ class Deployment:
             "env": [dict(sorted(node.env.items())) for node in self.nodes],
             "images": [image.reference for image in self.images],
             "model": [self.plan.model, self.plan.variant, self.model_sha256],
-            "where": [self.name, self.store, self.address, self.port],
+            "where": [self.name, self.store, self.directory, self.address, self.port],
+            "recipe": self.recipe,
+            "times": [self.times.start_s, self.times.grace_s],
             "hardware": self.plan.hardware.text,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def container_model_path(model: str, variant: str) -> str:
-    """Where a stored model lies in a container."""
-    return f"{MODELS}/{model}/{variant}"
+def is_loopback(address: str) -> bool:
+    """Whether only the machine itself reaches an address."""
+    return address in {"localhost", "::1"} or address.startswith("127.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DirectoryMount:
+    """A directory of the host in a container."""
+
+    source: str
+    target: str
+    path: str
+    """Of the model in the container."""
+
+
+def stored_in_container(plan: Plan) -> str:
+    """Where a model of the store lies in a container."""
+    return f"{MODELS}/{plan.model}/{plan.variant}"
+
+
+def directory_mount(directory: str) -> DirectoryMount:
+    """How a model that is a plain directory gets into a container.
+
+    Of a hub's cache the whole repository, as its snapshots are links.
+
+    >>> directory_mount("/srv/hub/models--Qwen--Qwen3-8B/snapshots/0a1b").path
+    '/models/models--Qwen--Qwen3-8B/snapshots/0a1b'
+    """
+    place = PurePosixPath(directory)
+    top = place.parent.parent if place.parent.name == "snapshots" else place
+    target = f"{DIRECTORIES}/{top.name}"
+    return DirectoryMount(source=str(top), target=target, path=str(PurePosixPath(target) / place.relative_to(top)))
 
 
 def label(name: str) -> str:

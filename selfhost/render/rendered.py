@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import yaml
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from selfhost.render.deployment import Deployment
+    from selfhost.render.deployment import Deployment, Node
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,13 @@ def header(deployment: Deployment, comment: str = "#") -> str:
         f" {plan.engine.name} {plan.engine.version}.\n"
         f"{comment} plan {deployment.fingerprint}; `selfhost render --lint` checks it, `--check` compares it.\n"
     )
+
+
+def of_node(deployment: Deployment, node: Node, file: RenderedFile) -> RenderedFile:
+    """A file in the folder of its node, where there are several."""
+    if len(deployment.nodes) == 1:
+        return file
+    return replace(file, path=f"node{node.number}/{file.path}")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -11,13 +12,17 @@ from selfhost.render.deployment import (
     CACHE,
     ENGINE_PORT,
     HOME,
+    INTERFACE,
+    SECOND_ENGINE_PORT,
+    THIS_NODE,
     Deployment,
     Entry,
     Image,
     Node,
-    container_model_path,
+    directory_mount,
     entry_of,
     label,
+    stored_in_container,
 )
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
 
 DIRECTORY = "directory"
 """The variant of a plain directory, which no recipe speaks for."""
-DIRECTORIES = "/models"
-"""Where such a directory is mounted in a container."""
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container's own network; what is published is said elsewhere
 LOOPBACK = "127.0.0.1"
 _ENGINE_IMAGES = {Platform.CUDA: "cuda", Platform.CPU: "cpu", Platform.ASCEND: "ascend"}
@@ -55,25 +58,37 @@ class Choices:
     """What the user gave after `--`, without what the plan has taken as settings."""
     version: str = ""
     """selfhost's, the tag of images made here."""
+    recipe: str = ""
+    """Text of the user's own recipe; empty for a built-in one."""
 
 
 def deploy(plan: Plan, choices: Choices) -> Deployment:
     """The deployment of a plan that has a command (`argv`)."""
-    entry, when = entry_of(plan), times(plan.weight_bytes_total, choices.disk_bytes_per_s)
-    gateway = (choices.gateway or NGINX) if entry is Entry.STOCK else None
+    entry = entry_of(plan)
+    when = times(plan.weight_bytes_total, choices.disk_bytes_per_s, drain_s=drain_of(plan))
+    own = entry is Entry.SELFHOST
     return Deployment(
         name=label(choices.name or plan.served_model_name),
         plan=plan,
         entry=entry,
-        nodes=_stock_nodes(plan, when) if entry is Entry.STOCK else (_own_node(plan, choices, when),),
+        nodes=(_own_node(plan, choices, when),) if own else _stock_nodes(plan, choices, when),
         engine=choices.engine or own_image(plan, choices.version),
-        gateway=gateway,
+        gateway=None if own else choices.gateway or NGINX,
         store=choices.store,
         model_sha256=choices.model_sha256,
         address=choices.address,
         port=choices.port,
         times=when,
+        directory=plan.model_path if plan.variant == DIRECTORY else "",
+        recipe=choices.recipe if own else "",
+        host_network=len(plan.node_argv) > 1,
     )
+
+
+def drain_of(plan: Plan) -> int:
+    """Seconds that running requests get to finish: what the engine's command says."""
+    found = [plan.argv[place + 1] for place, word in enumerate(plan.argv) if word == "--shutdown-timeout"]
+    return int(found[-1]) if found else 0
 
 
 def own_image(plan: Plan, version: str) -> Image:
@@ -84,9 +99,7 @@ def own_image(plan: Plan, version: str) -> Image:
 
 def model_in_container(plan: Plan) -> str:
     """The path at which a stock engine opens the model in a container."""
-    if plan.variant == DIRECTORY:
-        return f"{DIRECTORIES}/{plan.model}"
-    return container_model_path(plan.model, plan.variant)
+    return directory_mount(plan.model_path).path if plan.variant == DIRECTORY else stored_in_container(plan)
 
 
 def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
@@ -115,21 +128,23 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     return Node(number=0, argv=tuple(argv), env=_variables(plan.env, when) | {"SELFHOST_HOME": HOME})
 
 
-def _stock_nodes(plan: Plan, when: Times) -> tuple[Node, ...]:
+def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     commands = plan.node_argv or (plan.argv,)
-    env = _variables(plan.env, when)
+    several = len(commands) > 1
+    env = _variables(plan.env, when) | (between_nodes(plan) if several else {})
+    port = SECOND_ENGINE_PORT if several and choices.port == ENGINE_PORT else ENGINE_PORT
     return tuple(
-        Node(number=number, argv=_stock(plan, argv, when, several=len(commands) > 1), env=env, headless=number > 0)
+        Node(number=number, argv=_stock(plan, argv, port, when), env=env, headless=number > 0)
         for number, argv in enumerate(commands)
     )
 
 
-def _stock(plan: Plan, argv: tuple[str, ...], when: Times, *, several: bool) -> tuple[str, ...]:
+def _stock(plan: Plan, argv: tuple[str, ...], port: int, when: Times) -> tuple[str, ...]:
     command = list(argv)
     command[2] = model_in_container(plan)
     command[command.index("--host") + 1] = LOOPBACK
-    command[command.index("--port") + 1] = str(ENGINE_PORT)
-    if several and "--distributed-timeout-seconds" not in command:
+    command[command.index("--port") + 1] = str(port)
+    if plan.node_argv and "--distributed-timeout-seconds" not in command:
         command += ["--distributed-timeout-seconds", str(when.distributed_s)]
     return tuple(command)
 
@@ -141,7 +156,39 @@ def _variables(planned: Mapping[str, str], when: Times) -> dict[str, str]:
         "VLLM_ENGINE_READY_TIMEOUT_S": str(when.engine_ready_s),
         "VLLM_CACHE_ROOT": f"{CACHE}/vllm",
         "HOME": CACHE,
+        # Any uid may run it, also one without a name, which `getpass.getuser` would fail on (vllm-ascend#9490).
+        "USER": "selfhost",
     }
+
+
+def between_nodes(plan: Plan) -> dict[str, str]:
+    """How nodes find each other: without both, gloo times out or hangs, as it takes the first interface it finds.
+
+    Source: vllm-ascend docs, tutorials of several nodes; vLLM docs/serving/parallelism_scaling.md.
+    """
+    ascend = plan.hardware.device.platform is Platform.ASCEND
+    of_kind = ("HCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME") if ascend else ("NCCL_SOCKET_IFNAME",)
+    address = {"VLLM_HOST_IP": THIS_NODE} | ({"HCCL_IF_IP": THIS_NODE} if ascend else {})
+    return address | dict.fromkeys(("GLOO_SOCKET_IFNAME", *of_kind), INTERFACE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What stands in files where addresses of the machines belong: `${...}` of compose, `$(...)` of Kubernetes."""
+
+    first_node: str
+    this_node: str
+    interface: str
+
+
+def at_site(node: Node, site: Site) -> Node:
+    """A node with what a target writes in the place of the stand-ins."""
+    env = {THIS_NODE: site.this_node, INTERFACE: site.interface}
+    return replace(
+        node,
+        argv=with_first_node(node.argv, site.first_node),
+        env={name: env.get(value, value) for name, value in node.env.items()},
+    )
 
 
 def with_first_node(argv: tuple[str, ...], address: str) -> tuple[str, ...]:

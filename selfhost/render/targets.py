@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.render.compose import compose
+from selfhost.render.images import images
+from selfhost.render.quadlet import quadlet
+from selfhost.render.systemd import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,4 +17,7 @@ if TYPE_CHECKING:
 
 TARGETS: Mapping[str, Callable[[Deployment], list[RenderedFile]]] = {
     "compose": compose,
+    "quadlet": quadlet,
+    "systemd": systemd,
+    "images": images,
 }

@@ -1,0 +1,17 @@
+"""The images that a plan's containers name, for `selfhost bundle create --image`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.render.rendered import RenderedFile, header
+
+if TYPE_CHECKING:
+    from selfhost.render.deployment import Deployment
+
+
+def images(deployment: Deployment) -> list[RenderedFile]:
+    """`images.txt`: one name a line, all of them in the files of the other targets and no others."""
+    how = "# Take them along: sed '/^#/d; s/^/--image /' images.txt | xargs selfhost bundle create --to MEDIUM\n"
+    names = "".join(f"{image.reference}\n" for image in deployment.images)
+    return [RenderedFile(path="images.txt", text=header(deployment) + how + names)]
