@@ -11,6 +11,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from selfhost.hardware.spec import parse
 from selfhost.planner.plan import PlanRequest
 from selfhost.render import gateway
 from selfhost.render.compose import compose
-from selfhost.render.deployment import CACHE, GATEWAY_PORT
-from selfhost.render.resolve import DIRECTORIES, Choices, deploy, with_first_node
+from selfhost.render.deployment import CACHE, SECOND_ENGINE_PORT
+from selfhost.render.resolve import Choices, deploy
 from tests.e2e.network import two_machines
 from tests.tiny_models import ANSWER, make_tiny_model
 
@@ -46,29 +47,46 @@ class Cluster:
     """Two nodes and a gateway, run from rendered files."""
 
     def __init__(self, machines, folder: Path, python: Path, model: Path) -> None:
-        self.first, self.second = machines
+        self.machines = machines
         self._folder, self._python, self._model = folder, python, model
+        self._port = 0
+        self._nodes: list[dict] = []
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(self, nginx: str, *more: str, **layout: int) -> None:
         """Render the plan of this layout, and start what the files say."""
         request = PlanRequest(max_model_len=512, max_num_seqs=8, **layout)
         plan = plan_model(resolve_model(str(self._model)).to_plan(), parse("2x1xH20"), request)
-        deployment = deploy(plan, Choices(store=str(self._folder / "store")))
+        deployment = deploy(plan, Choices(store=str(self._folder / "store"), address=self.machines[0].address))
         files = {file.path: file.text for file in compose(deployment)}
-        for number, machine in enumerate((self.first, self.second)):
-            engine = yaml.safe_load(files[f"node{number}/compose.yaml"])["services"]["engine"]
-            self._start_engine(number, machine, engine, more)
-        self._start_gateway(nginx, {file.path: file.text for file in gateway.gateway_files(deployment)})
+        self._port = deployment.port
+        for number, machine in enumerate(self.machines):
+            text = interpolated(files[f"node{number}/compose.yaml"], self._env(files, number))
+            services = yaml.safe_load(text)["services"]
+            assert {service["network_mode"] for service in services.values()} == {"host"}
+            self._nodes.append(services["engine"])
+            self._start_engine(number, machine, services["engine"], more)
+            if "gateway" in services:
+                self._start_gateway(nginx, services["gateway"], files[f"node{number}/gateway/nginx.conf"])
+
+    def _env(self, files: dict[str, str], number: int) -> dict[str, str]:
+        """`.env` of a node: the example, filled in."""
+        asked = re.findall(r"^(\w+)=$", files[f"node{number}/.env.example"], re.MULTILINE)
+        values = {
+            "FIRST_NODE": self.machines[0].address,
+            "THIS_NODE": self.machines[number].address,
+            "INTERFACE": "eth0",
+        }
+        return {name: values[name] for name in asked}
 
     def _start_engine(self, number: int, machine, engine: dict, more: tuple[str, ...]) -> None:
-        said = with_first_node((*engine["entrypoint"], *engine["command"]), self.first.address)
-        assert said[:2] == ("vllm", "serve")
-        words = [word.replace(f"{DIRECTORIES}/{self._model.name}", str(self._model)) for word in said[1:]]
-        assert str(self._model) in words
+        said = [*engine["entrypoint"], *engine["command"]]
+        assert said[:2] == ["vllm", "serve"]
+        ((source, target),) = [bind.split(":")[:2] for bind in engine["volumes"] if bind.endswith(":ro")]
+        assert (source, said[2]) == (str(self._model), target)
+        words = ["serve", source, *said[3:]]
         cache = self._folder / f"cache{number}"
         variables = {name: value.replace(CACHE, str(cache)) for name, value in engine["environment"].items()}
-        variables |= {"VLLM_HOST_IP": machine.address, "GLOO_SOCKET_IFNAME": "eth0"}
         variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "PATH": os.environ["PATH"]}
         cache.mkdir()
         command = [*machine.enter, str(self._python), str(LAUNCHER), *words, *FOR_A_CPU, *more]
@@ -77,19 +95,25 @@ class Cluster:
                 subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=variables, cwd=cache)
             )
 
-    def _start_gateway(self, nginx: str, files: dict[str, str]) -> None:
-        keys, folder = self._folder / "keys.conf", self._folder / "gateway"
+    def _start_gateway(self, nginx: str, service: dict, text: str) -> None:
+        folder, keys = self._folder / "gateway", self._folder / "gateway" / "keys.conf"
         folder.mkdir()
         keys.write_text(gateway.key_line(KEY, "test"))
-        text = files["gateway/nginx.conf"].replace("/tmp/", f"{folder}/")
-        text = text.replace("access_log /dev/stdout", f"access_log {folder}/access")
+        text = text.replace("/tmp/", f"{folder}/").replace("access_log /dev/stdout", f"access_log {folder}/access")
         text = text.replace(f"{gateway.KEYS_DIRECTORY}/{gateway.KEYS_NAME}", str(keys))
         # As root, which tests of namespaces are, it would give its files away.
         (folder / "nginx.conf").write_text(f"user root;\n{text}")
-        words = [nginx, *gateway.ARGV[1:]]
-        words[words.index(gateway.CONFIGURATION)] = str(folder / "nginx.conf")
+        words = [*service["entrypoint"], *service["command"]]
+        words = [{"nginx": nginx, gateway.CONFIGURATION: str(folder / "nginx.conf")}.get(word, word) for word in words]
         with (folder / "stderr").open("wb") as log:
-            self._running.append(subprocess.Popen([*self.first.enter, *words], stderr=log))
+            self._running.append(subprocess.Popen([*self.machines[0].enter, *words], stderr=log))
+
+    def is_healthy(self, number: int) -> bool:
+        """What the health check of a node's engine says."""
+        kind, python, *words = self._nodes[number]["healthcheck"]["test"]
+        assert (kind, python) == ("CMD", "python3")
+        command = [*self.machines[number].enter, sys.executable, *words]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
     def log(self, number: int) -> Path:
         """What a node says."""
@@ -97,7 +121,7 @@ class Cluster:
 
     def ask(self, *requests: dict) -> list[tuple[int, str]]:
         """From the second machine, at the gateway."""
-        return self.second.ask(self.first.address, GATEWAY_PORT, *requests)
+        return self.machines[1].ask(self.machines[0].address, self._port, *requests)
 
     def wait(self) -> None:
         """Until the gateway says that the engine lives."""
@@ -108,19 +132,35 @@ class Cluster:
             assert time.monotonic() < deadline, logs
             time.sleep(1)
 
+    def end_node(self, number: int) -> None:
+        """As a machine that fails."""
+        # Engines and the gateway in the order they were started: node 0, gateway, node 1.
+        _end([self._running[0 if number == 0 else 2]])
+
     def end(self) -> None:
-        """Every process of each tree, by its id."""
-        trees = []
-        for process in self._running:
-            if process.poll() is None:
-                tree = psutil.Process(process.pid)
-                trees += [tree, *tree.children(recursive=True)]
-        for process in trees:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        for process in self._running:
-            process.wait(30)
-        assert psutil.wait_procs(trees, 30)[1] == []
+        """All of it."""
+        _end(self._running)
+
+
+def _end(running: list[subprocess.Popen[bytes]]) -> None:
+    """Every process of each tree, by its id."""
+    trees = []
+    for process in running:
+        if process.poll() is None:
+            tree = psutil.Process(process.pid)
+            trees += [tree, *tree.children(recursive=True)]
+    for process in trees:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    for process in running:
+        process.wait(30)
+    assert psutil.wait_procs(trees, 30)[1] == []
+
+
+def interpolated(text: str, values: dict[str, str]) -> str:
+    """As compose does with the variables of `.env`. Raises KeyError for one that is not there."""
+    found = re.sub(r"(?<!\$)\$\{(\w+):\?[^}]*\}", lambda name: values[name[1]], text)
+    return found.replace("$$", "$")
 
 
 @pytest.fixture
@@ -196,7 +236,10 @@ def test_tensor_parallel_over_two_nodes_answers_through_the_gateway(cluster, ngi
     assert "route_blocked" not in body
 
     # The engine itself is not on the wire.
-    assert cluster.second.ask(cluster.first.address, 8000, {"method": "GET", "path": "/health"})[0][0] == 0
+    first, second = cluster.machines
+    health = {"method": "GET", "path": "/health"}
+    assert first.ask("127.0.0.1", SECOND_ENGINE_PORT, health)[0][0] == 200
+    assert second.ask(first.address, SECOND_ENGINE_PORT, health)[0][0] == 0
 
     decided = {kind: {route for route in ROUTES if ROUTES[route] == kind} for kind in ("blocked", "key", "open")}
     without, with_key = replay(cluster, {}), replay(cluster, {"Authorization": f"Bearer {KEY}"})
@@ -205,6 +248,12 @@ def test_tensor_parallel_over_two_nodes_answers_through_the_gateway(cluster, ngi
     assert {route for route, answer in without.items() if answer == (401, "invalid_api_key")} == decided["key"]
     assert {status for status, _ in with_key.values()}.isdisjoint({0, 401, 502, 503}), with_key
     assert texts(cluster.ask(chat())) == [ANSWER]
+
+    # A node without an API is not healthy when the first one is gone.
+    assert [cluster.is_healthy(0), cluster.is_healthy(1)] == [True, True]
+    cluster.end_node(0)
+    assert [cluster.is_healthy(0), cluster.is_healthy(1)] == [False, False]
+    assert cluster.ask(health)[0][0] == 503
 
 
 def test_pipeline_parallel_over_two_nodes_answers_through_the_gateway(cluster, nginx):
@@ -217,7 +266,9 @@ def test_data_parallel_over_two_nodes_splits_the_requests(cluster, nginx):
     cluster.start(nginx, *EAGER, data_parallel_size=2)
     cluster.wait()
     assert set(texts(cluster.ask(*[chat()] * REQUESTS))) == {ANSWER}
-    ((status, metrics),) = cluster.first.ask("127.0.0.1", gateway.METRICS_PORT, {"method": "GET", "path": "/metrics"})
+    ((status, metrics),) = cluster.machines[0].ask(
+        "127.0.0.1", gateway.METRICS_PORT, {"method": "GET", "path": "/metrics"}
+    )
     assert status == 200
     found = re.findall(
         r'^vllm:request_success_total\{engine="(\d)",finished_reason="stop".*\} (\S+)$', metrics, re.MULTILINE

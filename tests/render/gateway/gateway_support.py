@@ -211,8 +211,11 @@ def is_open(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", argv=(), **changes):
-    """A Gateway in front of that port, as uid 2000 where we may choose; ended with all its workers."""
+def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", inside=None, **changes):
+    """A Gateway in front of that port, as uid 2000 where we may choose; ended with all its workers.
+
+    inside: from its folder to what stands before its command, and says itself who runs it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="selfhost-gateway-"))
     try:
         (folder / "keys").mkdir()
@@ -233,8 +236,10 @@ def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", ar
         identity = {}
         if os.geteuid() == 0:
             os.chown(folder, 2000, 0)
+        if os.geteuid() == 0 and inside is None:
             identity = {"user": 2000, "group": 0, "extra_groups": []}
-        command = [*argv, nginx, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+        before = [] if inside is None else inside(folder)
+        command = [*before, nginx, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
         with (folder / "stderr").open("wb") as stderr:
             gateway.process = subprocess.Popen(command, stderr=stderr, cwd="/", **identity)
         try:

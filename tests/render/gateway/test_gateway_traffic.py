@@ -214,3 +214,27 @@ def test_the_configuration_is_accepted_without_a_warning(nginx, door):
     assert done.returncode == 0, done.stderr
     assert "[" not in done.stderr
     assert not re.search(r"\[(crit|alert|emerg)\]", door.errors), door.errors
+
+
+def in_a_container(folder: Path) -> list[str]:
+    """As rendered containers are: nothing to write to but one folder, uid 2000 of group 0, no capability."""
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro / && cd / && shift && exec "$@"'
+    nobody = ["setpriv", "--reuid=2000", "--regid=0", "--clear-groups", "--bounding-set=-all", "--no-new-privs", "--"]
+    return ["unshare", "-m", "sh", "-c", script, "sh", str(folder), *nobody]
+
+
+@pytest.mark.slow
+def test_it_runs_with_a_read_only_root_and_no_rights(nginx, engine):
+    if os.geteuid() != 0:
+        pytest.skip("a root of one's own is made by root")
+    with running(nginx, engine.server_address[1], inside=in_a_container) as door:
+        process = Path(f"/proc/{door.process.pid}")
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+        assert (status["Uid"].split()[0], status["CapBnd"], status["NoNewPrivs"]) == ("2000", "0" * 16, "1")
+        roots = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
+        assert [words[5].split(",")[0] for words in roots if words[4] == "/"] == ["ro"]
+        assert door.ask("POST", CHAT, bearer(KEY), body=os.urandom(7 << 20)).status == 200
+        door.write_keys(carol="sk-new")
+        door.reload()
+        until(lambda: door.ask("GET", "/v1/models", bearer("sk-new")).status == 200, "the new key is not taken")
+        assert not re.search(r"\[(crit|alert|emerg)\]", door.errors), door.errors
