@@ -36,7 +36,7 @@ ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-g", "daemon off;")
 """`-e`: the log named when nginx was built is not writable, and is opened before the configuration is read."""
 CHECK_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-t")
 RELOAD_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-s", "reload")
-"""Takes new keys and certificates; running answers go on, revoked keys are refused from the next request on."""
+"""Takes new keys and certificates; running answers go on, revoked keys are refused a moment later."""
 STOP_SIGNAL = "SIGQUIT"
 """Lets running answers end; TERM cuts them off."""
 METRICS_PORT = 8081
