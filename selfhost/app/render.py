@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,16 @@ from selfhost.messages import text
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.render.deployment import Image, is_loopback, label
+from selfhost.render.kubernetes import OLDEST_MINOR, Kubernetes, Storage
 from selfhost.render.rendered import differences
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
+from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from selfhost.home import Home
@@ -48,6 +52,9 @@ class RenderRequest:
     port: int = 8000
     disk_bytes_per_s: int | None = None
     recipe_paths: tuple[Path, ...] = ()
+    directory: str | None = None
+    """A model that is a directory: where it lies on the machines, absolute; None: as here."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     force: bool = False
     """Render although the plan says that it does not fit."""
 
@@ -58,7 +65,6 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
         raise NoError("render.does_not_fit", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
     home = find_home()
     _check(request)
-    more = {} if request.disk_bytes_per_s is None else {"disk_bytes_per_s": request.disk_bytes_per_s}
     return deploy(
         plan,
         Choices(
@@ -72,16 +78,50 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             engine_args=settings.engine_args,
             version=__version__,
             recipe=_own_recipe(plan, home, request.recipe_paths),
-            **more,
+            directory=request.directory or "",
+            disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
+            kubernetes=request.kubernetes,
         ),
     )
+
+
+def parse_cluster(words: Iterable[str]) -> Kubernetes:
+    """`version=1.30`, `namespace=llm`, `storage=host`, `claim=NAME`, `resource=NAME`, `interface=eth0`.
+
+    Raises UsageError for other keys, and for values that no cluster can have.
+    """
+    found = Kubernetes()
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "version":
+            minor = re.fullmatch(r"v?1\.(\d+)(?:\..*)?", value)
+            if not minor or int(minor[1]) < OLDEST_MINOR:
+                raise UsageError("render.bad_version", value=value, oldest=f"1.{OLDEST_MINOR}")
+            found = replace(found, minor=int(minor[1]))
+        elif key == "storage" and value in {*Storage}:
+            found = replace(found, storage=Storage(value))
+        elif key in _CLUSTER and _CLUSTER[key].fullmatch(value):
+            found = replace(found, **{key: value})
+        else:
+            raise UsageError("render.bad_cluster", word=word)
+    return found
+
+
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_CLUSTER = {
+    "namespace": re.compile(_DNS_LABEL),
+    "claim": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"),
+    "resource": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*/[A-Za-z0-9](?:[A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?"),
+    "interface": re.compile(r"[A-Za-z0-9_.-]{1,15}"),
+}
 
 
 def _check(request: RenderRequest) -> None:
     if not request.port:
         raise UsageError("render.no_port")
-    if request.store and not PurePosixPath(request.store).is_absolute():
-        raise UsageError("render.relative_store", store=request.store)
+    for option, path in (("--store", request.store), ("--directory", request.directory)):
+        if path and not PurePosixPath(path).is_absolute():
+            raise UsageError("render.relative_path", option=option, path=path)
     if request.name and label(request.name) != request.name:
         raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
 

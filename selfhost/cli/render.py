@@ -10,6 +10,7 @@ import typer
 
 from selfhost.cli import complete
 from selfhost.cli.options import RecipePath, takes_settings
+from selfhost.cli.render_lint import RenderCommand
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import PlanRequest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command("render")(takes_settings(_render))
+    app.command("render", cls=RenderCommand)(takes_settings(_render))
 
 
 def _option(kind: Any, flag: str, text: str, **more: Any) -> Any:
@@ -30,6 +31,7 @@ def _argument(name: str, text: str, **more: Any) -> Any:
 
 
 _ON = "Hardware: `8xH20`, `2x8x910B3`, `cpu@16`; without it this machine's."
+_CLUSTER = "Of Kubernetes, repeatable: `version=1.30`, `namespace=NAME`, `storage=host`, `claim=NAME`, `resource=NAME`."
 _TARGET = "What runs it: `compose`, `quadlet`, `systemd`, ...; `images` lists the images."
 
 
@@ -45,7 +47,9 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
     image: _option(str | None, "--image", "Of the engine, best by digest: `NAME@sha256:...`.") = None,  # type: ignore[valid-type]
     gateway_image: _option(str | None, "--gateway-image", "Of the gateway, where there is one.") = None,  # type: ignore[valid-type]
     store: _option(str | None, "--store", "SELFHOST_HOME on the machines [as here].", metavar="DIR") = None,  # type: ignore[valid-type]
+    directory: _option(str | None, "--directory", "Where MODEL, a directory, lies there.", metavar="DIR") = None,  # type: ignore[valid-type]
     disk_mb_s: _option(int | None, "--disk-mb-s", "How fast weights are read there, MB/s [200].", min=1) = None,  # type: ignore[valid-type]
+    cluster: _option(list[str] | None, "--cluster", _CLUSTER, metavar="KEY=VALUE") = None,  # type: ignore[valid-type]
     force: _option(bool, "--force", "Although the plan says that it does not fit.") = False,  # type: ignore[valid-type]
     check: _option(bool, "--check", "Write nothing; exit code 3 and a diff when files differ.") = False,  # type: ignore[valid-type]
     recipe_path: RecipePath = None,
@@ -76,6 +80,8 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
         port=request.port,
         disk_bytes_per_s=disk_mb_s and disk_mb_s * 1_000_000,
         recipe_paths=paths,
+        directory=directory,
+        kubernetes=render.parse_cluster(cluster or ()),
         force=force,
     )
     _act(target, render.deployment_of(plan, asked, request), output, check=check, as_json=as_json)

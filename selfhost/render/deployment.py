@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import nodes_used
 from selfhost.records import dataclass
+from selfhost.render.kubernetes import Kubernetes
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Deployment:
     """A model that is a plain directory: where it lies on the machines; empty for one of the store."""
     recipe: str = ""
     """Text of the user's own recipe, which no image has; empty for a built-in one."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     host_network: bool = False
     """Engines of several nodes find each other at the machines' own addresses."""
 

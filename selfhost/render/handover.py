@@ -100,8 +100,8 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
     yield "A user: `useradd --system --home-dir /var/cache/selfhost --shell /usr/sbin/nologin selfhost`."
     if deployment.platform is Platform.ASCEND:
         yield (
-            "The engine, as vllm-ascend's documentation says, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
-            f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python environment; nginx; `chown -R selfhost:"
+            "The engine, as vllm-ascend's documents say, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
+            f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python one; nginx; `chown -R selfhost:"
             f" {deployment.store}`."
         )
         yield _units(deployment)

@@ -67,7 +67,7 @@ def _lines(deployment: Deployment) -> Iterator[str]:
     yield ""
     yield "What selfhost added, and what to put in its place:"
     yield ""
-    yield "- A door in front: the engine's `--api-key` leaves routes open (`/invocations`, `/tokenize`). Keep the engine on"
+    yield "- A door in front: the engine's `--api-key` leaves routes open (`/invocations`). Keep the engine on"
     yield "  loopback, behind a proxy that lets through a list of routes."
     yield f"- Patience: a start may take {deployment.times.start_s} s, a stop {deployment.times.grace_s} s."
     yield "- A question whose answer is known, asked before a server counts as ready."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -24,6 +24,7 @@ from selfhost.render.deployment import (
     label,
     stored_in_container,
 )
+from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Choices:
     """selfhost's, the tag of images made here."""
     recipe: str = ""
     """Text of the user's own recipe; empty for a built-in one."""
+    directory: str = ""
+    """A model that is a plain directory: where it lies on the machines; empty: as here."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
 
 
 def deploy(plan: Plan, choices: Choices) -> Deployment:
@@ -79,10 +83,16 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         address=choices.address,
         port=choices.port,
         times=when,
-        directory=plan.model_path if plan.variant == DIRECTORY else "",
+        directory=directory_of(plan, choices),
         recipe=choices.recipe if own else "",
+        kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
+
+
+def directory_of(plan: Plan, choices: Choices) -> str:
+    """Where a model that is a plain directory lies on the machines; empty for one of the store."""
+    return (choices.directory or plan.model_path) if plan.variant == DIRECTORY else ""
 
 
 def drain_of(plan: Plan) -> int:
@@ -97,16 +107,19 @@ def own_image(plan: Plan, version: str) -> Image:
     return Image(name=f"localhost/selfhost-{kind}", tag=version)
 
 
-def model_in_container(plan: Plan) -> str:
+def model_in_container(plan: Plan, choices: Choices) -> str:
     """The path at which a stock engine opens the model in a container."""
-    return directory_mount(plan.model_path).path if plan.variant == DIRECTORY else stored_in_container(plan)
+    directory = directory_of(plan, choices)
+    return directory_mount(directory).path if directory else stored_in_container(plan)
 
 
 def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     """`selfhost serve` with the plan's settings written out, so that it makes this plan and no other."""
     layout, settings = plan.layout, plan.settings
     argv = ["selfhost", "serve"]
-    argv += [model_in_container(plan)] if plan.variant == DIRECTORY else [plan.model, "--variant", plan.variant]
+    argv += (
+        [model_in_container(plan, choices)] if plan.variant == DIRECTORY else [plan.model, "--variant", plan.variant]
+    )
     argv += ["--offline", "--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
     argv += ["--served-model-name", plan.served_model_name]
     argv += ["--tensor-parallel-size", str(layout.tensor_parallel_size)]
@@ -134,14 +147,18 @@ def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     env = _variables(plan.env, when) | (between_nodes(plan) if several else {})
     port = SECOND_ENGINE_PORT if several and choices.port == ENGINE_PORT else ENGINE_PORT
     return tuple(
-        Node(number=number, argv=_stock(plan, argv, port, when), env=env, headless=number > 0)
+        Node(
+            number=number,
+            argv=_stock(plan, argv, model_in_container(plan, choices), port, when),
+            env=env,
+            headless=number > 0,
+        )
         for number, argv in enumerate(commands)
     )
 
 
-def _stock(plan: Plan, argv: tuple[str, ...], port: int, when: Times) -> tuple[str, ...]:
-    command = list(argv)
-    command[2] = model_in_container(plan)
+def _stock(plan: Plan, argv: tuple[str, ...], model: str, port: int, when: Times) -> tuple[str, ...]:
+    command = [*argv[:2], model, *argv[3:]]
     command[command.index("--host") + 1] = LOOPBACK
     command[command.index("--port") + 1] = str(port)
     if plan.node_argv and "--distributed-timeout-seconds" not in command:

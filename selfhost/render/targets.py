@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from selfhost.render.compose import compose
 from selfhost.render.images import images
+from selfhost.render.k8s import k8s
+from selfhost.render.lws import lws
 from selfhost.render.quadlet import quadlet
 from selfhost.render.systemd import systemd
 
@@ -19,5 +21,7 @@ TARGETS: Mapping[str, Callable[[Deployment], list[RenderedFile]]] = {
     "compose": compose,
     "quadlet": quadlet,
     "systemd": systemd,
+    "k8s": k8s,
+    "k8s-lws": lws,
     "images": images,
 }

@@ -23,10 +23,10 @@ MESSAGES = {
         "the port is written into them",
         "name one: `--port 8000`",
     ),
-    "render.relative_store": Text(
-        "not an absolute path: `{store}`",
-        "`--store` is where SELFHOST_HOME lies on the machines that run the files",
-        "write it from the root: `--store /srv/selfhost`",
+    "render.relative_path": Text(
+        "not an absolute path: `{path}`",
+        "`{option}` is a place on the machines that run the files",
+        "write it from the root: `{option} /srv/{path}`",
     ),
     "render.bad_name": Text(
         "not a name for a deployment: `{name}`",
@@ -42,4 +42,25 @@ MESSAGES = {
         "the other nodes cannot see whether the first one lives: with `--host 0.0.0.0` its gateway answers them"
     ),
     "render.exposed": Text("published on {address}, port {port}: others reach it, with an API key only"),
+    "render.several_nodes": Text(
+        "`k8s` is for one machine, and the plan of {name} needs {nodes}",
+        "a Deployment cannot start pods as a group",
+        "render a LeaderWorkerSet: `selfhost render k8s-lws {name} ...`",
+    ),
+    "render.one_node": Text(
+        "`k8s-lws` is for several machines, and the plan of {name} needs one",
+        "a LeaderWorkerSet of one pod is a Deployment with a controller to install",
+        "render a Deployment: `selfhost render k8s {name} ...`",
+    ),
+    "render.bad_version": Text(
+        "not a version of Kubernetes that files are rendered for: `{value}`",
+        "the oldest: {oldest}",
+        "name the oldest version of your clusters: `--cluster version=1.30`",
+    ),
+    "render.bad_cluster": Text(
+        "`--cluster` does not take `{word}`",
+        "known: `version=1.30`, `namespace=NAME`, `storage=claim` or `storage=host`, `claim=NAME`, "
+        "`resource=nvidia.com/gpu`, `interface=eth0`",
+        "write one of them: `--cluster namespace=llm`",
+    ),
 }
