@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfhost import __version__, files
 from selfhost.errors import NoError, UsageError
@@ -101,7 +101,8 @@ def parse_cluster(words: Iterable[str]) -> Kubernetes:
         elif key == "storage" and value in {*Storage}:
             found = replace(found, storage=Storage(value))
         elif key in _CLUSTER and _CLUSTER[key].fullmatch(value):
-            found = replace(found, **{key: value})
+            changes: dict[str, Any] = {key: value}
+            found = replace(found, **changes)
         else:
             raise UsageError("render.bad_cluster", word=word)
     return found
@@ -134,9 +135,9 @@ def _own_recipe(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> str:
     return path.read_text() if path and not path.is_relative_to(load.builtin_directory()) else ""
 
 
-def notes(deployment: Deployment) -> list[str]:
+def notes(target: str, deployment: Deployment) -> list[str]:
     """What must still be done or known before the files are of use, one line each."""
-    plan = deployment.plan
+    plan, in_cluster = deployment.plan, target in {"k8s", "k8s-lws"}
     found = []
     if not deployment.directory and not deployment.model_sha256:
         found.append(text("render.not_stored", name=plan.model, variant=plan.variant))
@@ -147,6 +148,9 @@ def notes(deployment: Deployment) -> list[str]:
         for image in deployment.images
         if not image.digest and not image.name.startswith("localhost/")
     ]
+    if in_cluster:
+        # Addresses are the cluster's there.
+        return found
     if any(node.headless for node in deployment.nodes) and deployment.meeting_port is None:
         found.append(text("render.no_probe"))
     if not is_loopback(deployment.address):
@@ -195,7 +199,7 @@ def as_dict(
         "plan": deployment.fingerprint,
         "files": [str(output / file.path) for file in rendered],
         "images": [image.reference for image in deployment.images],
-        "notes": notes(deployment),
+        "notes": notes(target, deployment),
     }
     return said if difference is None else said | {"same": not difference, "diff": difference}
 

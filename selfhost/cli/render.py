@@ -103,7 +103,7 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
     else:
         for file in rendered:
             out.write(str(output / file.path))
-    for note in render.notes(deployment):
+    for note in render.notes(target, deployment):
         out.note(note)
     if difference:
         raise typer.Exit(ExitCode.NO)

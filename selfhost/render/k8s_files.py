@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from selfhost.hardware.types import Platform
 from selfhost.render import k8s_objects as objects
 from selfhost.render.deployment import Entry
 from selfhost.render.gateway import KEYS_NAME
@@ -45,6 +46,8 @@ def _readme(deployment: Deployment) -> str:
 
 Rendered by selfhost; render again instead of editing, or put a kustomization of your own over this folder.
 
+{_NEEDS[deployment.platform]}
+
 1. The namespace: `kubectl apply -f namespace.yaml`
 2. {_store_step(deployment)}
 3. {_keys_step(deployment)}
@@ -54,11 +57,26 @@ Rendered by selfhost; render again instead of editing, or put a kustomization of
    `kubectl apply -k monitoring`.
 
 Requests: service `{service_name(deployment)}`, port {deployment.port}, from pods of the namespace `{space}` and of
-namespaces with the label `{objects.ACCESS}=true`; ingress controllers and Prometheus need it on theirs.
+namespaces with the label `{objects.ACCESS}=true`; ingress controllers and Prometheus need it on theirs. Nothing goes
+out, but between pods of this deployment{_names(deployment)}.
 
 Drain of a machine: the disruption budget refuses to evict pods of this deployment, as nobody is served without one of
 them. Delete the pod yourself when that is wanted.
 """
+
+
+_NEEDS = {
+    Platform.CUDA: "Wanted in the cluster: NVIDIA's device plugin.",
+    Platform.ASCEND: "Wanted in the cluster: Huawei's device plugin, and Ascend Docker Runtime for the driver.",
+    Platform.CPU: "Wanted in the cluster: nothing else.",
+}
+
+
+def _names(deployment: Deployment) -> str:
+    """What several nodes need besides."""
+    return (
+        " and to the cluster's DNS (a node-local cache needs a policy of its own)" if len(deployment.nodes) > 1 else ""
+    )
 
 
 def _store_step(deployment: Deployment) -> str:

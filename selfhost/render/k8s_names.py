@@ -32,12 +32,6 @@ def labels(deployment: Deployment, role: str = "") -> dict[str, str]:
     return said | ({"app.kubernetes.io/component": role} if role else {})
 
 
-def plan_annotations(deployment: Deployment) -> dict[str, str]:
-    """Change with the plan and the model, so that pods are replaced when files that they mount change."""
-    said = {"selfhost/plan": deployment.fingerprint}
-    return said | ({"selfhost/model-sha256": deployment.model_sha256} if deployment.model_sha256 else {})
-
-
 def claim_name(deployment: Deployment) -> str:
     """The PersistentVolumeClaim of the store."""
     return deployment.kubernetes.claim or f"{base_name(deployment)}-store"

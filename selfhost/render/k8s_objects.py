@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ACCESS = "selfhost/access"
 """Label of namespaces whose pods may send requests."""
 _SPARE = 1.2
-_DNS = 53
+_DNS = (53, 5353)
 
 
 def namespace(deployment: Deployment) -> dict[str, Any]:
@@ -69,11 +69,9 @@ def network_policies(deployment: Deployment) -> list[dict[str, Any]]:
     made = {"deny": deny, "requests": requests}
     if len(deployment.nodes) > 1:
         group = [{"podSelector": {"matchLabels": labels(deployment)}}]
-        names = [{"protocol": protocol, "port": _DNS} for protocol in ("UDP", "TCP")]
-        dns = {
-            "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
-            "ports": names,
-        }
+        # Of pods in any namespace: labels of the cluster's DNS differ, and OpenShift's listens on 5353.
+        names = [{"protocol": protocol, "port": port} for port in _DNS for protocol in ("UDP", "TCP")]
+        dns = {"to": [{"namespaceSelector": {}}], "ports": names}
         made["group"] = {
             "podSelector": {"matchLabels": labels(deployment)},
             "policyTypes": ["Ingress", "Egress"],

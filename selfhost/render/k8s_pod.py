@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from selfhost.hardware.types import Platform
 from selfhost.render import gateway
 from selfhost.render.deployment import GATEWAY_PORT, GROUP_ID, USER_ID
-from selfhost.render.k8s_names import FRONT, labels, plan_annotations
+from selfhost.render.k8s_names import FRONT, labels
+from selfhost.render.k8s_objects import config_maps
 from selfhost.render.k8s_volumes import model_mounts, mounts, volumes
 from selfhost.render.kubernetes import NATIVE_SLEEP_MINOR
 from selfhost.render.resolve import Site, at_site
@@ -70,7 +73,7 @@ def pod(deployment: Deployment, node: Node, first_node: str) -> dict[str, Any]:
     return {
         "metadata": {
             "labels": labels(deployment, "worker" if node.headless else "leader"),
-            "annotations": plan_annotations(deployment),
+            "annotations": _annotations(deployment),
         },
         "spec": {
             "automountServiceAccountToken": False,
@@ -89,6 +92,16 @@ def pod(deployment: Deployment, node: Node, first_node: str) -> dict[str, Any]:
             "volumes": volumes(deployment, node),
         },
     }
+
+
+def _annotations(deployment: Deployment) -> dict[str, str]:
+    """Change with the plan, the model and the configuration, so that pods, which read files at their start, do too."""
+    said = {"selfhost/plan": deployment.fingerprint}
+    if deployment.model_sha256:
+        said["selfhost/model-sha256"] = deployment.model_sha256
+    if maps := config_maps(deployment):
+        said["selfhost/config-sha256"] = hashlib.sha256(json.dumps(maps, sort_keys=True).encode()).hexdigest()
+    return said
 
 
 _LOCKED: dict[str, Any] = {
