@@ -11,7 +11,6 @@ import yaml
 
 from selfhost.cli import main as cli
 from tests.render import golden
-from tests.render.golden import TARGETS
 
 CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
 SEVERAL = [plan for plan, words in golden.PLANS.items() if any(re.match(r"\d+x\d+x", word) for word in words)]
