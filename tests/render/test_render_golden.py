@@ -163,3 +163,16 @@ def test_a_variable_that_is_not_meant_reaches_the_engine_as_it_is(selfhost, tmp_
     line = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1]
     assert "$$HOME 100%%" in line
     assert systemd_words(line)[-1] == '{"stop": "$HOME 100%"}'
+
+
+@pytest.mark.parametrize("plan", [plan for plan in golden.PLANS if len(composes(plan)) == 1])
+def test_serve_takes_the_words_of_its_containers_and_asks_for_the_key_that_their_address_needs(selfhost, plan):
+    engine = composes(plan)[0]["services"]["engine"]
+    if engine["entrypoint"] == ["vllm", "serve"]:
+        assert "--middleware" not in engine["command"]
+        return
+    code, _, err = selfhost("serve", *engine["command"])
+    if plan.startswith("directory"):
+        assert (code, "/models/tiny-qwen" in err) == (2, True)  # it is in the container only
+    else:
+        assert (code, "selfhost key new" in err) == (6, True)
