@@ -60,7 +60,7 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
     """Write the files that run a plan elsewhere.
 
     `--host` and `--port` are where the API is published on the machines; `-- --shutdown-timeout 60` lets running
-    requests finish.
+    requests finish. `render --lint FILE...` checks files instead, ours or anybody's: `render --lint --help`.
 
     selfhost render compose qwen2.5-72b --on 8xH20 --output deploy
     """
