@@ -155,6 +155,12 @@ class Deployment:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     @property
+    def reached_at(self) -> str:
+        """The same as seen from the machine itself: an address to ask, also where it listens on all of them."""
+        here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.address)  # noqa: S104
+        return f"{here}:{self.port}" if here else self.published
+
+    @property
     def meeting_port(self) -> int | None:
         """What a headless node's probe dials on the first node; None: nothing there can be reached from outside.
 

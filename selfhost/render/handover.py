@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
-from selfhost.render.deployment import CACHE, Entry, is_loopback
+from selfhost.render.deployment import CACHE, Entry
 from selfhost.render.leaving import leaving
+from selfhost.render.monitoring import KEY_FILE, monitoring_files
 from selfhost.render.rendered import RenderedFile, header
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def handover(deployment: Deployment, target: str) -> list[RenderedFile]:
-    """`README.md` and `LEAVING.md`."""
+    """`README.md`, `LEAVING.md` and what watches it."""
     text = "\n".join(_readme(deployment, target)) + "\n"
-    return [RenderedFile(path="README.md", text=text), leaving(deployment)]
+    return [RenderedFile(path="README.md", text=text), leaving(deployment), *monitoring_files(deployment)]
 
 
 def _readme(deployment: Deployment, target: str) -> Iterator[str]:
@@ -38,8 +39,9 @@ def _readme(deployment: Deployment, target: str) -> Iterator[str]:
     yield ""
     yield f"Start: {_START[target].format(name=deployment.name)}. {_patience(deployment)}"
     yield ""
-    where = "127.0.0.1" if is_loopback(deployment.address) else deployment.address
-    yield f"Then ask it: `curl -H 'Authorization: Bearer KEY' http://{where}:{deployment.port}/v1/models`."
+    yield f"Then ask it: `curl -H 'Authorization: Bearer KEY' http://{deployment.reached_at}/v1/models`."
+    yield ""
+    yield f"Watch it: `monitoring/` is for Prometheus, with an API key of its own in `{KEY_FILE}`, and for Grafana."
 
 
 _START = {

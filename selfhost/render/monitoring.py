@@ -21,7 +21,6 @@ def monitoring_files(deployment: Deployment) -> list[RenderedFile]:
 
 def _prometheus(deployment: Deployment) -> RenderedFile:
     """Metrics lie behind the key, as they tell what is asked and how much."""
-    address = f"[{deployment.address}]" if ":" in deployment.address else deployment.address
     wanted = {
         "global": {"scrape_interval": "15s"},
         "rule_files": ["alerts.yaml"],
@@ -30,7 +29,7 @@ def _prometheus(deployment: Deployment) -> RenderedFile:
                 "job_name": deployment.name,
                 "metrics_path": "/metrics",
                 "authorization": {"type": "Bearer", "credentials_file": KEY_FILE},
-                "static_configs": [{"targets": [f"{address}:{deployment.port}"]}],
+                "static_configs": [{"targets": [deployment.reached_at]}],
             }
         ],
     }

@@ -34,7 +34,8 @@ def engine(render):
 def test_paths_go_to_stdout_and_what_is_left_to_do_to_stderr(render):
     code, out, err = render(*PLAN)
     assert code == 0
-    assert [Path(line).name for line in out.splitlines()] == ["compose.yaml", "README.md", "LEAVING.md"]
+    names = ["compose.yaml", "README.md", "LEAVING.md", "prometheus.yml", "alerts.yaml", "dashboard.json"]
+    assert [Path(line).name for line in out.splitlines()] == names
     assert all(Path(line).is_file() for line in out.splitlines())
     assert "`selfhost pull smollm2-135m --variant bf16`" in err
 

@@ -11,9 +11,8 @@ import yaml
 
 from selfhost.cli import main as cli
 from tests.render import golden
-from tests.render.golden import TARGETS
 
-CASES = [(plan, target) for plan in golden.PLANS for target in TARGETS]
+CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
 SEVERAL = [plan for plan, words in golden.PLANS.items() if any(re.match(r"\d+x\d+x", word) for word in words)]
 HEALTHY = "urllib.request"
 
@@ -30,7 +29,7 @@ def selfhost(capsys):
 
 
 def kept(plan, target):
-    return golden.files(golden.DATA / plan / target)
+    return golden.kept(plan, target)
 
 
 def composes(plan):
@@ -47,7 +46,7 @@ def test_files_are_as_they_were_reviewed(selfhost, plan, target, tmp_path):
 
 
 def test_nothing_of_the_machine_that_rendered_is_in_the_files():
-    said = "\n".join(text for plan in golden.PLANS for target in TARGETS for text in kept(plan, target).values())
+    said = "\n".join(text for plan, target in CASES for text in kept(plan, target).values())
     assert str(golden.DATA.parent.parent.parent) not in said
 
 

@@ -237,7 +237,7 @@ MESSAGES = {
         "make it beside the files: `kubectl create secret generic NAME --from-file=FILE`",
     ),
     "manifest.r12_key": Text(
-        "this looks like a key: {start}...",
+        "this looks like a key, it begins with: {start}",
         "",
         "take it out, and make a new one: this one has been in a file",
     ),
@@ -247,7 +247,7 @@ MESSAGES = {
         "`chmod 600 {path}`",
     ),
     "manifest.r13_installs": Text(
-        "something is installed when the container starts: {command}",
+        "something is installed when the container starts: {commands}",
         "without a network it does not start, and with one it is another container each time",
         "put it into the image",
     ),
@@ -330,6 +330,11 @@ MESSAGES = {
         "{engine} has no such option: {flag}",
         "similar: {nearest}",
         "remove it, or spell it as `vllm serve --help=all` does",
+    ),
+    "manifest.r20_shortened": Text(
+        "a shortened option: {flag}",
+        "it is `{whole}` now, and nothing once another option begins like that",
+        "write `{whole}`",
     ),
     "manifest.r20_choice": Text(
         "{engine} does not take this: `{flag} {value}`",

@@ -37,6 +37,8 @@ class Engine:
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the long name."""
     unknown: tuple[str, ...] = ()
+    shortened: tuple[tuple[str, str], ...] = ()
+    """Options that are written as a beginning of one name, and that name; the parser takes them."""
 
     def number(self, flag: str, default: int) -> int | None:
         """The value of a flag; None when it is a variable."""
@@ -115,7 +117,14 @@ def _script(text: str) -> list[list[str]]:
             else:
                 current.append(word)
         found.append(current)
-    return [command for command in found if command]
+    return [inner for command in found if command for inner in _evaluated(command)]
+
+
+def _evaluated(command: list[str]) -> list[list[str]]:
+    if command[0] != "eval":
+        return [command]
+    rest = next((place for place, word in enumerate(command) if word != "eval"), len(command))
+    return _script(" ".join(command[rest:]))
 
 
 def engine_of(image: str, words: Sequence[str]) -> Engine | None:
@@ -151,11 +160,13 @@ def _engine(image: str, entry: str, words: list[str]) -> Engine:
     flags, model, unknown = _options(words, facts)
     if own:
         unknown = _options(further, facts)[2]
+    shortened = {word: flag for word in unknown if (flag := _beginning(word, facts))}
     found = _VERSION.search(image) if "vllm" in image else None
     other = found[1] if found and found[1] != facts.ref.version else ""
     return Engine(
         own=own, facts=facts, other_version=other, model=model or " ".join(flags.get("--model", ())),
-        flags=flags, unknown=tuple(unknown),
+        flags=flags, unknown=tuple(word for word in unknown if word not in shortened),
+        shortened=tuple(shortened.items()),
     )  # fmt: skip
 
 
@@ -190,6 +201,12 @@ def _flag(word: str, facts: Known) -> tuple[Flag | None, tuple[str, ...] | None]
     if flag is None and re.fullmatch(r"-O\d", name):
         return facts.flags.get("-O") or facts.flags.get("--optimization-level"), (name[2:],)
     return flag, (value,) if equals else None
+
+
+def _beginning(word: str, facts: Known) -> str:
+    """The one option whose name begins so; empty for none, or more than one."""
+    found = {flag.name for name, flag in facts.flags.items() if name.startswith(word.replace("_", "-"))}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _values(words: Sequence[str], flag: Flag) -> tuple[str, ...]:

@@ -40,9 +40,12 @@ def read(site: Site, document: Document, files: Mapping[str, str]) -> None:
 
 def _interpolated(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _interpolated(item, values) for key, item in value.items()}
+        # A secret that comes from beside the file is not in it.
+        return {k: v if SECRET.search(str(k)) else _interpolated(v, values) for k, v in value.items()}
     if isinstance(value, list):
         return [_interpolated(item, values) for item in value]
+    if isinstance(value, str) and SECRET.search(value.partition("=")[0]):
+        return value
     return _VARIABLE.sub(lambda found: _value(found, values), value) if isinstance(value, str) else value
 
 
@@ -50,7 +53,7 @@ def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
     name = found[1] or found[2]
     if not name:
         return "$"
-    if values.get(name) and not SECRET.search(name):
+    if values.get(name):
         return values[name]
     return found[4] if found[3] in {"-", ":-"} else found[0]
 

@@ -46,13 +46,13 @@ def offline(site: Site) -> Iterator[Finding]:
 def downloads(site: Site) -> Iterator[Finding]:
     """R13: nothing is installed or fetched when a container starts."""
     for container in site.containers:
-        for words in commands(container.command):
-            said = " ".join(words)
-            hosts = _ADDRESS.findall(said) if _FETCH.search(said) else []
-            if found := _LOADERS.search(said):
-                yield error(container.at("command"), "manifest.r13_installs", command=found[0].strip(" /"))
-            elif far := [host for host in hosts if not host.startswith(_HERE)]:
-                yield error(container.at("command"), "manifest.r13_fetches", host=far[0])
+        where, said = container.at("command"), [" ".join(words) for words in commands(container.command)]
+        installs = [found[0].strip(" /") for line in said if (found := _LOADERS.search(line))]
+        hosts = [host for line in said if _FETCH.search(line) for host in _ADDRESS.findall(line)]
+        if installs:
+            yield error(where, "manifest.r13_installs", commands=", ".join(dict.fromkeys(installs)))
+        elif far := [host for host in hosts if not host.startswith(_HERE)]:
+            yield error(where, "manifest.r13_fetches", host=far[0])
 
 
 def metrics(site: Site) -> Iterator[Finding]:
@@ -80,6 +80,8 @@ def flags(site: Site) -> Iterator[Finding]:
         for name in engine.unknown:
             nearest = _nearest(name, frozenset(engine.facts.flags))
             yield error(where, "manifest.r20_flag", flag=name, engine=pinned, nearest=nearest)
+        for name, whole in engine.shortened:
+            yield warning(where, "manifest.r20_shortened", flag=name, whole=whole)
         yield from _choices(container, engine, pinned)
 
 
