@@ -36,7 +36,7 @@ ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-g", "daemon off;")
 """`-e`: the log named when nginx was built is not writable, and is opened before the configuration is read."""
 CHECK_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-t")
 RELOAD_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-s", "reload")
-"""Takes new keys and certificates; running answers go on, revoked keys are refused from the next request on."""
+"""Takes new keys and certificates; running answers go on, revoked keys are refused a moment later."""
 STOP_SIGNAL = "SIGQUIT"
 """Lets running answers end; TERM cuts them off."""
 METRICS_PORT = 8081
@@ -114,6 +114,7 @@ def nginx_text(options: GatewayOptions) -> str:
         "rate": f"{options.requests_per_s}r/s",
         "burst": str(options.burst),
         "routes": "\n".join(_routes()),
+        "blocked": _BLOCKED,
     }
     return re.sub(r"@(\w+)@", lambda found: values[found[1]], _NGINX)
 
@@ -142,6 +143,10 @@ def _routes() -> list[str]:
     ]
 
 
+_BLOCKED = (
+    '{"error": {"message": "this route is blocked: only the routes of the gateway, written exactly, reach the engine",'
+    ' "type": "invalid_request_error", "param": null, "code": "route_blocked"}}'
+)
 _METHODS = {WEBSOCKET: r"GET\+websocket"}
 _NGINX = """\
 pid @temporary@/nginx.pid;
@@ -243,13 +248,32 @@ http {
 
         add_header X-Request-Id $request_id always;
         add_header WWW-Authenticate $challenge always;
+        proxy_method $engine_method;
+        proxy_http_version 1.1;
+        proxy_set_header Host $host;
+        proxy_set_header Authorization "";
+        proxy_set_header X-Api-Key "";
+        proxy_set_header X-Request-Id $request_id;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header Upgrade $hop_upgrade;
+        proxy_set_header Connection $hop;
+        proxy_hide_header X-Request-Id;
+        proxy_buffering off;
+        proxy_buffer_size 16k;
+        proxy_buffers 8 16k;
+        proxy_next_upstream off;
+        proxy_connect_timeout 5s;
+        proxy_send_timeout 3600s;
+        proxy_read_timeout 3600s;
+
         error_page 413 @too_large;
         error_page 429 @too_many;
         error_page 502 504 =503 @not_ready;
 
         location / {
             if ($verdict = blocked) {
-                return 404 '{"error": {"message": "this route is blocked: only the routes of the gateway\\'s list, written exactly, reach the engine", "type": "invalid_request_error", "param": null, "code": "route_blocked"}}';
+                return 404 '@blocked@';
             }
             if ($verdict != let_in) {
                 return 401 '{"error": {"message": "this server needs an API key: send it as `Authorization: Bearer KEY`", "type": "invalid_request_error", "param": null, "code": "invalid_api_key"}}';
@@ -257,24 +281,15 @@ http {
             limit_req zone=callers burst=@burst@ nodelay;
 
             proxy_pass http://@engine@;
-            proxy_method $engine_method;
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header Authorization "";
-            proxy_set_header X-Api-Key "";
-            proxy_set_header X-Request-Id $request_id;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header Upgrade $hop_upgrade;
-            proxy_set_header Connection $hop;
-            proxy_hide_header X-Request-Id;
-            proxy_buffering off;
-            proxy_buffer_size 16k;
-            proxy_buffers 8 16k;
-            proxy_next_upstream off;
-            proxy_connect_timeout 5s;
-            proxy_send_timeout 3600s;
-            proxy_read_timeout 3600s;
+        }
+
+        # While the engine starts, every probe would be an error.
+        location = /health {
+            if ($verdict != let_in) {
+                return 404 '@blocked@';
+            }
+            error_log stderr crit;
+            proxy_pass http://@engine@;
         }
 
         location @too_large {

@@ -26,6 +26,7 @@ def engine(engine_of_all):
     engine_of_all.seen.clear()
     engine_of_all.go_on.clear()
     engine_of_all.gone.clear()
+    engine_of_all.held.clear()
     yield engine_of_all
     engine_of_all.go_on.set()
 

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from selfhost.serve.ports import free_port
 
 KEY, OTHER = "sk-selfhost-AbC_1-x", "sk-selfhost-Other_2"
 WAIT_S = 20
+FLOOD_BYTES = 48 << 20
 
 
 class StandInEngine(ThreadingHTTPServer):
@@ -37,6 +37,8 @@ class StandInEngine(ThreadingHTTPServer):
         self.go_on = threading.Event()
         self.gone = threading.Event()
         """The client of a stalled answer went away."""
+        self.held = threading.Event()
+        """Nobody takes more of a flood."""
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
@@ -60,6 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream()
         elif self.headers.get("X-Test") == "stall":
             self._stall()
+        elif self.headers.get("X-Test") == "flood":
+            self._flood()
         else:
             self._answer(json.dumps(said).encode())
 
@@ -71,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-Id", "of-the-engine")
         self.end_headers()
         self.wfile.write(body)
 
@@ -94,6 +99,18 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             if self.connection.recv(1) == b"":
                 self.server.gone.set()
+        self.close_connection = True
+
+    def _flood(self) -> None:
+        """More than sockets take by themselves."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(FLOOD_BYTES))
+        self.end_headers()
+        self.connection.settimeout(1)
+        try:
+            self.connection.sendall(bytes(FLOOD_BYTES))
+        except TimeoutError:
+            self.server.held.set()
         self.close_connection = True
 
     def _websocket(self) -> None:
@@ -145,6 +162,12 @@ class Gateway:
         """The answer to a request whose path and headers go out as they are."""
         with contextlib.closing(self.connection()) as connection:
             return ask_on(connection, method, path, *headers, body=body)
+
+    def is_up(self) -> bool:
+        """Whether it answers; that it listens is not enough: nginx does so before it handles signals."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.ask("GET", "/").status == 404
+        return False
 
     def write_keys(self, **names: str) -> None:
         """Keys by their names; in force after `reload`."""
@@ -203,16 +226,12 @@ def until(true, what: str) -> None:
         time.sleep(0.02)
 
 
-def is_open(port: int) -> bool:
-    """Whether something listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
 @contextlib.contextmanager
-def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", argv=(), **changes):
-    """A Gateway in front of that port, as uid 2000 where we may choose; ended with all its workers."""
+def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", inside=None, **changes):
+    """A Gateway in front of that port, as uid 2000 where we may choose; ended with all its workers.
+
+    inside: from its folder to what stands before its command, and says itself who runs it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="selfhost-gateway-"))
     try:
         (folder / "keys").mkdir()
@@ -233,12 +252,14 @@ def running(nginx: str, engine_port: int, *, tls=None, certificate: str = "", ar
         identity = {}
         if os.geteuid() == 0:
             os.chown(folder, 2000, 0)
+        if os.geteuid() == 0 and inside is None:
             identity = {"user": 2000, "group": 0, "extra_groups": []}
-        command = [*argv, nginx, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+        before = [] if inside is None else inside(folder)
+        command = [*before, nginx, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
         with (folder / "stderr").open("wb") as stderr:
             gateway.process = subprocess.Popen(command, stderr=stderr, cwd="/", **identity)
         try:
-            until(lambda: gateway.process.poll() is not None or is_open(port), "nginx does not listen")
+            until(lambda: gateway.process.poll() is not None or gateway.is_up(), "nginx does not answer")
             assert gateway.process.poll() is None, gateway.errors
             yield gateway
         finally:

@@ -57,6 +57,8 @@ def test_every_route_of_the_engine_is_let_through_or_not_as_was_decided(door, en
         for route, decided in {**ROUTES, "HEAD /health": "open"}.items()
     }
     assert got == expected
+    # The engine knows no HEAD.
+    assert [said["method"] for said in engine.seen if said["path"] == "/health"] == ["GET"] * 4
     assert len(engine.seen) == sum(2 if codes[0] == 200 else codes[1] in {101, 200} for codes in got.values())
 
 
