@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SCHEMA_VERSION = 39
 """Grafana 11; newer ones migrate it."""
+_UID_CHARACTERS = 40
 _COLUMNS, _WIDTH, _HEIGHT = 2, 12, 8
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -97,7 +98,8 @@ def dashboard(deployment: Deployment, job: str = "") -> dict[str, Any]:
     panels = [panel for panel in PANELS if all(series_in(query) <= series for _, query in panel.queries)]
     return {
         "title": f"selfhost: {deployment.name}",
-        "uid": f"selfhost-{deployment.fingerprint}",
+        # The same after a change of the plan, so that an import replaces the old one.
+        "uid": f"selfhost-{deployment.name}"[:_UID_CHARACTERS],
         "schemaVersion": _SCHEMA_VERSION,
         "tags": ["selfhost"],
         "time": {"from": "now-6h", "to": "now"},

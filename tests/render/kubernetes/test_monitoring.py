@@ -80,6 +80,14 @@ def test_a_dashboard_is_json_that_is_the_same_each_time():
     assert dashboard.dashboard_text(made) == dashboard.dashboard_text(replace(made))
 
 
+def test_a_dashboard_of_a_changed_plan_replaces_the_old_one():
+    made = deployment(CUDA)
+    other = replace(made, store="/elsewhere")
+    assert other.fingerprint != made.fingerprint
+    assert dashboard.dashboard(other)["uid"] == dashboard.dashboard(made)["uid"]
+    assert len(dashboard.dashboard(replace(made, name="a" * 63))["uid"]) == 40
+
+
 @pytest.fixture
 def promtool(debian_tool):
     return debian_tool("promtool", "prometheus")
