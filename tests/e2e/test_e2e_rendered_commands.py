@@ -1,4 +1,4 @@
-"""Rendered commands of plans for GPUs and NPUs: the pinned engine's own parser takes them and reads what was planned."""
+"""Rendered commands for GPUs and NPUs: the pinned engine's own parser takes them and reads what was planned."""
 
 from __future__ import annotations
 
