@@ -33,7 +33,7 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def lint_rendered(
+def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     what: Annotated[
         list[Path], typer.Argument(metavar="FILE|DIR...", help="Files, or directories of them.", show_default=False)
     ],
@@ -43,6 +43,20 @@ def lint_rendered(
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", metavar="HW", help="The hardware they are for: `8x910B3`.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model they are for: a recipe or a directory.", show_default=False)
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Which checkpoint of it.", show_default=False)
+    ] = None,
+    disk_mb_s: Annotated[int, typer.Option("--disk-mb-s", help="How fast weights are read, MB/s.", min=1)] = 200,
+    cuda: Annotated[
+        str | None,
+        typer.Option("--cuda", metavar="VERSION", help="What the driver there runs, as `nvidia-smi` prints it."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE", help="List of the images that are brought.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -54,12 +68,21 @@ def lint_rendered(
 
     Example: selfhost render --lint compose.yaml --ignore R5.
     """
-    from selfhost.app.lint_files import lint_files
+    from selfhost.app.lint_files import LintRequest, lint_files
     from selfhost.cli import output
     from selfhost.errors import ExitCode
     from selfhost.findings import Severity
 
-    linted = lint_files(what, ignore=ignore or (), on=on)
+    asked = LintRequest(
+        ignore=ignore or (),
+        on=on,
+        model=model,
+        variant=variant,
+        disk_bytes_per_s=disk_mb_s * 1_000_000,
+        cuda=cuda,
+        images=images,
+    )
+    linted = lint_files(what, asked)
     if as_json:
         output.write_json(linted.as_dict())
     else:

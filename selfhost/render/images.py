@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 def images(deployment: Deployment) -> list[RenderedFile]:
     """`images.txt`: one name a line, all of them in the files of the other targets and no others."""
-    how = "# Take them along: sed '/^#/d; s/^/--image /' images.txt | xargs selfhost bundle create --to MEDIUM\n"
+    how = (
+        "# Into a bundle: `selfhost bundle create --image NAME ...`; one of this machine (`localhost/`) first into a\n"
+    )
+    how += "# directory, `podman push NAME oci:DIR`, and then `--image oci:DIR`.\n"
     names = "".join(f"{image.reference}\n" for image in deployment.images)
     return [RenderedFile(path="images.txt", text=header(deployment) + how + names)]

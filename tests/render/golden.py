@@ -11,9 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from selfhost.render import targets
+
 DATA = Path(__file__).resolve().parent.parent / "data" / "render"
-TARGETS = ("compose", "quadlet", "systemd", "images")
-"""Those of Kubernetes are in tests/render/kubernetes."""
+TARGETS = [target for target in targets.TARGETS if not target.startswith("k8s")]
+"""Those of Kubernetes take one machine or several, not both: tests/render/kubernetes."""
 GATEWAY = ("--gateway-image", "registry.example/nginx@sha256:" + "9f" * 32)
 EVERYWHERE = ("--store", "/srv/selfhost")
 PLANS = {

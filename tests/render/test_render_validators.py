@@ -60,12 +60,12 @@ def allowed(section):
 
 @pytest.fixture
 def schema():
-    python = os.environ.get("SELFHOST_TEST_CHECK_JSONSCHEMA_PYTHON")
+    python = os.environ.get("SELFHOST_TEST_VALIDATORS_PYTHON")
     if not python:
         missing(
             "check-jsonschema",
             "`pip install check-jsonschema==0.39.0` into an environment of its own, name its Python in "
-            "SELFHOST_TEST_CHECK_JSONSCHEMA_PYTHON",
+            "SELFHOST_TEST_VALIDATORS_PYTHON",
         )
     program = str(Path(python).with_name("check-jsonschema"))
 

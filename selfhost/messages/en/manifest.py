@@ -30,6 +30,11 @@ MESSAGES = {
         "given: {files}",
         "give compose files, quadlets, units, or objects of Kubernetes: `selfhost render --lint compose.yaml`",
     ),
+    "manifest.bad_cuda": Text(
+        "not a CUDA version: {value}",
+        "wanted: two numbers, `12.8`",
+        "print what the driver runs: `nvidia-smi`",
+    ),
     "manifest.unknown_rule": Text(
         "no such rule: {rule}",
         "known: R1 to R20",

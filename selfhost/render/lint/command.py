@@ -96,8 +96,22 @@ def commands(words: Sequence[str]) -> list[list[str]]:
         return [list(words)]
     for place, word in enumerate(words[1:], start=1):
         if word.startswith("-") and not word.startswith("--") and "c" in word:
-            return _script(" ".join(words[place + 1 : place + 2]))
+            given = words[place + 2 :]
+            return [_filled(command, given) for command in _script(" ".join(words[place + 1 : place + 2]))]
     return [list(words)]
+
+
+def _filled(command: Sequence[str], given: Sequence[str]) -> list[str]:
+    """A command of a script with what stands after the script in the place of `$0`, `$1`, `$@`."""
+    filled: list[str] = []
+    for word in command:
+        if word in {"$@", "$*"}:
+            filled += given[1:]
+        elif re.fullmatch(r"\$\d", word):
+            filled += given[int(word[1]) : int(word[1]) + 1]
+        else:
+            filled.append(word)
+    return filled
 
 
 def _script(text: str) -> list[list[str]]:

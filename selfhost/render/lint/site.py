@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
 from selfhost.records import dataclass
+from selfhost.render.times import DISK_BYTES_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,12 @@ class Port:
     """In the container; 0 when it cannot be told."""
 
 
+_KEYS_OF_UNITS: Mapping[Kind, Mapping[str, str]] = {
+    Kind.QUADLET: {"image": "Image", "command": "Exec", "devices": "AddDevice"},
+    Kind.SYSTEMD: {"command": "ExecStart"},
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Container:
     """A container, or the process of a unit."""
@@ -130,7 +137,8 @@ class Container:
     engine: Engine | None = None
 
     def at(self, place: str = "") -> str:
-        """Where something of it is written."""
+        """Where something of it is written: a key as compose and Kubernetes call it."""
+        place = _KEYS_OF_UNITS.get(self.kind, {}).get(place, place)
         return self.document.where(f"{self.place}.{place}" if place and self.place else place or self.place)
 
     @property
@@ -172,7 +180,7 @@ class Beside:
     """References that a bundle brings."""
     arch: ModelArch | None = None
     weight_bytes: int | None = None
-    disk_bytes_per_s: int = 200_000_000
+    disk_bytes_per_s: int = DISK_BYTES_PER_S
     cuda_ceiling: tuple[int, int] | None = None
     """Of the driver."""
     soc_family: str | None = None

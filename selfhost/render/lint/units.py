@@ -138,12 +138,24 @@ def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
         device_count=_devices(devices),
         device_paths=devices,
         shm_bytes=size(unit.last("Container.ShmSize")),
-        memory_bytes=size(unit.last("Container.Memory")) or size(unit.last("Service.MemoryMax")),
+        memory_bytes=_memory(unit),
         probes=tuple(_probes(unit)),
         start_limit_s=_limit(unit, waits=unit.last("Container.Notify").lower() in {"healthy", "true"}),
         grace_s=min(grace or 0, kill) if kill else grace,
+        allowed_addresses=not _denied(unit),
         engine=engine_of(image, (*entry, *command)),
     )
+
+
+def _memory(unit: Unit) -> int | None:
+    """Of a container: podman has a key for it since 5.6 only."""
+    given = re.search(r"--memory[= ](\S+)", " ".join(unit.all("Container.PodmanArgs")))
+    said = given[1] if given else unit.last("Container.Memory") or unit.last("Service.MemoryMax")
+    return size(said)
+
+
+def _denied(unit: Unit) -> bool:
+    return "any" in " ".join(unit.all("Service.IPAddressDeny")).split()
 
 
 def _devices(devices: tuple[str, ...]) -> int | None:
@@ -199,6 +211,6 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
         memory_bytes=size(unit.last("Service.MemoryMax")),
         start_limit_s=_limit(unit, waits=unit.last("Service.Type").startswith(("notify", "oneshot"))),
         grace_s=(seconds(stop) if stop else _SYSTEMD_LIMIT_S),
-        allowed_addresses="any" not in unit.all("Service.IPAddressDeny"),
+        allowed_addresses=not _denied(unit),
         engine=engine_of("", command),
     )

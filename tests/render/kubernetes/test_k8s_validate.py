@@ -22,12 +22,12 @@ OPERATORS = {"LeaderWorkerSet", "ServiceMonitor", "PrometheusRule"}
 @pytest.fixture(scope="session")
 def validator() -> str:
     """`kubernetes-validate` of an environment of its own, as it brings 100 MB of schemas."""
-    python = os.environ.get("SELFHOST_TEST_KUBERNETES_VALIDATE_PYTHON")
+    python = os.environ.get("SELFHOST_TEST_VALIDATORS_PYTHON")
     if not python:
         missing(
             "kubernetes-validate",
             "`pip install kubernetes-validate==1.37.0` into an environment of its own, and name its Python in "
-            "SELFHOST_TEST_KUBERNETES_VALIDATE_PYTHON",
+            "SELFHOST_TEST_VALIDATORS_PYTHON",
         )
     return str(Path(python).parent / "kubernetes-validate")
 

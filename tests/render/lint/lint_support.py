@@ -37,7 +37,9 @@ def rendered(target: str, plan: tuple[str, str]) -> dict[str, str]:
 
 def rules(files: dict[str, str], beside=None) -> set[str]:
     """Which rules have found something."""
-    return {rule_of(finding) for finding in lint(files, beside)} - {""}
+    found = lint(files, beside)
+    assert all(finding.as_dict()["problem"] for finding in found)
+    return {rule_of(finding) for finding in found} - {""}
 
 
 def edit(files: dict[str, str], path: str, change) -> dict[str, str]:

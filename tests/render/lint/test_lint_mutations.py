@@ -6,8 +6,11 @@ import dataclasses
 
 import pytest
 
+from selfhost.app.model import resolve
+from selfhost.render.lint.read import read
 from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
+from tests.render import golden
 from tests.render.lint.lint_support import (
     ASCEND,
     DIGEST,
@@ -147,6 +150,41 @@ case("R20", objects, on_pod(lambda one, _: one["args"].extend(["--kv-cache-dtype
 case("R20", objects, on_pod(lambda one, _: one.update(command=["vllm", "serve"], args=["--model", "/models/m", *one["args"]])))  # fmt: skip  # noqa: E501
 
 
+def target(name, plan):
+    return lambda: rendered(name, plan)
+
+
+LWS = "leaderworkerset.yaml"
+UNIT = "node1/deepseek-v3.service"
+QUADLET = "node1/deepseek-v3.container"
+case("R1", target("quadlet", NODES), text(QUADLET, "Pull=never", "Pull=missing"))
+case("R2", target("quadlet", NODES), text(QUADLET, "HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE="))
+case("R3", target("systemd", ASCEND), text("qwen2-5-72b.service", "--host 127.0.0.1", "--host 0.0.0.0"))
+case("R3", target("k8s", ASCEND), lambda files: replace(replace(files, "deployment.yaml", "- 127.0.0.1", "- 0.0.0.0"), "service.yaml", "targetPort: http", "targetPort: 8000"))  # fmt: skip  # noqa: E501
+case("R4", target("quadlet", NODES), text(QUADLET, "StopTimeout=40", "StopTimeout=15"))
+case("R4", target("quadlet", NODES), text(QUADLET, "TimeoutStopSec=100", "TimeoutStopSec=12"))
+case("R4", target("systemd", NODES), text(UNIT, "TimeoutStopSec=40", "TimeoutStopSec=15"))
+case(
+    "R4", target("k8s-lws", NODES), text(LWS, "terminationGracePeriodSeconds: 55", "terminationGracePeriodSeconds: 30")
+)
+case("R5", target("quadlet", NODES), text(QUADLET, "TimeoutStartSec=16532\n", ""))
+case("R5", target("k8s-lws", NODES), text(LWS, "failureThreshold: 1648", "failureThreshold: 60"))
+case("R6", target("k8s", SMALL), text("deployment.yaml", "/health", "/v1/models"))
+case("R7", target("quadlet", NODES), text(QUADLET, "HealthCmd=", "HealthInterval="))
+case("R8", target("k8s-lws", NODES), text(LWS, "enableServiceLinks: false", "enableServiceLinks: true"))
+case("R10", target("k8s-lws", NODES), text(LWS, "nvidia.com/gpu: 8", "nvidia.com/gpu: 4"))
+case("R11", target("quadlet", NODES), text(QUADLET, "ShmSize=17179869184\n", ""))
+case("R12", target("systemd", NODES), text(UNIT, "Environment=HOME", "Environment=HF_TOKEN=abc\nEnvironment=HOME"))
+case("R14", target("quadlet", NODES), text(QUADLET, "/models:ro", "/models"))
+case("R15", target("systemd", NODES), text(UNIT, "/models/deepseek-v3/fp8", "/models/deepseek-v3/int4"))
+case("R16", target("k8s-lws", NODES), text("monitoring/monitoring.yaml", "vllm:num_requests_waiting", "vllm:num_requests_swapped"))  # fmt: skip  # noqa: E501
+case("R17", target("quadlet", ASCEND), text("qwen2-5-72b.container", "AddDevice=/dev/hisi_hdc\n", ""))
+case("R19", target("systemd", NODES), text(UNIT, "IPAddressDeny=any\n", ""))
+case("R19", target("quadlet", NODES), text(QUADLET, "IPAddressDeny=any\n", ""))
+case("R19", target("k8s", SMALL), lambda files: {path: text for path, text in files.items() if path != "network.yaml"})
+case("R20", target("systemd", NODES), text(UNIT, "--headless", "--headless --pipeline-stages 2"))
+
+
 @pytest.mark.parametrize(("rule", "files", "change", "beside"), CASES, ids=[f"{n}-{c[0]}" for n, c in enumerate(CASES)])
 def test_exactly_the_rule_that_is_broken_finds_it(rule, files, change, beside):
     assert rules(files(), dataclasses.replace(beside, images=None) if beside else None) == set()
@@ -157,7 +195,43 @@ def test_every_rule_is_broken_above_or_below():
     assert {case[0] for case in CASES} == {f"R{number}" for number, _ in RULES}
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan[0])
-@pytest.mark.parametrize("target", ["compose", "quadlet", "systemd"])
-def test_what_is_rendered_is_clean(target, plan):
-    assert rules(rendered(target, plan)) == set()
+SINGLE = [(target, plan) for target in ("compose", "quadlet", "systemd", "k8s") for plan in PLANS if plan != NODES]
+SEVERAL = [(target, NODES) for target in ("compose", "quadlet", "systemd", "k8s-lws")]
+
+
+@pytest.mark.parametrize(
+    ("target", "plan"), SINGLE + SEVERAL, ids=lambda value: str(value[0] if value in PLANS else value)
+)
+def test_what_is_rendered_is_clean_and_its_engines_are_seen(target, plan):
+    files = rendered(target, plan)
+    assert rules(files) == set()
+    engines = [engine for _, engine in read(files, Beside()).engines]
+    assert [engine.headless for engine in engines] == ([False, True] if plan == NODES else [False])
+    assert all(engine.ranks_here == (1 if plan == SMALL else 8) for engine in engines)
+
+
+def test_sizes_are_held_against_the_model():
+    arch = resolve("qwen2.5-72b").to_plan().arch
+    files = objects()
+    assert rules(files, Beside(arch=arch)) == set()
+    three = replace(replace(files, "all.yaml", "nvidia.com/gpu: 2", "nvidia.com/gpu: 3"), "all.yaml", "- '2'", "- '3'")
+    assert rules(three) == set()
+    assert rules(three, Beside(arch=arch)) == {"R10"}
+    external = on_pod(lambda one, _: one["args"].append("--data-parallel-external-lb"))(files)
+    assert rules(external, Beside(arch=arch)) == {"R10"}
+    assert rules(external, Beside(arch=resolve("glm-4.5-air").to_plan().arch)) == set()
+
+
+KEPT = sorted(
+    path for path in golden.DATA.glob("*/*") if path.is_dir() and path.parent.name != "models" and path.name != "images"
+)
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in KEPT if path.name != "images"], ids=lambda path: "-".join(path.parts[-2:])
+)
+def test_golden_files_are_clean_but_for_a_gateway_that_is_named_by_a_tag(folder):
+    files = {path: text for path, text in golden.files(folder).items() if not path.endswith((".md", ".txt"))}
+    tagged = any("nginx:" in text for text in files.values())
+    assert rules(files) == ({"R1"} if tagged else set())
+    assert read(files, Beside()).engines

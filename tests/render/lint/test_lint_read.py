@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import string
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfhost.errors import IntegrityError, SelfhostError, UsageError
+from selfhost.messages import lookup
+from selfhost.render import lint as package
 from selfhost.render.lint import lint, rule_of
 from selfhost.render.lint.command import commands, engine_of
 from selfhost.render.lint.quantity import seconds, size
@@ -112,6 +117,8 @@ def test_commands_of_a_script_are_told_apart():
         ("docker.io/vllm/vllm-openai:v0.32.0", ["--model", "org/m", "--port", "9"], "org/m", 9),
         ("vllm/vllm-openai", ["org/m", "--port", "9"], "org/m", 9),
         ("x", ["sh", "-c", "ulimit -l unlimited; vllm serve /m --port 9 > /log"], "/m", 9),
+        ("x", ["sh", "-c", 'rm -rf /dev/shm/*; exec "$0" "$@"', "vllm", "serve", "/m", "--port", "9"], "/m", 9),
+        ("x", ["sh", "-c", "vllm serve $1 --port $2", "--", "/m", "9"], "/m", 9),
         ("localhost/selfhost-cpu:1", ["selfhost", "serve", "m", "--port", "9", "--", "--seed", "1"], "m", 9),
     ],
 )
@@ -195,6 +202,22 @@ WORDS = (
     "1m",
     "-",
 )
+
+
+def said_by_rules():
+    """(where, id, names of the values) of each finding that is made."""
+    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"error", "warning", "note"}:
+                yield f"{path.name}:{node.lineno}", node.args[1].value, {word.arg for word in node.keywords}
+
+
+@pytest.mark.parametrize(("where", "message_id", "given"), list(said_by_rules()))
+def test_each_finding_has_the_values_that_its_sentences_name(where, message_id, given):
+    needed = {name for template in lookup(message_id) for _, name, _, _ in string.Formatter().parse(template) if name}
+    assert needed <= given, where
+
+
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS)
 NAMES = (
     *(

@@ -130,6 +130,8 @@ def network(site: Site) -> Iterator[Finding]:
     for container, _ in site.engines:
         if container.kind is Kind.SYSTEMD and container.allowed_addresses:
             yield error(container.at(), "manifest.r19_unit", name=container.name)
+        elif container.kind is Kind.QUADLET and container.allowed_addresses:
+            yield warning(container.at(), "manifest.r19_unit", name=container.name)
         elif container.kind is Kind.KUBERNETES and not any(
             policy.egress
             and policy.namespace == container.namespace

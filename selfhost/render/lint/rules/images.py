@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from selfhost.engines.specs import CUDA
 from selfhost.render.lint.site import Container, Kind, error, warning
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from selfhost.findings import Finding
     from selfhost.render.lint.command import Engine
-    from selfhost.render.lint.site import Site
+from selfhost.render.lint.site import Site
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _MOVING = {"latest", "nightly", "main", "master", "dev", "stable"}
@@ -76,12 +77,20 @@ def cuda(site: Site) -> Iterator[Finding]:
     """R18: the driver runs the CUDA of the image; a lower minor version is compatible, a lower major is not."""
     ceiling = site.beside.cuda_ceiling
     for container, _ in site.engines if ceiling else ():
-        tag = container.image.partition("@")[0].rpartition(":")[2]
-        if ceiling and (found := _CUDA.search(tag)) and int(found[1]) > ceiling[0]:
+        built = _cuda_of(container.image)
+        if ceiling and built and int(built.partition(".")[0]) > ceiling[0]:
             yield error(
                 container.at("image"),
                 "manifest.r18_cuda",
                 image=container.image,
-                cuda=f"{found[1]}.{found[2]}",
+                cuda=built,
                 ceiling=f"{ceiling[0]}.{ceiling[1]}",
             )
+
+
+def _cuda_of(image: str) -> str:
+    """The CUDA version an image is built for, from its tag (`-cu129`) or as our own are; empty when it is not said."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    if found := _CUDA.search(name.partition(":")[2]):
+        return f"{found[1]}.{found[2]}"
+    return CUDA.cuda.toolkit if name.startswith("selfhost-cuda") and CUDA.cuda else ""

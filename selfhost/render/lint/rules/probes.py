@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from selfhost.render.lint.site import Container, Probe, Site
 
 _URL = re.compile(r"https?://[^\s/'\"]+(/[^\s'\"?]*)?")
+_HERE = re.compile(r"https?://(?:localhost|127\.|\[::1\]|0\.0\.0\.0)")
 _GATEWAYS = ("nginx", "caddy", "haproxy", "traefik", "envoy")
 
 
@@ -50,5 +51,6 @@ def headless(site: Site) -> Iterator[Finding]:
         if not watching:
             yield error(container.at(), "manifest.r7_unwatched", name=container.name)
         for probe in watching:
-            if path := _path(probe):
+            # One that asks the first node is as good as one that dials it.
+            if (path := _path(probe)) and (probe.path or _HERE.search(" ".join(probe.command))):
                 yield error(container.at(probe.place), "manifest.r7_http", path=path, name=container.name)

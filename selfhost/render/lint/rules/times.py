@@ -79,6 +79,7 @@ def _weights(site: Site, container: Container, ready: int) -> Iterator[Finding]:
         yield error(
             container.at(),
             "manifest.r5_weights",
+            name=container.name,
             ready=ready,
             needed=needed,
             load=math.ceil(weights / speed),
