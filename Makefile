@@ -53,6 +53,12 @@ help:
 	$(BIN)/python -m pip --python .venv/cyclonedx/bin/python install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]==11.12.0'
 	touch $@
 
+# Schemas of others, for rendered files.
+.venv/validators.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/validators
+	$(BIN)/python -m pip --python .venv/validators/bin/python install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
+	touch $@
+
 .PHONY: try
 try: .venv/tool.done
 	$(BIN)/selfhost engine install cpu
@@ -79,9 +85,10 @@ unit: .venv/dev.done
 	$(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
 
 .PHONY: processes
-processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done
+processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done .venv/validators.done
 	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python \
 	SELFHOST_TEST_MODEL_SIGNING_PYTHON=$(CURDIR)/.venv/model-signing/bin/python \
+	SELFHOST_TEST_VALIDATORS_PYTHON=$(CURDIR)/.venv/validators/bin/python \
 	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
 	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 

@@ -57,6 +57,11 @@ HERE = {
     "selfhost bundle import VOLUME": 7,
     "selfhost bundle push VOLUME REGISTRY/REPOSITORY": 2,  # no such registry; with one: tests/registry
     "selfhost mirror serve --host ADDRESS --wheelhouse DIR": None,  # tests/mirror
+    "selfhost render compose qwen2.5-72b --on 8xH20 --store /srv/selfhost --output deploy": 0,
+    "selfhost render images qwen2.5-72b --on 8xH20 --output deploy": 0,
+    # Nothing was rendered before it; with files: tests/cli/test_cli_render.py, test_cli_render_lint.py
+    "selfhost render compose qwen2.5-72b --on 8xH20 --store /srv/selfhost --output deploy --check": 3,
+    "selfhost render --lint deploy/compose.yaml": 7,
     "make try": None,  # tests/e2e/test_e2e_make_try.py
     "make test": None,  # this run
 }

@@ -53,6 +53,13 @@ def _directories(incomplete: str) -> list[str]:
     return [f"{folder}/{name}" if "/" in incomplete else name for name in found]
 
 
+def targets(incomplete: str) -> list[str]:
+    """What `render` writes files for."""
+    from selfhost.render.targets import TARGETS
+
+    return [name for name in TARGETS if name.startswith(incomplete)]
+
+
 def hardware(incomplete: str) -> list[str]:
     """Devices of the catalogue after the numbers that are typed: `8x`, `2x8xH2`."""
     from selfhost.hardware import catalog

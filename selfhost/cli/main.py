@@ -22,6 +22,7 @@ from selfhost.cli import (
     plan,
     pull,
     recipe,
+    render,
     serve,
     servers,
     storage,
@@ -104,5 +105,5 @@ def _report(error: SelfhostError, *, as_json: bool) -> None:
 
 
 # The order is the order of the help page.
-for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, engine, key):
+for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, render, engine, key):
     _group.register(app)

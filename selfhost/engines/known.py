@@ -1,4 +1,4 @@
-"""What the pinned engines take: flags of their `serve` parser, architectures, parsers.
+"""What the pinned engines take and tell: flags of their `serve` parser, architectures, parsers, metrics.
 
 Read from `facts/<engine>-<version>.json`, which `inside/selfhost_facts.py` makes in the engine's environment.
 """
@@ -40,6 +40,9 @@ class Known(NamedTuple):
     architectures: frozenset[str]
     tool_call_parsers: frozenset[str]
     reasoning_parsers: frozenset[str]
+    series: frozenset[str]
+    """Every name that can stand in a query of Prometheus: `vllm:num_preemptions_total`; what is made only with some
+    setting is in it, too."""
 
     @property
     def for_planner(self) -> EngineFacts:
@@ -62,4 +65,25 @@ def load(engine: str) -> Known:
         architectures=frozenset(data["architectures"]),
         tool_call_parsers=frozenset(data["tool_call_parsers"]),
         reasoning_parsers=frozenset(data["reasoning_parsers"]),
+        series=frozenset(name for entry in data["metrics"] for name in series_of(entry["name"], entry["type"])),
     )
+
+
+_SUFFIXES = {
+    "counter": ("_total", "_created"),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_sum", "_count", "_created"),
+    "summary": ("_sum", "_count", "_created"),
+}
+
+
+def series_of(metric: str, kind: str) -> tuple[str, ...]:
+    """Names under which prometheus_client exports a metric; of one whose type is unknown, all it could have.
+
+    >>> series_of("vllm:num_preemptions", "counter")
+    ('vllm:num_preemptions_total', 'vllm:num_preemptions_created')
+    """
+    if kind == "unknown":
+        return tuple(dict.fromkeys(f"{metric}{suffix}" for suffixes in _SUFFIXES.values() for suffix in suffixes))
+    base = metric.removesuffix("_total") if kind == "counter" else metric
+    return tuple(f"{base}{suffix}" for suffix in _SUFFIXES[kind])

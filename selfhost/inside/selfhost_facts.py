@@ -1,4 +1,4 @@
-"""Print what the installed vLLM takes, as one JSON object: flags of its `serve` parser, architectures, parsers.
+"""Print what the installed vLLM takes and tells, as one JSON object: flags, architectures, parsers, metrics.
 
 selfhost never imports an engine; it checks its own command lines against this file instead. Make it again whenever the
 pin moves, and keep the version in its name:
@@ -15,15 +15,20 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import json
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+METRIC_TYPES = ("counter", "gauge", "histogram", "summary")
+UNKNOWN = "unknown"
 _real_version = importlib.metadata.version
 
 
@@ -76,6 +81,7 @@ def facts() -> dict[str, Any]:
         "architectures": sorted({*ModelRegistry.get_supported_archs(), *own}),
         "tool_call_parsers": sorted(ToolParserManager.list_registered()),
         "reasoning_parsers": sorted(ReasoningParserManager.list_registered()),
+        "metrics": [*metrics("vllm", "vllm:"), *metrics("prometheus_fastapi_instrumentator", "http_")],
     }
 
 
@@ -123,6 +129,64 @@ def _arguments(tree: ast.Module, method: str, *, of: str, place: int) -> Iterato
         call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
         if call and getattr(node.func.value, "id", "") == of and isinstance(node.args[place], ast.Constant):
             yield node.args[place].value
+
+
+def metrics(package: str, prefix: str) -> list[dict[str, str]]:
+    """Names and types of the Prometheus metrics that a package can make, read from its source.
+
+    Not from a registry: many are made only with a setting (speculation, a KV connector), or on a device.
+    """
+    folder = importlib.util.find_spec(package).submodule_search_locations[0]
+    found: dict[str, str] = {}
+    for path in sorted(Path(folder).rglob("*.py")):
+        text = path.read_text("utf-8")
+        if prefix in text:
+            for name, kind in metrics_of(ast.parse(text), prefix).items():
+                if kind != UNKNOWN or name not in found:
+                    found[name] = kind
+    return [{"name": name, "type": found[name]} for name in sorted(found)]
+
+
+def metrics_of(tree: ast.Module, prefix: str) -> dict[str, str]:
+    """Metrics of one file: name -> `counter`, `gauge`, `histogram`, `summary`; `unknown` where no call shows it."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    # What readers compare with may be the beginning of a name only.
+    beginnings = {
+        id(word)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "startswith"
+        for word in node.args
+    }
+    found = {node.value: UNKNOWN for node in ast.walk(tree) if _is_name(node, prefix) and id(node) not in beginnings}
+    for call in ast.walk(tree):
+        if kind := _metric_type(call):
+            name = _named(call)
+            name = constants.get(name.id) if isinstance(name, ast.Name) else name
+            if _is_name(name, prefix):
+                found[name.value] = kind
+    return found
+
+
+def _metric_type(node: ast.AST) -> str | None:
+    """Which metric a call makes: `Counter(...)`, `self._counter_cls(...)`."""
+    if not isinstance(node, ast.Call) or _named(node) is None:
+        return None
+    called = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+    return next((kind for kind in METRIC_TYPES if called.lower().strip("_") in {kind, f"{kind}_cls"}), None)
+
+
+def _named(call: ast.Call) -> ast.expr | None:
+    return next((word.value for word in call.keywords if word.arg == "name"), call.args[0] if call.args else None)
+
+
+def _is_name(node: ast.AST | None, prefix: str) -> bool:
+    return isinstance(node, ast.Constant) and bool(re.fullmatch(f"{prefix}[a-z0-9_]+", str(node.value)))
 
 
 def main() -> None:

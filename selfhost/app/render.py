@@ -1,0 +1,222 @@
+"""`selfhost render`: one plan into the files of a deployment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from selfhost import __version__, files
+from selfhost.errors import NoError, UsageError
+from selfhost.home import find_home
+from selfhost.messages import text
+from selfhost.recipe import load
+from selfhost.records import dataclass
+from selfhost.render.deployment import Image, is_loopback, label
+from selfhost.render.kubernetes import OLDEST_MINOR, Kubernetes, Storage
+from selfhost.render.rendered import differences
+from selfhost.render.resolve import DIRECTORY, Choices, deploy
+from selfhost.render.targets import TARGETS
+from selfhost.render.times import DISK_BYTES_PER_S
+from selfhost.weights import store
+from selfhost.weights.lock import LOCK_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from selfhost.home import Home
+    from selfhost.planner.plan import Plan, PlanRequest
+    from selfhost.render.deployment import Deployment
+    from selfhost.render.rendered import RenderedFile
+
+SCHEMA_VERSION = 1
+_IMAGE = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+"""With its registry, as podman asks which one is meant otherwise. Source: distribution/reference, grammar of names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderRequest:
+    """What the user asked for, besides the plan."""
+
+    name: str | None = None
+    image: str | None = None
+    gateway_image: str | None = None
+    store: str | None = None
+    """`SELFHOST_HOME` on the machines, absolute; None: as here."""
+    address: str = "127.0.0.1"
+    port: int = 8000
+    disk_bytes_per_s: int | None = None
+    recipe_paths: tuple[Path, ...] = ()
+    directory: str | None = None
+    """A model that is a directory: where it lies on the machines, absolute; None: as here."""
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
+    force: bool = False
+    """Render although the plan says that it does not fit."""
+
+
+def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> Deployment:
+    """The deployment of a plan. Raises NoError for one that cannot run, UsageError for values no file can have."""
+    if not plan.argv or not (plan.fits or request.force):
+        raise NoError("render.does_not_fit", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
+    home = find_home()
+    _check(request)
+    return deploy(
+        plan,
+        Choices(
+            store=request.store or str(home.root),
+            name=request.name,
+            engine=parse_image(request.image, "engine") if request.image else None,
+            gateway=parse_image(request.gateway_image, "gateway") if request.gateway_image else None,
+            address=request.address,
+            port=request.port,
+            model_sha256=_model_digest(plan, home),
+            engine_args=settings.engine_args,
+            version=__version__,
+            recipe=_own_recipe(plan, home, request.recipe_paths),
+            directory=request.directory or "",
+            disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
+            kubernetes=request.kubernetes,
+        ),
+    )
+
+
+def parse_cluster(words: Iterable[str]) -> Kubernetes:
+    """`version=1.30`, `namespace=llm`, `storage=host`, `claim=NAME`, `resource=NAME`, `interface=eth0`.
+
+    Raises UsageError for other keys, and for values that no cluster can have.
+    """
+    found = Kubernetes()
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "version":
+            minor = re.fullmatch(r"v?1\.(\d+)(?:\..*)?", value)
+            if not minor or int(minor[1]) < OLDEST_MINOR:
+                raise UsageError("render.bad_version", value=value, oldest=f"1.{OLDEST_MINOR}")
+            found = replace(found, minor=int(minor[1]))
+        elif key == "storage" and value in {*Storage}:
+            found = replace(found, storage=Storage(value))
+        elif key in _CLUSTER and _CLUSTER[key].fullmatch(value):
+            changes: dict[str, Any] = {key: value}
+            found = replace(found, **changes)
+        else:
+            raise UsageError("render.bad_cluster", word=word)
+    return found
+
+
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_CLUSTER = {
+    "namespace": re.compile(_DNS_LABEL),
+    "claim": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"),
+    "resource": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*/[A-Za-z0-9](?:[A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?"),
+    "interface": re.compile(r"[A-Za-z0-9_.-]{1,15}"),
+}
+
+
+def _check(request: RenderRequest) -> None:
+    if not request.port:
+        raise UsageError("render.no_port")
+    for option, path in (("--store", request.store), ("--directory", request.directory)):
+        if path and not PurePosixPath(path).is_absolute():
+            raise UsageError("render.relative_path", option=option, path=path)
+    if request.name and label(request.name) != request.name:
+        raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
+
+
+def _own_recipe(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> str:
+    """Text of the user's own recipe of a plan; empty for a built-in one and for a directory."""
+    if plan.variant == DIRECTORY:
+        return ""
+    path = load.find_recipes(home, recipe_paths).get(plan.model)
+    return path.read_text() if path and not path.is_relative_to(load.builtin_directory()) else ""
+
+
+def notes(target: str, deployment: Deployment) -> list[str]:
+    """What must still be done or known before the files are of use, one line each."""
+    plan, in_cluster = deployment.plan, target in {"k8s", "k8s-lws"}
+    found = []
+    if not deployment.directory and not deployment.model_sha256:
+        found.append(text("render.not_stored", name=plan.model, variant=plan.variant))
+    if not plan.fits:
+        found.append(text("render.forced", hardware=plan.hardware.text))
+    found += [
+        text("render.tag_only", image=image.reference)
+        for image in deployment.images
+        if not image.digest and not image.name.startswith("localhost/")
+    ]
+    if in_cluster:
+        # Addresses are the cluster's there.
+        return found
+    if any(node.headless for node in deployment.nodes) and deployment.meeting_port is None:
+        found.append(text("render.no_probe"))
+    if not is_loopback(deployment.address):
+        found.append(text("render.exposed", address=deployment.address, port=deployment.port))
+    return found
+
+
+def _lines(plan: Plan) -> str:
+    return "\n".join(plan.reasons)
+
+
+def _model_digest(plan: Plan, home: Home) -> str:
+    """Of the lock of the model as it is stored here; empty when it is not."""
+    lock = store.model_directory(home.models, plan.model, plan.variant) / LOCK_NAME
+    return files.sha256_file(lock) if lock.is_file() else ""
+
+
+def parse_image(reference: str, role: str) -> Image:
+    """`registry/name[:tag][@sha256:...]` as a record. Raises UsageError."""
+    found = _IMAGE.fullmatch(reference)
+    if not found:
+        raise UsageError("render.bad_image", image=reference)
+    return Image(name=found["name"], tag=found["tag"] or "", digest=found["digest"] or "", role=role)
+
+
+def check_target(target: str) -> None:
+    """Raises UsageError for a target that is not known."""
+    if target not in TARGETS:
+        raise UsageError("render.unknown_target", target=target, targets=", ".join(TARGETS))
+
+
+def render(target: str, deployment: Deployment) -> list[RenderedFile]:
+    """The files of a target. Raises UsageError for one that is not known."""
+    check_target(target)
+    return TARGETS[target](deployment)
+
+
+def as_dict(
+    target: str, deployment: Deployment, rendered: list[RenderedFile], output: Path, difference: str | None
+) -> dict[str, object]:
+    """For `--json`. difference: of `--check`; None when files were written."""
+    said: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "target": target,
+        "name": deployment.name,
+        "plan": deployment.fingerprint,
+        "files": [str(output / file.path) for file in rendered],
+        "images": [image.reference for image in deployment.images],
+        "notes": notes(target, deployment),
+    }
+    return said if difference is None else said | {"same": not difference, "diff": difference}
+
+
+def write(rendered: list[RenderedFile], output: Path) -> None:
+    """Write files below a directory; others there stay."""
+    for file in rendered:
+        path = output / file.path
+        files.make_directory(path.parent)
+        with files.atomic_write(path, file.mode) as stream:
+            stream.write(file.text.encode())
+
+
+def compare(rendered: list[RenderedFile], output: Path) -> str:
+    """How files on disk differ from what would be rendered; empty when they do not."""
+    found: dict[str, str | None] = {}
+    for file in rendered:
+        path = output / file.path
+        found[file.path] = path.read_text() if path.is_file() else None
+    return differences(rendered, found)

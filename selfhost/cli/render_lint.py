@@ -1,0 +1,117 @@
+"""`selfhost render --lint`: another command behind the same name, since it takes files instead of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from selfhost.app.lint_files import LintedFiles
+
+FLAG = "--lint"
+
+
+class RenderCommand(TyperCommand):
+    """`render`, which becomes `lint_rendered` when `--lint` is among its arguments."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of whichever command was meant."""
+        words = args[: args.index("--")] if "--" in args else args
+        if FLAG not in words:
+            return super().make_context(info_name, args, parent, **extra)
+        # Not `rest`: what stands after `--` is files as well.
+        left = [word for number, word in enumerate(args) if word != FLAG or number >= len(words)]
+        return _command().make_context(f"{info_name} {FLAG}", left, parent, **extra)
+
+
+def _command() -> Any:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(lint_rendered)
+    return typer.main.get_command(app)
+
+
+def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
+    what: Annotated[
+        list[Path], typer.Argument(metavar="FILE|DIR...", help="Files, or directories of them.", show_default=False)
+    ],
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="RULE", help="Leave out a rule: `R5`; may be repeated.", show_default=False),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="HW", help="The hardware they are for: `8x910B3`.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model they are for: a recipe or a directory.", show_default=False)
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Which checkpoint of it.", show_default=False)
+    ] = None,
+    disk_mb_s: Annotated[int, typer.Option("--disk-mb-s", help="How fast weights are read, MB/s.", min=1)] = 200,
+    cuda: Annotated[
+        str | None,
+        typer.Option("--cuda", metavar="VERSION", help="What the driver there runs, as `nvidia-smi` prints it."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE", help="List of the images that are brought.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check deployment files, ours or anybody's: compose, quadlet, systemd, Kubernetes, nginx, alert rules.
+
+    Exit code 0 when nothing is wrong (warnings allowed, unless --strict), 3 with findings, 2 or 5 for a file that
+    cannot be read.
+
+    Example: selfhost render --lint compose.yaml --ignore R5.
+    """
+    from selfhost.app.lint_files import LintRequest, lint_files
+    from selfhost.cli import output
+    from selfhost.errors import ExitCode
+    from selfhost.findings import Severity
+
+    asked = LintRequest(
+        ignore=ignore or (),
+        on=on,
+        model=model,
+        variant=variant,
+        disk_bytes_per_s=disk_mb_s * 1_000_000,
+        cuda=cuda,
+        images=images,
+    )
+    linted = lint_files(what, asked)
+    if as_json:
+        output.write_json(linted.as_dict())
+    else:
+        _print(linted)
+    if linted.count(Severity.ERROR) or (strict and linted.count(Severity.WARNING)):
+        raise typer.Exit(ExitCode.NO)
+
+
+def _print(linted: LintedFiles) -> None:
+    """One line each, with the facts; what to do about a kind of finding is said once."""
+    from selfhost.cli import output
+    from selfhost.messages import text
+    from selfhost.render.lint import rule_of
+
+    hinted: set[str] = set()
+    for finding in linted.findings:
+        message, rule = finding.message, rule_of(finding)
+        output.write(
+            text(
+                "manifest.line",
+                where=finding.where,
+                severity=finding.severity.value,
+                rule=f" {rule}" if rule else "",
+                what=message.what,
+            )
+        )
+        said = [message.why] if message.id in hinted else [message.why, message.hint]
+        hinted.add(message.id)
+        for line in "\n".join(filter(None, said)).splitlines():
+            output.write(f"    {line}")
+    if not linted.findings:
+        output.note(text("manifest.clean", count=len(linted.files)))

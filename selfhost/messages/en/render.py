@@ -1,0 +1,66 @@
+"""Messages of `render`."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    "render.does_not_fit": Text(
+        "nothing is rendered: {name} does not run on {hardware}",
+        "{reasons}",
+        "see what would fit: `selfhost plan {name} --on {hardware}`\nor render all the same: `--force`",
+    ),
+    "render.bad_image": Text(
+        "not the name of an image: `{image}`",
+        "wanted: `registry/name:tag` or `registry/name@sha256:...`",
+        "print the digest of one: `skopeo inspect --format '{{{{.Digest}}}}' docker://NAME:TAG`",
+    ),
+    "render.unknown_target": Text(
+        "unknown target: `{target}`",
+        "known: {targets}",
+        "take one of them",
+    ),
+    "render.no_port": Text(
+        "files need a port: `--port 0` means any free one",
+        "the port is written into them",
+        "name one: `--port 8000`",
+    ),
+    "render.relative_path": Text(
+        "not an absolute path: `{path}`",
+        "`{option}` is a place on the machines that run the files",
+        "write it from the root: `{option} /srv/{path}`",
+    ),
+    "render.bad_name": Text(
+        "not a name for a deployment: `{name}`",
+        "wanted: lower-case letters, digits and `-`, at most 63, not `vllm`, which makes Kubernetes set VLLM_PORT",
+        "take another: `--name {suggestion}`",
+    ),
+    "render.not_stored": Text(
+        "`{name}` is not in the store here, nor its digest in the files: `selfhost pull {name} --variant {variant}`"
+    ),
+    "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
+    "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
+    "render.no_probe": Text(
+        "the other nodes cannot see whether the first one lives: with `--host 0.0.0.0` its gateway answers them"
+    ),
+    "render.exposed": Text("published on {address}, port {port}: others reach it, with an API key only"),
+    "render.several_nodes": Text(
+        "`k8s` is for one machine, and the plan of {name} needs {nodes}",
+        "a Deployment cannot start pods as a group",
+        "render a LeaderWorkerSet: `selfhost render k8s-lws {name} ...`",
+    ),
+    "render.one_node": Text(
+        "`k8s-lws` is for several machines, and the plan of {name} needs one",
+        "a LeaderWorkerSet of one pod is a Deployment with a controller to install",
+        "render a Deployment: `selfhost render k8s {name} ...`",
+    ),
+    "render.bad_version": Text(
+        "not a version of Kubernetes that files are rendered for: `{value}`",
+        "the oldest: {oldest}",
+        "name the oldest version of your clusters: `--cluster version=1.30`",
+    ),
+    "render.bad_cluster": Text(
+        "`--cluster` does not take `{word}`",
+        "known: `version=1.30`, `namespace=NAME`, `storage=claim` or `storage=host`, `claim=NAME`, "
+        "`resource=nvidia.com/gpu`, `interface=eth0`",
+        "write one of them: `--cluster namespace=llm`",
+    ),
+}

@@ -1,0 +1,93 @@
+"""What the engine's container needs, however it is started: directories, devices, a question for its health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.records import dataclass
+from selfhost.render import gateway
+from selfhost.render.deployment import BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
+
+if TYPE_CHECKING:
+    from selfhost.render.deployment import Deployment, Node
+    from selfhost.render.rendered import RenderedFile
+
+RECIPES_FOLDER = "recipes"
+KEYS_FOLDER = "gateway/keys"
+"""Beside the files: where the gateway's keys are put."""
+ASCEND_GROUP = 1000
+"""Device nodes belong to this group (HwHiAiUser) and are closed to others (vllm-ascend#9490)."""
+_ASCEND_DRIVER = (
+    "/usr/local/dcmi",
+    "/usr/local/bin/npu-smi",
+    "/usr/local/Ascend/driver/lib64",
+    "/usr/local/Ascend/driver/version.info",
+    "/etc/ascend_install.info",
+)
+"""Of the host's driver. Source: vllm-ascend docs/source/installation.md."""
+_ASCEND_NETWORK = ("/etc/hccn.conf", "/usr/local/Ascend/driver/tools/hccn_tool")
+"""For several nodes as well."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bind:
+    """A directory or file of the host in a container, read-only."""
+
+    source: str
+    """Absolute, or `./` for one beside the rendered files."""
+    target: str
+
+
+def binds(deployment: Deployment) -> list[Bind]:
+    """What the engine's container reads of its host."""
+    store, own = deployment.store, deployment.entry is Entry.SELFHOST
+    found = []
+    if deployment.directory:
+        mount = directory_mount(deployment.directory)
+        found.append(Bind(source=mount.source, target=mount.target))
+    else:
+        found += [Bind(source=f"{store}/models", target=MODELS), Bind(source=f"{store}/blobs", target=BLOBS)]
+    if own:
+        found.append(Bind(source=f"{store}/keys", target=KEYS))
+    if deployment.recipe:
+        found.append(Bind(source=f"./{RECIPES_FOLDER}", target=RECIPES))
+    if deployment.platform is Platform.ASCEND:
+        network = _ASCEND_NETWORK if deployment.host_network else ()
+        found += [Bind(source=path, target=path) for path in (*_ASCEND_DRIVER, *network)]
+    return found
+
+
+def ascend_devices(deployment: Deployment) -> list[str]:
+    """Device nodes of an Ascend container; empty for others."""
+    if deployment.platform is not Platform.ASCEND:
+        return []
+    numbered = [f"/dev/davinci{index}" for index in deployment.device_indices]
+    return [*numbered, "/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc"]
+
+
+def health_code(deployment: Deployment, node: Node, first_node: str) -> str | None:
+    """A line of Python that fails while the engine of a node does not work; None when nothing can be asked.
+
+    `curl` may be absent from an image; Python is not. Never a route that needs a key.
+    """
+    if not node.headless:
+        return f"import urllib.request as u; u.urlopen('http://127.0.0.1:{deployment.engine_port}/health', timeout=4)"
+    if deployment.meeting_port is None:
+        return None
+    return f"import socket; socket.create_connection(('{first_node}', {deployment.meeting_port}), 4)"
+
+
+def gateway_parts(deployment: Deployment) -> list[RenderedFile]:
+    """Files of the gateway of a container; none where the front door is in the engine's process."""
+    if deployment.gateway is None:
+        return []
+    listen = deployment.published if deployment.host_network else str(GATEWAY_PORT)
+    options = gateway.GatewayOptions(listen=listen, engine=f"127.0.0.1:{deployment.engine_port}")
+    return gateway.gateway_files(deployment, options)
+
+
+def labels(deployment: Deployment) -> dict[str, str]:
+    """What a container is of: the plan, and the model's digest, so that nodes can be compared."""
+    said = {"selfhost.plan": deployment.fingerprint}
+    return said | ({"selfhost.model-sha256": deployment.model_sha256} if deployment.model_sha256 else {})

@@ -1,0 +1,125 @@
+"""What a person does with the files: `README.md` of a target, and how to do without selfhost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.render.deployment import CACHE, Entry
+from selfhost.render.leaving import leaving
+from selfhost.render.monitoring import KEY_FILE, monitoring_files
+from selfhost.render.rendered import RenderedFile, header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.render.deployment import Deployment
+
+
+def handover(deployment: Deployment, target: str) -> list[RenderedFile]:
+    """`README.md`, `LEAVING.md` and what watches it."""
+    text = "\n".join(_readme(deployment, target)) + "\n"
+    return [RenderedFile(path="README.md", text=text), leaving(deployment), *monitoring_files(deployment)]
+
+
+def _readme(deployment: Deployment, target: str) -> Iterator[str]:
+    plan, several = deployment.plan, len(deployment.nodes) > 1
+    yield header(deployment, "<!--").replace("\n", " -->\n").rstrip()
+    yield ""
+    yield f"# {deployment.name}"
+    yield ""
+    yield f"`{plan.model}` ({plan.variant}) on {plan.hardware.text}, served as `{plan.served_model_name}`."
+    if several:
+        yield "Each folder belongs on the machine with its number; start them in any order, they wait for each other."
+    yield ""
+    yield "Once, on each machine:"
+    yield ""
+    for number, step in enumerate(_steps(deployment, target), 1):
+        yield f"{number}. {step}"
+    yield ""
+    yield f"Start: {_START[target].format(name=deployment.name)}. {_patience(deployment)}"
+    yield ""
+    yield f"Then ask it: `curl -H 'Authorization: Bearer KEY' http://{deployment.reached_at}/v1/models`."
+    yield ""
+    yield f"Watch it: `monitoring/` is for Prometheus, with an API key of its own in `{KEY_FILE}`, and for Grafana."
+
+
+_START = {
+    "compose": "`docker compose up -d`, or `podman-compose up -d`, in the folder with `compose.yaml`",
+    "quadlet": "`systemctl daemon-reload && systemctl start {name}`",
+    "systemd": "`systemctl daemon-reload && systemctl enable --now {name}`",
+}
+
+
+def _patience(deployment: Deployment) -> str:
+    times = deployment.times
+    return (
+        f"Loading takes about {times.load_s} s; it is given up after {times.start_s} s. A stop takes {times.grace_s} s."
+    )
+
+
+def _steps(deployment: Deployment, target: str) -> Iterator[str]:
+    plan = deployment.plan
+    if deployment.directory:
+        yield f"The model: copy the directory to `{deployment.directory}`, readable for uid 2000 or group 0."
+    else:
+        known = f" Its lock has sha256 `{deployment.model_sha256}`." if deployment.model_sha256 else ""
+        yield (
+            f"The model: `SELFHOST_HOME={deployment.store} selfhost pull {plan.model} --variant {plan.variant}`, or"
+            f" `selfhost bundle import`.{known}"
+        )
+    if target != "systemd":
+        yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. Nothing is pulled."
+        if not deployment.engine.name.startswith("localhost/selfhost-"):
+            yield f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`."
+    yield from _KEYS[deployment.entry](deployment, target)
+    if target == "systemd":
+        yield from _host_steps(deployment)
+    if target == "quadlet":
+        yield f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or newer."
+    if deployment.host_network:
+        example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
+        yield f"The addresses: `cp {example}.example {example}`, and fill it in."
+
+
+_FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}
+
+
+def _own_keys(deployment: Deployment, _target: str) -> Iterator[str]:
+    yield f"An API key: `SELFHOST_HOME={deployment.store} selfhost key new NAME`; only its digest is kept."
+
+
+def _gateway_keys(deployment: Deployment, target: str) -> Iterator[str]:
+    folder = "gateway" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/gateway"
+    where = "on the first node " if len(deployment.nodes) > 1 else ""
+    yield f"An API key: {where}a line in `{folder}/keys/keys.conf`, as `gateway/keys.conf.example` says."
+
+
+_KEYS = {Entry.SELFHOST: _own_keys, Entry.STOCK: _gateway_keys}
+
+
+def _host_steps(deployment: Deployment) -> Iterator[str]:
+    yield "A user: `useradd --system --home-dir /var/cache/selfhost --shell /usr/sbin/nologin selfhost`."
+    if deployment.platform is Platform.ASCEND:
+        yield (
+            "The engine, as vllm-ascend's documents say, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
+            f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python one; nginx; `chown -R selfhost:"
+            f" {deployment.store}`."
+        )
+        yield _units(deployment)
+        return
+    yield (
+        "selfhost and the engine: `python3 -m venv /opt/selfhost && /opt/selfhost/bin/pip install selfhost`, then"
+        f" `SELFHOST_HOME={deployment.store} /opt/selfhost/bin/selfhost engine install`;"
+        f" `chown -R selfhost: {deployment.store}`."
+    )
+    if deployment.entry is Entry.STOCK:
+        yield (
+            f'The engine where the unit looks for it: `ln -s "$(SELFHOST_HOME={deployment.store}'
+            ' /opt/selfhost/bin/selfhost engine path)" /opt/selfhost/engine`; and nginx.'
+        )
+    yield _units(deployment)
+
+
+def _units(deployment: Deployment) -> str:
+    return f"The units: copy `*.service` to `/etc/systemd/system/`, the rest to `/etc/selfhost/{deployment.name}/`."

@@ -1,0 +1,109 @@
+"""Objects -> files of a folder for `kubectl apply -k`, with what to do before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from selfhost.hardware.types import Platform
+from selfhost.render import k8s_objects as objects
+from selfhost.render.deployment import Entry
+from selfhost.render.gateway import KEYS_NAME
+from selfhost.render.k8s_names import base_name, claim_name, service_name
+from selfhost.render.kubernetes import Storage
+from selfhost.render.leaving import leaving
+from selfhost.render.rendered import RenderedFile, header, yaml_text
+
+if TYPE_CHECKING:
+    from selfhost.render.deployment import Deployment
+
+
+def cluster_files(deployment: Deployment, name: str, workload: dict[str, Any]) -> list[RenderedFile]:
+    """All files of a deployment; `name` is that of the workload's."""
+    found = {
+        "namespace.yaml": [objects.namespace(deployment)],
+        "store.yaml": objects.claim(deployment),
+        "config.yaml": objects.config_maps(deployment),
+        name: [workload],
+        "service.yaml": [objects.service(deployment)],
+        "network.yaml": objects.network_policies(deployment),
+        "budget.yaml": [objects.disruption_budget(deployment)],
+    }
+    main = {path: documents for path, documents in found.items() if documents}
+    # Apart: a cluster without the Prometheus operator does not know these kinds, and would refuse all the rest.
+    files = main | {"monitoring/monitoring.yaml": objects.monitoring(deployment)}
+    files["kustomization.yaml"] = [objects.kustomization(list(main))]
+    files["monitoring/kustomization.yaml"] = [objects.kustomization(["monitoring.yaml"])]
+    texts = {path: header(deployment) + yaml_text(*documents) for path, documents in files.items()}
+    texts["README.md"] = _readme(deployment)
+    return [*(RenderedFile(path=path, text=text) for path, text in texts.items()), leaving(deployment)]
+
+
+def _readme(deployment: Deployment) -> str:
+    name, space = base_name(deployment), deployment.kubernetes.namespace
+    plan = deployment.plan
+    return f"""\
+# {plan.served_model_name} on Kubernetes
+
+Rendered by selfhost; render again instead of editing, or put a kustomization of your own over this folder.
+
+{_NEEDS[deployment.platform]}
+
+1. The namespace: `kubectl apply -f namespace.yaml`
+2. {_store_step(deployment)}
+3. {_keys_step(deployment)}
+4. The rest: `kubectl apply -k .`. It answers within {deployment.times.start_s} s, else its pod starts again.
+5. Where the Prometheus operator runs: put a key into a secret,
+   `kubectl -n {space} create secret generic {name}-metrics --from-literal=token="$KEY"`, then
+   `kubectl apply -k monitoring`.
+
+Requests: service `{service_name(deployment)}`, port {deployment.port}, from pods of the namespace `{space}` and of
+namespaces with the label `{objects.ACCESS}=true`; ingress controllers and Prometheus need it on theirs. Nothing goes
+out, but between pods of this deployment{_names(deployment)}.
+
+Drain of a machine: the disruption budget refuses to evict pods of this deployment, as nobody is served without one of
+them. Delete the pod yourself when that is wanted.
+"""
+
+
+_NEEDS = {
+    Platform.CUDA: "Wanted in the cluster: NVIDIA's device plugin.",
+    Platform.ASCEND: "Wanted in the cluster: Huawei's device plugin, and Ascend Docker Runtime for the driver.",
+    Platform.CPU: "Wanted in the cluster: nothing else.",
+}
+
+
+def _names(deployment: Deployment) -> str:
+    """What several nodes need besides."""
+    return (
+        " and to the cluster's DNS (a node-local cache needs a policy of its own)" if len(deployment.nodes) > 1 else ""
+    )
+
+
+def _store_step(deployment: Deployment) -> str:
+    plan, claim = deployment.plan, claim_name(deployment)
+    if deployment.kubernetes.storage is Storage.HOST:
+        place = deployment.directory or deployment.store
+        return (
+            f"The model: in `{place}` on every machine that may run it (`selfhost pull` or `selfhost bundle import`)."
+        )
+    if deployment.directory:
+        return f"The model: its directory at the top of the claim `{claim}`."
+    return (
+        f"The model: `kubectl apply -f store.yaml`, and `models/` and `blobs/` of a store that has {plan.model} "
+        f"({plan.variant})\n   at the top of the claim `{claim}`, for example by a pod that mounts it and runs "
+        "`selfhost bundle import`."
+        if not deployment.kubernetes.claim
+        else f"The model: `models/` and `blobs/` of a store that has {plan.model} ({plan.variant}) at the top of the "
+        f"claim `{claim}`."
+    )
+
+
+def _keys_step(deployment: Deployment) -> str:
+    name, space = base_name(deployment), deployment.kubernetes.namespace
+    start = f"kubectl -n {space} create secret generic {name}-keys"
+    if deployment.entry is Entry.SELFHOST:
+        return f"Keys: `selfhost key new NAME`, then `{start} --from-file=keys.json=SELFHOST_HOME/keys/keys.json`."
+    return (
+        f'Keys: a file `{KEYS_NAME}` with a line `"~^KEY$" "NAME";` for each, then\n'
+        f"   `{start} --from-file={KEYS_NAME}`."
+    )

@@ -1,0 +1,253 @@
+"""Kubernetes objects -> containers, Services, policies; pods are found wherever an object holds a pod template.
+
+Source: kubernetes.io/docs/reference/kubernetes-api (Pod v1 core, Service v1, NetworkPolicy networking.k8s.io/v1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from selfhost.records import dataclass
+from selfhost.render.lint.command import engine_of
+from selfhost.render.lint.quantity import number, seconds, size
+from selfhost.render.lint.site import Container, Kind, Mount, Policy, Port, Probe, Service
+from selfhost.render.lint.values import below, mapping, mappings, sequence, text, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from selfhost.render.lint.site import Document, Site
+
+_GRACE_S = 30.0
+_DEVICE_NAMES = ("nvidia.com/", "amd.com/", "gpu.intel.com/", "huawei.com/")
+_NO_DEVICES = ("memory", "mps", "rdma", "roce", "hostdev", "sriov", "core")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pod:
+    """A pod template."""
+
+    document: Document
+    place: str
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str]
+    namespace: str
+
+
+def read(site: Site, document: Document) -> None:
+    """Add what an object says."""
+    data = mapping(document.data)
+    if text(data.get("kind")).endswith("List") and isinstance(data.get("items"), list):
+        for number_, item in mappings(data["items"]):
+            _object(site, document, item, f"items[{number_}]")
+    else:
+        _object(site, document, data, "")
+
+
+def _object(site: Site, document: Document, data: Mapping[str, Any], place: str) -> None:
+    kind, namespace = text(data.get("kind")), text(below(data, "metadata", "namespace"))
+    if kind == "Service":
+        site.services.append(_service(document, data, place, namespace))
+    elif kind == "NetworkPolicy":
+        site.policies.append(_policy(data, namespace))
+    elif kind == "Secret":
+        site.secrets.extend(
+            document.where(_join(place, key)) for key in ("data", "stringData") if mapping(data.get(key))
+        )
+    elif kind == "PrometheusRule":
+        site.expressions.extend(_expressions(document, data, place))
+    elif kind == "ConfigMap":
+        site.configs.extend(
+            (document.where(_join(place, f"data.{key}")), text(value))
+            for key, value in mapping(data.get("data")).items()
+        )
+    elif kind != "CustomResourceDefinition":
+        for pod in _pods(document, data, place, namespace):
+            site.containers.extend(_containers(pod))
+
+
+def _expressions(document: Document, data: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    for group, rules in mappings(below(data, "spec", "groups")):
+        for rule, said in mappings(rules.get("rules")):
+            where = _join(place, f"spec.groups[{group}].rules[{rule}].expr")
+            yield document.where(where), text(said.get("expr"))
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _pods(document: Document, data: Mapping[str, Any], place: str, namespace: str) -> Iterator[_Pod]:
+    """Every mapping that has `containers`, with the labels beside it."""
+    if any(True for _ in mappings(data.get("containers"))):
+        yield _Pod(document=document, place=place, spec=data, labels={}, namespace=namespace)
+        return
+    spec = mapping(data.get("spec"))
+    labels = {key: text(value) for key, value in mapping(below(data, "metadata", "labels")).items()}
+    if any(True for _ in mappings(spec.get("containers"))):
+        yield _Pod(document=document, place=_join(place, "spec"), spec=spec, labels=labels, namespace=namespace)
+        return
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _pods(document, mapping(value), _join(place, key), namespace)
+        else:
+            for number_, item in mappings(value):
+                yield from _pods(document, item, f"{_join(place, key)}[{number_}]", namespace)
+
+
+def _containers(pod: _Pod) -> Iterator[Container]:
+    for key in ("initContainers", "containers"):
+        for number_, said in mappings(pod.spec.get(key)):
+            # A sidecar is an init container that stays.
+            init = key == "initContainers" and said.get("restartPolicy") != "Always"
+            yield _container(pod, f"{_join(pod.place, key)}[{number_}]", said, init=init)
+
+
+def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) -> Container:
+    image, command = text(said.get("image")), (*_words(said.get("command")), *_words(said.get("args")))
+    limits = mapping(below(said, "resources", "limits")) or mapping(below(said, "resources", "requests"))
+    mounts = tuple(_mounts(pod, said))
+    probes = tuple(_probes(said))
+    grace = pod.spec.get("terminationGracePeriodSeconds")
+    return Container(
+        document=pod.document,
+        place=place,
+        kind=Kind.KUBERNETES,
+        name=text(said.get("name")),
+        group=f"{pod.document.file} {pod.document.lines.get('kind', 0)} {pod.place}",
+        image=image,
+        pull=text(said.get("imagePullPolicy")),
+        command=command,
+        explicit=bool(command),
+        env=_env(said),
+        ports=tuple(_ports(said)),
+        named_ports={
+            text(port.get("name")): number(port.get("containerPort")) or 0 for _, port in mappings(said.get("ports"))
+        },
+        host_network=pod.spec.get("hostNetwork") is True,
+        host_ipc=pod.spec.get("hostIPC") is True,
+        mounts=mounts,
+        read_only_root=below(said, "securityContext", "readOnlyRootFilesystem") is True,
+        device_count=_devices(limits),
+        shm_bytes=_shm(mounts, size(limits.get("memory"), decimal=True)),
+        memory_bytes=size(limits.get("memory"), decimal=True),
+        probes=probes,
+        start_limit_s=_start_limit(probes),
+        grace_s=seconds(grace) if grace is not None else _GRACE_S,
+        pre_stop_s=_pre_stop(said),
+        service_links=pod.spec.get("enableServiceLinks") is not False,
+        namespace=pod.namespace,
+        labels=pod.labels,
+        init=init,
+        runtime=text(pod.spec.get("runtimeClassName")),
+        engine=None if init else engine_of(image, command),
+    )
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return words(value) if isinstance(value, list) else ()
+
+
+def _env(said: Mapping[str, Any]) -> dict[str, str | None]:
+    return {
+        text(item.get("name")): text(item.get("value")) if "value" in item else None
+        for _, item in mappings(said.get("env"))
+    }
+
+
+def _ports(said: Mapping[str, Any]) -> Iterator[Port]:
+    for place, item in mappings(said.get("ports")):
+        if item.get("hostPort"):
+            yield Port(place=f"ports[{place}]", number=number(item.get("containerPort")) or 0)
+
+
+def _mounts(pod: _Pod, said: Mapping[str, Any]) -> Iterator[Mount]:
+    volumes = {text(volume.get("name")): volume for _, volume in mappings(pod.spec.get("volumes"))}
+    for _, item in mappings(said.get("volumeMounts")):
+        volume = volumes.get(text(item.get("name")), {})
+        empty = mapping(volume.get("emptyDir"))
+        fixed = any(key in volume for key in ("image", "configMap", "secret", "projected"))
+        yield Mount(
+            target=text(item.get("mountPath")),
+            source=text(item.get("name")),
+            read_only=item.get("readOnly") is True
+            or fixed
+            or below(volume, "persistentVolumeClaim", "readOnly") is True,
+            memory=empty.get("medium") == "Memory",
+            size_bytes=size(empty.get("sizeLimit"), decimal=True),
+        )
+
+
+def _shm(mounts: tuple[Mount, ...], memory: int | None) -> int | None:
+    """Of /dev/shm; an emptyDir without a limit may fill the memory of the container."""
+    for mount in mounts:
+        if mount.target == "/dev/shm" and mount.memory:  # noqa: S108 - of the container
+            return mount.size_bytes if mount.size_bytes is not None else memory or 1 << 62
+    return None
+
+
+def _devices(limits: Mapping[str, Any]) -> int | None:
+    counts = [
+        number(value) or 0
+        for name, value in limits.items()
+        if name.startswith(_DEVICE_NAMES) and not any(word in name.rpartition("/")[2] for word in _NO_DEVICES)
+    ]
+    return sum(counts) or None
+
+
+def _probes(said: Mapping[str, Any]) -> Iterator[Probe]:
+    for role in ("startup", "liveness", "readiness"):
+        if probe := mapping(said.get(f"{role}Probe")):
+            delay = number(probe.get("initialDelaySeconds", 0)) or 0
+            tries = (number(probe.get("failureThreshold", 3)) or 3) * (number(probe.get("periodSeconds", 10)) or 10)
+            yield Probe(
+                place=f"{role}Probe",
+                role=role,
+                path=text(below(probe, "httpGet", "path")),
+                command=_words(below(probe, "exec", "command")),
+                allowed_s=None if role == "readiness" else float(delay + tries),
+            )
+
+
+def _start_limit(probes: tuple[Probe, ...]) -> float | None:
+    """Until the start-up probe gives up; without one, until the liveness probe does."""
+    return next((probe.allowed_s for probe in probes if probe.allowed_s is not None), None)
+
+
+def _pre_stop(said: Mapping[str, Any]) -> float:
+    hook = mapping(below(said, "lifecycle", "preStop"))
+    if hook.get("sleep"):
+        return seconds(below(hook, "sleep", "seconds")) or 0
+    found = " ".join(_words(below(hook, "exec", "command"))).split()
+    for place, word in enumerate(found[:-1]):
+        if word.endswith("sleep"):
+            return seconds(found[place + 1].strip(";")) or 0
+    return 0
+
+
+def _service(document: Document, data: Mapping[str, Any], place: str, namespace: str) -> Service:
+    spec = mapping(data.get("spec"))
+    ports: list[tuple[str, int | str]] = []
+    for number_, item in mappings(spec.get("ports")):
+        target = item.get("targetPort", item.get("port"))
+        ports.append((_join(place, f"spec.ports[{number_}]"), target if isinstance(target, int) else text(target)))
+    return Service(
+        document=document,
+        place=place,
+        name=text(below(data, "metadata", "name")),
+        namespace=namespace,
+        selector={key: text(value) for key, value in mapping(spec.get("selector")).items()},
+        ports=tuple(ports),
+        headless=spec.get("clusterIP") == "None",
+    )
+
+
+def _policy(data: Mapping[str, Any], namespace: str) -> Policy:
+    spec = mapping(data.get("spec"))
+    labels = mapping(below(spec, "podSelector", "matchLabels"))
+    kinds = sequence(spec.get("policyTypes"))
+    return Policy(
+        namespace=namespace,
+        selector={key: text(value) for key, value in labels.items()},
+        egress="Egress" in kinds or (not kinds and "egress" in spec),
+    )

@@ -1,0 +1,72 @@
+"""Files -> `Site`: which format each is of, by its name and by what is in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from selfhost.errors import UsageError
+from selfhost.render.lint import compose, kubernetes, units
+from selfhost.render.lint.site import Site, note
+from selfhost.render.lint.yaml_text import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from selfhost.render.lint.site import Beside, Document
+
+_YAML = (".yaml", ".yml", ".json")
+_PLAIN = (".conf", ".conf.template", ".conf.example", ".env", ".env.example")
+_SILENT = ("kustomization.yaml", "kustomization.yml", "prometheus.yml", "prometheus.yaml")
+"""Parts of what we render that no rule is about."""
+
+
+def read(files: Mapping[str, str], beside: Beside) -> Site:
+    """Everything that files say. Raises IntegrityError for one that cannot be read, UsageError when none is known."""
+    site = Site(beside=beside, texts=dict(files))
+    known = 0
+    for path, text in sorted(files.items()):
+        if path.endswith(_YAML):
+            # A loop, not any(): every document is to be read.
+            known += sum([_document(site, document, files) for document in documents(path, text)])
+        elif path.endswith(units.ENDINGS):
+            units.read(site, path, text, files)
+            known += 1
+        elif path.endswith(_PLAIN):
+            site.configs.append((path, text))
+            known += 1
+        else:
+            site.notes.append(note(path, "manifest.not_known"))
+    if not known:
+        raise UsageError("manifest.nothing", files=", ".join(sorted(files)) or "none")
+    return site
+
+
+def _document(site: Site, document: Document, files: Mapping[str, str]) -> bool:
+    """Take one document; whether its kind is known."""
+    data = document.data
+    if not isinstance(data, dict):
+        site.notes.append(note(document.where(""), "manifest.not_known"))
+        return False
+    if isinstance(data.get("services"), dict):
+        compose.read(site, document, files)
+    elif isinstance(data.get("kind"), str) and "apiVersion" in data:
+        kubernetes.read(site, document)
+    elif isinstance(data.get("groups"), list) or isinstance(data.get("panels"), list):
+        site.expressions.extend((document.where(place), text) for place, text in _expressions(data, ""))
+    elif not document.file.endswith(_SILENT):
+        site.notes.append(note(document.where(""), "manifest.not_known"))
+        return False
+    return True
+
+
+def _expressions(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            at = f"{place}.{key}" if place else str(key)
+            if key in {"expr", "query"} and isinstance(below, str):
+                yield at, below
+            else:
+                yield from _expressions(below, at)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _expressions(below, f"{place}[{number}]")

@@ -1,0 +1,99 @@
+"""R2, R13, R16, R20: what engines are told, and what is asked about them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from selfhost.engines import known
+from selfhost.render.lint.command import commands
+from selfhost.render.lint.site import error, note, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.findings import Finding
+    from selfhost.render.lint.command import Engine
+    from selfhost.render.lint.site import Container, Site
+
+_YES = {"1", "true", "yes", "on"}
+_QUIET = ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
+_LOADERS = re.compile(
+    r"(?:^|\s|/)(?:(?:uv\s+)?pip3?\s+(?:install|download)|-m\s+pip\s+(?:install|download)|uv\s+(?:sync|add)"
+    r"|(?:apt|apt-get|dnf|yum|microdnf|apk|zypper)\s+(?:-\S+\s+)*(?:install|add|update|upgrade)|conda\s+install"
+    r"|npm\s+(?:install|ci)|git\s+clone|(?:hf|huggingface-cli|modelscope)\s+download|snapshot_download"
+    r"|aws\s+s3\s+(?:cp|sync)|gsutil\s+(?:-\S+\s+)*cp)(?=\s|$|\()"
+)
+_FETCH = re.compile(r"(?:^|\s|/)(?:curl|wget)\s")
+_ADDRESS = re.compile(r"(?:https?|ftp)://([^\s/:'\"]+)")
+_HERE = ("localhost", "127.", "[::1]", "0.0.0.0", "$")  # noqa: S104 - compared with, not listened on
+_METRIC = re.compile(r"\bvllm:[A-Za-z0-9_]+")
+
+
+def offline(site: Site) -> Iterator[Finding]:
+    """R2: an engine is told to stay off the network."""
+    for container, engine in site.engines:
+        values = container.env
+        if engine.own and "--offline" in container.command:
+            continue
+        if (values.get("HF_HUB_OFFLINE") or "").lower() not in _YES:
+            yield error(container.at(), "manifest.r2_online", name=container.name)
+        elif not any((values.get(name) or "").lower() in _YES for name in _QUIET):
+            yield warning(container.at(), "manifest.r2_usage", name=container.name)
+
+
+def downloads(site: Site) -> Iterator[Finding]:
+    """R13: nothing is installed or fetched when a container starts."""
+    for container in site.containers:
+        where, said = container.at("command"), [" ".join(words) for words in commands(container.command)]
+        installs = [found[0].strip(" /") for line in said if (found := _LOADERS.search(line))]
+        hosts = [host for line in said if _FETCH.search(line) for host in _ADDRESS.findall(line)]
+        if installs:
+            yield error(where, "manifest.r13_installs", commands=", ".join(dict.fromkeys(installs)))
+        elif far := [host for host in hosts if not host.startswith(_HERE)]:
+            yield error(where, "manifest.r13_fetches", host=far[0])
+
+
+def metrics(site: Site) -> Iterator[Finding]:
+    """R16: alert rules and dashboards ask for metrics that the pinned engine has."""
+    engines = [engine.facts.series for _, engine in site.engines] or [known.load("vllm").series]
+    there = frozenset[str].intersection(*engines)
+    for where, text in site.expressions:
+        for name in sorted(set(_METRIC.findall(text))):
+            if name not in there:
+                yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, there))
+
+
+def _nearest(name: str, known: frozenset[str]) -> str:
+    return ", ".join(difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)) or "none"
+
+
+def flags(site: Site) -> Iterator[Finding]:
+    """R20: the pinned engine has every option, and every choice."""
+    for container, engine in site.engines:
+        where = container.at("command")
+        pinned = f"{engine.facts.ref.name} {engine.facts.ref.version}"
+        if engine.other_version:
+            yield note(where, "manifest.r20_version", other=engine.other_version, pinned=pinned)
+            continue
+        for name in engine.unknown:
+            nearest = _nearest(name, frozenset(engine.facts.flags))
+            yield error(where, "manifest.r20_flag", flag=name, engine=pinned, nearest=nearest)
+        for name, whole in engine.shortened:
+            yield warning(where, "manifest.r20_shortened", flag=name, whole=whole)
+        yield from _choices(container, engine, pinned)
+
+
+def _choices(container: Container, engine: Engine, pinned: str) -> Iterator[Finding]:
+    for name, values in engine.flags.items():
+        flag = engine.facts.flags.get(name)
+        if engine.own or flag is None:
+            continue
+        where = container.at("command")
+        if name == "--model":
+            yield warning(where, "manifest.r20_model", model=" ".join(values))
+        for value in values:
+            if flag.choices and "$" not in value and value not in flag.choices:
+                choices = ", ".join(flag.choices)
+                yield error(where, "manifest.r20_choice", flag=name, value=value, engine=pinned, choices=choices)

@@ -1,0 +1,96 @@
+"""R1, R15, R18: which images run, and where."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from selfhost.engines.specs import CUDA
+from selfhost.render.lint.site import Container, Kind, error, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.findings import Finding
+    from selfhost.render.lint.command import Engine
+from selfhost.render.lint.site import Site
+
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_MOVING = {"latest", "nightly", "main", "master", "dev", "stable"}
+_CUDA = re.compile(r"cu(\d{2})(\d)(?![0-9])")
+_LOCAL_PULL = {Kind.COMPOSE: {"never"}, Kind.QUADLET: {"never"}, Kind.KUBERNETES: {"Never", "IfNotPresent"}}
+
+
+def pinned(site: Site) -> Iterator[Finding]:
+    """R1: an image is named by digest; one made on the machine has a version and is never pulled."""
+    for container in site.containers:
+        image = container.image
+        if not image:
+            continue
+        if "$" in image:
+            yield warning(container.at("image"), "manifest.r1_variable", image=image)
+        elif not _DIGEST.search(image):
+            yield from _by_tag(container)
+        known = site.beside.images
+        if known is not None and image not in known and "$" not in image:
+            yield error(container.at("image"), "manifest.r1_not_brought", image=image)
+
+
+def _by_tag(container: Container) -> Iterator[Finding]:
+    image, where = container.image, container.at("image")
+    tag = image.rpartition("/")[2].partition(":")[2]
+    if not image.startswith("localhost/"):
+        yield error(where, "manifest.r1_tag", image=image)
+    elif not tag or tag in _MOVING:
+        yield error(where, "manifest.r1_moving", image=image, tag=tag or "latest")
+    elif container.pull not in _LOCAL_PULL.get(container.kind, set()):
+        yield error(where, "manifest.r1_pulled", image=image, pull=container.pull or "not said")
+
+
+def same_on_all_nodes(site: Site) -> Iterator[Finding]:
+    """R15: the nodes of one engine run the same image and read the same model."""
+    first: dict[tuple[str, str], tuple[Container, Engine]] = {}
+    for container, engine in site.engines:
+        if not engine.several_nodes:
+            continue
+        address = engine.text("--master-addr") or engine.text("--data-parallel-address")
+        one, other = first.setdefault((container.deployment, address), (container, engine))
+        if container.image != one.image:
+            yield error(
+                container.at("image"),
+                "manifest.r15_image",
+                here=container.image,
+                there=one.image,
+                where=one.at("image"),
+            )
+        if engine.model != other.model:
+            yield error(
+                container.at("command"),
+                "manifest.r15_model",
+                here=engine.model,
+                there=other.model,
+                where=one.at("command"),
+            )
+
+
+def cuda(site: Site) -> Iterator[Finding]:
+    """R18: the driver runs the CUDA of the image; a lower minor version is compatible, a lower major is not."""
+    ceiling = site.beside.cuda_ceiling
+    for container, _ in site.engines if ceiling else ():
+        built = _cuda_of(container.image)
+        if ceiling and built and int(built.partition(".")[0]) > ceiling[0]:
+            yield error(
+                container.at("image"),
+                "manifest.r18_cuda",
+                image=container.image,
+                cuda=built,
+                ceiling=f"{ceiling[0]}.{ceiling[1]}",
+            )
+
+
+def _cuda_of(image: str) -> str:
+    """The CUDA version an image is built for, from its tag (`-cu129`) or as our own are; empty when it is not said."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    if found := _CUDA.search(name.partition(":")[2]):
+        return f"{found[1]}.{found[2]}"
+    return CUDA.cuda.toolkit if name.startswith("selfhost-cuda") and CUDA.cuda else ""

@@ -1,0 +1,216 @@
+"""Units of systemd and podman's quadlets -> containers.
+
+Source: podman-systemd.unit(5), systemd.service(5), systemd.exec(5).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from selfhost.errors import IntegrityError
+from selfhost.records import dataclass
+from selfhost.render.lint.command import engine_of
+from selfhost.render.lint.quantity import number, seconds, size
+from selfhost.render.lint.site import Container, Document, Kind, Mount, Port, Probe
+from selfhost.render.lint.values import env_file, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from selfhost.render.lint.site import Site
+
+ENDINGS = (
+    *(".container", ".service", ".network", ".volume", ".image", ".build", ".pod", ".kube"),
+    *(".socket", ".target", ".timer", ".slice"),
+)
+_PODMAN_STOP_S = 10.0
+_SYSTEMD_LIMIT_S = 90.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """A unit file: the values of each key, in order."""
+
+    document: Document
+    values: Mapping[str, tuple[str, ...]]
+    """By `Section.Key`."""
+
+    def all(self, key: str) -> tuple[str, ...]:
+        """All values since the last empty one, which takes back those before it."""
+        found: tuple[str, ...] = ()
+        for value in self.values.get(key, ()):
+            found = (*found, value) if value else ()
+        return found
+
+    def last(self, key: str) -> str:
+        """The value that counts of a key that has one."""
+        return next(reversed(self.all(key)), "")
+
+
+def parse(path: str, text: str) -> Unit:
+    """Raises IntegrityError for a line that is neither section nor key."""
+    values: dict[str, tuple[str, ...]] = {}
+    lines: dict[str, int] = {}
+    section, pending, start = "", "", 0
+    for number_, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not pending and (not line or line[0] in "#;"):
+            continue
+        if pending and line[:1] in {"#", ";"}:
+            continue
+        start = start if pending else number_
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        line, pending = pending + line, ""
+        if found := re.fullmatch(r"\[([^\]]+)\]", line):
+            section = found[1]
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not section:
+            raise IntegrityError("manifest.bad_unit", file=path, line=start, text=line[:80])
+        name = f"{section}.{key.strip()}"
+        values[name] = (*values.get(name, ()), value.strip())
+        lines.setdefault(name, start)
+    return Unit(document=Document(file=path, data=None, lines=lines), values=values)
+
+
+def read(site: Site, path: str, text: str, files: Mapping[str, str]) -> None:
+    """Add what a unit runs. Raises IntegrityError."""
+    unit = parse(path, text)
+    if path.endswith(".container"):
+        site.containers.append(_quadlet(unit, files))
+    elif path.endswith(".service"):
+        site.containers.append(_service(unit, files))
+
+
+def _env(unit: Unit, section: str, files: Mapping[str, str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    folder = posixpath.dirname(unit.document.file)
+    for name in unit.all(f"{section}.EnvironmentFile"):
+        given = name.removeprefix("-")
+        inside = posixpath.join(folder, posixpath.basename(given))
+        found |= env_file(files.get(given, files.get(inside, "")))
+    for line in unit.all(f"{section}.Environment"):
+        for word in words(line):
+            key, equals, value = word.partition("=")
+            found[key] = value if equals else None
+    for secret in unit.all(f"{section}.Secret"):
+        if target := re.search(r"target=(\w+)", secret):
+            found.setdefault(target[1], None)
+    return found
+
+
+def _limit(unit: Unit, *, waits: bool) -> float | None:
+    """How long systemd lets the start take; it only waits for services that tell when they are ready."""
+    if not waits:
+        return None
+    said = unit.last("Service.TimeoutStartSec") or unit.last("Service.TimeoutSec")
+    return seconds(said) or None if said else _SYSTEMD_LIMIT_S
+
+
+def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
+    image, command = unit.last("Container.Image"), words(unit.last("Container.Exec"))
+    entry = words(unit.last("Container.Entrypoint"))
+    path = unit.document.file
+    devices = tuple(value.partition(":")[0] for value in unit.all("Container.AddDevice"))
+    stop = unit.last("Container.StopTimeout")
+    kill = seconds(unit.last("Service.TimeoutStopSec") or _SYSTEMD_LIMIT_S)
+    grace = seconds(stop) if stop else _PODMAN_STOP_S
+    return Container(
+        document=unit.document,
+        place="Container",
+        kind=Kind.QUADLET,
+        name=posixpath.basename(path).removesuffix(".container"),
+        group=posixpath.dirname(path) or "here",
+        image=image,
+        pull=unit.last("Container.Pull"),
+        command=(*entry, *command),
+        explicit=bool(entry or command),
+        env=_env(unit, "Container", files),
+        ports=tuple(_ports(unit)),
+        host_network="host" in unit.all("Container.Network"),
+        host_ipc="--ipc=host" in " ".join(unit.all("Container.PodmanArgs")),
+        mounts=tuple(_mounts(unit)),
+        read_only_root=unit.last("Container.ReadOnly").lower() in {"true", "yes", "1", "on"},
+        device_count=_devices(devices),
+        device_paths=devices,
+        shm_bytes=size(unit.last("Container.ShmSize")),
+        memory_bytes=_memory(unit),
+        probes=tuple(_probes(unit)),
+        start_limit_s=_limit(unit, waits=unit.last("Container.Notify").lower() in {"healthy", "true"}),
+        grace_s=min(grace or 0, kill) if kill else grace,
+        allowed_addresses=not _denied(unit),
+        engine=engine_of(image, (*entry, *command)),
+    )
+
+
+def _memory(unit: Unit) -> int | None:
+    """Of a container: podman has a key for it since 5.6 only."""
+    given = re.search(r"--memory[= ](\S+)", " ".join(unit.all("Container.PodmanArgs")))
+    said = given[1] if given else unit.last("Container.Memory") or unit.last("Service.MemoryMax")
+    return size(said)
+
+
+def _denied(unit: Unit) -> bool:
+    return "any" in " ".join(unit.all("Service.IPAddressDeny")).split()
+
+
+def _devices(devices: tuple[str, ...]) -> int | None:
+    gpus = [device for device in devices if device.startswith("nvidia.com/gpu=")]
+    if gpus and not any(device.endswith("=all") for device in gpus):
+        return len(gpus)
+    return sum(bool(re.fullmatch(r"/dev/davinci\d+", device)) for device in devices) or None
+
+
+def _ports(unit: Unit) -> Iterator[Port]:
+    for value in unit.all("Container.PublishPort"):
+        yield Port(place="PublishPort", number=number(value.partition("/")[0].rpartition(":")[2]) or 0)
+
+
+def _mounts(unit: Unit) -> Iterator[Mount]:
+    for value in unit.all("Container.Volume"):
+        source, colon, rest = value.partition(":")
+        target, _, options = rest.partition(":")
+        yield Mount(target=target if colon else source, source=source, read_only="ro" in options.split(","))
+    for value in unit.all("Container.Mount"):
+        said = dict(part.partition("=")[::2] for part in value.split(","))
+        target = said.get("target") or said.get("destination") or said.get("dst") or ""
+        only = any(said.get(key, "no") in {"", "true"} for key in ("ro", "readonly")) or said.get("type") == "artifact"
+        yield Mount(target=target, source=said.get("source", said.get("src", "")), read_only=only)
+    for value in unit.all("Container.Tmpfs"):
+        yield Mount(target=value.partition(":")[0], memory=True)
+
+
+def _probes(unit: Unit) -> Iterator[Probe]:
+    command = unit.last("Container.HealthCmd")
+    if command and command != "none":
+        every = seconds(unit.last("Container.HealthInterval") or 30) or 30
+        tries = number(unit.last("Container.HealthRetries")) or 3
+        start = seconds(unit.last("Container.HealthStartPeriod") or 0) or 0
+        yield Probe(place="HealthCmd", role="health", command=words(command), allowed_s=start + every * tries)
+
+
+def _service(unit: Unit, files: Mapping[str, str]) -> Container:
+    starts = unit.all("Service.ExecStart")
+    command = words(starts[0].lstrip("@-:+!")) if starts else ()
+    path = unit.document.file
+    stop = unit.last("Service.TimeoutStopSec") or unit.last("Service.TimeoutSec")
+    return Container(
+        document=unit.document,
+        place="Service",
+        kind=Kind.SYSTEMD,
+        name=posixpath.basename(path).removesuffix(".service"),
+        group=posixpath.dirname(path) or "here",
+        command=command,
+        env=_env(unit, "Service", files),
+        host_network=True,
+        host_ipc=True,
+        memory_bytes=size(unit.last("Service.MemoryMax")),
+        start_limit_s=_limit(unit, waits=unit.last("Service.Type").startswith(("notify", "oneshot"))),
+        grace_s=(seconds(stop) if stop else _SYSTEMD_LIMIT_S),
+        allowed_addresses=not _denied(unit),
+        engine=engine_of("", command),
+    )

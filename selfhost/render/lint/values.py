@@ -1,0 +1,76 @@
+"""Values of files whose authors may have written anything: the wrong type reads as nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SECRET = re.compile(r"(?:^|_)(?:API_?KEYS?|TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY)$", re.IGNORECASE)
+"""Names of variables that hold something secret."""
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """A mapping with text as keys; empty for anything else."""
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """A list; empty for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def mappings(value: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The mappings in a list, with their numbers."""
+    for number, item in enumerate(sequence(value)):
+        if isinstance(item, dict):
+            yield number, mapping(item)
+
+
+def below(value: object, *keys: str) -> Any:
+    """What lies below keys; None when it is not there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def text(value: object) -> str:
+    """A scalar as the text it stands for in a file; empty for none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or isinstance(value, (dict, list)) else str(value)
+
+
+def words(value: object) -> tuple[str, ...]:
+    """A command as a list of words, from a list or from one text."""
+    if isinstance(value, list):
+        return tuple(map(text, value))
+    said = text(value)
+    try:
+        return tuple(shlex.split(said))
+    except ValueError:
+        return tuple(said.split())
+
+
+def pairs(lines: Mapping[str, Any] | list[Any] | None) -> dict[str, str | None]:
+    """Variables from a mapping or from a list of `NAME=value`; None for one whose value comes from elsewhere."""
+    if isinstance(lines, dict):
+        return {str(name): None if value is None else text(value) for name, value in lines.items()}
+    found: dict[str, str | None] = {}
+    for line in sequence(lines):
+        name, equals, value = text(line).partition("=")
+        found[name] = value if equals else None
+    return found
+
+
+def env_file(content: str) -> dict[str, str]:
+    """Variables of an environment file."""
+    found = {}
+    for line in content.splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            found[name.strip()] = value.strip().strip("\"'")
+    return found

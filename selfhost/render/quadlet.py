@@ -1,0 +1,215 @@
+"""Quadlet files: containers as units of systemd, made by podman 5.0 and newer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from selfhost.hardware.types import Platform
+from selfhost.render import gateway
+from selfhost.render.compose import site_example
+from selfhost.render.containers import (
+    ASCEND_GROUP,
+    KEYS_FOLDER,
+    ascend_devices,
+    binds,
+    gateway_parts,
+    health_code,
+    labels,
+)
+from selfhost.render.deployment import CACHE, GROUP_ID, HOME, USER_ID, Entry
+from selfhost.render.handover import handover
+from selfhost.render.rendered import RenderedFile, header, of_node
+from selfhost.render.resolve import Site, at_site
+from selfhost.render.units import allowed_addresses, quoted, unit_text, word
+
+if TYPE_CHECKING:
+    from selfhost.render.deployment import Deployment, Node
+
+    Keys = list[tuple[str, object]]
+
+SITE = Site(first_node="${FIRST_NODE}", this_node="${THIS_NODE}", interface="${INTERFACE}")
+"""Variables of the unit: systemd fills them in when it starts podman."""
+_SPARE_S = 60
+"""For podman itself, besides the engine's start."""
+_HARDENED: Keys = [
+    ("User", USER_ID),
+    ("Group", GROUP_ID),
+    ("ReadOnly", "true"),
+    ("Tmpfs", "/tmp"),  # noqa: S108 - of the container
+    ("DropCapability", "all"),
+    ("NoNewPrivileges", "true"),
+    ("LogDriver", "journald"),
+]
+
+
+def quadlet(deployment: Deployment) -> list[RenderedFile]:
+    """Units of the containers and of their volumes, in a folder per node where there are several; and the handover."""
+    files = [of_node(deployment, node, file) for node in deployment.nodes for file in _of_node(deployment, node)]
+    return [*files, *handover(deployment, "quadlet")]
+
+
+def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
+    name, start = deployment.name, header(deployment)
+    files = [RenderedFile(path=f"{name}.container", text=start + _engine(deployment, node))]
+    volumes = ["state", "cache"] if deployment.entry is Entry.SELFHOST else ["cache"]
+    files += [
+        RenderedFile(
+            path=f"{name}-{volume}.volume",
+            text=start + unit_text(("Volume", [("VolumeName", f"{name}-{volume}")])),
+        )
+        for volume in volumes
+    ]
+    if deployment.host_network:
+        what = f"Copy to `{name}.env`, beside the units,"
+        files.append(RenderedFile(path=f"{name}.env.example", text=site_example(deployment, what)))
+    else:
+        network = unit_text(("Network", [("NetworkName", name), ("DisableDNS", "true")]))
+        files.append(RenderedFile(path=f"{name}.network", text=start + network))
+    if deployment.gateway and not node.headless:
+        files.append(RenderedFile(path=f"{name}-gateway.container", text=start + _gateway(deployment)))
+        files += gateway_parts(deployment)
+    if deployment.recipe:
+        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    return files
+
+
+def _engine(deployment: Deployment, node: Node) -> str:
+    container: Keys = [
+        ("ContainerName", deployment.name),
+        ("Image", deployment.engine.reference),
+        ("Pull", "never"),
+        *[("Label", quoted(f"{key}={value}")) for key, value in labels(deployment).items()],
+        ("Entrypoint", node.argv[0]),
+        ("Exec", _words(node, node.argv[1:])),
+        *_HARDENED,
+        *_devices(deployment),
+        ("ShmSize", deployment.shm_bytes),
+        ("Ulimit", "memlock=-1:-1"),
+        ("Ulimit", "nofile=65536:65536"),
+        *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(node).items()],
+        *[("Volume", f"{bind.source}:{bind.target}:ro") for bind in binds(deployment)],
+        *_volumes(deployment),
+        *_network(deployment, node),
+        *_health(deployment, node),
+        ("StopTimeout", deployment.times.grace_s),
+        ("PodmanArgs", f"--memory={deployment.memory_bytes}"),
+    ]
+    return unit_text(
+        ("Unit", _unit(f"{deployment.plan.model}, node {node.number}")),
+        ("Container", container),
+        ("Service", _service(deployment)),
+        ("Install", [("WantedBy", "multi-user.target default.target")]),
+    )
+
+
+def _unit(description: str) -> Keys:
+    return [
+        ("Description", description),
+        ("After", "network-online.target"),
+        ("Wants", "network-online.target"),
+        ("StartLimitIntervalSec", "1h"),
+        ("StartLimitBurst", 5),
+    ]
+
+
+def _service(deployment: Deployment) -> Keys:
+    """With `Notify=healthy` a unit is starting until its first answer: systemd's 90 s would end it before that.
+
+    Source: containers/podman#27290.
+    """
+    addresses: Keys = [("EnvironmentFile", _site_file(deployment))] if deployment.host_network else []
+    return [
+        *addresses,
+        ("TimeoutStartSec", deployment.times.start_s + _SPARE_S),
+        ("TimeoutStopSec", deployment.times.grace_s + _SPARE_S),
+        ("Restart", "always"),
+        ("RestartSec", 10),
+        *allowed_addresses(beyond_loopback=True),
+    ]
+
+
+def _site_file(deployment: Deployment) -> str:
+    # %E: /etc for root, else the user's own configuration directory.
+    return f"%E/containers/systemd/{deployment.name}/{deployment.name}.env"
+
+
+def _words(node: Node, argv: tuple[str, ...]) -> str:
+    """Words in which nothing is a variable but the addresses of the site."""
+    made = [word(text) for text in argv]
+    meant = at_site(replace(node, argv=argv), SITE).argv
+    return " ".join(text if argv[place] == meant[place] else quoted(meant[place]) for place, text in enumerate(made))
+
+
+def _environment(node: Node) -> dict[str, str]:
+    meant = at_site(node, SITE).env
+    return {name: value.replace("$", "$$") if value == node.env[name] else value for name, value in meant.items()}
+
+
+def _devices(deployment: Deployment) -> Keys:
+    if deployment.platform is Platform.ASCEND:
+        devices: Keys = [("AddDevice", device) for device in ascend_devices(deployment)]
+        return [*devices, ("PodmanArgs", f"--group-add={ASCEND_GROUP}")]
+    if deployment.platform is not Platform.CUDA:
+        return []
+    if deployment.takes_all_devices:
+        return [("AddDevice", "nvidia.com/gpu=all")]
+    return [("AddDevice", f"nvidia.com/gpu={index}") for index in deployment.device_indices]
+
+
+def _volumes(deployment: Deployment) -> Keys:
+    name = deployment.name
+    state: Keys = [("Volume", f"{name}-state.volume:{HOME}")] if deployment.entry is Entry.SELFHOST else []
+    return [*state, ("Volume", f"{name}-cache.volume:{CACHE}")]
+
+
+def _network(deployment: Deployment, node: Node) -> Keys:
+    if deployment.host_network:
+        return [("Network", "host")]
+    port = f"{deployment.published}:{deployment.front_port}"
+    return [("Network", f"{deployment.name}.network"), *([] if node.headless else [("PublishPort", port)])]
+
+
+def _health(deployment: Deployment, node: Node) -> Keys:
+    code = health_code(deployment, node, SITE.first_node)
+    if code is None:
+        return []
+    return [
+        ("HealthCmd", json.dumps(["python3", "-c", code]).replace("%", "%%")),
+        ("HealthInterval", "10s"),
+        ("HealthTimeout", "5s"),
+        ("HealthRetries", 3),
+        ("HealthStartPeriod", f"{deployment.times.start_s}s"),
+        ("HealthOnFailure", "kill"),
+        ("Notify", "healthy"),
+    ]
+
+
+def _gateway(deployment: Deployment) -> str:
+    assert deployment.gateway is not None
+    name = deployment.name
+    network = "host" if deployment.host_network else f"container:{name}"
+    container: Keys = [
+        ("ContainerName", f"{name}-gateway"),
+        ("Image", deployment.gateway.reference),
+        ("Pull", "never"),
+        ("Entrypoint", gateway.ARGV[0]),
+        ("Exec", " ".join(word(text) for text in gateway.ARGV[1:])),
+        *_HARDENED,
+        ("Volume", f"./gateway/nginx.conf:{gateway.CONFIGURATION}:ro"),
+        ("Volume", f"./{KEYS_FOLDER}:{gateway.KEYS_DIRECTORY}:ro"),
+        ("Network", network),
+        ("StopTimeout", deployment.times.grace_s),
+        ("PodmanArgs", f"--memory=512m --stop-signal={gateway.STOP_SIGNAL}"),
+    ]
+    # In its engine's network it can only start after it; in the host's beside it, and says 503 until it answers.
+    after: Keys = [] if deployment.host_network else [("BindsTo", f"{name}.service"), ("After", f"{name}.service")]
+    unit: Keys = [*_unit(f"{name}: gateway"), *after]
+    service: Keys = [
+        ("TimeoutStopSec", deployment.times.grace_s + _SPARE_S),
+        ("Restart", "always"),
+        ("RestartSec", 2),
+    ]
+    install: Keys = [("WantedBy", f"{name}.service multi-user.target default.target")]
+    return unit_text(("Unit", unit), ("Container", container), ("Service", service), ("Install", install))

@@ -1,0 +1,58 @@
+"""Metrics of the real CPU engine against the facts, and against what alerts and dashboards ask for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from selfhost.engines import known
+from selfhost.render import alerts, dashboard
+from tests.render.kubernetes.plans import deployment
+from tests.tiny_models import make_tiny_model
+
+pytestmark = pytest.mark.e2e
+
+SELFHOST = [sys.executable, "-m", "selfhost"]
+
+
+def selfhost(*words: str) -> str:
+    done = subprocess.run([*SELFHOST, *words], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.usefixtures("engine_home")
+def test_what_alerts_and_dashboards_ask_for_is_there(engine_python, tmp_path):
+    model = tmp_path / "tiny"
+    make_tiny_model(engine_python, "qwen2", model)
+    server = json.loads(selfhost("serve", str(model), "--detach", "--port", "0", "--max-model-len", "512", "--json"))
+    try:
+        selfhost("chat", "tiny", "你好")
+        wrong = urllib.request.Request(f"{server['url']}/v1/completions", data=b"{}")
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(wrong, timeout=30)
+        text = get(f"{server['url']}/metrics")
+    finally:
+        selfhost("stop", "tiny")
+    found = set(re.findall(r"^((?:vllm:|http_)\w+)", text, re.MULTILINE))
+    made = deployment("smollm2-135m-cpu")
+    assert len(found) > 60
+    assert found <= known.load("vllm-cpu").series
+    asked = [alert.query for alert in alerts.alerts(made)]
+    asked += [query for panel in dashboard.PANELS for _, query in panel.queries]
+    assert set().union(*map(alerts.series_in, asked)) <= found
+    for reason in ("abort", "error", "stop"):
+        assert re.search(rf'^vllm:request_success_total{{.*finished_reason="{reason}"', text, re.MULTILINE)
+    for status in ("2xx", "4xx"):
+        assert re.search(rf'^http_requests_total{{.*status="{status}"', text, re.MULTILINE)

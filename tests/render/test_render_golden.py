@@ -1,0 +1,178 @@
+"""Every plan for every target, byte for byte; what the files of one plan say must agree."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import pytest
+import yaml
+
+from selfhost.cli import main as cli
+from tests.render import golden
+
+CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
+SEVERAL = [plan for plan, words in golden.PLANS.items() if any(re.match(r"\d+x\d+x", word) for word in words)]
+HEALTHY = "urllib.request"
+
+
+@pytest.fixture
+def selfhost(capsys):
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def kept(plan, target):
+    return golden.kept(plan, target)
+
+
+def composes(plan):
+    found = {
+        path: yaml.safe_load(text) for path, text in kept(plan, "compose").items() if path.endswith("compose.yaml")
+    }
+    return [found[path] for path in sorted(found)]
+
+
+@pytest.mark.parametrize(("plan", "target"), CASES, ids=[f"{plan}-{target}" for plan, target in CASES])
+def test_files_are_as_they_were_reviewed(selfhost, plan, target, tmp_path):
+    assert selfhost(*golden.arguments(plan, target, tmp_path))[0] == 0
+    assert golden.files(tmp_path) == kept(plan, target)
+
+
+def test_nothing_of_the_machine_that_rendered_is_in_the_files():
+    said = "\n".join(text for plan, target in CASES for text in kept(plan, target).values())
+    assert str(golden.DATA.parent.parent.parent) not in said
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_all_targets_of_containers_name_the_same_images_and_the_list_is_complete(plan):
+    listed = {line for line in kept(plan, "images")["images.txt"].splitlines() if not line.startswith("#")}
+    of_compose = {service["image"] for document in composes(plan) for service in document["services"].values()}
+    units = "\n".join(text for path, text in kept(plan, "quadlet").items() if path.endswith(".container"))
+    assert listed == of_compose == set(re.findall(r"^Image=(.*)$", units, re.MULTILINE))
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_every_target_starts_the_same_engine_with_the_same_options(plan):
+    """But for where the model lies and where it listens, which differ from target to target."""
+    of_compose = [words(document["services"]["engine"]["command"]) for document in composes(plan)]
+    assert of_compose
+    for target, ending, key in (("quadlet", ".container", "Exec"), ("systemd", ".service", "ExecStart")):
+        texts = [text for path, text in kept(plan, target).items() if path.endswith(ending) and "-gateway" not in path]
+        found = [systemd_words(re.search(rf"^{key}=(.*)$", text, re.MULTILINE)[1]) for text in texts]
+        assert [words(argv[argv.index("serve") + 1 :]) for argv in found] == of_compose
+
+
+def words(argv):
+    """Without what differs: model, host, port, how the first node is written."""
+    made = [re.sub(r"^\$\{FIRST_NODE.*\}$", "FIRST", word.replace("$$", "$")) for word in argv[1:]]
+    for flag in ("--host", "--port"):
+        place = made.index(flag)
+        made[place : place + 2] = []
+    return made
+
+
+def systemd_words(text):
+    """As systemd takes a command line apart, for the forms that are rendered."""
+    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(text)]
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_the_way_out_has_a_command_for_each_node_that_is_the_plan_itself(plan):
+    said = kept(plan, "compose")["LEAVING.md"]
+    commands = [
+        shlex.split(found.replace("\\\n", ""))
+        for found in re.findall(r"^vllm serve (?:.*\\\n)*.*$", said, re.MULTILINE)
+    ]
+    assert len(commands) == len(composes(plan))
+    for command, document in zip(commands, composes(plan), strict=True):
+        engine = document["services"]["engine"]
+        if engine["entrypoint"] == ["vllm", "serve"]:
+            mine = ["FIRST" if word == "$FIRST_NODE" else word for word in command[3:]]
+            assert words(["model", *mine]) == words(engine["command"])
+        else:
+            asked = dict(zip(engine["command"], engine["command"][1:], strict=False))
+            for flag in ("--tensor-parallel-size", "--max-model-len", "--served-model-name"):
+                assert command[command.index(flag) + 1] == asked[flag]
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_a_stop_leaves_the_engine_the_time_it_needs_and_a_start_is_not_given_up_early(plan):
+    for document in composes(plan):
+        engine = document["services"]["engine"]
+        argv = engine["command"]
+        drain = int(argv[argv.index("--shutdown-timeout") + 1]) if "--shutdown-timeout" in argv else 10
+        assert int(engine["stop_grace_period"].removesuffix("s")) >= drain + 10
+        patience = int(engine["environment"]["VLLM_ENGINE_READY_TIMEOUT_S"])
+        if "healthcheck" in engine:
+            assert int(engine["healthcheck"]["start_period"].removesuffix("s")) > patience
+    for text in (text for path, text in kept(plan, "quadlet").items() if path.endswith(".container")):
+        if period := re.search(r"^HealthStartPeriod=(\d+)s$", text, re.MULTILINE):
+            assert int(re.search(r"^TimeoutStartSec=(\d+)$", text, re.MULTILINE)[1]) > int(period[1])
+
+
+@pytest.mark.parametrize("plan", SEVERAL)
+def test_the_engine_of_several_nodes_is_reached_through_the_gateway_only(plan):
+    first, *others = composes(plan)
+    engine = first["services"]["engine"]["command"]
+    port = engine[engine.index("--port") + 1]
+    gateway = next(text for path, text in kept(plan, "compose").items() if path == "node0/gateway/nginx.conf")
+    assert engine[engine.index("--host") + 1] == "127.0.0.1"
+    assert f"proxy_pass http://127.0.0.1:{port};" in gateway
+    listens = re.findall(r"^\s*listen (\S+);", gateway, re.MULTILINE)
+    assert listens
+    assert f"127.0.0.1:{port}" not in listens
+    assert all("gateway" not in document["services"] for document in others)
+    assert all("ports" not in service for document in (first, *others) for service in document["services"].values())
+
+
+def test_a_node_without_an_api_asks_the_first_one_whether_it_lives():
+    for plan, port in (("deepseek-v3-2x8xh20", 29501), ("glm-4.5-air-dp-ep-2x8xh100", 8000)):
+        first, other = (document["services"]["engine"] for document in composes(plan))
+        assert HEALTHY in first["healthcheck"]["test"][-1]
+        assert re.search(rf"create_connection\(\('\$\{{FIRST_NODE[^']*', {port}\)", other["healthcheck"]["test"][-1])
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_nothing_in_a_container_may_do_more_than_it_must(plan):
+    for document in composes(plan):
+        for service in document["services"].values():
+            assert service["user"] == "2000:0"
+            assert service["read_only"] is True
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+            assert service["pull_policy"] == "never"
+            assert all(mount.endswith(":ro") for mount in service["volumes"] if mount.startswith(("/", ".")))
+            assert not any("key" in name.lower() for name in service.get("environment", {}))
+
+
+def test_a_variable_that_is_not_meant_reaches_the_engine_as_it_is(selfhost, tmp_path):
+    more = ("--", "--override-generation-config", json.dumps({"stop": "$HOME 100%"}))
+    for target in ("compose", "quadlet", "systemd"):
+        plan = ("render", target, "qwen2.5-7b", "--on", "RTX4090", "--output", tmp_path / target)
+        assert selfhost(*plan, *more)[0] == 0
+    document = yaml.safe_load((tmp_path / "compose" / "compose.yaml").read_text())
+    assert document["services"]["engine"]["command"][-1] == '{"stop": "$$HOME 100%"}'
+    unit = (tmp_path / "systemd" / "qwen2-5-7b.service").read_text()
+    line = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1]
+    assert "$$HOME 100%%" in line
+    assert systemd_words(line)[-1] == '{"stop": "$HOME 100%"}'
+
+
+@pytest.mark.parametrize("plan", [plan for plan in golden.PLANS if len(composes(plan)) == 1])
+def test_serve_takes_the_words_of_its_containers_and_asks_for_the_key_that_their_address_needs(selfhost, plan):
+    engine = composes(plan)[0]["services"]["engine"]
+    if engine["entrypoint"] == ["vllm", "serve"]:
+        assert "--middleware" not in engine["command"]
+        return
+    code, _, err = selfhost("serve", *engine["command"])
+    if plan.startswith("directory"):
+        assert (code, "/models/tiny-qwen" in err) == (2, True)  # it is in the container only
+    else:
+        assert (code, "selfhost key new" in err) == (6, True)
