@@ -221,13 +221,16 @@ def _run(argv: list[str], note: Callable[[str], None], request: ImageRequest) ->
     """Run the builder, telling its lines; it does not outlive an interruption."""
     last: collections.deque[str] = collections.deque(maxlen=_SHOWN_LINES)
     readable, writable = os.pipe()
-    with os.fdopen(readable, errors="replace") as lines, os.fdopen(writable, "wb") as end:
-        with child(argv, stdout=end, env=os.environ) as process:
-            end.close()
-            for line in lines:
-                last.append(line.rstrip())
-                note(line.rstrip())
-            status = process.wait()
+    with (
+        os.fdopen(readable, errors="replace") as lines,
+        os.fdopen(writable, "wb") as end,
+        child(argv, stdout=end, env=os.environ) as process,
+    ):
+        end.close()
+        for line in lines:
+            last.append(line.rstrip())
+            note(line.rstrip())
+        status = process.wait()
     if status:
         python = ".".join(map(str, machine_of(request).python))
         said = "\n".join(last)
