@@ -79,6 +79,11 @@ def folder_of(kind: Kind) -> Path:
     return (installed if installed.is_dir() else _PACKAGE.parent / "containers") / kind.name
 
 
+def is_pinned(base: str) -> bool:
+    """Whether an image's name says what is in it: by digest, or because it lies in this machine's own store."""
+    return "@" in base or base.startswith("localhost/")
+
+
 def parse_builder(given: str | None) -> Builder | None:
     """A builder by its name. Raises UsageError."""
     if given is None:
@@ -235,7 +240,7 @@ def _run(argv: list[str], note: Callable[[str], None], request: ImageRequest) ->
         python = ".".join(map(str, machine_of(request).python))
         said = "\n".join(last)
         raise SelfhostError(
-            "container.build_failed", command=shlex.join(argv), status=status, lines=said, python=python
+            "container.build_failed", command=shlex.join(argv[:2]), status=status, lines=said, python=python
         )
 
 

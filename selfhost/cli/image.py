@@ -66,7 +66,7 @@ def build(  # noqa: PLR0917 - Typer reads them by name
         isolation=isolation,
         sbom=sbom,
     )
-    if "@" not in (base or kind.base):
+    if not image.is_pinned(base or kind.base):
         output.warn(text("container.base_tag", base=base or kind.base))
     if dry_run:
         argv = image.command(request, image.pick(request.builder), Path("CONTEXT"))

@@ -12,7 +12,8 @@ from selfhost.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-ID_FILE = "image.id"
+CHROOT = "chroot"
+"""An isolation that shares the host's network; buildah takes no other network with it."""
 _OURS = re.compile(r"localhost/selfhost-(?:cpu|cuda|ascend):[\w][\w.-]*")
 
 
@@ -69,7 +70,7 @@ def build_command(builder: Builder, build: Build) -> list[str]:
         argv += ["--format", "docker", "--timestamp", str(build.epoch), "--layers=false"]
         argv += ["--pull=never" if build.offline else "--pull=false"]
         argv += ["--isolation", build.isolation] if build.isolation else []
-    if build.offline:
+    if build.offline and build.isolation != CHROOT:
         argv += ["--network", "none"]
     return [*argv, build.context]
 
