@@ -9,7 +9,7 @@ import json
 import shlex
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import psutil
 
@@ -67,7 +67,7 @@ class Container:
             )
         return self
 
-    def __enter__(self) -> Container:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
