@@ -29,17 +29,23 @@ class Kind:
 
 
 CPU = Kind(
-    name="cpu", base="docker.io/library/debian:bookworm-slim", engine="cpu", python=(3, 11), glibc=(2, 36)
-)  # Debian 12
+    # Debian 12.
+    name="cpu",
+    base="docker.io/library/debian:bookworm-slim",
+    engine="cpu",
+    python=(3, 11),
+    glibc=(2, 36),
+)
 CUDA = Kind(
-    # Its Dockerfile: Ubuntu 22.04 with Python 3.12.
+    # Ubuntu 22.04. Its Python is what recent releases had: `--python` says another, and pip refuses what does not fit.
     name="cuda",
     base="docker.io/vllm/vllm-openai:v0.32.0",
     python=(3, 12),
     glibc=(2, 35),
 )
 ASCEND = Kind(
-    # Atlas A2; `-a3`, `-310p` and `-950dt` after the tag are for the other families.
+    # Atlas A2; `-a3`, `-310p` and `-950dt` after the tag are for the other families. Ubuntu 22.04, Python 3.12.
+    # Source: vllm-project/vllm-ascend, Dockerfile with CANN 9.1.0.
     name="ascend",
     base="quay.io/ascend/vllm-ascend:v0.23.0",
     python=(3, 12),
