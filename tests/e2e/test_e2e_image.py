@@ -153,6 +153,11 @@ def children(pid: int) -> set[int]:
     return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
+def layers(reference: str) -> list[str]:
+    manifest = json.loads(run("buildah", "inspect", "--type", "image", "--format", "{{.Manifest}}", reference))
+    return [layer["digest"] for layer in manifest["layers"]]
+
+
 @pytest.mark.parametrize("name", ["cuda", "ascend"])
 def test_the_stages_of_a_vendor_image_are_built_on_a_stand_in_and_again_the_same(name, base, home):
     # The stand-in's Python is Debian's; vendors have 3.12.
@@ -168,8 +173,11 @@ def test_the_stages_of_a_vendor_image_are_built_on_a_stand_in_and_again_the_same
     if name == "ascend":
         groups = [line.split(":") for line in (files / "etc/group").read_text().splitlines()]
         assert [group[3] for group in groups if group[2] == "1000"] == ["selfhost"]
+    before = layers(first["reference"])
     run("buildah", "rm", "--all")
-    assert build(name, *words)["digest"] == first["digest"]
+    # The manifest's digest changes: buildah writes the host name of the container that it builds in into the
+    # configuration of Docker's format. What is carried does not change.
+    assert layers(build(name, *words)["reference"]) == before
 
 
 def test_the_folder_of_an_image_is_in_the_checkout():
