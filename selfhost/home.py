@@ -1,6 +1,6 @@
 """Where selfhost keeps things on this machine: `$SELFHOST_HOME`, else the XDG data directory.
 
-engines/   environments, one folder per engine, version and lock
+engines/   environments, one folder per engine, version and lock; elsewhere where `$SELFHOST_ENGINES` says so
 models/    directories an engine can open by path
 blobs/     contents of their files, each once, by sha256
 verify/    how far interrupted verifications got
@@ -31,11 +31,13 @@ class Home:
     """The directories under one root; nothing here creates them."""
 
     root: Path
+    shared_engines: Path | None = None
+    """Where engine environments are instead, of a container image that brings its own."""
 
     @property
     def engines(self) -> Path:
         """Engine environments."""
-        return self.root / "engines"
+        return self.shared_engines or self.root / "engines"
 
     @property
     def models(self) -> Path:
@@ -116,12 +118,15 @@ class Home:
 def find_home() -> Home:
     """The home in force: `SELFHOST_HOME`, else `$XDG_DATA_HOME/selfhost`, else `~/.local/share/selfhost`.
 
-    Raises UsageError when that cannot be told.
+    `SELFHOST_ENGINES` names another folder for the engine environments alone. Raises UsageError when the home cannot be
+    told.
     """
+    engines = os.environ.get("SELFHOST_ENGINES")
+    shared = user_path(engines).absolute() if engines else None
     if root := os.environ.get("SELFHOST_HOME"):
-        return Home(user_path(root).absolute())
+        return Home(user_path(root).absolute(), shared)
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Home(user_path(base).absolute() / "selfhost")
+    return Home(user_path(base).absolute() / "selfhost", shared)
 
 
 def user_path(text: str) -> Path:

@@ -23,6 +23,15 @@ def test_the_variable_wins_over_xdg_and_the_home_directory(monkeypatch, tmp_path
     assert find_home().root == Path("/h/.local/share/selfhost")
 
 
+def test_engines_may_lie_elsewhere_and_only_they(monkeypatch, tmp_path):
+    monkeypatch.setenv("SELFHOST_HOME", "/state")
+    monkeypatch.setenv("SELFHOST_ENGINES", "/opt/engines")
+    home = find_home()
+    assert (home.engines, home.models) == (Path("/opt/engines"), Path("/state/models"))
+    monkeypatch.setenv("SELFHOST_ENGINES", "")
+    assert find_home().engines == Path("/state/engines")
+
+
 def test_a_uid_without_an_account_and_without_home_is_told_what_to_set(monkeypatch):
     monkeypatch.delenv("HOME")
     monkeypatch.delenv("SELFHOST_HOME")

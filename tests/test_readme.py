@@ -42,6 +42,7 @@ HERE = {
     "selfhost plan deepseek-v3 --on 8xH200 --for throughput": 0,
     "selfhost plan deepseek-v3 --on 8xH200 --explain": 0,
     "selfhost engine install cuda": 4,  # no NVIDIA driver: said before anything is downloaded
+    "selfhost image build cuda": None,  # tests/e2e/test_e2e_image.py
     "selfhost pull qwen2.5-0.5b": None,  # tests/app/test_app_pull.py
     "selfhost serve qwen2.5-0.5b --detach": None,  # tests/e2e/test_e2e_pull.py
     "selfhost serve DIR --detach": None,  # tests/e2e/test_e2e_serve_directory.py

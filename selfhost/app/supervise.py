@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _TICK_S = 0.05
 _READY_TICK_S = 0.25
+_REAP_S = 2.0
+_FIRST_PROCESS = 1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -78,6 +80,7 @@ class Supervisor:
         self._oom_before = process.oom_kills()
         self._tree: set[lifecycle.Identity] = set()
         self._lost_since: float | None = None
+        self._next_reap = 0.0
         self._ready_offset = 0
         self._finished = False
         self._survivors: tuple[lifecycle.Identity, ...] = ()
@@ -91,6 +94,7 @@ class Supervisor:
                 while not self._finished:
                     for event in self._look():
                         self._feed(event)
+                    self._reap()
                     self._wait()
             except BaseException:
                 self._end_tree()
@@ -153,6 +157,12 @@ class Supervisor:
         if self._status.state in (State.STARTING, State.READY):
             self._probe()
             yield from self._watch_tree()
+
+    def _reap(self) -> None:
+        """As the first process of a container, wait for the orphans that nobody else waits for."""
+        if os.getpid() == _FIRST_PROCESS and time.monotonic() >= self._next_reap:
+            self._next_reap = time.monotonic() + _REAP_S
+            process.reap_orphans(self._engine.pid)
 
     def _wait(self) -> None:
         """Until a thread has a result, or it is time to look around again."""

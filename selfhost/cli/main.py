@@ -16,6 +16,7 @@ from selfhost.cli import (
     bundle,
     detect,
     engine,
+    image,
     key,
     mirror,
     output,
@@ -105,5 +106,5 @@ def _report(error: SelfhostError, *, as_json: bool) -> None:
 
 
 # The order is the order of the help page.
-for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, render, engine, key):
+for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, render, image, engine, key):
     _group.register(app)

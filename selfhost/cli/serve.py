@@ -40,7 +40,13 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[
-        Path | None, typer.Option("--engine-python", metavar="PYTHON", help="Python of another engine environment.")
+        Path | None,
+        typer.Option(
+            "--engine-python",
+            metavar="PYTHON",
+            envvar="SELFHOST_ENGINE_PYTHON",
+            help="Python of another engine environment.",
+        ),
     ] = None,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once it is ready.")] = False,

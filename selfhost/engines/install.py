@@ -233,9 +233,18 @@ def _finish(spec: EngineSpec, target: Path) -> None:
         "version": spec.version,
         "lock_sha256": environment.lock_sha256(spec),
         "python": platform.python_version(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": _now().isoformat(timespec="seconds"),
     }
     files.write_json(target / environment.MARKER, marker)
+
+
+def _now() -> datetime:
+    """The time that is written down: `SOURCE_DATE_EPOCH` where an image is built that is to be the same each time.
+
+    Source: reproducible-builds.org, specification of SOURCE_DATE_EPOCH (seconds since 1970, UTC).
+    """
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(said), UTC) if said.isdecimal() else datetime.now(UTC)
 
 
 def _missing_wheels(spec: EngineSpec, output: PipOutput, wheelhouse: Path | None) -> MissingWheels | None:

@@ -38,22 +38,27 @@ _KILL_S = 10.0
 class _Stat(NamedTuple):
     parent: int
     state: str
+    session: int
     start_ticks: int
 
 
 def _parse_stat(text: str) -> _Stat:
-    """Fields 3, 4 and 22 of /proc/PID/stat; the name in parentheses may hold spaces and parentheses."""
+    """Fields 3, 4, 6 and 22 of /proc/PID/stat; the name in parentheses may hold spaces and parentheses."""
     fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(parent=int(fields[1]), state=fields[0], start_ticks=int(fields[19]))
+    return _Stat(parent=int(fields[1]), state=fields[0], session=int(fields[3]), start_ticks=int(fields[19]))
+
+
+def _any_stat(pid: int) -> _Stat | None:
+    try:
+        return _parse_stat((_PROC / str(pid) / "stat").read_text(errors="replace"))
+    except (OSError, ValueError):
+        return None
 
 
 def _stat(pid: int) -> _Stat | None:
     """None when there is no such process, or only a zombie of it: it holds nothing any more."""
-    try:
-        stat = _parse_stat((_PROC / str(pid) / "stat").read_text(errors="replace"))
-    except (OSError, ValueError):
-        return None
-    return None if stat.state in "ZX" else stat
+    stat = _any_stat(pid)
+    return None if stat is None or stat.state in "ZX" else stat
 
 
 @cache
@@ -97,6 +102,23 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.
 def let_go(child: subprocess.Popen[bytes]) -> None:
     """Leave a child to itself: it outlives us, and nobody here will wait for it."""
     child.returncode = 0  # else Popen warns that it still runs when the object goes
+
+
+def reap_orphans(engine: int) -> list[int]:
+    """Take away what ended and became ours because its parent ended first; the process ids.
+
+    The first process of a container inherits every orphan in it, and each stays a zombie until it is waited for. Not
+    taken: the engine itself, which its Popen waits for, and children of our own session, which somebody here started.
+    """
+    me, session = os.getpid(), os.getsid(0)
+    found = []
+    for pid in (int(path.name) for path in _PROC.iterdir() if path.name.isdigit()):
+        stat = _any_stat(pid)
+        if stat is None or (stat.parent, stat.state) != (me, "Z") or pid == engine or stat.session == session:
+            continue
+        with contextlib.suppress(ChildProcessError):
+            found += [pid] if os.waitpid(pid, os.WNOHANG)[0] else []
+    return found
 
 
 def _carries(pid: int, entry: bytes) -> bool:

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.e2e
 SELFHOST = [sys.executable, "-m", "selfhost"]
 
 
-def selfhost(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*SELFHOST, *arguments], capture_output=True, text=True, check=False, timeout=300)
+def selfhost(*arguments: str, check: bool = True, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*SELFHOST, *arguments], capture_output=True, text=True, check=False, timeout=seconds)
     if check:
         assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

@@ -1,0 +1,79 @@
+"""The Containerfiles: what every one of them must say, and that they agree with the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from selfhost.app import image
+from selfhost.engines import known
+from selfhost.images.kinds import KINDS, find_kind
+from selfhost.offline import FOR_CHILDREN
+from selfhost.render.deployment import CACHE, GROUP_ID, HOME, USER_ID
+from tests.conftest import missing
+
+
+def text(name: str) -> str:
+    return (image.folder_of(find_kind(name)) / "Containerfile").read_text()
+
+
+def last_stage(name: str) -> str:
+    return re.split(r"(?m)^FROM ", text(name))[-1]
+
+
+NAMES = [kind.name for kind in KINDS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_default_base_is_the_one_that_the_code_names(name):
+    assert re.search(r"(?m)^ARG BASE=(\S+)$", text(name))[1] == find_kind(name).base
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_without_privileges_offline_where_rendered_files_mount(name):
+    stage = last_stage(name)
+    users = re.findall(r"(?m)^USER (\S+)$", stage)
+    assert users[-1] == f"{USER_ID}:{GROUP_ID}"
+    assert f"SELFHOST_HOME={HOME} " in stage
+    assert f"HOME={CACHE} " in stage
+    assert f"VLLM_CACHE_ROOT={CACHE}/vllm " in stage
+    wanted = {"SELFHOST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"}
+    assert wanted <= FOR_CHILDREN.keys()
+    for variable in wanted:
+        assert f"{variable}=1" in stage
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_health_check_on_the_open_route_and_an_explicit_command(name):
+    stage = last_stage(name)
+    assert "HEALTHCHECK" in stage
+    assert "127.0.0.1:8000/health" in stage
+    assert re.search(r'(?m)^ENTRYPOINT \["[^"]+", "serve"\]$', stage)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_installed_from_an_index(name):
+    for line in text(name).replace("\\\n", " ").splitlines():
+        if "pip" in line and " install " in line and "apt-get" not in line:
+            assert "--no-index" in line
+            assert "--require-hashes" in line
+
+
+def test_vendor_bases_have_the_version_that_plans_are_made_for():
+    assert find_kind("cuda").base.endswith(f":v{known.load('vllm').ref.version}")
+    assert find_kind("ascend").base.endswith(f":v{known.load('vllm-ascend').ref.version}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hadolint_has_nothing_to_say(name):
+    tool = os.environ.get("SELFHOST_TEST_HADOLINT") or shutil.which("hadolint")
+    if not tool:
+        missing("`hadolint`", "`make .venv/hadolint.done`, then SELFHOST_TEST_HADOLINT=.venv/hadolint/bin/hadolint")
+    path = Path(image.folder_of(find_kind(name))) / "Containerfile"
+    done = subprocess.run([tool, "--no-color", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -1,0 +1,56 @@
+"""Orphans that the first process of a container inherits are waited for; children of others' are left alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# A process that inherits orphans as the first one of a container does (PR_SET_CHILD_SUBREAPER, Linux 3.4).
+FIRST = """
+import ctypes, json, os, subprocess, sys, time
+from pathlib import Path
+from selfhost.serve import process
+
+ctypes.CDLL(None).prctl(36, 1)
+
+def state(pid):
+    try:
+        return process._parse_stat(Path(f"/proc/{pid}/stat").read_text()).state
+    except OSError:
+        return None
+
+def until(wanted, pid):
+    for _ in range(2000):
+        if state(pid) == wanted:
+            return
+        time.sleep(0.01)
+    sys.exit(f"{pid} is {state(pid)}, not {wanted}")
+
+# The engine starts a helper that starts another and ends: that one is ours now.
+script = "sh -c 'sleep 0.2 & echo $!'; exec sleep 60"
+engine = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True, text=True)
+orphan = int(engine.stdout.readline())
+own = subprocess.Popen(["true"])
+until("Z", orphan)
+until("Z", own.pid)
+reaped = process.reap_orphans(engine.pid)
+engine.kill()
+until("Z", engine.pid)
+later = process.reap_orphans(engine.pid)
+print(json.dumps({
+    "orphan": [orphan] == reaped, "left": state(orphan), "later": later, "own": own.wait(), "engine": engine.wait(),
+}))
+"""
+
+
+def test_an_orphan_of_the_engines_is_reaped_and_nothing_else():
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    # The exit status of our own child and of the engine is still there for those who wait for it.
+    assert said == {"orphan": True, "left": None, "later": [], "own": 0, "engine": -9}
