@@ -103,6 +103,12 @@ e2e: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e $(PYTEST)
 
+# Takes root, buildah, mmdebstrap and crun: the images are really built, and the CPU one serves.
+.PHONY: images
+images: .venv/dev.done
+	$(BIN)/selfhost engine install cpu
+	SELFHOST_TEST_IMAGES=1 SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_image.py $(PYTEST)
+
 .PHONY: clean
 clean:
 	rm -rf .venv .selfhost

@@ -109,7 +109,7 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
         yield _units(deployment)
         return
     yield (
-        "selfhost and the engine: `python3 -m venv /opt/selfhost && /opt/selfhost/bin/pip install selfhost`, then"
+        "selfhost and the engine: `python3 -m venv /opt/selfhost && /opt/selfhost/bin/pip install selfhost-llm`, then"
         f" `SELFHOST_HOME={deployment.store} /opt/selfhost/bin/selfhost engine install`;"
         f" `chown -R selfhost: {deployment.store}`."
     )
