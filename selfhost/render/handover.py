@@ -85,8 +85,13 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
 _FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}
 
 
-def _own_keys(deployment: Deployment, _target: str) -> Iterator[str]:
-    yield f"An API key: `SELFHOST_HOME={deployment.store} selfhost key new NAME`; only its digest is kept."
+def _own_keys(deployment: Deployment, target: str) -> Iterator[str]:
+    made = f"An API key: `SELFHOST_HOME={deployment.store} selfhost key new NAME`; only its digest is kept."
+    if target == "systemd":  # its user gets the whole store
+        yield made
+        return
+    keys = f"{deployment.store}/keys"
+    yield f"{made} The container reads it as group 0: `chgrp -R 0 {keys} && chmod -R g+rX {keys}`, after each new key."
 
 
 def _gateway_keys(deployment: Deployment, target: str) -> Iterator[str]:
