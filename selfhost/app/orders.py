@@ -6,12 +6,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from selfhost.engines import vllm
 from selfhost.records import dataclass
 from selfhost.serve import process
+from selfhost.serve.lifecycle import start_deadline_s, stop_grace_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from selfhost.planner.plan import Plan
 
 STARTING_GRACE_S = 5.0
 
@@ -30,7 +33,7 @@ class Limits:
     settle_s: float = 5.0
     """After a process of the tree is lost, the engine gets this long to end by itself, as vLLM does."""
     grace_s: float = 30.0
-    """For the main process between TERM and KILL."""
+    """For the main process between TERM and KILL; see `lifecycle.stop_grace_s`."""
     starting_grace_s: float = STARTING_GRACE_S
     """The same before it was ever ready: nobody waits for an answer, and vLLM does not hear TERM while it builds."""
     follow_s: float = process.FOLLOW_S
@@ -59,6 +62,11 @@ class Orders:
     def from_dict(cls, value: Mapping[str, Any]) -> Orders:
         """The same, read back."""
         return cls(**{**value, "limits": Limits(**value["limits"])})
+
+
+def limits_of(plan: Plan) -> Limits:
+    """Times that fit the size of a plan's model and how long its requests may take to finish."""
+    return Limits(deadline_s=start_deadline_s(plan.weight_bytes_total), grace_s=stop_grace_s(vllm.drain_s(plan.argv)))
 
 
 def now_text() -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import re
 from dataclasses import field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from selfhost import __version__, files
-from selfhost.errors import NoError, UsageError
+from selfhost.app.plan import engine_for
+from selfhost.engines import owned
+from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from selfhost.render.rendered import RenderedFile
 
 SCHEMA_VERSION = 1
+_FIRST_FREE_PORT = 1024
+"""Lower ones of a machine are for root, or for capabilities that nothing here has."""
 _IMAGE = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -61,10 +67,18 @@ class RenderRequest:
 
 def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> Deployment:
     """The deployment of a plan. Raises NoError for one that cannot run, UsageError for values no file can have."""
-    if not plan.argv or not (plan.fits or request.force):
+    if not plan.argv:
+        raise NoError("render.no_command", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
+    if not (plan.fits or request.force):
         raise NoError("render.does_not_fit", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
     home = find_home()
     _check(request)
+    for option, place in (("--store", request.store or str(home.root)), ("--directory", request.directory or "")):
+        if any(character == ":" or not character.isprintable() for character in place):
+            raise UsageError("render.odd_path", option=option, path=place)
+    # Settings that were given after `--` are in the plan; written out twice, the two could contradict each other.
+    further = owned.absorb(settings, engine_for(plan.hardware)).engine_args
+    path = _recipe_path(plan, home, request.recipe_paths)
     return deploy(
         plan,
         Choices(
@@ -72,12 +86,13 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             name=request.name,
             engine=parse_image(request.image, "engine") if request.image else None,
             gateway=parse_image(request.gateway_image, "gateway") if request.gateway_image else None,
-            address=request.address,
+            address=_address(request.address),
             port=request.port,
             model_sha256=_model_digest(plan, home),
-            engine_args=settings.engine_args,
+            engine_args=further,
             version=__version__,
-            recipe=_own_recipe(plan, home, request.recipe_paths),
+            recipe=_own_recipe(path),
+            research_only=bool(path and load.read_recipe(path).licence.research_only),
             directory=request.directory or "",
             disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
             kubernetes=request.kubernetes,
@@ -127,12 +142,26 @@ def _check(request: RenderRequest) -> None:
         raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
 
 
-def _own_recipe(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> str:
-    """Text of the user's own recipe of a plan; empty for a built-in one and for a directory."""
-    if plan.variant == DIRECTORY:
+def _address(host: str) -> str:
+    """What files publish at: container engines take no names. Raises UsageError."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise UsageError("render.bad_host", host=host) from None
+
+
+def _recipe_path(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> Path | None:
+    """The recipe of a plan; None for a directory."""
+    return None if plan.variant == DIRECTORY else load.find_recipes(home, recipe_paths).get(plan.model)
+
+
+def _own_recipe(path: Path | None) -> str:
+    """Text of the user's own recipe; empty for a built-in one, which the image has."""
+    if path is None or path.is_relative_to(load.builtin_directory()):
         return ""
-    path = load.find_recipes(home, recipe_paths).get(plan.model)
-    return path.read_text() if path and not path.is_relative_to(load.builtin_directory()) else ""
+    return path.read_text(encoding="utf-8")
 
 
 def notes(target: str, deployment: Deployment) -> list[str]:
@@ -147,6 +176,11 @@ def notes(target: str, deployment: Deployment) -> list[str]:
         text("render.tag_only", image=image.reference)
         for image in deployment.images
         if not image.digest and not image.name.startswith("localhost/")
+    ]
+    found += [
+        text("render.local_file", option=option, path=path)
+        for option, path in itertools.pairwise(plan.argv[3:])
+        if option.startswith("--") and path.startswith("/")
     ]
     if in_cluster:
         # Addresses are the cluster's there.
@@ -183,8 +217,11 @@ def check_target(target: str) -> None:
 
 
 def render(target: str, deployment: Deployment) -> list[RenderedFile]:
-    """The files of a target. Raises UsageError for one that is not known."""
+    """The files of a target. Raises UsageError for one that is not known, or that cannot have the port."""
     check_target(target)
+    shared = target == "systemd" or (deployment.host_network and target in {"compose", "quadlet"})
+    if shared and deployment.port < _FIRST_FREE_PORT:
+        raise UsageError("render.low_port", port=deployment.port)
     return TARGETS[target](deployment)
 
 
@@ -204,19 +241,35 @@ def as_dict(
     return said if difference is None else said | {"same": not difference, "diff": difference}
 
 
-def write(rendered: list[RenderedFile], output: Path) -> None:
-    """Write files below a directory; others there stay."""
-    for file in rendered:
-        path = output / file.path
-        files.make_directory(path.parent)
-        with files.atomic_write(path, file.mode) as stream:
-            stream.write(file.text.encode())
+def write(rendered: list[RenderedFile], output: Path) -> list[str]:
+    """Write files below a directory, where others stay; those that were there and different.
+
+    Raises UsageError for a file in the place of the directory, MissingError when it cannot be written.
+    """
+    there = _on_disk(rendered, output)
+    try:
+        for file in rendered:
+            path = output / file.path
+            files.make_directory(path.parent)
+            with files.atomic_write(path, file.mode) as stream:
+                stream.write(file.text.encode())
+    except MissingError as error:
+        if error.message.id != "cli.not_writable":
+            raise
+        raise MissingError("render.not_writable", **error.message.params) from error
+    return [file.path for file in rendered if there[file.path] not in (None, file.text)]
+
+
+def _on_disk(rendered: list[RenderedFile], output: Path) -> dict[str, str | None]:
+    """Text of the files that are there, byte for byte; what is no text counts as different. Raises UsageError."""
+    if output.exists() and not output.is_dir():
+        raise UsageError("render.output_is_a_file", path=output)
+    paths = {file.path: output / file.path for file in rendered}
+    return {
+        name: path.read_bytes().decode(errors="replace") if path.is_file() else None for name, path in paths.items()
+    }
 
 
 def compare(rendered: list[RenderedFile], output: Path) -> str:
     """How files on disk differ from what would be rendered; empty when they do not."""
-    found: dict[str, str | None] = {}
-    for file in rendered:
-        path = output / file.path
-        found[file.path] = path.read_text() if path.is_file() else None
-    return differences(rendered, found)
+    return differences(rendered, _on_disk(rendered, output))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import servers
 from selfhost.app.engine_env import engine_command
-from selfhost.app.orders import Limits, Orders, now_text
+from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
@@ -24,7 +24,7 @@ from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
 from selfhost.records import dataclass
 from selfhost.serve import health, keys, ports, process, records
-from selfhost.serve.lifecycle import Phase, State, start_deadline_s
+from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
         prompt=check.prompt if check else _ANY_ANSWER,
         expect=check.expect if check else "",
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
-        limits=request.limits or Limits(deadline_s=start_deadline_s(plan.weight_bytes_total)),
+        limits=request.limits or limits_of(plan),
         subject=asdict(plan.subject) if plan.subject else None,
     )
 

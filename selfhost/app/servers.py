@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app.orders import STARTING_GRACE_S, now_text
+from selfhost.engines import vllm
 from selfhost.errors import NoError, SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.records import dataclass
@@ -145,8 +146,10 @@ def only_running(home: Home) -> Server:
 # stop
 
 
-def stop(home: Home, name: str, timeout_s: float) -> Message:
+def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
     """End every process of a server and make sure; what was ended.
+
+    timeout_s: for an orderly end; None: what the server's own supervisor gives it.
 
     Raises NoError when it does not run (a stale record is cleaned), SelfhostError when something could not be ended.
     """
@@ -154,6 +157,8 @@ def stop(home: Home, name: str, timeout_s: float) -> Message:
     if not server.state.running:
         raise _not_running(home, server)
     record = server.record
+    if timeout_s is None:
+        timeout_s = lifecycle.stop_grace_s(vllm.drain_s(record.argv))
     started = time.monotonic()
     _stop_supervisor(record, timeout_s)
     follow_s = min(process.FOLLOW_S, timeout_s)
@@ -229,7 +234,7 @@ def running_from(home: Home, directory: Path) -> list[str]:
     ]
 
 
-def stop_all(home: Home, names: Sequence[str], timeout_s: float) -> Iterator[Message | SelfhostError]:
+def stop_all(home: Home, names: Sequence[str], timeout_s: float | None) -> Iterator[Message | SelfhostError]:
     """Stop one after the other; a failure does not keep the rest from being stopped."""
     for name in names:
         try:

@@ -91,11 +91,11 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
     from selfhost.app import render
     from selfhost.cli import output as out
     from selfhost.errors import ExitCode
+    from selfhost.messages import text
 
     rendered = render.render(target, deployment)
     difference = render.compare(rendered, output) if check else ""
-    if not check:
-        render.write(rendered, output)
+    replaced = [] if check else render.write(rendered, output)
     if as_json:
         out.write_json(render.as_dict(target, deployment, rendered, output, difference if check else None))
     elif check:
@@ -105,5 +105,7 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
             out.write(str(output / file.path))
     for note in render.notes(target, deployment):
         out.note(note)
+    if replaced:
+        out.note(text("render.replaced", paths=", ".join(replaced)))
     if difference:
         raise typer.Exit(ExitCode.NO)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from selfhost.app.servers import Server
 
 NAME = typer.Argument(help="Name of the server, as `selfhost ps` shows it.", show_default=False)
-_STOP_TIMEOUT_S = 30.0
 _ANSWER_TOKENS = 2048
 """Small models can go on for ever; long answers of large ones need a larger `--max-tokens`."""
 
@@ -95,8 +94,12 @@ def _logs(
 def _stop(
     names: list[str] = typer.Argument(None, metavar="NAME...", help="Servers to end.", show_default=False),
     every: bool = typer.Option(False, "--all", help="End every server that runs."),
-    timeout: float = typer.Option(
-        _STOP_TIMEOUT_S, min=0, help="Seconds to wait for an orderly end before everything is killed.", metavar="S"
+    timeout: float | None = typer.Option(
+        None,
+        min=0,
+        help="Seconds to wait for an orderly end before everything is killed [30, more with `--shutdown-timeout`].",
+        metavar="S",
+        show_default=False,
     ),
 ) -> None:
     """End servers: every process of each, and make sure that nothing is left.

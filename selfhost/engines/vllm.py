@@ -14,7 +14,7 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import DATA_PARALLEL_RPC_PORT, FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from selfhost.engines.known import Known
     from selfhost.engines.owned import Option
@@ -96,6 +96,26 @@ def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     # The page loads its scripts from a content delivery network, and the gate would not let it through anyway.
     yield ("--disable-fastapi-docs",)
     yield "--shutdown-timeout", str(SHUTDOWN_TIMEOUT_S)
+
+
+def drain_s(argv: Sequence[str]) -> int:
+    """Seconds that running requests get to finish: what a command says, in any spelling the engine takes.
+
+    >>> (
+    ...     drain_s(["vllm", "serve", "/m", "--shutdown-timeout", "10", "--shutdown_timeout=60"]),
+    ...     drain_s(["vllm", "serve"]),
+    ... )
+    (60, 0)
+    """
+    found = "0"
+    for word, following in itertools.pairwise([*argv, "0"]):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == "--shutdown-timeout":
+            found = value if equals else following
+    try:
+        return int(found)
+    except ValueError:  # the engine says what is wrong with it
+        return 0
 
 
 def _nodes(plan: Plan) -> Iterator[tuple[str, ...]]:

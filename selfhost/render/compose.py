@@ -34,7 +34,8 @@ _HARDENED: dict[str, Any] = {
     "read_only": True,
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges:true"],
-    "tmpfs": ["/tmp"],  # noqa: S108 - of the container
+    # Container engines mount it `noexec` by themselves, and what is compiled at run time is loaded from there.
+    "tmpfs": ["/tmp:exec"],  # noqa: S108 - of the container
 }
 _ENDS: dict[str, Any] = {
     "restart": "unless-stopped",
@@ -93,7 +94,7 @@ def _literal(node: Node) -> Node:
 
 def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
     own = deployment.entry is Entry.SELFHOST
-    volumes = [f"{bind.source}:{bind.target}:ro" for bind in binds(deployment)]
+    volumes = [f"{bind.source}:{bind.target}:ro".replace("$", "$$") for bind in binds(deployment)]
     return {
         "image": deployment.engine.reference,
         "pull_policy": "never",

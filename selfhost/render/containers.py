@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
 from selfhost.render import gateway
-from selfhost.render.deployment import BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node
@@ -50,6 +50,8 @@ def binds(deployment: Deployment) -> list[Bind]:
         found += [Bind(source=f"{store}/models", target=MODELS), Bind(source=f"{store}/blobs", target=BLOBS)]
     if own:
         found.append(Bind(source=f"{store}/keys", target=KEYS))
+    if deployment.research_only:
+        found.append(Bind(source=f"{store}/accepted", target=ACCEPTED))
     if deployment.recipe:
         found.append(Bind(source=f"./{RECIPES_FOLDER}", target=RECIPES))
     if deployment.platform is Platform.ASCEND:

@@ -34,6 +34,8 @@ BLOBS = f"{HOME}/blobs"
 KEYS = f"{HOME}/keys"
 DIRECTORIES = "/models"
 """Models that are plain directories are mounted below it."""
+ACCEPTED = f"{HOME}/accepted"
+"""Licences whose terms were accepted where the model was fetched."""
 RECIPES = f"{HOME}/recipes"
 """The user's own recipes."""
 CACHE = "/var/cache/selfhost"
@@ -124,6 +126,8 @@ class Deployment:
     """A model that is a plain directory: where it lies on the machines; empty for one of the store."""
     recipe: str = ""
     """Text of the user's own recipe, which no image has; empty for a built-in one."""
+    research_only: bool = False
+    """The model's licence wants to be accepted: `selfhost serve` looks for that beside the model."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
     host_network: bool = False
     """Engines of several nodes find each other at the machines' own addresses."""
@@ -273,10 +277,14 @@ def directory_mount(directory: str) -> DirectoryMount:
 def label(name: str) -> str:
     """A name as a DNS label of Kubernetes (RFC 1123), and not `vllm`.
 
-    >>> label("Qwen2.5-72B"), label("vllm")
-    ('qwen2-5-72b', 'vllm-server')
+    A service's may not begin with a digit (RFC 1035).
+
+    >>> label("Qwen2.5-72B"), label("vllm"), label("70B 模型")
+    ('qwen2-5-72b', 'vllm-server', 'model-70b')
     """
-    made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:NAME_CHARACTERS].rstrip("-") or "model"
+    made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    made = made if made[:1].isalpha() else f"model-{made}"
+    made = made[:NAME_CHARACTERS].rstrip("-")
     return "vllm-server" if made == "vllm" else made
 
 

@@ -76,6 +76,8 @@ class GatewayOptions:
     temporary: str = "/tmp"  # noqa: S108 - of the container
     access_log: str = "/dev/stdout"
     """`off` under systemd, whose standard output cannot be opened by name."""
+    group: str = "0"
+    """Of those that may read the keys, beside root."""
     body_mib: int = 64
     """Of a request; pictures come in it."""
     requests_per_s: int = 50
@@ -88,7 +90,7 @@ def gateway_files(deployment: Deployment, options: GatewayOptions | None = None)
     chosen = options or GatewayOptions()
     return [
         RenderedFile(path="gateway/nginx.conf", text=header(deployment) + nginx_text(chosen)),
-        RenderedFile(path=f"gateway/{KEYS_NAME}.example", text=_KEYS, mode=0o600),
+        RenderedFile(path=f"gateway/{KEYS_NAME}.example", text=_KEYS.replace("@group@", chosen.group), mode=0o600),
     ]
 
 
@@ -106,7 +108,7 @@ def nginx_text(options: GatewayOptions) -> str:
     values = {
         "listen": _listen(options),
         "engine": options.engine,
-        "metrics": options.metrics,
+        "metrics": _metrics(options),
         "keys": options.keys,
         "temporary": options.temporary.rstrip("/"),
         "access_log": "off" if options.access_log == "off" else f"{options.access_log} requests if=$logged",
@@ -117,6 +119,13 @@ def nginx_text(options: GatewayOptions) -> str:
         "blocked": _BLOCKED,
     }
     return re.sub(r"@(\w+)@", lambda found: values[found[1]], _NGINX)
+
+
+def _metrics(options: GatewayOptions) -> str:
+    """Not where the gateway itself listens: nginx would take two servers at one address for one with two names."""
+    host, _, port = options.metrics.rpartition(":")
+    taken = options.listen.rpartition(":")[2] == port
+    return f"{host}:{int(port) + 1}" if taken else options.metrics
 
 
 def _listen(options: GatewayOptions) -> str:
@@ -331,11 +340,11 @@ http {
 
 _KEYS = """\
 # One line for each key: the key as an exact regular expression, and the name that the access log gets.
-# Only letters, digits, - and _ need no care. A line with a new key, whose file only the gateway's user (2000) and its
-# group (0) may read:
+# Only letters, digits, - and _ need no care. A line with a new key, whose file only the gateway's group (@group@) may
+# read:
 #
 #     printf '"~^%s$" "alice";\\n' "sk-$(openssl rand -hex 32)" >> keys.conf
-#     chgrp 0 keys.conf && chmod 0640 keys.conf
+#     chgrp @group@ keys.conf && chmod 0640 keys.conf
 #
 # A reload (`nginx -s reload` in the gateway) takes changes. A file without a key lets nobody in.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -44,6 +45,11 @@ def _readme(deployment: Deployment, target: str) -> Iterator[str]:
     yield f"Watch it: `monitoring/` is for Prometheus, with an API key of its own in `{KEY_FILE}`, and for Grafana."
 
 
+def _store(deployment: Deployment) -> str:
+    """For a shell."""
+    return shlex.quote(deployment.store)
+
+
 _START = {
     "compose": "`docker compose up -d`, or `podman-compose up -d`, in the folder with `compose.yaml`",
     "quadlet": "`systemctl daemon-reload && systemctl start {name}`",
@@ -65,7 +71,7 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
     else:
         known = f" Its lock has sha256 `{deployment.model_sha256}`." if deployment.model_sha256 else ""
         yield (
-            f"The model: `SELFHOST_HOME={deployment.store} selfhost pull {plan.model} --variant {plan.variant}`, or"
+            f"The model: `SELFHOST_HOME={_store(deployment)} selfhost pull {plan.model} --variant {plan.variant}`, or"
             f" `selfhost bundle import`.{known}"
         )
     if target != "systemd":
@@ -86,11 +92,11 @@ _FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}
 
 
 def _own_keys(deployment: Deployment, target: str) -> Iterator[str]:
-    made = f"An API key: `SELFHOST_HOME={deployment.store} selfhost key new NAME`; only its digest is kept."
-    if target == "systemd":  # its user gets the whole store
-        yield made
+    made = f"An API key: `SELFHOST_HOME={_store(deployment)} selfhost key new NAME`; only its digest is kept."
+    keys = shlex.quote(f"{deployment.store}/keys")
+    if target == "systemd":
+        yield f"{made} Its user reads it: `chown -R selfhost: {keys}`, after each new key, once there is that user."
         return
-    keys = f"{deployment.store}/keys"
     yield f"{made} The container reads it as group 0: `chgrp -R 0 {keys} && chmod -R g+rX {keys}`, after each new key."
 
 
@@ -109,18 +115,18 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
         yield (
             "The engine, as vllm-ascend's documents say, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
             f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python one; nginx; `chown -R selfhost:"
-            f" {deployment.store}`."
+            f" {_store(deployment)}`."
         )
         yield _units(deployment)
         return
     yield (
         "selfhost and the engine: `python3 -m venv /opt/selfhost && /opt/selfhost/bin/pip install selfhost-llm`, then"
-        f" `SELFHOST_HOME={deployment.store} /opt/selfhost/bin/selfhost engine install`;"
-        f" `chown -R selfhost: {deployment.store}`."
+        f" `SELFHOST_HOME={_store(deployment)} /opt/selfhost/bin/selfhost engine install`;"
+        f" `chown -R selfhost: {_store(deployment)}`."
     )
     if deployment.entry is Entry.STOCK:
         yield (
-            f'The engine where the unit looks for it: `ln -s "$(SELFHOST_HOME={deployment.store}'
+            f'The engine where the unit looks for it: `ln -s "$(SELFHOST_HOME={_store(deployment)}'
             ' /opt/selfhost/bin/selfhost engine path)" /opt/selfhost/engine`; and nginx.'
         )
     yield _units(deployment)

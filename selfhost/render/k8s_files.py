@@ -81,6 +81,7 @@ def _names(deployment: Deployment) -> str:
 
 def _store_step(deployment: Deployment) -> str:
     plan, claim = deployment.plan, claim_name(deployment)
+    parts = "`models/`, `blobs/` and `accepted/`" if deployment.research_only else "`models/` and `blobs/`"
     if deployment.kubernetes.storage is Storage.HOST:
         place = deployment.directory or deployment.store
         return (
@@ -89,12 +90,11 @@ def _store_step(deployment: Deployment) -> str:
     if deployment.directory:
         return f"The model: its directory at the top of the claim `{claim}`."
     return (
-        f"The model: `kubectl apply -f store.yaml`, and `models/` and `blobs/` of a store that has {plan.model} "
+        f"The model: `kubectl apply -f store.yaml`, and {parts} of a store that has {plan.model} "
         f"({plan.variant})\n   at the top of the claim `{claim}`, for example by a pod that mounts it and runs "
         "`selfhost bundle import`."
         if not deployment.kubernetes.claim
-        else f"The model: `models/` and `blobs/` of a store that has {plan.model} ({plan.variant}) at the top of the "
-        f"claim `{claim}`."
+        else f"The model: {parts} of a store that has {plan.model} ({plan.variant}) at the top of the claim `{claim}`."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from selfhost.render.deployment import BLOBS, CACHE, HOME, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render.deployment import ACCEPTED, BLOBS, CACHE, HOME, KEYS, MODELS, RECIPES, Entry, directory_mount
 from selfhost.render.k8s_names import base_name, claim_name
 from selfhost.render.kubernetes import Storage
 from selfhost.units import MIB
@@ -35,6 +35,8 @@ def mounts(deployment: Deployment) -> list[dict[str, Any]]:
     found += model_mounts(deployment)
     if own:
         found.append({"name": "keys", "mountPath": KEYS, "readOnly": True})
+    if deployment.research_only:
+        found.append({"name": "store", "mountPath": ACCEPTED, "subPath": "accepted", "readOnly": True})
     if deployment.recipe:
         found.append({"name": "recipes", "mountPath": RECIPES, "readOnly": True})
     return [

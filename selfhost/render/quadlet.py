@@ -37,7 +37,8 @@ _HARDENED: Keys = [
     ("User", USER_ID),
     ("Group", GROUP_ID),
     ("ReadOnly", "true"),
-    ("Tmpfs", "/tmp"),  # noqa: S108 - of the container
+    # podman mounts it `noexec` by itself, and what is compiled at run time is loaded from there.
+    ("Tmpfs", "/tmp:exec"),  # noqa: S108 - of the container
     ("DropCapability", "all"),
     ("NoNewPrivileges", "true"),
     ("LogDriver", "journald"),
@@ -89,7 +90,7 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Ulimit", "memlock=-1:-1"),
         ("Ulimit", "nofile=65536:65536"),
         *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(node).items()],
-        *[("Volume", f"{bind.source}:{bind.target}:ro") for bind in binds(deployment)],
+        *[("Volume", _literal(f"{bind.source}:{bind.target}:ro")) for bind in binds(deployment)],
         *_volumes(deployment),
         *_network(deployment, node),
         *_health(deployment, node),
@@ -140,6 +141,11 @@ def _words(node: Node, argv: tuple[str, ...]) -> str:
     made = [word(text) for text in argv]
     meant = at_site(replace(node, argv=argv), SITE).argv
     return " ".join(text if argv[place] == meant[place] else quoted(meant[place]) for place, text in enumerate(made))
+
+
+def _literal(text: str) -> str:
+    """Of a value that quadlet takes as it is and hands on in a command line of systemd."""
+    return text.replace("%", "%%").replace("$", "$$")
 
 
 def _environment(node: Node) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from selfhost.engines import vllm
 from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.records import dataclass
@@ -61,6 +62,7 @@ class Choices:
     """selfhost's, the tag of images made here."""
     recipe: str = ""
     """Text of the user's own recipe; empty for a built-in one."""
+    research_only: bool = False
     directory: str = ""
     """A model that is a plain directory: where it lies on the machines; empty: as here."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
@@ -69,7 +71,7 @@ class Choices:
 def deploy(plan: Plan, choices: Choices) -> Deployment:
     """The deployment of a plan that has a command (`argv`)."""
     entry = entry_of(plan)
-    when = times(plan.weight_bytes_total, choices.disk_bytes_per_s, drain_s=drain_of(plan))
+    when = times(plan.weight_bytes_total, choices.disk_bytes_per_s, drain_s=vllm.drain_s(plan.argv))
     own = entry is Entry.SELFHOST
     return Deployment(
         name=label(choices.name or plan.served_model_name),
@@ -85,6 +87,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         times=when,
         directory=directory_of(plan, choices),
         recipe=choices.recipe if own else "",
+        research_only=choices.research_only and own,
         kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
@@ -93,12 +96,6 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
 def directory_of(plan: Plan, choices: Choices) -> str:
     """Where a model that is a plain directory lies on the machines; empty for one of the store."""
     return (choices.directory or plan.model_path) if plan.variant == DIRECTORY else ""
-
-
-def drain_of(plan: Plan) -> int:
-    """Seconds that running requests get to finish: what the engine's command says."""
-    found = [plan.argv[place + 1] for place, word in enumerate(plan.argv) if word == "--shutdown-timeout"]
-    return int(found[-1]) if found else 0
 
 
 def own_image(plan: Plan, version: str) -> Image:
@@ -133,6 +130,9 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     argv += ["--kv-cache-dtype", settings.kv_cache_dtype]
     if settings.enforce_eager:
         argv += ["--enforce-eager"]
+    if not plan.fits:
+        # It was asked for when this was rendered; `serve` would refuse the plan as well.
+        argv += ["--force"]
     after = list(choices.engine_args)
     if layout.decode_context_parallel_size > 1:
         after += ["--decode-context-parallel-size", str(layout.decode_context_parallel_size)]

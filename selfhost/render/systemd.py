@@ -84,6 +84,9 @@ def host_argv(deployment: Deployment, node: Node) -> list[str]:
     argv[0] = f"{PREFIX}/bin/selfhost" if own else f"{PREFIX}/engine/bin/vllm"
     argv[argv.index("--host") + 1] = deployment.address if own else LOOPBACK
     argv[argv.index("--port") + 1] = str(engine_port(deployment))
+    if deployment.recipe:
+        place = argv.index("--offline")
+        argv[place:place] = ["--recipe-path", f"{CONFIGURATION}/{deployment.name}/recipes"]
     return argv
 
 
@@ -207,6 +210,7 @@ def _gateway_options(deployment: Deployment) -> gateway.GatewayOptions:
         engine=f"{LOOPBACK}:{engine_port(deployment)}",
         keys=f"{_folder(deployment)}/keys/{gateway.KEYS_NAME}",
         access_log="off",
+        group="selfhost",
     )
 
 

@@ -9,7 +9,7 @@ import math
 
 from selfhost.engines.vllm import SHUTDOWN_TIMEOUT_S
 from selfhost.records import dataclass
-from selfhost.serve.lifecycle import start_deadline_s
+from selfhost.serve.lifecycle import start_deadline_s, stop_grace_s
 
 DISK_BYTES_PER_S = 200_000_000
 """Assumed where nobody measured: a busy network file system, or one spinning disk."""
@@ -21,8 +21,6 @@ _SAFETY = 2
 PRE_STOP_S = 15
 """A load balancer gets this long to stop sending requests before the engine refuses them (kserve/kserve#5485)."""
 _SPARE_S = 10
-_KILL_S = 30
-"""What `selfhost serve` gives its engine between TERM and KILL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +41,8 @@ class Times:
 
     @property
     def grace_s(self) -> int:
-        """Between TERM and KILL of a container without a pre-stop wait; more than the engine and we ourselves take."""
-        return max(self.drain_s, _KILL_S) + _SPARE_S
+        """Between TERM and KILL of a container without a pre-stop wait; more than `selfhost serve` gives its engine."""
+        return stop_grace_s(self.drain_s) + _SPARE_S
 
     @property
     def grace_with_pre_stop_s(self) -> int:

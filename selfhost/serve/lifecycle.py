@@ -189,6 +189,9 @@ DEAD_STRIKES = 2
 SILENT_STRIKES = 12
 """Health checks without an answer: a busy API server may be late, so a minute at one check in five seconds."""
 
+_GRACE_S = 30
+_AFTER_DRAIN_S = 10
+"""For the engine itself, once nothing is running any more."""
 _ORDER = tuple(Phase)
 _Step = tuple[Status, list[Action]]
 
@@ -301,6 +304,14 @@ def observe(recorded: State, *, supervised: bool, processes: bool) -> State:
     if processes:
         return State.ORPHANED
     return State.DEAD if recorded.running else recorded
+
+
+def stop_grace_s(drain_s: int) -> int:
+    """Seconds between TERM and KILL of an engine that lets running requests finish for `drain_s`.
+
+    Check: the 10 s of a plan -> 30; `--shutdown-timeout 60` -> 70.
+    """
+    return max(_GRACE_S, drain_s + _AFTER_DRAIN_S)
 
 
 def start_deadline_s(weight_bytes: int) -> float:

@@ -175,3 +175,164 @@ def test_an_address_that_others_reach_is_told(render):
 def test_targets_are_offered():
     assert complete.targets("") == list(TARGETS)
     assert complete.targets("q") == ["quadlet"]
+
+
+def test_a_plan_that_was_forced_is_forced_in_the_container_as_well(render):
+    wanted = ("qwen2.5-72b", "--variant", "bf16", "--on", "2xRTX4090", "--tensor-parallel-size", "2", "--force")
+    render(*wanted, "--", "--seed", "1")
+    words = engine(render)["command"]
+    assert words[words.index("--force") + 1 :] == ["--", "--seed", "1"], "an option of `serve`, not of the engine"
+    render(*PLAN)
+    assert "--force" not in engine(render)["command"]
+
+
+def test_settings_given_after_the_dashes_are_written_once(render):
+    render(*PLAN, "--", "--max-model-len", "auto", "--shutdown-timeout=60")
+    words = engine(render)["command"]
+    assert words[words.index("--") :] == ["--", "--shutdown-timeout=60"]
+    assert words.count("--max-model-len") == 1
+
+
+def test_a_stop_waits_for_running_requests_in_every_spelling(render):
+    for words in (("--shutdown-timeout=60",), ("--shutdown_timeout", "60")):
+        render(*PLAN, "--", *words)
+        assert engine(render)["stop_grace_period"] == "80s", "70 s by `selfhost serve`, and 10 s to spare"
+
+
+@pytest.mark.parametrize(("model", "mounted"), [("qwen2.5-3b", True), ("qwen2.5-7b", False)])
+def test_terms_that_were_accepted_for_research_are_seen_in_the_container(render, model, mounted):
+    render(model, "--on", "RTX4090", "--store", "/srv/selfhost")
+    bind = "/srv/selfhost/accepted:/var/lib/selfhost/accepted:ro"
+    assert (bind in engine(render)["volumes"]) is mounted
+    render(model, "--on", "RTX4090", target="k8s")
+    texts = [(render.output / name).read_text() for name in ("deployment.yaml", "README.md")]
+    assert ["accepted" in text for text in texts] == [mounted, mounted]
+
+
+def test_a_name_that_begins_with_a_digit_becomes_one_that_a_service_can_have(render):
+    code, out, _ = render(*PLAN, "--served-model-name", "70B", "--json")
+    assert (code, json.loads(out)["name"]) == (0, "model-70b")
+    code, _, err = render(*PLAN, "--name", "70b")
+    assert code == 2
+    assert "--name model-70b" in err
+
+
+@pytest.mark.parametrize(
+    ("host", "published"), [("localhost", "127.0.0.1:8000"), ("[::1]", "[::1]:8000"), ("0.0.0.0", "0.0.0.0:8000")]
+)
+def test_files_publish_at_an_address(render, host, published):
+    assert render(*PLAN, "--host", host)[0] == 0
+    assert engine(render)["ports"] == [f"{published}:8000"]
+
+
+@pytest.mark.parametrize("host", ["gpu1.example", "a b", "10.0.0", ""])
+def test_a_name_is_no_address_that_a_container_engine_takes(render, host):
+    code, _, err = render(*PLAN, "--host", host)
+    assert code == 2
+    assert f"not an address that files can publish at: `{host}`" in err
+    assert not render.output.exists()
+
+
+def test_signs_in_paths_reach_the_container_engine_as_they_are(render):
+    store = "/srv/self host/$x/50%"
+    render(*PLAN, "--store", store)
+    assert "/srv/self host/$$x/50%/models:/var/lib/selfhost/models:ro" in engine(render)["volumes"]
+    assert f"`SELFHOST_HOME='{store}' selfhost pull" in (render.output / "README.md").read_text()
+    render(*PLAN, "--store", store, target="quadlet")
+    unit = (render.output / "smollm2-135m.container").read_text()
+    assert "\nVolume=/srv/self host/$$x/50%%/models:/var/lib/selfhost/models:ro\n" in unit
+
+
+@pytest.mark.parametrize("words", [("--store", "/srv/a:b"), ("--store", "/srv/a\nb"), ("--directory", "/srv/a:b")])
+def test_a_path_that_cannot_be_mounted_is_refused(render, words):
+    code, _, err = render(*PLAN, *words)
+    assert code == 2
+    assert f"name another place: `{words[0]} /srv/models`" in err
+
+
+def test_a_device_that_no_engine_drives_is_not_offered_force(render):
+    code, _, err = render("qwen2.5-7b", "--on", "MLU370", "--force")
+    assert code == 3
+    assert "cannot be started on" in err
+    assert "`--force`" not in err
+
+
+def test_an_output_that_is_a_file_is_said_to_be_one(render):
+    render.output.write_text("mine")
+    for words in ((), ("--check",), ("--json",)):
+        code, out, err = render(*PLAN, *words)
+        assert code == 2
+        assert "`--output` is a file" in (json.loads(out)["error"]["what"] if "--json" in words else err)
+    assert render.output.read_text() == "mine"
+
+
+def test_an_output_below_a_file_is_not_blamed_on_the_store(selfhost, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = selfhost("render", "compose", *PLAN, "--output", tmp_path / "file" / "deploy")
+    assert code == 4
+    assert "SELFHOST_HOME" not in err
+    assert "--output" in err
+
+
+def test_files_that_were_edited_are_named_when_they_are_replaced(render):
+    assert "replaced" not in render(*PLAN)[2]
+    assert "replaced" not in render(*PLAN)[2]
+    path = render.output / "compose.yaml"
+    text = path.read_bytes()
+    for other in (text + b"# ours\n", text.replace(b"\n", b"\r\n"), b"\xff\n"):
+        path.write_bytes(other)
+        assert render(*PLAN, "--check")[0] == 3
+        assert "replaced, as they were different before: compose.yaml;" in render(*PLAN)[2]
+        assert path.read_bytes() == text
+
+
+def test_files_of_this_machine_that_the_engine_is_told_of_are_named(render, tmp_path):
+    assert "is a file of this machine" not in render(*PLAN)[2]
+    err = render(*PLAN, "--", "--chat-template", "/srv/chat.jinja")[2]
+    assert "`--chat-template /srv/chat.jinja` is a file of this machine" in err
+
+
+def test_a_recipe_of_ones_own_is_found_by_a_unit_of_systemd(render, home):
+    text = next(builtin_directory().rglob("smollm2-135m.toml")).read_text()
+    (home / "recipes").mkdir(parents=True)
+    (home / "recipes" / "smollm2-135m.toml").write_text(text)
+    render(*PLAN, "--", "--seed", "1", target="systemd")
+    unit = (render.output / "smollm2-135m.service").read_text()
+    assert " --recipe-path /etc/selfhost/smollm2-135m/recipes --offline " in unit
+
+
+def test_metrics_are_not_where_the_gateway_is(render):
+    render("deepseek-v3", "--on", "2x8xH20", "--port", "8081")
+    text = (render.output / "node0" / "gateway" / "nginx.conf").read_text()
+    assert "listen 127.0.0.1:8081;" in text
+    assert "listen 127.0.0.1:8082;" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "code"),
+    [
+        ("compose", PLAN, 0),
+        ("k8s", PLAN, 0),
+        ("systemd", PLAN, 2),
+        ("quadlet", ("deepseek-v3", "--on", "2x8xH20"), 2),
+        ("k8s-lws", ("deepseek-v3", "--on", "2x8xH20"), 0),
+    ],
+)
+def test_a_port_for_root_is_refused_where_the_server_listens_on_the_machine_itself(render, target, words, code):
+    found, _, err = render(*words, "--port", "443", target=target)
+    assert found == code
+    assert ("`--port 8443`" in err) is bool(code)
+    assert render.output.exists() is not bool(code)
+
+
+@pytest.mark.parametrize(("target", "group"), [("compose", "0"), ("systemd", "selfhost")])
+def test_the_gateway_can_read_the_keys_that_its_example_has_made(render, target, group):
+    render("qwen2.5-72b", "--on", "8x910B3", target=target)
+    assert f"chgrp {group} keys.conf" in (render.output / "gateway" / "keys.conf.example").read_text()
+    unit = render.output / "qwen2-5-72b-gateway.service"
+    runs_as = (
+        yaml.safe_load((render.output / "compose.yaml").read_text())["services"]["gateway"]["user"]
+        if group == "0"
+        else ""
+    )
+    assert runs_as.endswith(":0") if group == "0" else "\nGroup=selfhost\n" in unit.read_text()

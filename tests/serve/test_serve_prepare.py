@@ -313,3 +313,16 @@ def test_secrets_by_name(name):
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD", "PATH", "MKL_COMPAT", "TOKENIZERS_PARALLELISM"])
 def test_what_is_no_secret(name):
     assert not is_secret(name)
+
+
+@pytest.mark.parametrize(("further", "grace_s"), [((), 30), (("--shutdown-timeout=60",), 70)])
+def test_an_engine_that_lets_requests_finish_is_not_killed_before_they_have(tmp_path, tools, further, grace_s):
+    make = tools.make_plan
+    tools = tools._replace(make_plan=lambda model, wanted: with_words(make(model, wanted), further))
+    home = Home(tmp_path / "home")
+    _, orders = serve.claim(home, request(limits=None), serve.prepare(home, request(limits=None), tools))
+    assert orders.limits.grace_s == grace_s
+
+
+def with_words(plan, words):
+    return replace(plan, argv=(*plan.argv, *words))

@@ -383,3 +383,14 @@ def test_two_servers_at_once(fakes, here):
     results = list(servers.stop_all(here, servers.running_names(here), 1))
     assert [result.params["name"] for result in results] == ["one", "two"]
     assert free_port()
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, 70), (5, 5)])
+def test_stop_waits_as_long_as_running_requests_may_take(fakes, here, monkeypatch, given, wanted):
+    fakes.detached()
+    record = records.read(here, "tiny")
+    records.write(here, replace(record, argv=(*record.argv, "--shutdown-timeout", "60")))
+    waited = []
+    monkeypatch.setattr(servers, "_stop_supervisor", lambda _record, timeout_s: waited.append(timeout_s))
+    servers.stop(here, "tiny", given)
+    assert waited == [wanted]

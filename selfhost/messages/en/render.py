@@ -8,6 +8,40 @@ MESSAGES = {
         "{reasons}",
         "see what would fit: `selfhost plan {name} --on {hardware}`\nor render all the same: `--force`",
     ),
+    "render.no_command": Text(
+        "nothing is rendered: {name} cannot be started on {hardware}",
+        "{reasons}",
+        "see what would do: `selfhost plan {name} --matrix`",
+    ),
+    "render.bad_host": Text(
+        "not an address that files can publish at: `{host}`",
+        "names mean another machine elsewhere, and container engines take addresses only",
+        "write the address: `--host 192.0.2.7`, or `--host 0.0.0.0` for all of the machine's",
+    ),
+    "render.low_port": Text(
+        "port {port} of a machine is for root only, and nothing that is rendered runs as root",
+        "here the server listens in the machine's own network; no container engine publishes it",
+        "take one from 1024 on: `--port 8443`, behind what has {port} already",
+    ),
+    "render.odd_path": Text(
+        "a path that container engines cannot mount: `{path}`",
+        "`:` ends a path there, and a line ends it everywhere",
+        "name another place: `{option} /srv/models`",
+    ),
+    "render.output_is_a_file": Text(
+        "`--output` is a file: `{path}`",
+        "several files are written, into a directory",
+        "name a directory: `--output {path}.d`",
+    ),
+    "render.not_writable": Text(
+        "cannot write to `{path}`",
+        "{detail}",
+        "make it writable for user {user}, or name another directory: `--output deploy`",
+    ),
+    "render.replaced": Text("replaced, as they were different before: {paths}; `--check` shows how without writing"),
+    "render.local_file": Text(
+        "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
+    ),
     "render.bad_image": Text(
         "not the name of an image: `{image}`",
         "wanted: `registry/name:tag` or `registry/name@sha256:...`",
@@ -30,7 +64,8 @@ MESSAGES = {
     ),
     "render.bad_name": Text(
         "not a name for a deployment: `{name}`",
-        "wanted: lower-case letters, digits and `-`, at most 63, not `vllm`, which makes Kubernetes set VLLM_PORT",
+        "wanted: lower-case letters, digits and `-`, a letter first, at most 63; not `vllm`, which makes Kubernetes "
+        "set VLLM_PORT",
         "take another: `--name {suggestion}`",
     ),
     "render.not_stored": Text(

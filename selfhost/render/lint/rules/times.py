@@ -9,6 +9,7 @@ from selfhost.engines.vllm import SHUTDOWN_TIMEOUT_S
 from selfhost.render.lint.quantity import number
 from selfhost.render.lint.site import error, warning
 from selfhost.render.times import times
+from selfhost.serve.lifecycle import stop_grace_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from selfhost.render.lint.site import Container, Site
 
 _SPARE_S = 10
-_OWN_KILL_S = 30
-"""What `selfhost serve` gives its engine between TERM and KILL."""
 _READY = "VLLM_ENGINE_READY_TIMEOUT_S"
 _DEFAULT_S = 600
 """The engine's own limit for its start, and that of its groups of processes."""
@@ -33,7 +32,7 @@ def grace(site: Site) -> Iterator[Finding]:
             continue
         if not drain and not engine.headless:
             yield warning(container.at("command"), "manifest.r4_cut", name=container.name)
-        needed = container.pre_stop_s + max(drain, _OWN_KILL_S if engine.own else 0) + _SPARE_S
+        needed = container.pre_stop_s + (stop_grace_s(drain) if engine.own else drain) + _SPARE_S
         if container.grace_s is not None and container.grace_s < needed:
             yield error(
                 container.at(),
