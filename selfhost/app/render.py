@@ -23,7 +23,6 @@ from selfhost.render.rendered import differences
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
 from selfhost.render.times import DISK_BYTES_PER_S
-from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             raise UsageError("render.odd_path", option=option, path=place)
     # Settings that were given after `--` are in the plan; written out twice, the two could contradict each other.
     further = owned.absorb(settings, engine_for(plan.hardware)).engine_args
+    stored = "" if request.directory else _place_in_store(plan, home)
     path = _recipe_path(plan, home, request.recipe_paths)
     return deploy(
         plan,
@@ -88,7 +88,8 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             gateway=parse_image(request.gateway_image, "gateway") if request.gateway_image else None,
             address=_address(request.address),
             port=request.port,
-            model_sha256=_model_digest(plan, home),
+            model_sha256=_model_digest(home.models / (stored or f"{plan.model}/{plan.variant}")),
+            stored=stored,
             engine_args=further,
             version=__version__,
             recipe=_own_recipe(path),
@@ -169,7 +170,7 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     plan, in_cluster = deployment.plan, target in {"k8s", "k8s-lws"}
     found = []
     if not deployment.directory and not deployment.model_sha256:
-        found.append(text("render.not_stored", name=plan.model, variant=plan.variant))
+        found.append(text("render.not_stored", name=plan.model, pull=deployment.pulled_as))
     if not plan.fits:
         found.append(text("render.forced", hardware=plan.hardware.text))
     found += [
@@ -196,9 +197,16 @@ def _lines(plan: Plan) -> str:
     return "\n".join(plan.reasons)
 
 
-def _model_digest(plan: Plan, home: Home) -> str:
-    """Of the lock of the model as it is stored here; empty when it is not."""
-    lock = store.model_directory(home.models, plan.model, plan.variant) / LOCK_NAME
+def _place_in_store(plan: Plan, home: Home) -> str:
+    """Of a model without a recipe, or named by its directory, below the store's `models/`; empty for all others."""
+    path = PurePosixPath(plan.model_path)
+    inside = plan.variant == DIRECTORY and path.is_relative_to(home.models)
+    return str(path.relative_to(home.models)) if inside else ""
+
+
+def _model_digest(directory: Path) -> str:
+    """Of the lock of a model as it is stored here; empty when it is not."""
+    lock = directory / LOCK_NAME
     return files.sha256_file(lock) if lock.is_file() else ""
 
 

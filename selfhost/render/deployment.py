@@ -116,6 +116,8 @@ class Deployment:
     """None: the front door is in-process."""
     store: str
     """`SELFHOST_HOME` on the machines, where models and contents lie."""
+    stored: str
+    """Where the model lies below the store's `models/`: `qwen2.5-7b/bf16`, `Qwen/Qwen3-8B` for one without a recipe."""
     model_sha256: str = ""
     """Of the model's lock: the same on all nodes; empty while the model is not stored here."""
     address: str = "127.0.0.1"
@@ -140,7 +142,13 @@ class Deployment:
     @property
     def model_path(self) -> str:
         """The model's directory in a container."""
-        return directory_mount(self.directory).path if self.directory else stored_in_container(self.plan)
+        return directory_mount(self.directory).path if self.directory else f"{MODELS}/{self.stored}"
+
+    @property
+    def pulled_as(self) -> str:
+        """What `selfhost pull` takes for it."""
+        recipe, _, variant = self.stored.partition("/")
+        return f"{recipe} --variant {variant}" if recipe == self.plan.model else self.stored
 
     @property
     def engine_port(self) -> int:
@@ -253,11 +261,6 @@ class DirectoryMount:
     target: str
     path: str
     """Of the model in the container."""
-
-
-def stored_in_container(plan: Plan) -> str:
-    """Where a model of the store lies in a container."""
-    return f"{MODELS}/{plan.model}/{plan.variant}"
 
 
 def directory_mount(directory: str) -> DirectoryMount:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
-from selfhost.render.deployment import CACHE, Entry
+from selfhost.render.deployment import CACHE, HOME, Entry
 from selfhost.render.leaving import leaving
 from selfhost.render.monitoring import KEY_FILE, monitoring_files
 from selfhost.render.rendered import RenderedFile, header
@@ -64,20 +64,38 @@ def _patience(deployment: Deployment) -> str:
     )
 
 
+_OWN_IMAGE = "localhost/selfhost-"
+
+
+def _making(deployment: Deployment) -> str:
+    name = deployment.engine.name
+    made = f"`selfhost image build {name.removeprefix(_OWN_IMAGE)}` makes the first. " if _OWN_IMAGE in name else ""
+    return f"{made}Nothing is pulled when it starts."
+
+
+def _of_others(deployment: Deployment) -> str:
+    """What an engine's image needs that is not ours."""
+    if deployment.entry is Entry.STOCK:
+        return f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`."
+    return (
+        "An engine's image of others needs `selfhost` with an engine in it, and uid 2000 or group 0 must be able to"
+        f" write to `{HOME}` and `{CACHE}`."
+    )
+
+
 def _steps(deployment: Deployment, target: str) -> Iterator[str]:
-    plan = deployment.plan
     if deployment.directory:
         yield f"The model: copy the directory to `{deployment.directory}`, readable for uid 2000 or group 0."
     else:
         known = f" Its lock has sha256 `{deployment.model_sha256}`." if deployment.model_sha256 else ""
         yield (
-            f"The model: `SELFHOST_HOME={_store(deployment)} selfhost pull {plan.model} --variant {plan.variant}`, or"
+            f"The model: `SELFHOST_HOME={_store(deployment)} selfhost pull {deployment.pulled_as}`, or"
             f" `selfhost bundle import`.{known}"
         )
     if target != "systemd":
-        yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. Nothing is pulled."
-        if not deployment.engine.name.startswith("localhost/selfhost-"):
-            yield f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`."
+        yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. {_making(deployment)}"
+        if not deployment.engine.name.startswith(_OWN_IMAGE):
+            yield _of_others(deployment)
     yield from _KEYS[deployment.entry](deployment, target)
     if target == "systemd":
         yield from _host_steps(deployment)

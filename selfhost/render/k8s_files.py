@@ -47,6 +47,7 @@ def _readme(deployment: Deployment) -> str:
 Rendered by selfhost; render again instead of editing, or put a kustomization of your own over this folder.
 
 {_NEEDS[deployment.platform]}
+{_images(deployment)}
 
 1. The namespace: `kubectl apply -f namespace.yaml`
 2. {_store_step(deployment)}
@@ -70,6 +71,18 @@ _NEEDS = {
     Platform.ASCEND: "Wanted in the cluster: Huawei's device plugin, and Ascend Docker Runtime for the driver.",
     Platform.CPU: "Wanted in the cluster: nothing else.",
 }
+
+
+def _images(deployment: Deployment) -> str:
+    """Where the images have to be."""
+    here = [image.reference for image in deployment.images if image.name.startswith("localhost/")]
+    rest = [image.reference for image in deployment.images if image.reference not in here]
+    said = [f"On every machine that may run it, as nobody pulls them: {_listed(here)}."] if here else []
+    return " ".join([*said, *([f"To be pulled: {_listed(rest)}."] if rest else [])])
+
+
+def _listed(references: list[str]) -> str:
+    return ", ".join(f"`{reference}`" for reference in references)
 
 
 def _names(deployment: Deployment) -> str:

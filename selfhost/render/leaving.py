@@ -37,8 +37,7 @@ def stock_commands(deployment: Deployment) -> list[tuple[str, ...]]:
 
 def model_on_host(deployment: Deployment) -> str:
     """The model's directory on the machines."""
-    plan = deployment.plan
-    return deployment.directory or f"{deployment.store}/models/{plan.model}/{plan.variant}"
+    return deployment.directory or f"{deployment.store}/models/{deployment.stored}"
 
 
 def _lines(deployment: Deployment) -> Iterator[str]:

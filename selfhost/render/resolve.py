@@ -14,6 +14,7 @@ from selfhost.render.deployment import (
     ENGINE_PORT,
     HOME,
     INTERFACE,
+    MODELS,
     SECOND_ENGINE_PORT,
     THIS_NODE,
     Deployment,
@@ -23,7 +24,6 @@ from selfhost.render.deployment import (
     directory_mount,
     entry_of,
     label,
-    stored_in_container,
 )
 from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
@@ -65,6 +65,8 @@ class Choices:
     research_only: bool = False
     directory: str = ""
     """A model that is a plain directory: where it lies on the machines; empty: as here."""
+    stored: str = ""
+    """Of a model without a recipe that the store has: its place below `models/`. Its files are links into the store."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
 
 
@@ -81,6 +83,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         engine=choices.engine or own_image(plan, choices.version),
         gateway=None if own else choices.gateway or NGINX,
         store=choices.store,
+        stored=stored_of(plan, choices),
         model_sha256=choices.model_sha256,
         address=choices.address,
         port=choices.port,
@@ -95,7 +98,12 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
 
 def directory_of(plan: Plan, choices: Choices) -> str:
     """Where a model that is a plain directory lies on the machines; empty for one of the store."""
-    return (choices.directory or plan.model_path) if plan.variant == DIRECTORY else ""
+    return (choices.directory or plan.model_path) if plan.variant == DIRECTORY and not choices.stored else ""
+
+
+def stored_of(plan: Plan, choices: Choices) -> str:
+    """Where a model of the store lies below its `models/`."""
+    return choices.stored or f"{plan.model}/{plan.variant}"
 
 
 def own_image(plan: Plan, version: str) -> Image:
@@ -107,7 +115,7 @@ def own_image(plan: Plan, version: str) -> Image:
 def model_in_container(plan: Plan, choices: Choices) -> str:
     """The path at which a stock engine opens the model in a container."""
     directory = directory_of(plan, choices)
-    return directory_mount(directory).path if directory else stored_in_container(plan)
+    return directory_mount(directory).path if directory else f"{MODELS}/{stored_of(plan, choices)}"
 
 
 def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:

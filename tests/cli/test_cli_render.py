@@ -336,3 +336,31 @@ def test_the_gateway_can_read_the_keys_that_its_example_has_made(render, target,
         else ""
     )
     assert runs_as.endswith(":0") if group == "0" else "\nGroup=selfhost\n" in unit.read_text()
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_model_without_a_recipe_is_opened_in_the_store_as_its_files_are_links_into_it(render, home, by_path):
+    data = Path(__file__).parent.parent / "data" / "render" / "models" / "tiny-qwen"
+    directory = home / "models" / "Org" / "tiny"
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text((data / "config.json").read_text())
+    (directory / LOCK_NAME).write_text("{}")
+    words = (directory if by_path else "Org/tiny", "--on", "2xA800-80G", "--store", "/srv/selfhost")
+    assert render(*words)[0] == 0
+    assert engine(render)["command"][0] == "/var/lib/selfhost/models/Org/tiny"
+    binds = [volume for volume in engine(render)["volumes"] if "models" in volume or "blobs" in volume]
+    assert binds == [f"/srv/selfhost/{part}:/var/lib/selfhost/{part}:ro" for part in ("models", "blobs")]
+    assert engine(render)["labels"]["selfhost.model-sha256"] == hashlib.sha256(b"{}").hexdigest()
+    assert "selfhost pull Org/tiny`" in (render.output / "README.md").read_text()
+    assert "`/srv/selfhost/models/Org/tiny` is a plain directory" in (render.output / "LEAVING.md").read_text()
+
+
+def test_a_readme_says_where_images_come_from(render):
+    render(*PLAN)
+    assert "`selfhost image build cpu` makes the first." in (render.output / "README.md").read_text()
+    render(*PLAN, "--image", f"registry.example/engine@{DIGEST}")
+    assert "write to `/var/lib/selfhost` and `/var/cache/selfhost`" in (render.output / "README.md").read_text()
+    render("qwen2.5-72b", "--on", "8x910B3", target="k8s")
+    text = (render.output / "README.md").read_text()
+    assert "as nobody pulls them: `localhost/selfhost-ascend:" in text
+    assert "To be pulled: `docker.io/library/nginx:1.28-alpine`." in text

@@ -68,9 +68,7 @@ MESSAGES = {
         "set VLLM_PORT",
         "take another: `--name {suggestion}`",
     ),
-    "render.not_stored": Text(
-        "`{name}` is not in the store here, nor its digest in the files: `selfhost pull {name} --variant {variant}`"
-    ),
+    "render.not_stored": Text("`{name}` is not in the store here, nor its digest in the files: `selfhost pull {pull}`"),
     "render.forced": Text("the plan says that it does not fit on {hardware}: rendered all the same"),
     "render.tag_only": Text("`{image}` is named by a tag, which can be moved: name it by digest, `NAME@sha256:...`"),
     "render.no_probe": Text(
