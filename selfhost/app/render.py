@@ -183,6 +183,8 @@ def notes(target: str, deployment: Deployment) -> list[str]:
         for option, path in itertools.pairwise(plan.argv[3:])
         if option.startswith("--") and path.startswith("/")
     ]
+    if target == "systemd" and deployment.store.startswith(("/root/", "/home/")):
+        found.append(text("render.private_store", store=deployment.store))
     if in_cluster:
         # Addresses are the cluster's there.
         return found

@@ -9,7 +9,7 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render.deployment import INTERFACE, THIS_NODE
 from selfhost.render.rendered import RenderedFile, header
-from selfhost.render.resolve import Site, between_nodes
+from selfhost.render.resolve import Site, between_nodes, patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def stock_commands(deployment: Deployment) -> list[tuple[str, ...]]:
     """The engine's own command of each node, with the model where it lies on the machines."""
     plan = deployment.plan
     commands = plan.node_argv or (plan.argv,)
-    more = ("--distributed-timeout-seconds", str(deployment.times.distributed_s)) if plan.node_argv else ()
+    more = patience(plan, deployment.times)
     return [(*argv[:2], model_on_host(deployment), *argv[3:], *more) for argv in commands]
 
 

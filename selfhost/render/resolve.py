@@ -38,6 +38,7 @@ DIRECTORY = "directory"
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container's own network; what is published is said elsewhere
 LOOPBACK = "127.0.0.1"
 _ENGINE_IMAGES = {Platform.CUDA: "cuda", Platform.CPU: "cpu", Platform.ASCEND: "ascend"}
+_DISTRIBUTED = "--distributed-timeout-seconds"
 NGINX = Image(name="docker.io/library/nginx", tag="1.28-alpine", role="gateway")
 """The gateway's image where none is named; a tag, which the linter says."""
 
@@ -169,9 +170,15 @@ def _stock(plan: Plan, argv: tuple[str, ...], model: str, port: int, when: Times
     command = [*argv[:2], model, *argv[3:]]
     command[command.index("--host") + 1] = LOOPBACK
     command[command.index("--port") + 1] = str(port)
-    if plan.node_argv and "--distributed-timeout-seconds" not in command:
-        command += ["--distributed-timeout-seconds", str(when.distributed_s)]
-    return tuple(command)
+    return (*command, *patience(plan, when))
+
+
+def patience(plan: Plan, when: Times) -> tuple[str, ...]:
+    """An option for the commands of several nodes: how long the first waits for the others, unless the user said so."""
+    names = {word.partition("=")[0].replace("_", "-") for word in plan.argv}
+    if not plan.node_argv or _DISTRIBUTED in names:
+        return ()
+    return (_DISTRIBUTED, str(when.distributed_s))
 
 
 def _variables(planned: Mapping[str, str], when: Times) -> dict[str, str]:

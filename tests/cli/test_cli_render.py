@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -364,3 +365,20 @@ def test_a_readme_says_where_images_come_from(render):
     text = (render.output / "README.md").read_text()
     assert "as nobody pulls them: `localhost/selfhost-ascend:" in text
     assert "To be pulled: `docker.io/library/nginx:1.28-alpine`." in text
+
+
+@pytest.mark.parametrize("words", [("--distributed-timeout-seconds", "7200"), ("--distributed_timeout_seconds=7200",)])
+def test_a_patience_between_nodes_that_was_given_is_the_only_one(render, words):
+    render("deepseek-v3", "--on", "2x8xH20", "--", *words)
+    document = yaml.safe_load((render.output / "node1" / "compose.yaml").read_text())
+    commands = [" ".join(document["services"]["engine"]["command"]), (render.output / "LEAVING.md").read_text()]
+    counts = [len(re.findall(r"distributed.timeout.seconds", command)) for command in commands]
+    assert counts == [1, 2], "once for each node"
+
+
+@pytest.mark.parametrize(
+    ("target", "store", "told"),
+    [("systemd", "/root/.local/share/selfhost", True), ("systemd", "/srv/a", False), ("compose", "/home/a/b", False)],
+)
+def test_a_store_that_a_units_user_cannot_get_to_is_told(render, target, store, told):
+    assert ("below a home directory" in render(*PLAN, "--store", store, target=target)[2]) is told

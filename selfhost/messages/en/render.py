@@ -38,6 +38,10 @@ MESSAGES = {
         "{detail}",
         "make it writable for user {user}, or name another directory: `--output deploy`",
     ),
+    "render.private_store": Text(
+        "`{store}` is below a home directory, where the unit's user does not get to: name another place, "
+        "`--store /srv/selfhost`"
+    ),
     "render.replaced": Text("replaced, as they were different before: {paths}; `--check` shows how without writing"),
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
