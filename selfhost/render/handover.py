@@ -84,13 +84,17 @@ def _of_others(deployment: Deployment) -> str:
 
 
 def _steps(deployment: Deployment, target: str) -> Iterator[str]:
+    # A umask of 077 hides from a container what root has fetched; under systemd all of it is given to the user.
+    readable = "" if target == "systemd" else "; uid 2000 or group 0 must be able to read it"
+    if target == "systemd" and deployment.directory:
+        readable = "; the unit's user must be able to read it"
     if deployment.directory:
-        yield f"The model: copy the directory to `{deployment.directory}`, readable for uid 2000 or group 0."
+        yield f"The model: copy the directory to `{deployment.directory}`{readable}."
     else:
         known = f" Its lock has sha256 `{deployment.model_sha256}`." if deployment.model_sha256 else ""
         yield (
             f"The model: `SELFHOST_HOME={_store(deployment)} selfhost pull {deployment.pulled_as}`, or"
-            f" `selfhost bundle import`.{known}"
+            f" `selfhost bundle import`{readable}.{known}"
         )
     if target != "systemd":
         yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. {_making(deployment)}"

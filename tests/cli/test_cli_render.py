@@ -382,3 +382,11 @@ def test_a_patience_between_nodes_that_was_given_is_the_only_one(render, words):
 )
 def test_a_store_that_a_units_user_cannot_get_to_is_told(render, target, store, told):
     assert ("below a home directory" in render(*PLAN, "--store", store, target=target)[2]) is told
+
+
+@pytest.mark.parametrize(("target", "reader"), [("compose", "uid 2000 or group 0"), ("systemd", None)])
+def test_a_readme_says_who_must_be_able_to_read_the_model(render, target, reader):
+    render(*PLAN, target=target)
+    step = next(line for line in (render.output / "README.md").read_text().splitlines() if line.startswith("1. "))
+    assert ("must be able to read" in step) is bool(reader)
+    assert (reader or "The model") in step
