@@ -72,7 +72,9 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
         raise NoError("render.does_not_fit", name=plan.model, hardware=plan.hardware.text, reasons=_lines(plan))
     home = find_home()
     _check(request)
-    for option, place in (("--store", request.store or str(home.root)), ("--directory", request.directory or "")):
+    here = plan.model_path if plan.variant == DIRECTORY else ""
+    places = (("--store", request.store or str(home.root)), ("--directory", request.directory or here))
+    for option, place in places:
         if any(character == ":" or not character.isprintable() for character in place):
             raise UsageError("render.odd_path", option=option, path=place)
     # Settings that were given after `--` are in the plan; written out twice, the two could contradict each other.

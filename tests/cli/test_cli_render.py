@@ -390,3 +390,14 @@ def test_a_readme_says_who_must_be_able_to_read_the_model(render, target, reader
     step = next(line for line in (render.output / "README.md").read_text().splitlines() if line.startswith("1. "))
     assert ("must be able to read" in step) is bool(reader)
     assert (reader or "The model") in step
+
+
+def test_a_directory_whose_path_cannot_be_mounted_needs_another_one(render, tmp_path):
+    data = Path(__file__).parent.parent / "data" / "render" / "models" / "tiny-qwen"
+    directory = tmp_path / "tiny:v1"
+    directory.mkdir()
+    (directory / "config.json").write_text((data / "config.json").read_text())
+    code, _, err = render(directory, "--on", "2xA800-80G")
+    assert code == 2
+    assert "name another place: `--directory /srv/models`" in err
+    assert render(directory, "--on", "2xA800-80G", "--directory", "/srv/tiny")[0] == 0
