@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import os
 import platform
-import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from selfhost.images.builder import (
     Builder,
     BuiltImage,
     build_command,
+    check_names,
     inspect_command,
     list_command,
     parse_inspect,
@@ -50,10 +50,6 @@ _EPOCH = 315_532_800
 _SHOWN_LINES = 20
 _SBOM = "sbom.cdx.json"
 _OLDEST_PYTHON = (3, 11)
-_TAG = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]{0,127})?", re.ASCII)
-_BASE = re.compile(r"[A-Za-z0-9][^\s@]*(?:@sha256:[0-9a-f]{64})?", re.ASCII)
-"""A name, or where a builder reads one from: `oci-archive:/media/base.tar`."""
-_ISOLATIONS = ("chroot", "oci", "rootless")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,12 +128,7 @@ def command(request: ImageRequest, builder: Builder, context: Path) -> list[str]
 
 def check(request: ImageRequest) -> None:
     """Raises UsageError for what a builder would refuse after minutes, or take for something else."""
-    if request.base and not _BASE.fullmatch(request.base):
-        raise UsageError("container.bad_base", given=request.base)
-    if request.tag and not _TAG.fullmatch(request.tag):
-        raise UsageError("container.bad_tag", given=request.tag, example=f"{request.kind.repository}:{__version__}")
-    if request.isolation and request.isolation not in _ISOLATIONS:
-        raise UsageError("container.bad_isolation", given=request.isolation, known=", ".join(_ISOLATIONS))
+    check_names(request.base, request.tag, request.isolation)
     machine_of(request)
 
 

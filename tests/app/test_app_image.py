@@ -192,7 +192,7 @@ def test_a_build_that_is_ended_leaves_nothing_and_one_that_was_killed_is_cleared
         {"base": "r.example/x@sha256:12"},
         {"base": f"r.example/x@sha512:{'0' * 64}"},
         {"tag": "-x"},
-        {"tag": "Upper/case:1"},
+        {"tag": "r.example/Upper:1"},
         {"tag": BASE},
         {"isolation": "bogus"},
         {"python": "3.9"},

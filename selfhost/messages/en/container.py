@@ -32,7 +32,7 @@ MESSAGES = {
     "container.bad_tag": Text(
         "an image cannot be called `{given}`",
         "wanted: lower case, then a colon and a version",
-        "for example `--tag {example}`",
+        "for example `--tag registry.example/team/selfhost-cuda:1`",
     ),
     "container.bad_isolation": Text(
         "no such isolation: `{given}`", "known: {known}", "leave it out, or `--isolation chroot` in a container"
