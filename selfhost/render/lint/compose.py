@@ -42,9 +42,13 @@ def read(site: Site, document: Document, files: Mapping[str, str]) -> None:
     values: dict[str, str] = {}
     for name in (".env.example", ".env"):
         values |= env_file(files.get(posixpath.join(folder, name), ""))
-    for name, service in mapping(below(document.data, "services")).items():
+    services = mapping(_interpolated(mapping(below(document.data, "services")), values))
+    for name, service in services.items():
         if isinstance(service, dict):
-            said = mapping(_interpolated(service, values))
+            said = mapping(service)
+            shared = text(said.get("network_mode")).partition("service:")[2]
+            # The ports of the service whose network it shares lead to it as well.
+            said["ports"] = [*sequence(said.get("ports")), *sequence(below(services, shared, "ports"))]
             site.containers.append(_container(document, str(name), said, _env(said, folder, files)))
     for name, config in mapping(below(document.data, "configs")).items():
         if content := text(below(config, "content")):

@@ -149,6 +149,21 @@ metadata: {{name: n}}
 spec: {DENIED}
 """
 WRONG = {
+    "published by the service whose network it shares": (
+        "R3",
+        compose(
+            f"    network_mode: service:front\n  front: {{image: 'nginx{DIGEST}', ports: ['8000:8000']}}\n",
+            command="/m --shutdown-timeout 5",
+        ),
+    ),
+    "a metric that is gone, in a dashboard in a ConfigMap": (
+        "R16",
+        compose()
+        | {
+            "d.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\ndata:\n  d.json: |\n"
+            '    {"panels": [{"targets": [\n      {"expr": "sum(vllm:gpu_cache_usage_perc)"}]}]}\n'
+        },
+    ),
     "weights in a folder that must be said": ("R14", compose("    volumes: ['${DIR:?say: where}:/models']\n")),
     "one device of CDI for two": ("R10", compose(CDI.format('["nvidia.com/gpu=0"]'), command=TWO)),
     "one device in the short form": ("R10", compose("    gpus: [{count: 1}]\n", command=TWO)),

@@ -30,6 +30,7 @@ _FETCH = re.compile(r"(?:^|\s|/)(?:curl|wget)\s")
 _ADDRESS = re.compile(r"(?:https?|ftp)://([^\s/:'\"]+)")
 _HERE = ("localhost", "127.", "[::1]", "0.0.0.0", "$")  # noqa: S104 - compared with, not listened on
 _INSIDE = (".svc", ".svc.cluster.local", ".local", ".internal", ".localhost")
+_EXPRESSION = re.compile(r"""(?m)["']?\b(?:expr|query)["']?[ ]*:[ ]*(.+)""")
 _METRIC = re.compile(r"\bvllm:[A-Za-z0-9_]++(?![:.])")
 """Not the name of a recorded rule (`vllm:tokens:rate5m`), nor the beginning of a pattern (`vllm:num_.*`)."""
 
@@ -79,7 +80,9 @@ def metrics(site: Site) -> Iterator[Finding]:
     """R16: alert rules and dashboards ask for metrics that the pinned engine has."""
     engines = [engine.facts.series for _, engine in site.engines] or [known.load("vllm").series]
     there = frozenset[str].intersection(*engines)
-    for where, text in site.expressions:
+    # Dashboards and rules inside of a ConfigMap are texts.
+    inside = [(where, line[1]) for where, text in site.configs for line in _EXPRESSION.finditer(text)]
+    for where, text in (*site.expressions, *inside):
         for name in sorted(set(_METRIC.findall(text))):
             if name not in there:
                 yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, there))
