@@ -46,6 +46,11 @@ MESSAGES = {
     "manifest.drop_in": Text(
         "not checked: a drop-in of a unit that is not among the files: {unit}",
     ),
+    "manifest.by_hand": Text(
+        "not checked: a unit that runs a container with a line of options",
+        "",
+        "write it as a quadlet or as compose: those are checked",
+    ),
     "manifest.rules": Text(
         "what is looked at",
         "R1   an image is named by digest; one made on the machine has a version and is never pulled\n"

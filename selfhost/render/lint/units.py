@@ -13,7 +13,7 @@ from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
-from selfhost.render.lint.site import LOOPBACK, Container, Document, Kind, Mount, Port, Probe
+from selfhost.render.lint.site import LOOPBACK, Container, Document, Kind, Mount, Port, Probe, note
 from selfhost.render.lint.values import cdi_count, env_file, words
 
 if TYPE_CHECKING:
@@ -83,7 +83,15 @@ def read(site: Site, path: str, text: str, files: Mapping[str, str]) -> None:
     if path.endswith(".container"):
         site.containers.append(_quadlet(unit, files))
     elif path.endswith(".service"):
-        site.containers.append(_service(unit, files))
+        found = _service(unit, files)
+        if _by_hand(found.command):
+            site.notes.append(note(found.at("command"), "manifest.by_hand"))
+        site.containers.append(found)
+
+
+def _by_hand(command: tuple[str, ...]) -> bool:
+    """Whether a unit runs a container with a line of options: which of them take a value, only the program knows."""
+    return bool(command) and posixpath.basename(command[0]) in {"docker", "podman", "nerdctl"} and "run" in command
 
 
 def changed_unit(path: str) -> str:
@@ -256,5 +264,5 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
         start_limit_s=_limit(unit, waits=unit.last("Service.Type").startswith(("notify", "oneshot"))),
         grace_s=(seconds(stop) if stop else _SYSTEMD_LIMIT_S),
         allowed_addresses=not _denied(unit),
-        engine=engine_of("", command),
+        engine=None if _by_hand(command) else engine_of("", command),
     )

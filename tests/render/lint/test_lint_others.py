@@ -241,3 +241,10 @@ def test_json_with_tabs_is_read():
     }
     with pytest.raises(IntegrityError):
         lint({"s.yaml": "a:\n\tb: 1\n"})
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/docker", "podman"])
+def test_a_container_that_a_unit_runs_by_hand_is_told_of_and_not_taken_for_a_process(program):
+    found = lint({"e.service": f"[Service]\nExecStart={program} run --rm -p 8000:8000 {IMAGE} vllm serve /m\n"})
+    assert [one.message.id for one in found] == ["manifest.by_hand"]
+    assert found[0].where == "e.service:2: Service.ExecStart"
