@@ -66,6 +66,9 @@ CDI = (
 ASCEND = SOUND.replace(IMAGE, f"quay.io/ascend/vllm-ascend{DIGEST}")
 SCRIPT = "[sh, -c, 'export HF_HUB_OFFLINE=1; DO_NOT_TRACK=1 vllm serve /m --host 127.0.0.1 --shutdown-timeout 5']"
 RIGHT = {
+    "a secret that may not be given": compose(
+        "  ui: {image: localhost/ui:1, pull_policy: never, environment: {HF_TOKEN: '${T:-}', API_KEY: '${K:?say}'}}\n"
+    ),
     "sound": compose(),
     "all devices of CDI": compose(CDI.format('["nvidia.com/gpu=all"]'), command=TWO),
     "two of CDI": compose(CDI.format('["nvidia.com/gpu=0", "nvidia.com/gpu=1"]'), command=TWO),
@@ -149,6 +152,10 @@ metadata: {{name: n}}
 spec: {DENIED}
 """
 WRONG = {
+    "a secret for those who give none": (
+        "R12",
+        compose("  ui: {image: localhost/ui:1, pull_policy: never, environment: ['HF_TOKEN=${TOKEN:-abc}']}\n"),
+    ),
     "published by the service whose network it shares": (
         "R3",
         compose(
