@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
 import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
+from selfhost.app.image_folder import link, work_folder
 from selfhost.bundle.bom import BomEngine, BomWheel
 from selfhost.engines import own_wheels, specs, wheels
 from selfhost.engines.needs import Machine
 from selfhost.engines.pip_run import child
 from selfhost.engines.wheel_folder import WheelOptions
-from selfhost.errors import MissingError, SelfhostError, UsageError
+from selfhost.errors import MissingError, NoSpaceError, SelfhostError, UsageError
 from selfhost.images.builder import (
     Build,
     Builder,
     BuiltImage,
     build_command,
+    check_names,
     inspect_command,
     list_command,
     parse_inspect,
@@ -36,7 +36,7 @@ from selfhost.offline import is_offline
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from selfhost.engines.pip_output import Progress
     from selfhost.engines.wheel_file import Wheel
@@ -49,6 +49,7 @@ _EPOCH = 315_532_800
 """1980-01-01, the first day that a zip can hold: files in an image are as old where SOURCE_DATE_EPOCH says nothing."""
 _SHOWN_LINES = 20
 _SBOM = "sbom.cdx.json"
+_OLDEST_PYTHON = (3, 11)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +109,7 @@ def pick(wanted: Builder | None) -> Builder:
 
 def command(request: ImageRequest, builder: Builder, context: Path) -> list[str]:
     """Argv of the build. Raises UsageError."""
+    check(request)
     if request.isolation and builder is Builder.DOCKER:
         raise UsageError("container.no_isolation", isolation=request.isolation)
     base = request.base or request.kind.base
@@ -124,6 +126,12 @@ def command(request: ImageRequest, builder: Builder, context: Path) -> list[str]
     return build_command(builder, build)
 
 
+def check(request: ImageRequest) -> None:
+    """Raises UsageError for what a builder would refuse after minutes, or take for something else."""
+    check_names(request.base, request.tag, request.isolation)
+    machine_of(request)
+
+
 def _epoch() -> int:
     said = os.environ.get("SOURCE_DATE_EPOCH", "")
     return int(said) if said.isdecimal() else _EPOCH
@@ -137,6 +145,8 @@ def machine_of(request: ImageRequest) -> Machine:
         if not (major.isdecimal() and minor.isdecimal()):
             raise UsageError("container.bad_python", given=request.python)
         version = (int(major), int(minor))
+    if version < _OLDEST_PYTHON:
+        raise UsageError("container.old_python", given=request.python)
     return Machine(machine=platform.machine(), implementation="cpython", python=version, glibc=request.kind.glibc)
 
 
@@ -149,23 +159,30 @@ def build(
     """Make an image. Raises MissingError without a builder, what wheelhouses raise, SelfhostError when it fails."""
     builder = pick(request.builder)
     machine = machine_of(request)
-    with _work_folder(home) as work:
+    if request.sbom:
+        files.make_directory(request.sbom.absolute().parent)
+    with work_folder(home.wheels) as work, files.explain_os_errors(work):
         context = work / "context"
         argv = command(request, builder, context)
         note(text("container.wheels", python=".".join(map(str, machine.python)), machine=machine.machine))
         engines = _fill(home, request, machine, context, report)
         bill = image_bill(request.reference, request.base or request.kind.base, __version__, engines)
-        for path in (context / _SBOM, *([request.sbom] if request.sbom else ())):
-            files.write_json(path, bill)
+        files.write_json(context / _SBOM, bill)
         _run(argv, note, request)
-        return builder, inspect(builder, Path(f"{context}.id").read_text().strip(), request.reference)
+        made = inspect(builder, _id(Path(f"{context}.id"), argv), request.reference)
+        if request.sbom:
+            files.write_json(request.sbom, bill)
+        return builder, made
 
 
-@contextlib.contextmanager
-def _work_folder(home: Home) -> Iterator[Path]:
-    # Beside the wheels, so that they are linked: a temporary file system is often too small for them.
-    with tempfile.TemporaryDirectory(prefix=".image-", dir=files.make_directory(home.wheels)) as work:
-        yield Path(work)
+def _id(path: Path, argv: list[str]) -> str:
+    """What the builder wrote of the image it made. Raises MissingError."""
+    said = path.read_text(errors="replace").strip() if path.is_file() else ""
+    if not said:
+        raise MissingError(
+            "container.not_understood", command=shlex.join(argv[:2]), detail="it wrote no id of an image"
+        )
+    return said
 
 
 def _fill(
@@ -185,7 +202,7 @@ def _fill(
     target = context / "wheels" / "engine"
     target.mkdir()
     for wheel in there:
-        _link(wheel.path, target / wheel.path.name)
+        link(wheel.path, target / wheel.path.name)
     return [*said, _bom(spec.engine, spec.version, there)]
 
 
@@ -195,13 +212,6 @@ def _engine_wheels(
     if options.wheelhouse is not None:
         return wheels.find(spec, options.for_pip.wheelhouse or options.wheelhouse, options.machine)
     return wheels.fill(spec, home.wheels / spec.name, options, report)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source.resolve())
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 def _bom(name: str, version: str, found: Sequence[Wheel]) -> BomEngine:
@@ -229,7 +239,8 @@ def _run(argv: list[str], note: Callable[[str], None], request: ImageRequest) ->
     with (
         os.fdopen(readable, errors="replace") as lines,
         os.fdopen(writable, "wb") as end,
-        child(argv, stdout=end, env=os.environ) as process,
+        # What `RUN --mount` needs of docker; it is off by default in old ones.
+        child(argv, stdout=end, env={**os.environ, "DOCKER_BUILDKIT": "1"}) as process,
     ):
         end.close()
         for line in lines:
@@ -237,8 +248,9 @@ def _run(argv: list[str], note: Callable[[str], None], request: ImageRequest) ->
             note(line.rstrip())
         status = process.wait()
     if status:
-        python = ".".join(map(str, machine_of(request).python))
-        said = "\n".join(last)
+        python, said = ".".join(map(str, machine_of(request).python)), "\n".join(last)
+        if "no space left on device" in said.lower():
+            raise NoSpaceError("container.no_space", command=shlex.join(argv[:2]), lines=said)
         raise SelfhostError(
             "container.build_failed", command=shlex.join(argv[:2]), status=status, lines=said, python=python
         )
@@ -272,8 +284,12 @@ def listing(builder: Builder) -> list[BuiltImage]:
 
 def context_files(kind: Kind) -> list[str]:
     """What the context has, for people and `--dry-run`."""
-    found = sorted(path.name for path in folder_of(kind).iterdir())
-    return [*found, _SBOM, "wheels/own/", *(["wheels/engine/"] if kind.engine else [])]
+    return [
+        *sorted(path.name for path in folder_of(kind).iterdir()),
+        _SBOM,
+        "wheels/own/",
+        *(["wheels/engine/"] if kind.engine else []),
+    ]
 
 
 def as_json(builder: Builder, images: Sequence[BuiltImage]) -> dict[str, object]:

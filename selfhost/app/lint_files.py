@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.app.model import resolve
@@ -11,26 +14,24 @@ from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.findings import Severity
 from selfhost.hardware import spec
 from selfhost.hardware.types import Platform
+from selfhost.messages import Message
 from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.records import dataclass
 from selfhost.render.lint import lint, rule_of
 from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
+from selfhost.render.lint.units import ENDINGS
 from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from selfhost.findings import Finding
 
 SCHEMA_VERSION = 1
 _LARGEST_BYTES = 4 << 20
-_READ = {
-    *(".yaml", ".yml", ".json", ".conf", ".env", ".template", ".example"),
-    *(".container", ".service", ".network", ".volume", ".image", ".pod", ".kube", ".socket", ".target", ".timer"),
-}
+_READ = (".yaml", ".yml", ".json", ".conf", ".env", ".template", ".example", *ENDINGS)
 """Of the files in a directory."""
 
 
@@ -86,10 +87,26 @@ def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> Lin
         raise UsageError("manifest.unknown_rule", rule=rule)
     files: dict[str, str] = {}
     modes: dict[str, int] = {}
+    seen: set[Path] = set()
     for path in _files(paths):
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError) as error:  # links that lead in a circle
+            raise IncompleteError("manifest.unreadable", file=path, detail=error) from error
+        if real in seen:
+            continue
+        seen.add(real)
         files[str(path)], modes[str(path)] = _text(path), path.stat().st_mode
+    if not files:
+        raise UsageError("manifest.nothing", files=", ".join(map(str, paths)) or "none")
     beside = replace(_beside(asked), modes=modes)
     return LintedFiles(findings=tuple(lint(files, beside, left_out)), files=tuple(files))
+
+
+def rule_list() -> list[tuple[str, str]]:
+    """The rules and what each is about, in their order."""
+    lines = Message("manifest.rules").why.splitlines()
+    return [(name, said.strip()) for name, _, said in (line.partition(" ") for line in lines)]
 
 
 def _beside(asked: LintRequest) -> Beside:
@@ -123,14 +140,29 @@ def _images(path: Path | None) -> frozenset[str] | None:
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from (found for found in sorted(path.rglob("*")) if found.suffix in _READ and found.is_file())
+            yield from sorted(_below(path))
         else:
             yield path
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """The files in a directory that can be checked; links to directories are not followed."""
+
+    def stop(error: OSError) -> None:
+        detail = error.strerror or str(error)
+        raise IncompleteError("manifest.unreadable", file=error.filename, detail=detail) from error
+
+    for inside, _, names in os.walk(folder, onerror=stop):
+        yield from (path for name in names if name.endswith(_READ) and (path := Path(inside, name)).is_file())
+
+
 def _text(path: Path) -> str:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # A pipe would be waited for, and a device may never end.
+            raise IntegrityError("manifest.unreadable", file=path, detail="neither a file nor a directory")
+        size = status.st_size
         if size > _LARGEST_BYTES:
             raise IntegrityError(
                 "manifest.too_large", file=path, size=format_bytes(size), limit=format_bytes(_LARGEST_BYTES)

@@ -66,6 +66,7 @@ def build(  # noqa: PLR0917 - Typer reads them by name
         isolation=isolation,
         sbom=sbom,
     )
+    image.check(request)
     if not image.is_pinned(base or kind.base):
         output.warn(text("container.base_tag", base=base or kind.base))
     if dry_run:
@@ -95,7 +96,7 @@ def build(  # noqa: PLR0917 - Typer reads them by name
 
 @group.command("ls")
 def list_images(program: str = WITH, as_json: bool = JSON) -> None:
-    """List the images that were built here: name, size, digest."""
+    """List the images called localhost/selfhost-...: name, size, digest. Those of `--tag` the builder lists."""
     from selfhost.app import image
     from selfhost.cli import output
     from selfhost.messages import text

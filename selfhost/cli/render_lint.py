@@ -35,8 +35,9 @@ def _command() -> Any:
 
 def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     what: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR...", help="Files, or directories of them.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="FILE|DIR...", help="Files, or directories of them.", show_default=False),
+    ] = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="RULE", help="Leave out a rule: `R5`; may be repeated.", show_default=False),
@@ -58,13 +59,14 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FILE", help="List of the images that are brought.")
     ] = None,
+    rules: Annotated[bool, typer.Option("--rules", help="List the rules, R1 to R20, and end.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check deployment files, ours or anybody's: compose, quadlet, systemd, Kubernetes, nginx, alert rules.
 
-    Exit code 0 when nothing is wrong (warnings allowed, unless --strict), 3 with findings, 2 or 5 for a file that
-    cannot be read.
+    Exit code 0 when nothing is wrong (warnings allowed, unless --strict), 3 with findings; 2, 5 or 7 when the files
+    cannot be checked. The rules: selfhost render --lint --rules.
 
     Example: selfhost render --lint compose.yaml --ignore R5.
     """
@@ -73,6 +75,9 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.errors import ExitCode
     from selfhost.findings import Severity
 
+    if rules:
+        _print_rules(as_json=as_json)
+        return
     asked = LintRequest(
         ignore=ignore or (),
         on=on,
@@ -82,13 +87,25 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
         cuda=cuda,
         images=images,
     )
-    linted = lint_files(what, asked)
+    linted = lint_files(what or (), asked)
     if as_json:
         output.write_json(linted.as_dict())
     else:
         _print(linted)
     if linted.count(Severity.ERROR) or (strict and linted.count(Severity.WARNING)):
         raise typer.Exit(ExitCode.NO)
+
+
+def _print_rules(*, as_json: bool) -> None:
+    from selfhost.app.lint_files import rule_list
+    from selfhost.cli import output
+
+    listed = rule_list()
+    if as_json:
+        output.write_json({"schema_version": 1, "rules": [{"rule": name, "text": said} for name, said in listed]})
+        return
+    for name, said in listed:
+        output.write(f"{name:3}  {said}")
 
 
 def _print(linted: LintedFiles) -> None:

@@ -7,6 +7,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from selfhost.errors import UsageError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 CHROOT = "chroot"
 """An isolation that shares the host's network; buildah takes no other network with it."""
+_TAG = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]{0,127})?", re.ASCII)
+_BASE = re.compile(r"[A-Za-z0-9][^\s@]*(?:@sha256:[0-9a-f]{64})?", re.ASCII)
+"""A name, or where a builder reads one from: `oci-archive:/media/base.tar`."""
+_ISOLATIONS = ("chroot", "oci", "rootless")
 _OURS = re.compile(r"localhost/selfhost-(?:cpu|cuda|ascend):[\w][\w.-]*")
 
 
@@ -57,6 +62,16 @@ class BuiltImage:
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         return {"reference": self.reference, "id": self.id, "digest": self.digest, "size_bytes": self.size}
+
+
+def check_names(base: str, tag: str, isolation: str) -> None:
+    """Raises UsageError for what a builder would refuse after minutes, or take for an option; empty is not given."""
+    if base and not _BASE.fullmatch(base):
+        raise UsageError("container.bad_base", given=base)
+    if tag and not _TAG.fullmatch(tag):
+        raise UsageError("container.bad_tag", given=tag)
+    if isolation and isolation not in _ISOLATIONS:
+        raise UsageError("container.bad_isolation", given=isolation, known=", ".join(_ISOLATIONS))
 
 
 def build_command(builder: Builder, build: Build) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from selfhost import __version__
 from selfhost.app import image
-from selfhost.errors import ExitCode, MissingError, SelfhostError, UsageError
+from selfhost.app.image_folder import work_folder
+from selfhost.errors import ExitCode, MissingError, NoSpaceError, SelfhostError, Terminated, UsageError
 from selfhost.home import Home
 from selfhost.images.builder import Builder
 from selfhost.images.kinds import KINDS, find_kind
@@ -19,6 +20,7 @@ from tests.tiny_wheels import make_wheel
 if TYPE_CHECKING:
     from pathlib import Path
 
+BASE = f"r.example/vllm@sha256:{'0' * 64}"
 # A builder that says what it was given, makes nothing and describes it all the same.
 STAND_IN = """#!/bin/sh
 if [ "$1" = inspect ]; then
@@ -29,7 +31,8 @@ for word; do context="$word"; done
 cp -r "$context" "$STAND_IN_KEPT"
 echo "STEP 1/2: FROM somewhere"
 echo "to stderr" >&2
-printf ab12 > "$context.id"
+[ -z "$STAND_IN_SILENT" ] && printf ab12 > "$context.id"
+[ -z "$STAND_IN_WAITS" ] || exec sleep 60
 exit "$STAND_IN_STATUS"
 """
 
@@ -71,7 +74,7 @@ def build(home: Path, asked: image.ImageRequest) -> tuple[Builder, dict, list[st
 
 @pytest.mark.slow
 def test_the_context_has_wheels_hashes_and_the_bill_and_goes_when_it_is_done(kept, wheelhouse, home, tmp_path):
-    builder, made, lines = build(home, request(wheelhouse, base="r.example/vllm@sha256:0", sbom=tmp_path / "bill.json"))
+    builder, made, lines = build(home, request(wheelhouse, base=BASE, sbom=tmp_path / "bill.json"))
     assert builder is Builder.BUILDAH
     name = f"localhost/selfhost-cuda:{__version__}"
     assert made == {"reference": name, "id": "ab12", "digest": "sha256:d", "size_bytes": 5}
@@ -82,7 +85,7 @@ def test_the_context_has_wheels_hashes_and_the_bill_and_goes_when_it_is_done(kep
     bill = json.loads((kept / "sbom.cdx.json").read_text())
     assert bill == json.loads((tmp_path / "bill.json").read_text())
     assert bill["metadata"]["component"]["name"] == name
-    assert bill["metadata"]["properties"] == [{"name": "selfhost:image:base", "value": "r.example/vllm@sha256:0"}]
+    assert bill["metadata"]["properties"] == [{"name": "selfhost:image:base", "value": BASE}]
     assert [part["name"] for part in bill["components"]] == ["selfhost", "selfhost-llm"]
     assert list(Home(home).wheels.iterdir()) == []
 
@@ -138,3 +141,72 @@ def test_a_dry_run_tells_of_every_file_that_the_containerfile_takes(kind):
         if line.startswith("COPY") and "--from=" not in line:
             source = line.split()[-2]
             assert source in told, os.fspath(source)
+
+
+@pytest.mark.slow
+def test_a_builder_without_space_or_without_a_word_is_no_defect_of_ours(kept, wheelhouse, home, monkeypatch, tmp_path):
+    bill = tmp_path / "new" / "bill.json"
+    monkeypatch.setenv("STAND_IN_SILENT", "1")
+    with pytest.raises(MissingError, match="buildah build"):
+        build(home, request(wheelhouse, sbom=bill))
+    kept.with_name("bin").joinpath("buildah").write_text("#!/bin/sh\necho 'write: No space left on device'; exit 125\n")
+    with pytest.raises(NoSpaceError):
+        build(home, request(wheelhouse, sbom=bill))
+    # The bill of an image that was not made would be a lie.
+    assert list(bill.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_build_that_is_ended_leaves_nothing_and_one_that_was_killed_is_cleared_up_by_the_next(
+    kept, wheelhouse, home, monkeypatch
+):
+    wheels = Home(home).wheels
+    monkeypatch.setenv("STAND_IN_WAITS", "1")
+
+    def stop(line: str) -> None:
+        if "STEP" in line:
+            (left,) = wheels.glob(".image-*")
+            # Another build beside this one, which has run for long: it keeps what it has.
+            os.utime(left, (0, 0))
+            with work_folder(wheels):
+                assert left.is_dir()
+            raise Terminated
+
+    with pytest.raises(Terminated):
+        image.build(Home(home), request(wheelhouse), stop, lambda _progress: None)
+    assert list(wheels.iterdir()) == []
+    for name, age in (("old", 0), ("new", None)):
+        (wheels / f".image-{name}").mkdir()
+        if age is not None:
+            os.utime(wheels / f".image-{name}", (age, age))
+    with work_folder(wheels):
+        pass
+    assert [path.name for path in wheels.iterdir()] == [".image-new"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base": "--privileged"},
+        {"base": "two words"},
+        {"base": "r.example/x@sha256:12"},
+        {"base": f"r.example/x@sha512:{'0' * 64}"},
+        {"tag": "-x"},
+        {"tag": "r.example/Upper:1"},
+        {"tag": BASE},
+        {"isolation": "bogus"},
+        {"python": "3.9"},
+        {"python": "3"},
+    ],
+)
+def test_what_a_builder_would_refuse_in_the_end_is_refused_at_once(wrong, tmp_path):
+    with pytest.raises(UsageError):
+        image.command(request(tmp_path, **wrong), Builder.PODMAN, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [{"base": BASE}, {"base": "oci-archive:/media/base.tar"}, {"base": "host:5000/a/b:1.0"}, {"tag": "h:5000/a/b:1"}],
+)
+def test_every_name_that_builders_take_is_taken(right, tmp_path):
+    image.check(request(tmp_path, **right))

@@ -10,7 +10,8 @@ import pytest
 from selfhost import __version__
 from selfhost.images.kinds import CUDA
 
-PINNED = "r.example/vllm@sha256:0123"
+DIGEST = f"sha256:{'0123' * 16}"
+PINNED = f"r.example/vllm@{DIGEST}"
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_dry_run_prints_the_command_and_makes_nothing(selfhost, only, home):
     assert (code, argv[:2], argv[-1], err) == (0, ["podman", "build"], "CONTEXT", "")
     assert argv[argv.index("--tag") + 1] == "r.example/mine:1"
     assert f"BASE={PINNED}" in argv
-    assert "BASE_DIGEST=sha256:0123" in argv
+    assert f"BASE_DIGEST={DIGEST}" in argv
     assert f"VERSION={__version__}" in argv
     assert not home.exists()
 

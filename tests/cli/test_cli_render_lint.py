@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+
+from selfhost.render.lint.rules import RULES
 
 COMPOSE = """\
 services:
@@ -103,3 +106,35 @@ def test_images_are_held_against_the_driver_and_the_list_of_what_is_brought(self
     assert selfhost(*words, "--cuda", "new")[0] == 2
     listed.write_text("# none\n")
     assert "error R1: an image that the bundle does not bring" in selfhost(*words)[1]
+
+
+def test_every_rule_is_listed(selfhost):
+    names = [f"R{number}" for number, _ in RULES]
+    code, out, err = selfhost("render", "--lint", "--rules")
+    assert (code, [line.split()[0] for line in out.splitlines()], err) == (0, names, "")
+    said = json.loads(selfhost("render", "--lint", "--rules", "--json")[1])
+    assert [rule["rule"] for rule in said["rules"]] == names
+    assert all(rule["text"] for rule in said["rules"])
+
+
+def test_without_a_file_the_request_is_wrong(selfhost, tmp_path):
+    assert selfhost("render", "--lint")[0] == 2
+    code, _, err = selfhost("render", "--lint", tmp_path)
+    assert (code, str(tmp_path) in err) == (2, True)
+
+
+def test_a_pipe_is_not_waited_for_and_a_circle_of_links_is_no_crash(selfhost, tmp_path):
+    pipe, loop = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    assert selfhost("render", "--lint", pipe)[0] == 5
+    assert selfhost("render", "--lint", loop)[0] == 7
+
+
+def test_a_directory_is_read_with_its_env_file_and_each_file_once(selfhost, compose, monkeypatch):
+    (compose.parent / ".env").write_text("HF_TOKEN=abc\n")
+    (compose.parent / ".env").chmod(0o644)
+    monkeypatch.chdir(compose.parent)
+    _, out, _ = selfhost("render", "--lint", ".", "compose.yaml", compose)
+    assert out.count("a tag can be moved") == 1
+    assert "others can read a secret: HF_TOKEN" in out

@@ -77,3 +77,22 @@ def test_hadolint_has_nothing_to_say(name):
     path = Path(image.folder_of(find_kind(name))) / "Containerfile"
     done = subprocess.run([tool, "--no-color", str(path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("path", ["{own}:{base}", "{base}:{own}:/none:{own}", "/none:{own}:{base}"])
+def test_the_vllm_of_the_ascend_image_starts_the_vendors_wherever_it_stands_in_the_path(path, tmp_path):
+    own, base = tmp_path / "own", tmp_path / "base"
+    own.mkdir()
+    base.mkdir()
+    script = (image.folder_of(find_kind("ascend")) / "vllm").read_text()
+    assert "/opt/selfhost/bin" in text("ascend")
+    escaped = str(own).replace("/", "\\/")
+    (own / "vllm").write_text(script.replace("/opt/selfhost/bin", str(own)).replace("\\/opt\\/selfhost\\/bin", escaped))
+    (base / "vllm").write_text('#!/bin/bash\necho "the vendor\'s: $*"\n')
+    for folder in (own, base):
+        (folder / "vllm").chmod(0o755)
+    env = {"PATH": f"{path.format(own=own, base=base)}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [own / "vllm", "serve", "m"], env=env, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert (done.returncode, done.stdout) == (0, "the vendor's: serve m\n"), done.stderr

@@ -21,6 +21,28 @@ MESSAGES = {
     "container.bad_python": Text(
         "not a version of Python: `{given}`", "wanted: two numbers, as 3.12", "see the base's: `python3 --version`"
     ),
+    "container.old_python": Text(
+        "selfhost does not run on Python {given}", "wanted: 3.11 or newer", "take a base with a newer one: `--base`"
+    ),
+    "container.bad_base": Text(
+        "not the name of an image: `{given}`",
+        "wanted: `NAME:TAG` or `NAME@sha256:` with 64 digits of a digest",
+        "find the digest: `skopeo inspect --format '{{{{.Digest}}}}' docker://NAME:TAG`",
+    ),
+    "container.bad_tag": Text(
+        "an image cannot be called `{given}`",
+        "wanted: lower case, then a colon and a version",
+        "for example `--tag registry.example/team/selfhost-cuda:1`",
+    ),
+    "container.bad_isolation": Text(
+        "no such isolation: `{given}`", "known: {known}", "leave it out, or `--isolation chroot` in a container"
+    ),
+    "container.no_space": Text(
+        "`{command}` found no space left",
+        "{lines}",
+        "the builder keeps images in a folder of its own: `podman info`, `buildah info` or `docker info` name it;"
+        " remove images there, or move it",
+    ),
     "container.build_failed": Text(
         "`{command}` failed",
         "exit status: {status}\n{lines}",

@@ -43,6 +43,38 @@ MESSAGES = {
     "manifest.not_known": Text(
         "not checked: neither compose, nor a unit, nor an object of Kubernetes",
     ),
+    "manifest.drop_in": Text(
+        "not checked: a drop-in of a unit that is not among the files: {unit}",
+    ),
+    "manifest.by_hand": Text(
+        "not checked: a unit that runs a container with a line of options",
+        "",
+        "write it as a quadlet or as compose: those are checked",
+    ),
+    "manifest.rules": Text(
+        "what is looked at",
+        "R1   an image is named by digest; one made on the machine has a version and is never pulled\n"
+        "R2   an engine is told to stay off the network and to report no usage\n"
+        "R3   a stock engine is reached through a gateway with an allow-list only\n"
+        "R4   between TERM and KILL there is time for running requests\n"
+        "R5   every limit of a start is longer than the start (`--model`, `--disk-mb-s`: than reading its weights)\n"
+        "R6   an engine is watched, by probes that need no key: `/health`, not `/v1/...`\n"
+        "R7   a node without HTTP is watched by a probe that dials the first node\n"
+        "R8   no Service is called `vllm`, and variables of Services are off\n"
+        "R9   a reservation names devices by number or by id, and says what they are for\n"
+        "R10  the parallel sizes multiply to the devices, divide over the nodes, and fit the model (`--model`)\n"
+        "R11  several processes have shared memory, and the container has memory for it\n"
+        "R12  no secret is in a file that is passed around, nor in a command, nor in a file that others read\n"
+        "R13  nothing is installed or fetched when a container starts\n"
+        "R14  weights are read-only; caches can be written, and lie elsewhere\n"
+        "R15  the nodes of one engine run the same image and read the same model\n"
+        "R16  alert rules and dashboards ask for metrics that the engine has\n"
+        "R17  Ascend: the command is written, devices come with their managers, the image is for the chips (`--on`)\n"
+        "R18  the driver runs the CUDA of the image (`--cuda`)\n"
+        "R19  the cluster or the kernel keeps an engine off the network\n"
+        "R20  the engine has every option, and every choice",
+        "leave one out: `selfhost render --lint FILE --ignore R5`",
+    ),
     "manifest.r1_tag": Text(
         "a tag can be moved: {image}",
         "the same file would start something else tomorrow",

@@ -141,11 +141,14 @@ def _evaluated(command: list[str]) -> list[list[str]]:
     return _script(" ".join(command[rest:]))
 
 
-def engine_of(image: str, words: Sequence[str]) -> Engine | None:
-    """The engine that a container starts; None when it starts something else."""
+def engine_of(image: str, words: Sequence[str], *, replaced: bool = False) -> Engine | None:
+    """The engine that a container starts; None when it starts something else.
+
+    replaced: the words stand in the place of the image's entry point, not behind it.
+    """
     base = image.partition("@")[0].rpartition("/")[2]
     started = [*words]
-    if not words or words[0].startswith("-") or _is_model(words[0]):
+    if not replaced and (not words or words[0].startswith("-") or _is_model(words[0])):
         entry = next((entry for prefix, entry in _IMAGE_ENTRIES.items() if base.startswith(prefix)), None)
         started = [*(entry or ()), *words] if entry else started
     for command in commands(started):
@@ -201,7 +204,7 @@ def _options(words: Sequence[str], facts: Known) -> tuple[dict[str, tuple[str, .
                 unknown.append(word.partition("=")[0])
             flags[word.partition("=")[0]] = given or ()
             continue
-        taken = given if given is not None else _values(words[place:], flag)
+        taken = given if given is not None else _values(words[place:], flag, facts)
         place += 0 if given is not None else len(taken)
         flags[flag.name] = taken
     return flags, model, unknown
@@ -223,12 +226,16 @@ def _beginning(word: str, facts: Known) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _values(words: Sequence[str], flag: Flag) -> tuple[str, ...]:
+def _values(words: Sequence[str], flag: Flag, facts: Known) -> tuple[str, ...]:
     if flag.values == 0:
         return ()
     taken: list[str] = []
     for word in words:
-        if word.startswith("--") or (taken and flag.values in {1, "?"}):
+        if (
+            word.startswith("--")
+            or (taken and word.startswith("-") and _flag(word, facts)[0])
+            or (taken and flag.values in {1, "?"})
+        ):
             break
         taken.append(word)
     return tuple(taken)

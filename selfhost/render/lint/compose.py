@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
-from selfhost.render.lint.site import Container, Kind, Mount, Port, Probe
-from selfhost.render.lint.values import SECRET, below, env_file, mapping, mappings, pairs, sequence, text, words
+from selfhost.render.lint.site import LOOPBACK, Container, Kind, Mount, Port, Probe
+from selfhost.render.lint.values import (
+    SECRET,
+    below,
+    cdi_count,
+    env_file,
+    mapping,
+    mappings,
+    pairs,
+    sequence,
+    text,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
     from selfhost.render.lint.site import Document, Site
 
 _GRACE_S = 10.0
+_PIECES = re.compile(r"(?:\$\{[^}]*\}|[^:])+")
+"""Of `SOURCE:TARGET:OPTIONS`; a colon inside `${DIR:?say where}` is no end."""
 _VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:(:?[-?+])([^}]*))?\})")
 
 
@@ -29,9 +42,13 @@ def read(site: Site, document: Document, files: Mapping[str, str]) -> None:
     values: dict[str, str] = {}
     for name in (".env.example", ".env"):
         values |= env_file(files.get(posixpath.join(folder, name), ""))
-    for name, service in mapping(below(document.data, "services")).items():
+    services = mapping(_interpolated(mapping(below(document.data, "services")), values))
+    for name, service in services.items():
         if isinstance(service, dict):
-            said = mapping(_interpolated(service, values))
+            said = mapping(service)
+            shared = text(said.get("network_mode")).partition("service:")[2]
+            # The ports of the service whose network it shares lead to it as well.
+            said["ports"] = [*sequence(said.get("ports")), *sequence(below(services, shared, "ports"))]
             site.containers.append(_container(document, str(name), said, _env(said, folder, files)))
     for name, config in mapping(below(document.data, "configs")).items():
         if content := text(below(config, "content")):
@@ -89,7 +106,8 @@ def _container(document: Document, name: str, said: Mapping[str, Any], env: dict
         host_ipc=text(said.get("ipc")) == "host",
         mounts=(*_mounts(said.get("volumes")), *_tmpfs(said.get("tmpfs"))),
         read_only_root=said.get("read_only") is True,
-        device_count=_devices(reserved, paths),
+        privileged=said.get("privileged") is True,
+        device_count=_devices((*reserved, *_gpus(said.get("gpus"))), paths),
         device_paths=paths,
         reservations=reserved,
         shm_bytes=size(said.get("shm_size")),
@@ -98,24 +116,40 @@ def _container(document: Document, name: str, said: Mapping[str, Any], env: dict
         grace_s=seconds(said["stop_grace_period"]) if "stop_grace_period" in said else _GRACE_S,
         labels={key: value or "" for key, value in pairs(said.get("labels")).items()},
         runtime=text(said.get("runtime")),
-        engine=engine_of(image, command),
+        engine=engine_of(image, command, replaced=bool(said.get("entrypoint"))),
     )
 
 
 def _devices(reserved: tuple[Mapping[str, Any], ...], paths: tuple[str, ...]) -> int | None:
     if npus := sum(bool(re.fullmatch(r"/dev/davinci\d+", path)) for path in paths):
         return npus
-    for device in reserved:
-        if isinstance(device.get("device_ids"), list):
-            return len(device["device_ids"])
-        return number(device.get("count"))
-    return None
+    if cdi := cdi_count(paths):
+        return cdi
+    counts = [_count(device) for device in reserved]
+    return None if None in counts else sum(filter(None, counts)) or None
+
+
+def _count(device: Mapping[str, Any]) -> int | None:
+    if ids := sequence(device.get("device_ids")):
+        cdi = [text(one) for one in ids if "=" in text(one)]
+        return cdi_count(cdi) if cdi else len(ids)
+    return number(device.get("count"))
+
+
+def _gpus(said: object) -> Iterator[Mapping[str, Any]]:
+    """Of the short form, `gpus: all` or a list of devices."""
+    for _, device in mappings(said if isinstance(said, list) else [{"count": said}] if said else []):
+        yield device
 
 
 def _ports(listed: object) -> Iterator[Port]:
     for place, item in enumerate(sequence(listed)):
-        target = item.get("target") if isinstance(item, dict) else text(item).partition("/")[0].rpartition(":")[2]
-        yield Port(place=f"ports[{place}]", number=number(target) or 0)
+        if isinstance(item, dict):
+            host, target = text(item.get("host_ip")), item.get("target")
+        else:
+            host, _, target = text(item).partition("/")[0].rpartition(":")
+        if not host.startswith(LOOPBACK):
+            yield Port(place=f"ports[{place}]", number=number(target) or 0)
 
 
 def _mounts(listed: object) -> Iterator[Mount]:
@@ -128,9 +162,9 @@ def _mounts(listed: object) -> Iterator[Mount]:
                 memory=item.get("type") == "tmpfs",
             )
             continue
-        source, colon, rest = text(item).partition(":")
-        target, _, options = rest.partition(":")
-        yield Mount(target=target if colon else source, source=source, read_only="ro" in options.split(","))
+        source, *rest = _PIECES.findall(text(item)) or [""]
+        target, options = rest[0] if rest else source, rest[1] if len(rest) > 1 else ""
+        yield Mount(target=target, source=source, read_only="ro" in options.split(","))
 
 
 def _tmpfs(listed: object) -> Iterator[Mount]:

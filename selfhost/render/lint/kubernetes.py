@@ -5,12 +5,13 @@ Source: kubernetes.io/docs/reference/kubernetes-api (Pod v1 core, Service v1, Ne
 
 from __future__ import annotations
 
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
-from selfhost.render.lint.site import Container, Kind, Mount, Policy, Port, Probe, Service
+from selfhost.render.lint.site import LOOPBACK, Container, Kind, Mount, Policy, Port, Probe, Service
 from selfhost.render.lint.values import below, mapping, mappings, sequence, text, words
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from selfhost.render.lint.site import Document, Site
 
 _GRACE_S = 30.0
+_LWS = "leaderworkerset.sigs.k8s.io"
 _DEVICE_NAMES = ("nvidia.com/", "amd.com/", "gpu.intel.com/", "huawei.com/")
 _NO_DEVICES = ("memory", "mps", "rdma", "roce", "hostdev", "sriov", "core")
 
@@ -32,6 +34,7 @@ class _Pod:
     spec: Mapping[str, Any]
     labels: Mapping[str, str]
     namespace: str
+    config_maps: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read(site: Site, document: Document) -> None:
@@ -42,6 +45,15 @@ def read(site: Site, document: Document) -> None:
             _object(site, document, item, f"items[{number_}]")
     else:
         _object(site, document, data, "")
+
+
+def read_config_maps(site: Site, document: Document) -> None:
+    """Remember what ConfigMaps hold; containers elsewhere take variables from them."""
+    data = mapping(document.data)
+    for item in [data, *(item for _, item in mappings(data.get("items")))]:
+        if item.get("kind") == "ConfigMap":
+            place = text(below(item, "metadata", "namespace")), text(below(item, "metadata", "name"))
+            site.config_maps[place] = mapping(item.get("data"))
 
 
 def _object(site: Site, document: Document, data: Mapping[str, Any], place: str) -> None:
@@ -63,7 +75,17 @@ def _object(site: Site, document: Document, data: Mapping[str, Any], place: str)
         )
     elif kind != "CustomResourceDefinition":
         for pod in _pods(document, data, place, namespace):
-            site.containers.extend(_containers(pod))
+            labels = {**pod.labels, **_set_by_controller(kind, data, pod.place)}
+            site.containers.extend(_containers(replace(pod, labels=labels, config_maps=site.config_maps)))
+
+
+def _set_by_controller(kind: str, data: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Labels that pods get beside those of their template. Source: kubernetes-sigs/lws, api/leaderworkerset/v1."""
+    if kind != "LeaderWorkerSet":
+        return {}
+    named = {f"{_LWS}/name": text(below(data, "metadata", "name"))}
+    workers = "workerTemplate" in place and below(data, "spec", "leaderWorkerTemplate", "leaderTemplate")
+    return named if workers else {**named, f"{_LWS}/worker-index": "0"}
 
 
 def _expressions(document: Document, data: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
@@ -119,7 +141,8 @@ def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) ->
         pull=text(said.get("imagePullPolicy")),
         command=command,
         explicit=bool(command),
-        env=_env(said),
+        before=(_words(below(said, "lifecycle", "postStart", "exec", "command")),),
+        env=_env(pod, said),
         ports=tuple(_ports(said)),
         named_ports={
             text(port.get("name")): number(port.get("containerPort")) or 0 for _, port in mappings(said.get("ports"))
@@ -140,7 +163,7 @@ def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) ->
         labels=pod.labels,
         init=init,
         runtime=text(pod.spec.get("runtimeClassName")),
-        engine=None if init else engine_of(image, command),
+        engine=None if init else engine_of(image, command, replaced=bool(said.get("command"))),
     )
 
 
@@ -148,16 +171,22 @@ def _words(value: object) -> tuple[str, ...]:
     return words(value) if isinstance(value, list) else ()
 
 
-def _env(said: Mapping[str, Any]) -> dict[str, str | None]:
-    return {
-        text(item.get("name")): text(item.get("value")) if "value" in item else None
-        for _, item in mappings(said.get("env"))
-    }
+def _env(pod: _Pod, said: Mapping[str, Any]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for _, item in mappings(said.get("envFrom")):
+        taken = pod.config_maps.get((pod.namespace, text(below(item, "configMapRef", "name"))), {})
+        found |= {f"{text(item.get('prefix'))}{key}": text(value) for key, value in taken.items()}
+    for _, item in mappings(said.get("env")):
+        at = below(item, "valueFrom", "configMapKeyRef")
+        taken = pod.config_maps.get((pod.namespace, text(below(at, "name"))), {})
+        value = item.get("value", taken.get(text(below(at, "key"))))
+        found[text(item.get("name"))] = None if value is None else text(value)
+    return found
 
 
 def _ports(said: Mapping[str, Any]) -> Iterator[Port]:
     for place, item in mappings(said.get("ports")):
-        if item.get("hostPort"):
+        if item.get("hostPort") and not text(item.get("hostIP")).startswith(LOOPBACK):
             yield Port(place=f"ports[{place}]", number=number(item.get("containerPort")) or 0)
 
 
@@ -169,7 +198,7 @@ def _mounts(pod: _Pod, said: Mapping[str, Any]) -> Iterator[Mount]:
         fixed = any(key in volume for key in ("image", "configMap", "secret", "projected"))
         yield Mount(
             target=text(item.get("mountPath")),
-            source=text(item.get("name")),
+            source=text(below(volume, "hostPath", "path")) or text(item.get("name")),
             read_only=item.get("readOnly") is True
             or fixed
             or below(volume, "persistentVolumeClaim", "readOnly") is True,
@@ -249,5 +278,9 @@ def _policy(data: Mapping[str, Any], namespace: str) -> Policy:
     return Policy(
         namespace=namespace,
         selector={key: text(value) for key, value in labels.items()},
+        expressions=tuple(
+            (text(item.get("key")), text(item.get("operator")), words(item.get("values")))
+            for _, item in mappings(below(spec, "podSelector", "matchExpressions"))
+        ),
         egress="Egress" in kinds or (not kinds and "egress" in spec),
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from selfhost.render.lint.values import text
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-zA-Z]*)")
 _BINARY = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 _SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400}
-_INFINITE = ("infinity", "0")
+_MOST = 1 << 62
+"""Of bytes; more is no size, and `1e999` no number."""
 
 
 def size(value: object, *, decimal: bool = False) -> int | None:
@@ -19,9 +22,11 @@ def size(value: object, *, decimal: bool = False) -> int | None:
     >>> size("2g"), size("2Gi", decimal=True), size("2G", decimal=True)
     (2147483648, 2147483648, 2000000000)
     """
-    if isinstance(value, bool) or not (found := _SIZE.fullmatch(str(value).strip())):
+    if isinstance(value, bool) or not (found := _SIZE.fullmatch(text(value).strip())):
         return None
     number, unit = float(found[1]), found[2].lower()
+    if number > _MOST:
+        return None
     if unit in {"", "b"}:
         return int(number)
     power = _BINARY.get(unit[0])
@@ -36,9 +41,9 @@ def seconds(value: object) -> float | None:
     >>> seconds("1m30s"), seconds("infinity")
     (90.0, None)
     """
-    text = str(value).strip().lower()
-    pieces = _PIECE.findall(text)
-    if not pieces or "".join(number + unit for number, unit in pieces) != text.replace(" ", ""):
+    said = text(value).strip().lower()
+    pieces = _PIECE.findall(said)
+    if not pieces or "".join(number + unit for number, unit in pieces) != said.replace(" ", ""):
         return None
     if any(unit and unit not in _SECONDS for _, unit in pieces):
         return None
@@ -47,5 +52,5 @@ def seconds(value: object) -> float | None:
 
 def number(value: object) -> int | None:
     """A whole number; None for anything else, a variable for example."""
-    text = str(value).strip()
-    return int(text) if re.fullmatch(r"\d{1,12}", text) else None
+    said = text(value).strip()
+    return int(said) if re.fullmatch(r"\d{1,12}", said) else None

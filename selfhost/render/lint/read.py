@@ -24,10 +24,17 @@ def read(files: Mapping[str, str], beside: Beside) -> Site:
     """Everything that files say. Raises IntegrityError for one that cannot be read, UsageError when none is known."""
     site = Site(beside=beside, texts=dict(files))
     known = 0
+    parsed = {path: documents(path, text) for path, text in sorted(files.items()) if path.endswith(_YAML)}
+    for listed in parsed.values():
+        for document in listed:
+            kubernetes.read_config_maps(site, document)
     for path, text in sorted(files.items()):
-        if path.endswith(_YAML):
+        if path in parsed:
             # A loop, not any(): every document is to be read.
-            known += sum([_document(site, document, files) for document in documents(path, text)])
+            known += sum([_document(site, document, files) for document in parsed[path]])
+        elif unit := units.changed_unit(path):
+            if unit not in files:
+                site.notes.append(note(path, "manifest.drop_in", unit=unit))
         elif path.endswith(units.ENDINGS):
             units.read(site, path, text, files)
             known += 1

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from selfhost.render.lint.command import Engine
 
 _LONGEST = 200
+LOOPBACK = ("127.", "localhost", "::1", "[::1]")
+"""How addresses begin that nobody reaches from elsewhere."""
 
 
 class Kind(StrEnum):
@@ -101,6 +103,8 @@ class Container:
     image: str = ""
     pull: str = ""
     command: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+    """What is run before the command."""
     explicit: bool = True
     """The file says what to run; otherwise it is up to the image."""
     env: Mapping[str, str | None] = field(default_factory=dict)
@@ -115,6 +119,8 @@ class Container:
     device_count: int | None = None
     """Accelerators; None when it is not said, or all of them."""
     device_paths: tuple[str, ...] = ()
+    privileged: bool = False
+    """Every device of the host is there."""
     reservations: tuple[Mapping[str, Any], ...] = ()
     """Of compose: `deploy.resources.reservations.devices`."""
     shm_bytes: int | None = None
@@ -169,7 +175,18 @@ class Policy:
     namespace: str
     selector: Mapping[str, str]
     """Labels of the pods it is about; empty: all."""
+    expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """Key, operator and values that labels of the pods meet as well."""
     egress: bool
+
+    def covers(self, container: Container) -> bool:
+        """Whether it is about the pod of a container."""
+        labels = container.labels
+        return (
+            self.namespace == container.namespace
+            and self.selector.items() <= labels.items()
+            and all(_meets(labels.get(key), operator, values) for key, operator, values in self.expressions)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +214,8 @@ class Site:
     containers: list[Container] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
+    config_maps: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """Data of ConfigMaps, by namespace and name."""
     expressions: list[tuple[str, str]] = field(default_factory=list)
     """Queries of alert rules and dashboards: where, and the text."""
     secrets: list[str] = field(default_factory=list)
@@ -210,6 +229,20 @@ class Site:
     def engines(self) -> list[tuple[Container, Engine]]:
         """Containers that run an engine, with its command."""
         return [(container, container.engine) for container in self.containers if container.engine]
+
+
+def _meets(label: str | None, operator: str, values: tuple[str, ...]) -> bool:
+    """Source: kubernetes.io/docs/concepts/overview/working-with-objects/labels, set-based requirements."""
+    match operator:
+        case "In":
+            return label in values
+        case "NotIn":
+            return label not in values
+        case "Exists":
+            return label is not None
+        case "DoesNotExist":
+            return label is None
+    return False
 
 
 def error(where: str, message_id: str, /, **params: object) -> Finding:

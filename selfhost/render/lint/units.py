@@ -13,8 +13,8 @@ from selfhost.errors import IntegrityError
 from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
-from selfhost.render.lint.site import Container, Document, Kind, Mount, Port, Probe
-from selfhost.render.lint.values import env_file, words
+from selfhost.render.lint.site import LOOPBACK, Container, Document, Kind, Mount, Port, Probe, note
+from selfhost.render.lint.values import cdi_count, env_file, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,11 +79,60 @@ def parse(path: str, text: str) -> Unit:
 
 def read(site: Site, path: str, text: str, files: Mapping[str, str]) -> None:
     """Add what a unit runs. Raises IntegrityError."""
-    unit = parse(path, text)
+    unit = _with_drop_ins(parse(path, text), files)
     if path.endswith(".container"):
         site.containers.append(_quadlet(unit, files))
     elif path.endswith(".service"):
-        site.containers.append(_service(unit, files))
+        found = _service(unit, files)
+        if _by_hand(found.command):
+            site.notes.append(note(found.at("command"), "manifest.by_hand"))
+        site.containers.append(found)
+
+
+def _by_hand(command: tuple[str, ...]) -> bool:
+    """Whether a unit runs a container with a line of options: which of them take a value, only the program knows."""
+    return bool(command) and posixpath.basename(command[0]) in {"docker", "podman", "nerdctl"} and "run" in command
+
+
+def changed_unit(path: str) -> str:
+    """The unit that a drop-in changes, `a.service` for `a.service.d/b.conf`; empty for other files."""
+    folder = posixpath.dirname(path)
+    unit = folder.removesuffix(".d")
+    return unit if path.endswith(".conf") and folder.endswith(".d") and unit.endswith(ENDINGS) else ""
+
+
+def _with_drop_ins(unit: Unit, files: Mapping[str, str]) -> Unit:
+    path, values, lines = unit.document.file, dict(unit.values), dict(unit.document.lines)
+    for name in sorted(name for name in files if changed_unit(name) == path):
+        for key, added in parse(name, files[name]).values.items():
+            values[key] = (*values.get(key, ()), *added)
+            lines.pop(key, None)  # no longer what stands in that line
+    return Unit(document=Document(file=path, data=None, lines=lines), values=values)
+
+
+def _beside(unit: Unit, name: str, files: Mapping[str, str]) -> Unit | None:
+    """Another unit of the same folder, which is named in this one."""
+    path = posixpath.join(posixpath.dirname(unit.document.file), name)
+    return _with_drop_ins(parse(path, files[path]), files) if path in files else None
+
+
+def _image(unit: Unit, files: Mapping[str, str]) -> str:
+    """The image that runs; empty for one that a unit builds, and for one of a unit that is not there."""
+    image = unit.last("Container.Image")
+    if not image.endswith((".image", ".build")):
+        return image
+    named = _beside(unit, image, files)
+    return named.last("Image.Image") if named else ""
+
+
+def _podman_arg(unit: Unit, name: str) -> str:
+    """The value of an option among `PodmanArgs`: `--ipc=host`, `--ipc host`."""
+    given = [word for line in unit.all("Container.PodmanArgs") for word in words(line)]
+    for place, word in enumerate(given):
+        option, equals, value = word.partition("=")
+        if option == f"--{name}":
+            return value if equals else "".join(given[place + 1 : place + 2])
+    return ""
 
 
 def _env(unit: Unit, section: str, files: Mapping[str, str]) -> dict[str, str | None]:
@@ -112,11 +161,13 @@ def _limit(unit: Unit, *, waits: bool) -> float | None:
 
 
 def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
-    image, command = unit.last("Container.Image"), words(unit.last("Container.Exec"))
+    image, command = _image(unit, files), words(unit.last("Container.Exec"))
     entry = words(unit.last("Container.Entrypoint"))
     path = unit.document.file
     devices = tuple(value.partition(":")[0] for value in unit.all("Container.AddDevice"))
-    stop = unit.last("Container.StopTimeout")
+    stop = unit.last("Container.StopTimeout") or _podman_arg(unit, "stop-timeout")
+    pod = _beside(unit, unit.last("Container.Pod") or ".", files)
+    networks = (*unit.all("Container.Network"), *(pod.all("Pod.Network") if pod else ()))
     kill = seconds(unit.last("Service.TimeoutStopSec") or _SYSTEMD_LIMIT_S)
     grace = seconds(stop) if stop else _PODMAN_STOP_S
     return Container(
@@ -130,27 +181,27 @@ def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
         command=(*entry, *command),
         explicit=bool(entry or command),
         env=_env(unit, "Container", files),
-        ports=tuple(_ports(unit)),
-        host_network="host" in unit.all("Container.Network"),
-        host_ipc="--ipc=host" in " ".join(unit.all("Container.PodmanArgs")),
+        ports=tuple(_ports(unit, pod)),
+        host_network="host" in (*networks, _podman_arg(unit, "network")),
+        host_ipc=_podman_arg(unit, "ipc") == "host",
         mounts=tuple(_mounts(unit)),
         read_only_root=unit.last("Container.ReadOnly").lower() in {"true", "yes", "1", "on"},
         device_count=_devices(devices),
         device_paths=devices,
-        shm_bytes=size(unit.last("Container.ShmSize")),
+        privileged="--privileged" in " ".join(unit.all("Container.PodmanArgs")).split(),
+        shm_bytes=size(unit.last("Container.ShmSize") or _podman_arg(unit, "shm-size")),
         memory_bytes=_memory(unit),
         probes=tuple(_probes(unit)),
         start_limit_s=_limit(unit, waits=unit.last("Container.Notify").lower() in {"healthy", "true"}),
         grace_s=min(grace or 0, kill) if kill else grace,
         allowed_addresses=not _denied(unit),
-        engine=engine_of(image, (*entry, *command)),
+        engine=engine_of(image, (*entry, *command), replaced=bool(entry)),
     )
 
 
 def _memory(unit: Unit) -> int | None:
     """Of a container: podman has a key for it since 5.6 only."""
-    given = re.search(r"--memory[= ](\S+)", " ".join(unit.all("Container.PodmanArgs")))
-    said = given[1] if given else unit.last("Container.Memory") or unit.last("Service.MemoryMax")
+    said = _podman_arg(unit, "memory") or unit.last("Container.Memory") or unit.last("Service.MemoryMax")
     return size(said)
 
 
@@ -159,15 +210,15 @@ def _denied(unit: Unit) -> bool:
 
 
 def _devices(devices: tuple[str, ...]) -> int | None:
-    gpus = [device for device in devices if device.startswith("nvidia.com/gpu=")]
-    if gpus and not any(device.endswith("=all") for device in gpus):
-        return len(gpus)
-    return sum(bool(re.fullmatch(r"/dev/davinci\d+", device)) for device in devices) or None
+    return cdi_count(devices) or sum(bool(re.fullmatch(r"/dev/davinci\d+", device)) for device in devices) or None
 
 
-def _ports(unit: Unit) -> Iterator[Port]:
-    for value in unit.all("Container.PublishPort"):
-        yield Port(place="PublishPort", number=number(value.partition("/")[0].rpartition(":")[2]) or 0)
+def _ports(unit: Unit, pod: Unit | None) -> Iterator[Port]:
+    """Of a container, and of the pod that it is in."""
+    for value in (*unit.all("Container.PublishPort"), *(pod.all("Pod.PublishPort") if pod else ())):
+        host, _, target = value.partition("/")[0].rpartition(":")
+        if not host.startswith(LOOPBACK):
+            yield Port(place="PublishPort", number=number(target) or 0)
 
 
 def _mounts(unit: Unit) -> Iterator[Mount]:
@@ -205,6 +256,7 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
         name=posixpath.basename(path).removesuffix(".service"),
         group=posixpath.dirname(path) or "here",
         command=command,
+        before=tuple(words(line.lstrip("@-:+!")) for line in unit.all("Service.ExecStartPre")),
         env=_env(unit, "Service", files),
         host_network=True,
         host_ipc=True,
@@ -212,5 +264,5 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
         start_limit_s=_limit(unit, waits=unit.last("Service.Type").startswith(("notify", "oneshot"))),
         grace_s=(seconds(stop) if stop else _SYSTEMD_LIMIT_S),
         allowed_addresses=not _denied(unit),
-        engine=engine_of("", command),
+        engine=None if _by_hand(command) else engine_of("", command),
     )

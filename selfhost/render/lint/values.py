@@ -7,10 +7,11 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SECRET = re.compile(r"(?:^|_)(?:API_?KEYS?|TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY)$", re.IGNORECASE)
 """Names of variables that hold something secret."""
+_LONGEST_BITS = 1024
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def text(value: object) -> str:
     """A scalar as the text it stands for in a file; empty for none."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
+        return hex(value)  # Python refuses to write it out in tens
     return "" if value is None or isinstance(value, (dict, list)) else str(value)
 
 
@@ -74,3 +77,9 @@ def env_file(content: str) -> dict[str, str]:
         if equals and not name.startswith("#"):
             found[name.strip()] = value.strip().strip("\"'")
     return found
+
+
+def cdi_count(devices: Iterable[str]) -> int | None:
+    """NVIDIA devices among names of CDI (`nvidia.com/gpu=0`); None for none of them, and for all."""
+    gpus = [device for device in devices if device.startswith("nvidia.com/gpu=")]
+    return None if any(device.endswith("=all") for device in gpus) else len(gpus) or None

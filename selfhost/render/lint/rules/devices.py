@@ -85,7 +85,10 @@ def ascend(site: Site) -> Iterator[Finding]:
 
 
 def _managers(container: Container) -> Iterator[Finding]:
-    if container.kind is Kind.KUBERNETES or container.runtime == "ascend" or container.engine is None:
+    if container.kind is Kind.KUBERNETES or container.privileged or container.engine is None:
+        return
+    # Its runtime, which may be the default one, brings devices and managers.
+    if container.runtime == "ascend" or container.env.get("ASCEND_VISIBLE_DEVICES"):
         return
     if not any(re.fullmatch(r"/dev/davinci\d+", path) for path in container.device_paths):
         yield error(container.at("devices"), "manifest.r17_devices")

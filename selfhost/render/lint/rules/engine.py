@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from selfhost.engines import known
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _YES = {"1", "true", "yes", "on"}
 _QUIET = ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")
 _LOADERS = re.compile(
-    r"(?:^|\s|/)(?:(?:uv\s+)?pip3?\s+(?:install|download)|-m\s+pip\s+(?:install|download)|uv\s+(?:sync|add)"
+    r"(?:^|\s|/)(?:(?:uv\s+)?pip[\d.]*\s+(?:-\S+\s+)*(?:install|download)|-m\s+pip\s+(?:-\S+\s+)*(?:install|download)|uv\s+(?:sync|add)"
     r"|(?:apt|apt-get|dnf|yum|microdnf|apk|zypper)\s+(?:-\S+\s+)*(?:install|add|update|upgrade)|conda\s+install"
     r"|npm\s+(?:install|ci)|git\s+clone|(?:hf|huggingface-cli|modelscope)\s+download|snapshot_download"
     r"|aws\s+s3\s+(?:cp|sync)|gsutil\s+(?:-\S+\s+)*cp)(?=\s|$|\()"
@@ -28,14 +29,17 @@ _LOADERS = re.compile(
 _FETCH = re.compile(r"(?:^|\s|/)(?:curl|wget)\s")
 _ADDRESS = re.compile(r"(?:https?|ftp)://([^\s/:'\"]+)")
 _HERE = ("localhost", "127.", "[::1]", "0.0.0.0", "$")  # noqa: S104 - compared with, not listened on
-_METRIC = re.compile(r"\bvllm:[A-Za-z0-9_]+")
+_INSIDE = (".svc", ".svc.cluster.local", ".local", ".internal", ".localhost")
+_EXPRESSION = re.compile(r"""(?m)["']?\b(?:expr|query)["']?[ ]*:[ ]*(.+)""")
+_METRIC = re.compile(r"\bvllm:[A-Za-z0-9_]++(?![:.])")
+"""Not the name of a recorded rule (`vllm:tokens:rate5m`), nor the beginning of a pattern (`vllm:num_.*`)."""
 
 
 def offline(site: Site) -> Iterator[Finding]:
     """R2: an engine is told to stay off the network."""
     for container, engine in site.engines:
-        values = container.env
-        if engine.own and "--offline" in container.command:
+        values = {**container.env, **_assigned(container)}
+        if engine.own and ("--offline" in container.command or (values.get("SELFHOST_OFFLINE") or "").lower() in _YES):
             continue
         if (values.get("HF_HUB_OFFLINE") or "").lower() not in _YES:
             yield error(container.at(), "manifest.r2_online", name=container.name)
@@ -43,15 +47,32 @@ def offline(site: Site) -> Iterator[Finding]:
             yield warning(container.at(), "manifest.r2_usage", name=container.name)
 
 
+def _assigned(container: Container) -> dict[str, str | None]:
+    """Variables that a script sets for its commands: `HF_HUB_OFFLINE=1 vllm serve ...`, `export HF_HUB_OFFLINE=1`."""
+    words = [word for command in commands(container.command) for word in command]
+    return {found[1]: found[2] for word in words if (found := re.fullmatch(r"([A-Z][A-Z0-9_]*)=(.*)", word, re.DOTALL))}
+
+
+def _is_far(host: str) -> bool:
+    """Whether a host is one of another site: neither this machine, nor a name without a domain, nor a private one."""
+    if host.startswith(_HERE) or "." not in host or host.endswith(_INSIDE):
+        return False
+    try:
+        return not ip_address(host).is_private
+    except ValueError:
+        return True
+
+
 def downloads(site: Site) -> Iterator[Finding]:
     """R13: nothing is installed or fetched when a container starts."""
     for container in site.containers:
-        where, said = container.at("command"), [" ".join(words) for words in commands(container.command)]
+        where, run = container.at("command"), (container.command, *container.before)
+        said = [" ".join(words) for command in run for words in commands(command)]
         installs = [found[0].strip(" /") for line in said if (found := _LOADERS.search(line))]
         hosts = [host for line in said if _FETCH.search(line) for host in _ADDRESS.findall(line)]
         if installs:
             yield error(where, "manifest.r13_installs", commands=", ".join(dict.fromkeys(installs)))
-        elif far := [host for host in hosts if not host.startswith(_HERE)]:
+        elif far := list(filter(_is_far, hosts)):
             yield error(where, "manifest.r13_fetches", host=far[0])
 
 
@@ -59,7 +80,9 @@ def metrics(site: Site) -> Iterator[Finding]:
     """R16: alert rules and dashboards ask for metrics that the pinned engine has."""
     engines = [engine.facts.series for _, engine in site.engines] or [known.load("vllm").series]
     there = frozenset[str].intersection(*engines)
-    for where, text in site.expressions:
+    # Dashboards and rules inside of a ConfigMap are texts.
+    inside = [(where, line[1]) for where, text in site.configs for line in _EXPRESSION.finditer(text)]
+    for where, text in (*site.expressions, *inside):
         for name in sorted(set(_METRIC.findall(text))):
             if name not in there:
                 yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, there))

@@ -22,7 +22,10 @@ _ASKED = re.compile(r"\"~\^([A-Z]+)(\\\+websocket)? (/[^\s(\"]*)\(\\\?\|\$\)\"")
 _GUARDED = re.compile(r"\bif\s*\([^)]*\)\s*\{\s*return\s+40[134]\b")
 _OWN_ROUTES = {"/health", "/metrics"}
 _KEY = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|ms-[0-9a-f]{8}-[0-9a-f-]{20,}|ghp_[A-Za-z0-9]{30,})")
+_DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 _GIVEN_ELSEWHERE = ("$", "<", "{")
+_NO_SECRETS = {"EMPTY", "empty", "none", "None"}
+"""What clients of servers without a key are told to send."""
 _OTHERS = 0o077
 
 
@@ -91,22 +94,31 @@ def _block(text: str, start: int) -> str:
 def service_names(site: Site) -> Iterator[Finding]:
     """R8: Kubernetes sets no variable that the engine takes for its own (`VLLM_PORT`)."""
     for service in site.services:
-        if service.name == "vllm":
-            yield error(service.document.where("metadata.name"), "manifest.r8_name", name=service.name)
+        # Without an address of its own (a LeaderWorkerSet makes such a one, too) no variable is set for it.
+        if service.name == "vllm" and not service.headless:
+            where = f"{service.place}.metadata.name" if service.place else "metadata.name"
+            yield error(service.document.where(where), "manifest.r8_name", name=service.name)
     for container, _ in site.engines:
         if container.service_links:
             yield warning(container.at(), "manifest.r8_links", name=container.name)
+
+
+def _is_written_out(value: str) -> bool:
+    """Whether a value is a secret itself, not the name of one; what stands in for one that is not given counts."""
+    value = _DEFAULT.sub(r"\1", value)
+    return bool(value) and not value.startswith(_GIVEN_ELSEWHERE) and value not in _NO_SECRETS
 
 
 def secrets(site: Site) -> Iterator[Finding]:
     """R12: no secret is written into a file that is passed around, or that others read."""
     for container in site.containers:
         for name, value in container.env.items():
-            if value and SECRET.search(name) and not value.startswith(_GIVEN_ELSEWHERE):
+            if SECRET.search(name) and _is_written_out(value or ""):
                 yield error(container.at(), "manifest.r12_variable", variable=name)
-        key = container.engine.text("--api-key") if container.engine else ""
-        if key and not key.startswith(_GIVEN_ELSEWHERE):
-            yield error(container.at("command"), "manifest.r12_argument", flag="--api-key")
+        for flag in ("--api-key", "--hf-token"):
+            key = container.engine.text(flag) if container.engine else ""
+            if _is_written_out(key):
+                yield error(container.at("command"), "manifest.r12_argument", flag=flag)
     for where in site.secrets:
         yield error(where, "manifest.r12_object")
     for path, text in site.texts.items():
@@ -133,9 +145,6 @@ def network(site: Site) -> Iterator[Finding]:
         elif container.kind is Kind.QUADLET and container.allowed_addresses:
             yield warning(container.at(), "manifest.r19_unit", name=container.name)
         elif container.kind is Kind.KUBERNETES and not any(
-            policy.egress
-            and policy.namespace == container.namespace
-            and policy.selector.items() <= container.labels.items()
-            for policy in site.policies
+            policy.egress and policy.covers(container) for policy in site.policies
         ):
             yield error(container.at(), "manifest.r19_policy", name=container.name)

@@ -49,12 +49,14 @@ def _by_tag(container: Container) -> Iterator[Finding]:
 
 def same_on_all_nodes(site: Site) -> Iterator[Finding]:
     """R15: the nodes of one engine run the same image and read the same model."""
-    first: dict[tuple[str, str], tuple[Container, Engine]] = {}
+    first: dict[tuple[str, str, str], tuple[Container, Engine]] = {}
     for container, engine in site.engines:
         if not engine.several_nodes:
             continue
         address = engine.text("--master-addr") or engine.text("--data-parallel-address")
-        one, other = first.setdefault((container.deployment, address), (container, engine))
+        # `$(LWS_LEADER_ADDRESS)` is another one in each object of a file.
+        group = _object(container) if address.startswith("$") else ""
+        one, other = first.setdefault((container.deployment, group, address), (container, engine))
         if container.image != one.image:
             yield error(
                 container.at("image"),
@@ -71,6 +73,13 @@ def same_on_all_nodes(site: Site) -> Iterator[Finding]:
                 there=other.model,
                 where=one.at("command"),
             )
+
+
+def _object(container: Container) -> str:
+    """Which object of a file of Kubernetes a container is in; empty for other formats."""
+    item = re.match(r"items\[\d+\]", container.place)
+    line = container.document.lines.get("kind", 0)
+    return f"{line} {item[0] if item else ''}" if container.kind is Kind.KUBERNETES else ""
 
 
 def cuda(site: Site) -> Iterator[Finding]:

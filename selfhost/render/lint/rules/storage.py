@@ -20,7 +20,7 @@ _CACHES = ("VLLM_CACHE_ROOT", "HF_HOME", "HOME")
 def shared_memory(site: Site) -> Iterator[Finding]:
     """R11: processes that exchange tensors have shared memory for it, and the container has memory for that."""
     for container, engine in site.engines:
-        if container.host_ipc:
+        if container.host_ipc or (container.shm_bytes is None and _has_shm(container)):
             continue
         shm, limit = container.shm_bytes, container.memory_bytes
         several = (engine.ranks_here or 1) > 1
@@ -31,6 +31,14 @@ def shared_memory(site: Site) -> Iterator[Finding]:
         if shm is not None and limit is not None and shm >= limit:
             shown = format_bytes(shm) if shm < 1 << 60 else "no limit"
             yield error(container.at(), "manifest.r11_limit", shm=shown, limit=format_bytes(limit))
+
+
+def _has_shm(container: Container) -> bool:
+    """Whether a tmpfs of unknown size or the host's own lies at /dev/shm."""
+    return any(
+        mount.target == "/dev/shm" and (mount.memory or mount.source.startswith("/"))  # noqa: S108 - of the container
+        for mount in container.mounts
+    )
 
 
 def mounts(site: Site) -> Iterator[Finding]:
