@@ -1,4 +1,4 @@
-"""Every command of the README is run here, or by the test named beside it."""
+"""Every command of the README and of `docs/` is run here, or by the test named beside it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from selfhost.errors import ExitCode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
+PAGES = [README, *(path.read_text() for path in sorted((REPOSITORY / "docs").glob("*.md")))]
 CONFIG = {
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",
@@ -58,6 +59,19 @@ HERE = {
     "selfhost bundle import VOLUME": 7,
     "selfhost bundle push VOLUME REGISTRY/REPOSITORY": 2,  # no such registry; with one: tests/registry
     "selfhost mirror serve --host ADDRESS --wheelhouse DIR": None,  # tests/mirror
+    # docs/bundles.md, where nothing is stored: no such key, profile, inventory, image, volume, registry. With them:
+    # tests/cli/test_cli_bundle_create.py, tests/bundle/test_{unpack*,bundle_images,bundle_gc,bundle_target}.py
+    "selfhost bundle create --model MODEL --to MEDIUM --sign-key KEY": 2,
+    "selfhost bundle create --model MODEL --to MEDIUM --for target.json --engine cpu": 2,
+    "selfhost bundle create --model MODEL --to MEDIUM --have have.json": 3,
+    "selfhost bundle create --engine cpu --image oci:DIR:NAME --to MEDIUM": 2,
+    "selfhost bundle verify VOLUME --partial": 7,
+    "selfhost bundle inspect VOLUME": 7,
+    "selfhost bundle import VOLUME --load podman --run-acceptance": 7,
+    "selfhost bundle repair-list VOLUME": 7,
+    "selfhost bundle inventory": 0,
+    "selfhost bundle gc --dry-run": 0,
+    "selfhost bundle push VOLUME REGISTRY/REPOSITORY --as modelcar": 2,
     "selfhost render compose qwen2.5-72b --on 8xH20 --store /srv/selfhost --output deploy": 0,
     "selfhost render images qwen2.5-72b --on 8xH20 --output deploy": 0,
     # Nothing was rendered before it; with files: tests/cli/test_cli_render.py, test_cli_render_lint.py
@@ -69,13 +83,32 @@ HERE = {
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    blocks = [block for page in PAGES for block in re.findall(r"```console\n(.*?)```", page, flags=re.DOTALL)]
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     return [line[2:].partition("   #")[0].partition("  #")[0].strip() for line in lines]
 
 
-def test_every_command_of_the_readme_is_known_here():
-    assert sorted(commands()) == sorted(HERE)
+def test_every_command_of_the_pages_is_known_here():
+    assert set(commands()) == set(HERE)
+
+
+def test_the_trust_settings_of_the_page_are_understood(home):
+    """`trust.toml` as the page has it is read, with the key that it speaks of."""
+    from selfhost.bundle.trust import read_trust
+    from selfhost.home import find_home
+
+    [said] = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs" / "bundles.md").read_text(), flags=re.DOTALL)
+    place = find_home().trust
+    place.mkdir(parents=True)
+    for name in ("vendor", "second"):
+        key = place / name
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        key.unlink()
+    (place / "trust.toml").write_text(said)
+    trust = read_trust(find_home())
+    assert len(trust.keys) == 2
+    assert trust.threshold == 2
+    assert home
 
 
 @pytest.mark.parametrize(("command", "code"), [(c, code) for c, code in HERE.items() if code is not None])
