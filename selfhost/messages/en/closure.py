@@ -22,8 +22,8 @@ MESSAGES = {
         "FlashInfer's compiled kernels are not among the wheels: flashinfer-cubin {version}",
         "without them it fetches or compiles kernels when they are first used; "
         "where it can do neither, the engine turns FlashInfer off and takes slower kernels",
-        "put the wheel beside the others, then create the bundle again:\n"
-        "`pip download --no-deps --dest {folder} --index-url https://flashinfer.ai/whl flashinfer-cubin=={version}`",
+        "put its wheel beside the others in `{folder}`, then create the bundle again; where the engine is online, "
+        "`vllm download-kernels --dry-run` prints the command that gets it",
     ),
     "closure.cubin_version": Text(
         "FlashInfer's compiled kernels are those of another version",
