@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from selfhost.app.lint_files import LintedFiles
+    from selfhost.app.render_lint import LintedDeployment
 
 FLAG = "--lint"
 
@@ -70,7 +70,7 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
 
     Example: selfhost render --lint compose.yaml --ignore R5.
     """
-    from selfhost.app.lint_files import LintRequest, lint_files
+    from selfhost.app.render_lint import LintRequest, lint_files
     from selfhost.cli import output
     from selfhost.errors import ExitCode
     from selfhost.findings import Severity
@@ -97,7 +97,7 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
 
 
 def _print_rules(*, as_json: bool) -> None:
-    from selfhost.app.lint_files import rule_list
+    from selfhost.app.render_lint import rule_list
     from selfhost.cli import output
 
     listed = rule_list()
@@ -108,7 +108,7 @@ def _print_rules(*, as_json: bool) -> None:
         output.write(f"{name:3}  {said}")
 
 
-def _print(linted: LintedFiles) -> None:
+def _print(linted: LintedDeployment) -> None:
     """One line each, with the facts; what to do about a kind of finding is said once."""
     from selfhost.cli import output
     from selfhost.messages import text
@@ -119,7 +119,7 @@ def _print(linted: LintedFiles) -> None:
         message, rule = finding.message, rule_of(finding)
         output.write(
             text(
-                "manifest.line",
+                "render_lint.line",
                 where=finding.where,
                 severity=finding.severity.value,
                 rule=f" {rule}" if rule else "",
@@ -131,4 +131,4 @@ def _print(linted: LintedFiles) -> None:
         for line in "\n".join(filter(None, said)).splitlines():
             output.write(f"    {line}")
     if not linted.findings:
-        output.note(text("manifest.clean", count=len(linted.files)))
+        output.note(text("render_lint.clean", count=len(linted.files)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from selfhost.findings import Finding
 
-_RULE = re.compile(r"manifest\.r(\d+)_")
+_RULE = re.compile(r"render_lint\.r(\d+)_")
 
 
 def lint(files: Mapping[str, str], beside: Beside | None = None, ignore: Collection[str] = ()) -> list[Finding]:

@@ -34,7 +34,7 @@ def read(files: Mapping[str, str], beside: Beside) -> Site:
             known += sum([_document(site, document, files) for document in parsed[path]])
         elif unit := units.changed_unit(path):
             if unit not in files:
-                site.notes.append(note(path, "manifest.drop_in", unit=unit))
+                site.notes.append(note(path, "render_lint.drop_in", unit=unit))
         elif path.endswith(units.ENDINGS):
             units.read(site, path, text, files)
             known += 1
@@ -42,9 +42,9 @@ def read(files: Mapping[str, str], beside: Beside) -> Site:
             site.configs.append((path, text))
             known += 1
         else:
-            site.notes.append(note(path, "manifest.not_known"))
+            site.notes.append(note(path, "render_lint.not_known"))
     if not known:
-        raise UsageError("manifest.nothing", files=", ".join(sorted(files)) or "none")
+        raise UsageError("render_lint.nothing", files=", ".join(sorted(files)) or "none")
     return site
 
 
@@ -52,7 +52,7 @@ def _document(site: Site, document: Document, files: Mapping[str, str]) -> bool:
     """Take one document; whether its kind is known."""
     data = document.data
     if not isinstance(data, dict):
-        site.notes.append(note(document.where(""), "manifest.not_known"))
+        site.notes.append(note(document.where(""), "render_lint.not_known"))
         return False
     if isinstance(data.get("services"), dict):
         compose.read(site, document, files)
@@ -61,7 +61,7 @@ def _document(site: Site, document: Document, files: Mapping[str, str]) -> bool:
     elif isinstance(data.get("groups"), list) or isinstance(data.get("panels"), list):
         site.expressions.extend((document.where(place), text) for place, text in _expressions(data, ""))
     elif not document.file.endswith(_SILENT):
-        site.notes.append(note(document.where(""), "manifest.not_known"))
+        site.notes.append(note(document.where(""), "render_lint.not_known"))
         return False
     return True
 

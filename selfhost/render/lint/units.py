@@ -70,7 +70,7 @@ def parse(path: str, text: str) -> Unit:
             continue
         key, equals, value = line.partition("=")
         if not equals or not section:
-            raise IntegrityError("manifest.bad_unit", file=path, line=start, text=line[:80])
+            raise IntegrityError("render_lint.bad_unit", file=path, line=start, text=line[:80])
         name = f"{section}.{key.strip()}"
         values[name] = (*values.get(name, ()), value.strip())
         lines.setdefault(name, start)
@@ -85,7 +85,7 @@ def read(site: Site, path: str, text: str, files: Mapping[str, str]) -> None:
     elif path.endswith(".service"):
         found = _service(unit, files)
         if _by_hand(found.command):
-            site.notes.append(note(found.at("command"), "manifest.by_hand"))
+            site.notes.append(note(found.at("command"), "render_lint.by_hand"))
         site.containers.append(found)
 
 

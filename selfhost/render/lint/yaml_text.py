@@ -38,11 +38,11 @@ def documents(file: str, text: str) -> list[Document]:
     try:
         return list(_documents(file, text))
     except yaml.YAMLError as error:
-        raise IntegrityError("manifest.bad_yaml", file=file, detail=_detail(error)) from error
+        raise IntegrityError("render_lint.bad_yaml", file=file, detail=_detail(error)) from error
     except RecursionError as error:
-        raise IntegrityError("manifest.bad_yaml", file=file, detail="nested too deeply") from error
+        raise IntegrityError("render_lint.bad_yaml", file=file, detail="nested too deeply") from error
     except ValueError as error:  # of a date or a number that cannot be
-        raise IntegrityError("manifest.bad_yaml", file=file, detail=str(error)) from error
+        raise IntegrityError("render_lint.bad_yaml", file=file, detail=str(error)) from error
 
 
 def _documents(file: str, text: str) -> Iterator[Document]:
@@ -75,7 +75,7 @@ def _check(file: str, node: yaml.Node) -> None:
     def count(node: yaml.Node) -> int:
         if id(node) in sizes:
             if not sizes[id(node)]:
-                raise IntegrityError("manifest.bad_yaml", file=file, detail="an alias contains itself")
+                raise IntegrityError("render_lint.bad_yaml", file=file, detail="an alias contains itself")
             return sizes[id(node)]
         sizes[id(node)] = 0
         total = 1
@@ -85,7 +85,7 @@ def _check(file: str, node: yaml.Node) -> None:
         elif isinstance(node, yaml.SequenceNode):
             total += sum(map(count, node.value))
         if total > _MOST_NODES:
-            raise IntegrityError("manifest.bad_yaml", file=file, detail=f"more than {_MOST_NODES} values")
+            raise IntegrityError("render_lint.bad_yaml", file=file, detail=f"more than {_MOST_NODES} values")
         sizes[id(node)] = total
         return total
 
@@ -99,7 +99,7 @@ def _check_keys(file: str, node: yaml.MappingNode) -> None:
             continue
         if key.value in seen:
             line = key.start_mark.line + 1
-            raise IntegrityError("manifest.bad_yaml", file=file, detail=f"line {line}: `{key.value}` is there twice")
+            raise IntegrityError("render_lint.bad_yaml", file=file, detail=f"line {line}: `{key.value}` is there twice")
         seen.add(key.value)
 
 

@@ -239,7 +239,7 @@ def test_a_service_in_a_list_is_found_at_its_line():
 
 def test_a_drop_in_without_its_unit_is_told_of():
     found = lint(compose() | DROP_IN)
-    assert [one.message.id for one in found] == ["manifest.drop_in"]
+    assert [one.message.id for one in found] == ["render_lint.drop_in"]
 
 
 def test_json_with_tabs_is_read():
@@ -253,5 +253,5 @@ def test_json_with_tabs_is_read():
 @pytest.mark.parametrize("program", ["/usr/bin/docker", "podman"])
 def test_a_container_that_a_unit_runs_by_hand_is_told_of_and_not_taken_for_a_process(program):
     found = lint({"e.service": f"[Service]\nExecStart={program} run --rm -p 8000:8000 {IMAGE} vllm serve /m\n"})
-    assert [one.message.id for one in found] == ["manifest.by_hand"]
+    assert [one.message.id for one in found] == ["render_lint.by_hand"]
     assert found[0].where == "e.service:2: Service.ExecStart"

@@ -57,7 +57,7 @@ def test_files_of_another_kind_are_not_passed_over_in_silence(text):
     with pytest.raises(UsageError):
         lint({"values.yaml": text})
     found = lint(objects() | {"values.yaml": text or "a: 1"})
-    assert [finding.message.id for finding in found if not rule_of(finding)] == ["manifest.not_known"] * (
+    assert [finding.message.id for finding in found if not rule_of(finding)] == ["render_lint.not_known"] * (
         "#" not in text
     )
 

@@ -26,9 +26,9 @@ def reservations(site: Site) -> Iterator[Finding]:
         where = container.at("deploy.resources.reservations.devices")
         for device in container.reservations:
             if "count" in device and "device_ids" in device:
-                yield error(where, "manifest.r9_both", count=device["count"], ids=device["device_ids"])
+                yield error(where, "render_lint.r9_both", count=device["count"], ids=device["device_ids"])
             if not device.get("capabilities"):
-                yield error(where, "manifest.r9_capabilities")
+                yield error(where, "render_lint.r9_capabilities")
 
 
 def layout(site: Site) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def layout(site: Site) -> Iterator[Finding]:
         where = container.at("command")
         ranks, devices = engine.ranks_here, container.device_count
         if ranks is not None and devices is not None and ranks != devices:
-            yield error(where, "manifest.r10_devices", ranks=ranks, devices=devices)
+            yield error(where, "render_lint.r10_devices", ranks=ranks, devices=devices)
         yield from _divides(engine, where)
         yield from _model(site, engine, where)
 
@@ -53,12 +53,12 @@ def _divides(engine: Engine, where: str) -> Iterator[Finding]:
         return
     world = tensor * pipeline * data
     if world % nodes:
-        yield error(where, "manifest.r10_nodes", world=world, nodes=nodes)
+        yield error(where, "render_lint.r10_nodes", world=world, nodes=nodes)
     if rank is not None and rank >= nodes:
-        yield error(where, "manifest.r10_rank", rank=rank, nodes=nodes)
+        yield error(where, "render_lint.r10_rank", rank=rank, nodes=nodes)
     here = engine.number("--data-parallel-size-local", data)
     if here and data % here:
-        yield error(where, "manifest.r10_local", data=data, here=here)
+        yield error(where, "render_lint.r10_local", data=data, here=here)
 
 
 def _model(site: Site, engine: Engine, where: str) -> Iterator[Finding]:
@@ -67,10 +67,10 @@ def _model(site: Site, engine: Engine, where: str) -> Iterator[Finding]:
         return
     tensor = _sizes(engine)[0]
     if tensor and arch.num_attention_heads % tensor:
-        yield error(where, "manifest.r10_heads", heads=arch.num_attention_heads, tensor=tensor)
+        yield error(where, "render_lint.r10_heads", heads=arch.num_attention_heads, tensor=tensor)
     for flag in _EXTERNAL:
         if flag in engine.flags and not arch.is_moe:
-            yield error(where, "manifest.r10_dense", flag=flag)
+            yield error(where, "render_lint.r10_dense", flag=flag)
 
 
 def ascend(site: Site) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def ascend(site: Site) -> Iterator[Finding]:
         if _ASCEND not in container.image and "selfhost-ascend" not in container.image:
             continue
         if not container.explicit:
-            yield error(container.at(), "manifest.r17_command", image=container.image)
+            yield error(container.at(), "render_lint.r17_command", image=container.image)
         yield from _managers(container)
         yield from _family(site, container)
 
@@ -91,9 +91,9 @@ def _managers(container: Container) -> Iterator[Finding]:
     if container.runtime == "ascend" or container.env.get("ASCEND_VISIBLE_DEVICES"):
         return
     if not any(re.fullmatch(r"/dev/davinci\d+", path) for path in container.device_paths):
-        yield error(container.at("devices"), "manifest.r17_devices")
+        yield error(container.at("devices"), "render_lint.r17_devices")
     elif lacking := [path for path in _MANAGERS if path not in container.device_paths]:
-        yield error(container.at("devices"), "manifest.r17_managers", lacking=", ".join(lacking))
+        yield error(container.at("devices"), "render_lint.r17_managers", lacking=", ".join(lacking))
 
 
 def _family(site: Site, container: Container) -> Iterator[Finding]:
@@ -104,5 +104,5 @@ def _family(site: Site, container: Container) -> Iterator[Finding]:
     made_for = next((family for part, family in _FAMILIES if part in tag), "A2")
     if made_for != wanted:
         yield error(
-            container.at("image"), "manifest.r17_family", image=container.image, made_for=made_for, family=wanted
+            container.at("image"), "render_lint.r17_family", image=container.image, made_for=made_for, family=wanted
         )

@@ -42,9 +42,9 @@ def offline(site: Site) -> Iterator[Finding]:
         if engine.own and ("--offline" in container.command or (values.get("SELFHOST_OFFLINE") or "").lower() in _YES):
             continue
         if (values.get("HF_HUB_OFFLINE") or "").lower() not in _YES:
-            yield error(container.at(), "manifest.r2_online", name=container.name)
+            yield error(container.at(), "render_lint.r2_online", name=container.name)
         elif not any((values.get(name) or "").lower() in _YES for name in _QUIET):
-            yield warning(container.at(), "manifest.r2_usage", name=container.name)
+            yield warning(container.at(), "render_lint.r2_usage", name=container.name)
 
 
 def _assigned(container: Container) -> dict[str, str | None]:
@@ -71,9 +71,9 @@ def downloads(site: Site) -> Iterator[Finding]:
         installs = [found[0].strip(" /") for line in said if (found := _LOADERS.search(line))]
         hosts = [host for line in said if _FETCH.search(line) for host in _ADDRESS.findall(line)]
         if installs:
-            yield error(where, "manifest.r13_installs", commands=", ".join(dict.fromkeys(installs)))
+            yield error(where, "render_lint.r13_installs", commands=", ".join(dict.fromkeys(installs)))
         elif far := list(filter(_is_far, hosts)):
-            yield error(where, "manifest.r13_fetches", host=far[0])
+            yield error(where, "render_lint.r13_fetches", host=far[0])
 
 
 def metrics(site: Site) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def metrics(site: Site) -> Iterator[Finding]:
     for where, text in (*site.expressions, *inside):
         for name in sorted(set(_METRIC.findall(text))):
             if name not in there:
-                yield error(where, "manifest.r16_metric", metric=name, nearest=_nearest(name, there))
+                yield error(where, "render_lint.r16_metric", metric=name, nearest=_nearest(name, there))
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:
@@ -98,13 +98,13 @@ def flags(site: Site) -> Iterator[Finding]:
         where = container.at("command")
         pinned = f"{engine.facts.ref.name} {engine.facts.ref.version}"
         if engine.other_version:
-            yield note(where, "manifest.r20_version", other=engine.other_version, pinned=pinned)
+            yield note(where, "render_lint.r20_version", other=engine.other_version, pinned=pinned)
             continue
         for name in engine.unknown:
             nearest = _nearest(name, frozenset(engine.facts.flags))
-            yield error(where, "manifest.r20_flag", flag=name, engine=pinned, nearest=nearest)
+            yield error(where, "render_lint.r20_flag", flag=name, engine=pinned, nearest=nearest)
         for name, whole in engine.shortened:
-            yield warning(where, "manifest.r20_shortened", flag=name, whole=whole)
+            yield warning(where, "render_lint.r20_shortened", flag=name, whole=whole)
         yield from _choices(container, engine, pinned)
 
 
@@ -115,8 +115,8 @@ def _choices(container: Container, engine: Engine, pinned: str) -> Iterator[Find
             continue
         where = container.at("command")
         if name == "--model":
-            yield warning(where, "manifest.r20_model", model=" ".join(values))
+            yield warning(where, "render_lint.r20_model", model=" ".join(values))
         for value in values:
             if flag.choices and "$" not in value and value not in flag.choices:
                 choices = ", ".join(flag.choices)
-                yield error(where, "manifest.r20_choice", flag=name, value=value, engine=pinned, choices=choices)
+                yield error(where, "render_lint.r20_choice", flag=name, value=value, engine=pinned, choices=choices)

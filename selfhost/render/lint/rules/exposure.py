@@ -36,9 +36,9 @@ def ports(site: Site) -> Iterator[Finding]:
             continue
         for port in container.ports:
             if port.number in {engine.port, 0}:
-                yield error(container.at(port.place), "manifest.r3_published", port=port.number or "a variable")
+                yield error(container.at(port.place), "render_lint.r3_published", port=port.number or "a variable")
         if container.host_network:
-            yield error(container.at(), "manifest.r3_host_network", port=engine.port)
+            yield error(container.at(), "render_lint.r3_host_network", port=engine.port)
         for service in site.services:
             yield from _services(service, container, engine)
     for where, text in site.configs:
@@ -52,7 +52,7 @@ def _services(service: Service, container: Container, engine: Engine) -> Iterato
     for place, target in service.ports:
         if container.named_ports.get(str(target), target) == engine.port:
             where = service.document.where(place)
-            yield error(where, "manifest.r3_service", name=service.name, port=engine.port, container=container.name)
+            yield error(where, "render_lint.r3_service", name=service.name, port=engine.port, container=container.name)
 
 
 def _selects(selector: Mapping[str, str], container: Container) -> bool:
@@ -72,14 +72,14 @@ def _gateway(where: str, text: str) -> Iterator[Finding]:
         if found[1] == "=":
             let_through.add(found[2].strip('"'))
         else:
-            yield error(where, "manifest.r3_prefix", location=found[2])
+            yield error(where, "render_lint.r3_prefix", location=found[2])
     if not let_through:
         return
     wanted = {path for _, path in (*KEYED, *ANTHROPIC)}
     for path in sorted(let_through - wanted - _OWN_ROUTES):
-        yield error(where, "manifest.r3_route", path=path)
+        yield error(where, "render_lint.r3_route", path=path)
     if lacking := sorted(wanted - let_through - _OWN_ROUTES):
-        yield warning(where, "manifest.r3_lacking", paths=", ".join(lacking))
+        yield warning(where, "render_lint.r3_lacking", paths=", ".join(lacking))
 
 
 def _block(text: str, start: int) -> str:
@@ -97,10 +97,10 @@ def service_names(site: Site) -> Iterator[Finding]:
         # Without an address of its own (a LeaderWorkerSet makes such a one, too) no variable is set for it.
         if service.name == "vllm" and not service.headless:
             where = f"{service.place}.metadata.name" if service.place else "metadata.name"
-            yield error(service.document.where(where), "manifest.r8_name", name=service.name)
+            yield error(service.document.where(where), "render_lint.r8_name", name=service.name)
     for container, _ in site.engines:
         if container.service_links:
-            yield warning(container.at(), "manifest.r8_links", name=container.name)
+            yield warning(container.at(), "render_lint.r8_links", name=container.name)
 
 
 def _is_written_out(value: str) -> bool:
@@ -114,17 +114,17 @@ def secrets(site: Site) -> Iterator[Finding]:
     for container in site.containers:
         for name, value in container.env.items():
             if SECRET.search(name) and _is_written_out(value or ""):
-                yield error(container.at(), "manifest.r12_variable", variable=name)
+                yield error(container.at(), "render_lint.r12_variable", variable=name)
         for flag in ("--api-key", "--hf-token"):
             key = container.engine.text(flag) if container.engine else ""
             if _is_written_out(key):
-                yield error(container.at("command"), "manifest.r12_argument", flag=flag)
+                yield error(container.at("command"), "render_lint.r12_argument", flag=flag)
     for where in site.secrets:
-        yield error(where, "manifest.r12_object")
+        yield error(where, "render_lint.r12_object")
     for path, text in site.texts.items():
         for number, line in enumerate(text.splitlines(), start=1):
             if found := _KEY.search(line):
-                yield error(f"{path}:{number}", "manifest.r12_key", start=found[0][:6])
+                yield error(f"{path}:{number}", "render_lint.r12_key", start=found[0][:6])
     yield from _readable(site)
 
 
@@ -134,17 +134,17 @@ def _readable(site: Site) -> Iterator[Finding]:
         if path.endswith(".env") and mode & _OTHERS:
             for name, value in env_file(text).items():
                 if value and SECRET.search(name):
-                    yield error(path, "manifest.r12_mode", variable=name, mode=f"{mode & 0o777:04o}", path=path)
+                    yield error(path, "render_lint.r12_mode", variable=name, mode=f"{mode & 0o777:04o}", path=path)
 
 
 def network(site: Site) -> Iterator[Finding]:
     """R19: the cluster or the kernel keeps an engine off the network."""
     for container, _ in site.engines:
         if container.kind is Kind.SYSTEMD and container.allowed_addresses:
-            yield error(container.at(), "manifest.r19_unit", name=container.name)
+            yield error(container.at(), "render_lint.r19_unit", name=container.name)
         elif container.kind is Kind.QUADLET and container.allowed_addresses:
-            yield warning(container.at(), "manifest.r19_unit", name=container.name)
+            yield warning(container.at(), "render_lint.r19_unit", name=container.name)
         elif container.kind is Kind.KUBERNETES and not any(
             policy.egress and policy.covers(container) for policy in site.policies
         ):
-            yield error(container.at(), "manifest.r19_policy", name=container.name)
+            yield error(container.at(), "render_lint.r19_policy", name=container.name)

@@ -28,23 +28,23 @@ def pinned(site: Site) -> Iterator[Finding]:
         if not image:
             continue
         if "$" in image:
-            yield warning(container.at("image"), "manifest.r1_variable", image=image)
+            yield warning(container.at("image"), "render_lint.r1_variable", image=image)
         elif not _DIGEST.search(image):
             yield from _by_tag(container)
         known = site.beside.images
         if known is not None and image not in known and "$" not in image:
-            yield error(container.at("image"), "manifest.r1_not_brought", image=image)
+            yield error(container.at("image"), "render_lint.r1_not_brought", image=image)
 
 
 def _by_tag(container: Container) -> Iterator[Finding]:
     image, where = container.image, container.at("image")
     tag = image.rpartition("/")[2].partition(":")[2]
     if not image.startswith("localhost/"):
-        yield error(where, "manifest.r1_tag", image=image)
+        yield error(where, "render_lint.r1_tag", image=image)
     elif not tag or tag in _MOVING:
-        yield error(where, "manifest.r1_moving", image=image, tag=tag or "latest")
+        yield error(where, "render_lint.r1_moving", image=image, tag=tag or "latest")
     elif container.pull not in _LOCAL_PULL.get(container.kind, set()):
-        yield error(where, "manifest.r1_pulled", image=image, pull=container.pull or "not said")
+        yield error(where, "render_lint.r1_pulled", image=image, pull=container.pull or "not said")
 
 
 def same_on_all_nodes(site: Site) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def same_on_all_nodes(site: Site) -> Iterator[Finding]:
         if container.image != one.image:
             yield error(
                 container.at("image"),
-                "manifest.r15_image",
+                "render_lint.r15_image",
                 here=container.image,
                 there=one.image,
                 where=one.at("image"),
@@ -68,7 +68,7 @@ def same_on_all_nodes(site: Site) -> Iterator[Finding]:
         if engine.model != other.model:
             yield error(
                 container.at("command"),
-                "manifest.r15_model",
+                "render_lint.r15_model",
                 here=engine.model,
                 there=other.model,
                 where=one.at("command"),
@@ -90,7 +90,7 @@ def cuda(site: Site) -> Iterator[Finding]:
         if ceiling and built and int(built.partition(".")[0]) > ceiling[0]:
             yield error(
                 container.at("image"),
-                "manifest.r18_cuda",
+                "render_lint.r18_cuda",
                 image=container.image,
                 cuda=built,
                 ceiling=f"{ceiling[0]}.{ceiling[1]}",

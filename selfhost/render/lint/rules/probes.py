@@ -25,10 +25,10 @@ def paths(site: Site) -> Iterator[Finding]:
         for probe in container.probes:
             path = _path(probe)
             if path.startswith("/v1") and container.group in keyed:
-                yield error(container.at(probe.place), "manifest.r6_keyed", path=path)
+                yield error(container.at(probe.place), "render_lint.r6_keyed", path=path)
     for container, engine in site.engines:
         if not container.probes and not engine.headless and container.kind is not Kind.SYSTEMD:
-            yield warning(container.at(), "manifest.r6_none", name=container.name)
+            yield warning(container.at(), "render_lint.r6_none", name=container.name)
 
 
 def _asks_for_key(container: Container) -> bool:
@@ -49,8 +49,8 @@ def headless(site: Site) -> Iterator[Finding]:
             continue
         watching = [probe for probe in container.probes if probe.role != "readiness"]
         if not watching:
-            yield error(container.at(), "manifest.r7_unwatched", name=container.name)
+            yield error(container.at(), "render_lint.r7_unwatched", name=container.name)
         for probe in watching:
             # One that asks the first node is as good as one that dials it.
             if (path := _path(probe)) and (probe.path or _HERE.search(" ".join(probe.command))):
-                yield error(container.at(probe.place), "manifest.r7_http", path=path, name=container.name)
+                yield error(container.at(probe.place), "render_lint.r7_http", path=path, name=container.name)

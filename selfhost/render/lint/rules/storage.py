@@ -25,12 +25,12 @@ def shared_memory(site: Site) -> Iterator[Finding]:
         shm, limit = container.shm_bytes, container.memory_bytes
         several = (engine.ranks_here or 1) > 1
         if several and shm is None:
-            yield error(container.at(), "manifest.r11_default", ranks=engine.ranks_here)
+            yield error(container.at(), "render_lint.r11_default", ranks=engine.ranks_here)
         elif several and shm is not None and shm < GIB:
-            yield warning(container.at(), "manifest.r11_small", shm=format_bytes(shm), ranks=engine.ranks_here)
+            yield warning(container.at(), "render_lint.r11_small", shm=format_bytes(shm), ranks=engine.ranks_here)
         if shm is not None and limit is not None and shm >= limit:
             shown = format_bytes(shm) if shm < 1 << 60 else "no limit"
-            yield error(container.at(), "manifest.r11_limit", shm=shown, limit=format_bytes(limit))
+            yield error(container.at(), "render_lint.r11_limit", shm=shown, limit=format_bytes(limit))
 
 
 def _has_shm(container: Container) -> bool:
@@ -47,7 +47,7 @@ def mounts(site: Site) -> Iterator[Finding]:
         places = _weights(container, engine)
         for mount in places:
             if not mount.read_only:
-                yield error(container.at(), "manifest.r14_writable", path=mount.target, source=mount.source)
+                yield error(container.at(), "render_lint.r14_writable", path=mount.target, source=mount.source)
         yield from _caches(container, places)
 
 
@@ -71,8 +71,8 @@ def _caches(container: Container, weights: list[Mount]) -> Iterator[Finding]:
             continue
         holder = _holder(container, path)
         if holder in weights and holder is not None:
-            yield error(container.at(), "manifest.r14_together", variable=name, path=path, mount=holder.target)
+            yield error(container.at(), "render_lint.r14_together", variable=name, path=path, mount=holder.target)
         elif holder is not None and holder.read_only:
-            yield error(container.at(), "manifest.r14_read_only", variable=name, path=path, mount=holder.target)
+            yield error(container.at(), "render_lint.r14_read_only", variable=name, path=path, mount=holder.target)
         elif holder is None and container.read_only_root:
-            yield error(container.at(), "manifest.r14_root", variable=name, path=path)
+            yield error(container.at(), "render_lint.r14_root", variable=name, path=path)

@@ -31,12 +31,12 @@ def grace(site: Site) -> Iterator[Finding]:
         if drain is None:
             continue
         if not drain and not engine.headless:
-            yield warning(container.at("command"), "manifest.r4_cut", name=container.name)
+            yield warning(container.at("command"), "render_lint.r4_cut", name=container.name)
         needed = container.pre_stop_s + (stop_grace_s(drain) if engine.own else drain) + _SPARE_S
         if container.grace_s is not None and container.grace_s < needed:
             yield error(
                 container.at(),
-                "manifest.r4_grace",
+                "render_lint.r4_grace",
                 name=container.name,
                 grace=f"{container.grace_s:g}",
                 needed=f"{needed:g}",
@@ -55,7 +55,7 @@ def start(site: Site) -> Iterator[Finding]:
         if container.start_limit_s is not None and container.start_limit_s < ready:
             yield error(
                 container.at(),
-                "manifest.r5_killed",
+                "render_lint.r5_killed",
                 name=container.name,
                 limit=f"{container.start_limit_s:g}",
                 ready=ready,
@@ -63,7 +63,7 @@ def start(site: Site) -> Iterator[Finding]:
         for probe in container.probes:
             if probe.role == "health" and probe.allowed_s is not None and probe.allowed_s < ready:
                 yield warning(
-                    container.at(probe.place), "manifest.r5_health", limit=f"{probe.allowed_s:g}", ready=ready
+                    container.at(probe.place), "render_lint.r5_health", limit=f"{probe.allowed_s:g}", ready=ready
                 )
         yield from _groups(container, engine, ready)
 
@@ -77,7 +77,7 @@ def _weights(site: Site, container: Container, ready: int) -> Iterator[Finding]:
     if ready < needed:
         yield error(
             container.at(),
-            "manifest.r5_weights",
+            "render_lint.r5_weights",
             name=container.name,
             ready=ready,
             needed=needed,
@@ -90,4 +90,4 @@ def _groups(container: Container, engine: Engine, ready: int) -> Iterator[Findin
     """A node that is ready first waits for the slowest, within the limit of the process group."""
     limit = engine.number("--distributed-timeout-seconds", _DEFAULT_S)
     if engine.several_nodes and limit is not None and limit < ready:
-        yield error(container.at("command"), "manifest.r5_group", limit=limit, ready=ready)
+        yield error(container.at("command"), "render_lint.r5_group", limit=limit, ready=ready)

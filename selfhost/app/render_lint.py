@@ -36,7 +36,7 @@ _READ = (".yaml", ".yml", ".json", ".conf", ".env", ".template", ".example", *EN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LintedFiles:
+class LintedDeployment:
     """What was found."""
 
     findings: tuple[Finding, ...]
@@ -75,7 +75,7 @@ class LintRequest:
     """A list of the images that are brought, one a line."""
 
 
-def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> LintedFiles:
+def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> LintedDeployment:
     """Check files, and those in directories.
 
     Raises UsageError, IntegrityError, IncompleteError for what cannot be read.
@@ -84,7 +84,7 @@ def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> Lin
     ignore = asked.ignore
     left_out = {rule.strip().upper() for listed in ignore for rule in listed.split(",")}
     for rule in sorted(left_out - {f"R{number}" for number, _ in RULES}):
-        raise UsageError("manifest.unknown_rule", rule=rule)
+        raise UsageError("render_lint.unknown_rule", rule=rule)
     files: dict[str, str] = {}
     modes: dict[str, int] = {}
     seen: set[Path] = set()
@@ -92,20 +92,20 @@ def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> Lin
         try:
             real = path.resolve()
         except (OSError, RuntimeError) as error:  # links that lead in a circle
-            raise IncompleteError("manifest.unreadable", file=path, detail=error) from error
+            raise IncompleteError("render_lint.unreadable", file=path, detail=error) from error
         if real in seen:
             continue
         seen.add(real)
         files[str(path)], modes[str(path)] = _text(path), path.stat().st_mode
     if not files:
-        raise UsageError("manifest.nothing", files=", ".join(map(str, paths)) or "none")
+        raise UsageError("render_lint.nothing", files=", ".join(map(str, paths)) or "none")
     beside = replace(_beside(asked), modes=modes)
-    return LintedFiles(findings=tuple(lint(files, beside, left_out)), files=tuple(files))
+    return LintedDeployment(findings=tuple(lint(files, beside, left_out)), files=tuple(files))
 
 
 def rule_list() -> list[tuple[str, str]]:
     """The rules and what each is about, in their order."""
-    lines = Message("manifest.rules").why.splitlines()
+    lines = Message("render_lint.rules").why.splitlines()
     return [(name, said.strip()) for name, _, said in (line.partition(" ") for line in lines)]
 
 
@@ -126,7 +126,7 @@ def _cuda(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     if not (found := re.fullmatch(r"(\d{1,2})\.(\d{1,2})", text)):
-        raise UsageError("manifest.bad_cuda", value=text)
+        raise UsageError("render_lint.bad_cuda", value=text)
     return int(found[1]), int(found[2])
 
 
@@ -150,7 +150,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
     def stop(error: OSError) -> None:
         detail = error.strerror or str(error)
-        raise IncompleteError("manifest.unreadable", file=error.filename, detail=detail) from error
+        raise IncompleteError("render_lint.unreadable", file=error.filename, detail=detail) from error
 
     for inside, _, names in os.walk(folder, onerror=stop):
         yield from (path for name in names if name.endswith(_READ) and (path := Path(inside, name)).is_file())
@@ -161,17 +161,17 @@ def _text(path: Path) -> str:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             # A pipe would be waited for, and a device may never end.
-            raise IntegrityError("manifest.unreadable", file=path, detail="neither a file nor a directory")
+            raise IntegrityError("render_lint.unreadable", file=path, detail="neither a file nor a directory")
         size = status.st_size
         if size > _LARGEST_BYTES:
             raise IntegrityError(
-                "manifest.too_large", file=path, size=format_bytes(size), limit=format_bytes(_LARGEST_BYTES)
+                "render_lint.too_large", file=path, size=format_bytes(size), limit=format_bytes(_LARGEST_BYTES)
             )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise IntegrityError("manifest.unreadable", file=path, detail="not text in UTF-8") from error
+        raise IntegrityError("render_lint.unreadable", file=path, detail="not text in UTF-8") from error
     except OSError as error:
-        raise IncompleteError("manifest.unreadable", file=path, detail=error.strerror or str(error)) from error
+        raise IncompleteError("render_lint.unreadable", file=path, detail=error.strerror or str(error)) from error
 
 
 def _family(on: str | None) -> str | None:
