@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from selfhost.engines import known
 from selfhost.records import dataclass
 from selfhost.render.lint.quantity import number
+from selfhost.render.lint.values import name_and_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ def engine_of(image: str, words: Sequence[str], *, replaced: bool = False) -> En
 
     replaced: the words stand in the place of the image's entry point, not behind it.
     """
-    base = image.partition("@")[0].rpartition("/")[2]
+    base, _ = name_and_tag(image)
     started = [*words]
     if not replaced and (not words or words[0].startswith("-") or _is_model(words[0])):
         entry = next((entry for prefix, entry in _IMAGE_ENTRIES.items() if base.startswith(prefix)), None)

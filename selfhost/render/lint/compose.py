@@ -16,6 +16,7 @@ from selfhost.render.lint.values import (
     SECRET,
     below,
     cdi_count,
+    device_count,
     env_file,
     mapping,
     mappings,
@@ -121,10 +122,8 @@ def _container(document: Document, name: str, said: Mapping[str, Any], env: dict
 
 
 def _devices(reserved: tuple[Mapping[str, Any], ...], paths: tuple[str, ...]) -> int | None:
-    if npus := sum(bool(re.fullmatch(r"/dev/davinci\d+", path)) for path in paths):
-        return npus
-    if cdi := cdi_count(paths):
-        return cdi
+    if mapped := device_count(paths):
+        return mapped
     counts = [_count(device) for device in reserved]
     return None if None in counts else sum(filter(None, counts)) or None
 

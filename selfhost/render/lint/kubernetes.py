@@ -12,7 +12,7 @@ from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
 from selfhost.render.lint.site import LOOPBACK, Container, Kind, Mount, Policy, Port, Probe, Service
-from selfhost.render.lint.values import below, mapping, mappings, sequence, text, words
+from selfhost.render.lint.values import below, expressions, join, mapping, mappings, sequence, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,13 +64,14 @@ def _object(site: Site, document: Document, data: Mapping[str, Any], place: str)
         site.policies.append(_policy(data, namespace))
     elif kind == "Secret":
         site.secrets.extend(
-            document.where(_join(place, key)) for key in ("data", "stringData") if mapping(data.get(key))
+            document.where(join(place, key)) for key in ("data", "stringData") if mapping(data.get(key))
         )
     elif kind == "PrometheusRule":
-        site.expressions.extend(_expressions(document, data, place))
+        found = expressions(data.get("spec"), join(place, "spec"))
+        site.expressions.extend((document.where(where), said) for where, said in found)
     elif kind == "ConfigMap":
         site.configs.extend(
-            (document.where(_join(place, f"data.{key}")), text(value))
+            (document.where(join(place, f"data.{key}")), text(value))
             for key, value in mapping(data.get("data")).items()
         )
     elif kind != "CustomResourceDefinition":
@@ -88,17 +89,6 @@ def _set_by_controller(kind: str, data: Mapping[str, Any], place: str) -> dict[s
     return named if workers else {**named, f"{_LWS}/worker-index": "0"}
 
 
-def _expressions(document: Document, data: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
-    for group, rules in mappings(below(data, "spec", "groups")):
-        for rule, said in mappings(rules.get("rules")):
-            where = _join(place, f"spec.groups[{group}].rules[{rule}].expr")
-            yield document.where(where), text(said.get("expr"))
-
-
-def _join(place: str, key: str) -> str:
-    return f"{place}.{key}" if place else key
-
-
 def _pods(document: Document, data: Mapping[str, Any], place: str, namespace: str) -> Iterator[_Pod]:
     """Every mapping that has `containers`, with the labels beside it."""
     if any(True for _ in mappings(data.get("containers"))):
@@ -107,14 +97,14 @@ def _pods(document: Document, data: Mapping[str, Any], place: str, namespace: st
     spec = mapping(data.get("spec"))
     labels = {key: text(value) for key, value in mapping(below(data, "metadata", "labels")).items()}
     if any(True for _ in mappings(spec.get("containers"))):
-        yield _Pod(document=document, place=_join(place, "spec"), spec=spec, labels=labels, namespace=namespace)
+        yield _Pod(document=document, place=join(place, "spec"), spec=spec, labels=labels, namespace=namespace)
         return
     for key, value in data.items():
         if isinstance(value, dict):
-            yield from _pods(document, mapping(value), _join(place, key), namespace)
+            yield from _pods(document, mapping(value), join(place, key), namespace)
         else:
             for number_, item in mappings(value):
-                yield from _pods(document, item, f"{_join(place, key)}[{number_}]", namespace)
+                yield from _pods(document, item, f"{join(place, key)}[{number_}]", namespace)
 
 
 def _containers(pod: _Pod) -> Iterator[Container]:
@@ -122,7 +112,7 @@ def _containers(pod: _Pod) -> Iterator[Container]:
         for number_, said in mappings(pod.spec.get(key)):
             # A sidecar is an init container that stays.
             init = key == "initContainers" and said.get("restartPolicy") != "Always"
-            yield _container(pod, f"{_join(pod.place, key)}[{number_}]", said, init=init)
+            yield _container(pod, f"{join(pod.place, key)}[{number_}]", said, init=init)
 
 
 def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) -> Container:
@@ -161,7 +151,6 @@ def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) ->
         service_links=pod.spec.get("enableServiceLinks") is not False,
         namespace=pod.namespace,
         labels=pod.labels,
-        init=init,
         runtime=text(pod.spec.get("runtimeClassName")),
         engine=None if init else engine_of(image, command, replaced=bool(said.get("command"))),
     )
@@ -259,7 +248,7 @@ def _service(document: Document, data: Mapping[str, Any], place: str, namespace:
     ports: list[tuple[str, int | str]] = []
     for number_, item in mappings(spec.get("ports")):
         target = item.get("targetPort", item.get("port"))
-        ports.append((_join(place, f"spec.ports[{number_}]"), target if isinstance(target, int) else text(target)))
+        ports.append((join(place, f"spec.ports[{number_}]"), target if isinstance(target, int) else text(target)))
     return Service(
         document=document,
         place=place,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
 from selfhost.render.lint import compose, kubernetes, units
 from selfhost.render.lint.site import Site, note
+from selfhost.render.lint.values import expressions
 from selfhost.render.lint.yaml_text import documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from selfhost.render.lint.site import Beside, Document
 
 _YAML = (".yaml", ".yml", ".json")
 _PLAIN = (".conf", ".conf.template", ".conf.example", ".env", ".env.example")
+ENDINGS = (*_YAML, *_PLAIN, *units.ENDINGS)
+"""Of the files that are read; others in a directory are passed over."""
 _SILENT = ("kustomization.yaml", "kustomization.yml", "prometheus.yml", "prometheus.yaml")
 """Parts of what we render that no rule is about."""
 
@@ -59,21 +62,8 @@ def _document(site: Site, document: Document, files: Mapping[str, str]) -> bool:
     elif isinstance(data.get("kind"), str) and "apiVersion" in data:
         kubernetes.read(site, document)
     elif isinstance(data.get("groups"), list) or isinstance(data.get("panels"), list):
-        site.expressions.extend((document.where(place), text) for place, text in _expressions(data, ""))
+        site.expressions.extend((document.where(place), text) for place, text in expressions(data, ""))
     elif not document.file.endswith(_SILENT):
         site.notes.append(note(document.where(""), "render_lint.not_known"))
         return False
     return True
-
-
-def _expressions(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, below in value.items():
-            at = f"{place}.{key}" if place else str(key)
-            if key in {"expr", "query"} and isinstance(below, str):
-                yield at, below
-            else:
-                yield from _expressions(below, at)
-    elif isinstance(value, list):
-        for number, below in enumerate(value):
-            yield from _expressions(below, f"{place}[{number}]")

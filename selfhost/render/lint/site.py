@@ -136,7 +136,6 @@ class Container:
     """Kubernetes sets variables for every Service of the namespace."""
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    init: bool = False
     runtime: str = ""
     allowed_addresses: bool = True
     """False: the unit denies addresses (IPAddressDeny=any)."""

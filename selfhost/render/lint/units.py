@@ -14,7 +14,7 @@ from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
 from selfhost.render.lint.site import LOOPBACK, Container, Document, Kind, Mount, Port, Probe, note
-from selfhost.render.lint.values import cdi_count, env_file, words
+from selfhost.render.lint.values import device_count, env_file, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,9 +56,7 @@ def parse(path: str, text: str) -> Unit:
     section, pending, start = "", "", 0
     for number_, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
-        if not pending and (not line or line[0] in "#;"):
-            continue
-        if pending and line[:1] in {"#", ";"}:
+        if line[:1] in {"#", ";"} or not (line or pending):
             continue
         start = start if pending else number_
         if line.endswith("\\"):
@@ -152,12 +150,15 @@ def _env(unit: Unit, section: str, files: Mapping[str, str]) -> dict[str, str | 
     return found
 
 
-def _limit(unit: Unit, *, waits: bool) -> float | None:
-    """How long systemd lets the start take; it only waits for services that tell when they are ready."""
-    if not waits:
-        return None
-    said = unit.last("Service.TimeoutStartSec") or unit.last("Service.TimeoutSec")
+def _limit(unit: Unit, key: str) -> float | None:
+    """What systemd gives a start (`TimeoutStartSec`) or a stop (`TimeoutStopSec`); None: no limit, as for 0."""
+    said = unit.last(f"Service.{key}") or unit.last("Service.TimeoutSec")
     return seconds(said) or None if said else _SYSTEMD_LIMIT_S
+
+
+def _start_limit(unit: Unit, *, waits: bool) -> float | None:
+    """How long a start may take: systemd only waits for services that tell when they are ready."""
+    return _limit(unit, "TimeoutStartSec") if waits else None
 
 
 def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
@@ -168,7 +169,7 @@ def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
     stop = unit.last("Container.StopTimeout") or _podman_arg(unit, "stop-timeout")
     pod = _beside(unit, unit.last("Container.Pod") or ".", files)
     networks = (*unit.all("Container.Network"), *(pod.all("Pod.Network") if pod else ()))
-    kill = seconds(unit.last("Service.TimeoutStopSec") or _SYSTEMD_LIMIT_S)
+    kill = _limit(unit, "TimeoutStopSec")
     grace = seconds(stop) if stop else _PODMAN_STOP_S
     return Container(
         document=unit.document,
@@ -186,13 +187,13 @@ def _quadlet(unit: Unit, files: Mapping[str, str]) -> Container:
         host_ipc=_podman_arg(unit, "ipc") == "host",
         mounts=tuple(_mounts(unit)),
         read_only_root=unit.last("Container.ReadOnly").lower() in {"true", "yes", "1", "on"},
-        device_count=_devices(devices),
+        device_count=device_count(devices),
         device_paths=devices,
         privileged="--privileged" in " ".join(unit.all("Container.PodmanArgs")).split(),
         shm_bytes=size(unit.last("Container.ShmSize") or _podman_arg(unit, "shm-size")),
         memory_bytes=_memory(unit),
         probes=tuple(_probes(unit)),
-        start_limit_s=_limit(unit, waits=unit.last("Container.Notify").lower() in {"healthy", "true"}),
+        start_limit_s=_start_limit(unit, waits=unit.last("Container.Notify").lower() in {"healthy", "true"}),
         grace_s=min(grace or 0, kill) if kill else grace,
         allowed_addresses=not _denied(unit),
         engine=engine_of(image, (*entry, *command), replaced=bool(entry)),
@@ -207,10 +208,6 @@ def _memory(unit: Unit) -> int | None:
 
 def _denied(unit: Unit) -> bool:
     return "any" in " ".join(unit.all("Service.IPAddressDeny")).split()
-
-
-def _devices(devices: tuple[str, ...]) -> int | None:
-    return cdi_count(devices) or sum(bool(re.fullmatch(r"/dev/davinci\d+", device)) for device in devices) or None
 
 
 def _ports(unit: Unit, pod: Unit | None) -> Iterator[Port]:
@@ -248,7 +245,6 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
     starts = unit.all("Service.ExecStart")
     command = words(starts[0].lstrip("@-:+!")) if starts else ()
     path = unit.document.file
-    stop = unit.last("Service.TimeoutStopSec") or unit.last("Service.TimeoutSec")
     return Container(
         document=unit.document,
         place="Service",
@@ -261,8 +257,8 @@ def _service(unit: Unit, files: Mapping[str, str]) -> Container:
         host_network=True,
         host_ipc=True,
         memory_bytes=size(unit.last("Service.MemoryMax")),
-        start_limit_s=_limit(unit, waits=unit.last("Service.Type").startswith(("notify", "oneshot"))),
-        grace_s=(seconds(stop) if stop else _SYSTEMD_LIMIT_S),
+        start_limit_s=_start_limit(unit, waits=unit.last("Service.Type").startswith("notify")),
+        grace_s=_limit(unit, "TimeoutStopSec"),
         allowed_addresses=not _denied(unit),
         engine=None if _by_hand(command) else engine_of("", command),
     )

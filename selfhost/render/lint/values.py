@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 SECRET = re.compile(r"(?:^|_)(?:API_?KEYS?|TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY)$", re.IGNORECASE)
 """Names of variables that hold something secret."""
@@ -58,6 +58,35 @@ def words(value: object) -> tuple[str, ...]:
         return tuple(said.split())
 
 
+def join(place: str, key: str) -> str:
+    """The place of a key below a place: `services.engine`."""
+    return f"{place}.{key}" if place else key
+
+
+def expressions(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Queries of alert rules and dashboards, with their places."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            at = join(place, str(key))
+            if key in {"expr", "query"} and isinstance(item, str):
+                yield at, item
+            else:
+                yield from expressions(item, at)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from expressions(item, f"{place}[{number}]")
+
+
+def name_and_tag(image: str) -> tuple[str, str]:
+    """Of an image, without registry, folders and digest; an empty tag when it is not said.
+
+    >>> name_and_tag("localhost:5000/team/nginx:1.28@sha256:ab")
+    ('nginx', '1.28')
+    """
+    name, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
+    return name, tag
+
+
 def pairs(lines: Mapping[str, Any] | list[Any] | None) -> dict[str, str | None]:
     """Variables from a mapping or from a list of `NAME=value`; None for one whose value comes from elsewhere."""
     if isinstance(lines, dict):
@@ -77,6 +106,16 @@ def env_file(content: str) -> dict[str, str]:
         if equals and not name.startswith("#"):
             found[name.strip()] = value.strip().strip("\"'")
     return found
+
+
+def device_count(paths: Collection[str]) -> int | None:
+    """Accelerators among devices that are mapped: Ascend's by path, NVIDIA's by CDI; None as in `cdi_count`."""
+    return sum(map(is_npu, paths)) or cdi_count(paths)
+
+
+def is_npu(path: str) -> bool:
+    """Whether a device is an Ascend chip, not one of the managers beside it."""
+    return bool(re.fullmatch(r"/dev/davinci\d+", path))
 
 
 def cdi_count(devices: Iterable[str]) -> int | None:

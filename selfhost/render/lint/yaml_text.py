@@ -8,6 +8,7 @@ import yaml
 
 from selfhost.errors import IntegrityError
 from selfhost.render.lint.site import Document
+from selfhost.render.lint.values import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def _lines(node: yaml.Node, place: str, lines: dict[str, int]) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
-                below = f"{place}.{key.value}" if place else key.value
+                below = join(place, key.value)
                 lines.setdefault(below, key.start_mark.line + 1)
                 _lines(value, below, lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -123,11 +123,15 @@ RIGHT = {
     "an image that is built": quadlet(image="v.build") | {"v.build": "[Build]\nImageTag=localhost/v\n"},
     "names of recorded rules, and patterns": compose()
     | {"r.yaml": "groups: [{name: g, rules: [{expr: 'vllm:mine:rate5m + {__name__=~\"vllm:num_.*\"}'}]}]\n"},
+    "a quadlet whose one time is that of its stop, too": {
+        "e.container": quadlet()["e.container"].replace("out 5", "out 300").replace("=40", "=400") + "TimeoutSec=500\n"
+    },
     "numbers that are none": compose(f"    mem_limit: 0x{'f' * 9000}\n    shm_size: 1e999\n"),
 }
 UNIT = (
     f"[Service]\nEnvironment=HF_HUB_OFFLINE=1 DO_NOT_TRACK=1\nExecStart=/v/bin/vllm serve {SERVE}\nIPAddressDeny=any\n"
 )
+RIGHT["a unit whose stop has no limit"] = {"e.service": UNIT.replace("timeout 5", "timeout 500") + "TimeoutStopSec=0\n"}
 DROP_IN = {"e.service.d/a.conf": "[Service]\nExecStart=\nExecStart=/v/bin/vllm serve /m --shutdown-timeout 5\n"}
 LEADER = f"""\
 apiVersion: leaderworkerset.x-k8s.io/v1

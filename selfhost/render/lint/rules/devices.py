@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from selfhost.render.lint.site import Kind, error
+from selfhost.render.lint.values import is_npu, name_and_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def _managers(container: Container) -> Iterator[Finding]:
     # Its runtime, which may be the default one, brings devices and managers.
     if container.runtime == "ascend" or container.env.get("ASCEND_VISIBLE_DEVICES"):
         return
-    if not any(re.fullmatch(r"/dev/davinci\d+", path) for path in container.device_paths):
+    if not any(is_npu(path) for path in container.device_paths):
         yield error(container.at("devices"), "render_lint.r17_devices")
     elif lacking := [path for path in _MANAGERS if path not in container.device_paths]:
         yield error(container.at("devices"), "render_lint.r17_managers", lacking=", ".join(lacking))
@@ -98,7 +98,7 @@ def _managers(container: Container) -> Iterator[Finding]:
 
 def _family(site: Site, container: Container) -> Iterator[Finding]:
     wanted = site.beside.soc_family
-    tag = container.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    _, tag = name_and_tag(container.image)
     if wanted is None or not tag or _ASCEND not in container.image:
         return
     made_for = next((family for part, family in _FAMILIES if part in tag), "A2")

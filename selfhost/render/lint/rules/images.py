@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines.specs import CUDA
 from selfhost.render.lint.site import Container, Kind, error, warning
+from selfhost.render.lint.values import name_and_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def pinned(site: Site) -> Iterator[Finding]:
 
 def _by_tag(container: Container) -> Iterator[Finding]:
     image, where = container.image, container.at("image")
-    tag = image.rpartition("/")[2].partition(":")[2]
+    _, tag = name_and_tag(image)
     if not image.startswith("localhost/"):
         yield error(where, "render_lint.r1_tag", image=image)
     elif not tag or tag in _MOVING:
@@ -99,7 +100,7 @@ def cuda(site: Site) -> Iterator[Finding]:
 
 def _cuda_of(image: str) -> str:
     """The CUDA version an image is built for, from its tag (`-cu129`) or as our own are; empty when it is not said."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    if found := _CUDA.search(name.partition(":")[2]):
+    name, tag = name_and_tag(image)
+    if found := _CUDA.search(tag):
         return f"{found[1]}.{found[2]}"
     return CUDA.cuda.toolkit if name.startswith("selfhost-cuda") and CUDA.cuda else ""

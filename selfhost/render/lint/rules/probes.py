@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from selfhost.render.lint.site import Kind, error, warning
+from selfhost.render.lint.values import name_and_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def paths(site: Site) -> Iterator[Finding]:
 
 
 def _asks_for_key(container: Container) -> bool:
-    name = container.image.partition("@")[0].rpartition("/")[2]
+    name, _ = name_and_tag(container.image)
     keyed = container.engine is not None and (container.engine.keyed or "VLLM_API_KEY" in container.env)
     return keyed or name.startswith(_GATEWAYS)
 
