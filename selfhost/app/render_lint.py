@@ -18,10 +18,9 @@ from selfhost.messages import Message
 from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.records import dataclass
 from selfhost.render.lint import lint, rule_of
+from selfhost.render.lint.read import ENDINGS
 from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
-from selfhost.render.lint.units import ENDINGS
-from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _LARGEST_BYTES = 4 << 20
-_READ = (".yaml", ".yml", ".json", ".conf", ".env", ".template", ".example", *ENDINGS)
-"""Of the files in a directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,21 +65,19 @@ class LintRequest:
     model: str | None = None
     """The model they are for, as in `plan`: a recipe or a directory."""
     variant: str | None = None
-    disk_bytes_per_s: int = DISK_BYTES_PER_S
+    disk_bytes_per_s: int | None = None
     cuda: str | None = None
     """The CUDA version that the driver there runs at most: `12.8`."""
     images: Path | None = None
     """A list of the images that are brought, one a line."""
 
 
-def lint_files(paths: Sequence[Path], request: LintRequest | None = None) -> LintedDeployment:
+def lint_files(paths: Sequence[Path], asked: LintRequest) -> LintedDeployment:
     """Check files, and those in directories.
 
     Raises UsageError, IntegrityError, IncompleteError for what cannot be read.
     """
-    asked = request or LintRequest()
-    ignore = asked.ignore
-    left_out = {rule.strip().upper() for listed in ignore for rule in listed.split(",")}
+    left_out = {rule.strip().upper() for listed in asked.ignore for rule in listed.split(",")}
     for rule in sorted(left_out - {f"R{number}" for number, _ in RULES}):
         raise UsageError("render_lint.unknown_rule", rule=rule)
     files: dict[str, str] = {}
@@ -118,7 +113,7 @@ def _beside(asked: LintRequest) -> Beside:
         said,
         arch=model.arch,
         weight_bytes=model.weight_bytes_total or checkpoint_bytes(model.arch),
-        disk_bytes_per_s=asked.disk_bytes_per_s,
+        disk_bytes_per_s=asked.disk_bytes_per_s or said.disk_bytes_per_s,
     )
 
 
@@ -153,7 +148,7 @@ def _below(folder: Path) -> Iterator[Path]:
         raise IncompleteError("render_lint.unreadable", file=error.filename, detail=detail) from error
 
     for inside, _, names in os.walk(folder, onerror=stop):
-        yield from (path for name in names if name.endswith(_READ) and (path := Path(inside, name)).is_file())
+        yield from (path for name in names if name.endswith(ENDINGS) and (path := Path(inside, name)).is_file())
 
 
 def _text(path: Path) -> str:

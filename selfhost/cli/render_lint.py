@@ -51,7 +51,10 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     variant: Annotated[
         str | None, typer.Option("--variant", help="Which checkpoint of it.", show_default=False)
     ] = None,
-    disk_mb_s: Annotated[int, typer.Option("--disk-mb-s", help="How fast weights are read, MB/s.", min=1)] = 200,
+    disk_mb_s: Annotated[
+        int | None,
+        typer.Option("--disk-mb-s", help="How fast weights are read, MB/s [200].", min=1, show_default=False),
+    ] = None,
     cuda: Annotated[
         str | None,
         typer.Option("--cuda", metavar="VERSION", help="What the driver there runs, as `nvidia-smi` prints it."),
@@ -83,7 +86,7 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
         on=on,
         model=model,
         variant=variant,
-        disk_bytes_per_s=disk_mb_s * 1_000_000,
+        disk_bytes_per_s=disk_mb_s and disk_mb_s * 1_000_000,
         cuda=cuda,
         images=images,
     )

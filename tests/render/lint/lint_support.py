@@ -35,9 +35,9 @@ def rendered(target: str, plan: tuple[str, str]) -> dict[str, str]:
     return {path: text for path, text in _rendered(target, *plan) if not path.endswith((".md", ".txt"))}
 
 
-def rules(files: dict[str, str], beside=None) -> set[str]:
+def rules(files: dict[str, str], beside=None, ignore=()) -> set[str]:
     """Which rules have found something."""
-    found = lint(files, beside)
+    found = lint(files, beside, ignore)
     assert all(finding.as_dict()["problem"] for finding in found)
     return {rule_of(finding) for finding in found} - {""}
 

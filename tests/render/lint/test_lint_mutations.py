@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache, partial
 
 import pytest
 
 from selfhost.app.model import resolve
+from selfhost.messages.en.render_lint import MESSAGES
+from selfhost.render.lint import lint, rule_of
 from selfhost.render.lint.read import read
 from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
 from tests.render import golden
+from tests.render.kubernetes import plans
+from tests.render.kubernetes.test_k8s_golden import GOLDEN
 from tests.render.lint.lint_support import (
     ASCEND,
     DIGEST,
@@ -185,13 +190,39 @@ case("R19", target("k8s", SMALL), lambda files: {path: text for path, text in fi
 case("R20", target("systemd", NODES), text(UNIT, "--headless", "--headless --pipeline-stages 2"))
 
 
-@pytest.mark.parametrize(("rule", "files", "change", "beside"), CASES, ids=[f"{n}-{c[0]}" for n, c in enumerate(CASES)])
-def test_exactly_the_rule_that_is_broken_finds_it(rule, files, change, beside):
+DENSE = Beside(arch=resolve("qwen2.5-72b").to_plan().arch)
+THREE = lambda files: replace(replace(files, "all.yaml", "nvidia.com/gpu: 2", "nvidia.com/gpu: 3"), "all.yaml", "- '2'", "- '3'")  # fmt: skip  # noqa: E501, E731
+EXTERNAL = on_pod(lambda one, _: one["args"].append("--data-parallel-external-lb"))
+case("R1", compose(SMALL), on_engine(put("image", "${IMAGE}")))
+case("R10", objects, THREE, DENSE)
+case("R10", objects, EXTERNAL, DENSE)
+case("R10", group, on_worker(lambda one: one["args"].__setitem__(one["args"].index("--nnodes") + 1, "3")))
+case("R10", objects, on_pod(lambda one, _: one["args"].extend(["--data-parallel-size", "3", "--data-parallel-size-local", "2"])))  # fmt: skip  # noqa: E501
+case("R11", compose(ASCEND), on_engine(put("shm_size", "64m")))
+case("R12", compose(SMALL), lambda files: files | {"a.conf": f"# {'hf' + '_' + 'a' * 34}\n"})
+case("R14", objects, on_pod(lambda one, _: one.update(securityContext={"readOnlyRootFilesystem": True}) or one["volumeMounts"].pop(1)))  # fmt: skip  # noqa: E501
+case("R17", compose(ASCEND), on_engine(put("devices", [])))
+case("R20", objects, on_pod(lambda one, _: one["args"].extend(["--max-num-seq", "2"])))
+case("R20", objects, on_pod(put("image", f"docker.io/vllm/vllm-openai:v0.31.0{DIGEST}")))
+
+
+@cache
+def broken(number: int):
+    _, files, change, beside = CASES[number]
+    return lint(change(files()), beside)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{n}-{c[0]}" for n, c in enumerate(CASES)])
+def test_exactly_the_rule_that_is_broken_finds_it_and_can_be_left_out(number):
+    rule, files, change, beside = CASES[number]
     assert rules(files(), dataclasses.replace(beside, images=None) if beside else None) == set()
-    assert rules(change(files()), beside) == {rule}
+    assert {rule_of(finding) for finding in broken(number)} - {""} == {rule}
+    assert rules(change(files()), beside, {rule}) == set()
 
 
-def test_every_rule_is_broken_above_or_below():
+def test_every_finding_of_every_rule_is_made_above():
+    made = {finding.message.id for number in range(len(CASES)) for finding in broken(number)}
+    assert {name for name in MESSAGES if name.startswith("render_lint.r") and name[13].isdigit()} <= made
     assert {case[0] for case in CASES} == {f"R{number}" for number, _ in RULES}
 
 
@@ -210,28 +241,29 @@ def test_what_is_rendered_is_clean_and_its_engines_are_seen(target, plan):
     assert all(engine.ranks_here == (1 if plan == SMALL else 8) for engine in engines)
 
 
-def test_sizes_are_held_against_the_model():
-    arch = resolve("qwen2.5-72b").to_plan().arch
-    files = objects()
-    assert rules(files, Beside(arch=arch)) == set()
-    three = replace(replace(files, "all.yaml", "nvidia.com/gpu: 2", "nvidia.com/gpu: 3"), "all.yaml", "- '2'", "- '3'")
-    assert rules(three) == set()
-    assert rules(three, Beside(arch=arch)) == {"R10"}
-    external = on_pod(lambda one, _: one["args"].append("--data-parallel-external-lb"))(files)
-    assert rules(external, Beside(arch=arch)) == {"R10"}
-    assert rules(external, Beside(arch=resolve("glm-4.5-air").to_plan().arch)) == set()
+def test_sizes_are_held_against_the_model_that_is_given():
+    assert rules(THREE(objects())) == set()
+    assert rules(EXTERNAL(objects()), Beside(arch=resolve("glm-4.5-air").to_plan().arch)) == set()
 
 
-KEPT = sorted(
-    path for path in golden.DATA.glob("*/*") if path.is_dir() and path.parent.name != "models" and path.name != "images"
-)
+GATEWAY_TAG = "docker.io/library/nginx:1.28-alpine"
 
 
-@pytest.mark.parametrize(
-    "folder", [path for path in KEPT if path.name != "images"], ids=lambda path: "-".join(path.parts[-2:])
-)
-def test_golden_files_are_clean_but_for_a_gateway_that_is_named_by_a_tag(folder):
-    files = {path: text for path, text in golden.files(folder).items() if not path.endswith((".md", ".txt"))}
-    tagged = any("nginx:" in text for text in files.values())
-    assert rules(files) == ({"R1"} if tagged else set())
-    assert read(files, Beside()).engines
+def kept():
+    """Golden files, and how many engines are in them: one for each node, or for each template of a group."""
+    for name, words in golden.PLANS.items():
+        nodes = 2 if words[words.index("--on") + 1].count("x") == 2 else 1
+        for target in golden.TARGETS:
+            if target != "images":
+                yield pytest.param(partial(golden.kept, name, target), nodes, id=f"{name}-{target}")
+    for name in plans.CASES:
+        yield pytest.param(partial(golden.files, GOLDEN / name), 1 if name in plans.ONE_NODE else 2, id=name)
+
+
+@pytest.mark.parametrize(("files", "engines"), list(kept()))
+def test_golden_files_are_clean_but_for_a_gateway_that_is_named_by_a_tag(files, engines):
+    files = {path: text for path, text in files().items() if not path.endswith((".md", ".txt"))}
+    found = {finding.message.id: finding.message.what for finding in lint(files)}
+    tagged = {"render_lint.r1_tag": f"a tag can be moved: {GATEWAY_TAG}"}
+    assert found == (tagged if any(GATEWAY_TAG in text for text in files.values()) else {})
+    assert len(read(files, Beside()).engines) == engines

@@ -21,7 +21,7 @@ from selfhost.render.lint.quantity import seconds, size
 from selfhost.render.lint.read import read
 from selfhost.render.lint.site import Beside
 from selfhost.render.lint.units import parse
-from tests.render.lint.lint_support import DIGEST, NODES, objects, rendered
+from tests.render.lint.lint_support import DIGEST, objects
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -179,13 +179,6 @@ def test_pods_are_found_in_any_object_with_their_lines():
     )
     (finding,) = lint({"a.yaml": text})
     assert finding.where == "a.yaml:10: items[0].spec.worker.containers[0].image"
-
-
-def test_nodes_of_quadlets_and_units_are_seen_as_engines():
-    for target in ("quadlet", "systemd"):
-        found = site(rendered(target, NODES)).engines
-        assert [engine.headless for _, engine in found] == [False, True]
-        assert {engine.ranks_here for _, engine in found} == {8}
 
 
 WORDS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from selfhost.render.gateway import ANTHROPIC, KEYED
+from selfhost.render.gateway import ANTHROPIC, KEYED, OPEN
 from selfhost.render.lint.site import Container, Kind, error, warning
 from selfhost.render.lint.values import SECRET, env_file
 
@@ -20,7 +20,8 @@ _LOCATION = re.compile(r"\blocation\s+(?:(=|~\*|~|\^~)\s+)?(\"[^\"]*\"|[^\s{]+)\
 _ASKED = re.compile(r"\"~\^([A-Z]+)(\\\+websocket)? (/[^\s(\"]*)\(\\\?\|\$\)\"")
 """In a map of request lines: `"~^POST /v1/completions(\\?|$)"`."""
 _GUARDED = re.compile(r"\bif\s*\([^)]*\)\s*\{\s*return\s+40[134]\b")
-_OWN_ROUTES = {"/health", "/metrics"}
+_METRICS = "/metrics"
+"""For Prometheus, not for clients: a gateway may do without it."""
 _KEY = re.compile(r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|ms-[0-9a-f]{8}-[0-9a-f-]{20,}|ghp_[A-Za-z0-9]{30,})")
 _DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 _GIVEN_ELSEWHERE = ("$", "<", "{")
@@ -76,9 +77,9 @@ def _gateway(where: str, text: str) -> Iterator[Finding]:
     if not let_through:
         return
     wanted = {path for _, path in (*KEYED, *ANTHROPIC)}
-    for path in sorted(let_through - wanted - _OWN_ROUTES):
+    for path in sorted(let_through - wanted.union(path for _, path in OPEN)):
         yield error(where, "render_lint.r3_route", path=path)
-    if lacking := sorted(wanted - let_through - _OWN_ROUTES):
+    if lacking := sorted(wanted - let_through - {_METRICS}):
         yield warning(where, "render_lint.r3_lacking", paths=", ".join(lacking))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from selfhost.engines.vllm import SHUTDOWN_TIMEOUT_S
 from selfhost.render.lint.quantity import number
 from selfhost.render.lint.site import error, warning
 from selfhost.render.times import times
-from selfhost.serve.lifecycle import stop_grace_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 _SPARE_S = 10
 _READY = "VLLM_ENGINE_READY_TIMEOUT_S"
-_DEFAULT_S = 600
+_DEFAULT_S = times(0).engine_ready_s
 """The engine's own limit for its start, and that of its groups of processes."""
 
 
@@ -32,7 +30,7 @@ def grace(site: Site) -> Iterator[Finding]:
             continue
         if not drain and not engine.headless:
             yield warning(container.at("command"), "render_lint.r4_cut", name=container.name)
-        needed = container.pre_stop_s + (stop_grace_s(drain) if engine.own else drain) + _SPARE_S
+        needed = container.pre_stop_s + (times(0, drain_s=drain).grace_s if engine.own else drain + _SPARE_S)
         if container.grace_s is not None and container.grace_s < needed:
             yield error(
                 container.at(),
@@ -73,15 +71,15 @@ def _weights(site: Site, container: Container, ready: int) -> Iterator[Finding]:
     weights, speed = site.beside.weight_bytes, site.beside.disk_bytes_per_s
     if weights is None:
         return
-    needed = times(weights, speed).engine_ready_s
-    if ready < needed:
+    wanted = times(weights, speed)
+    if ready < wanted.engine_ready_s:
         yield error(
             container.at(),
             "render_lint.r5_weights",
             name=container.name,
             ready=ready,
-            needed=needed,
-            load=math.ceil(weights / speed),
+            needed=wanted.engine_ready_s,
+            load=wanted.load_s,
             speed=speed // 1_000_000,
         )
 
