@@ -98,7 +98,7 @@ MESSAGES = {
     "render_lint.r1_not_brought": Text(
         "an image that the bundle does not bring: {image}",
         "",
-        "bring it: `selfhost bundle create --image {image}`",
+        "bring it: `selfhost bundle create --image {image} --to /media/usb`",
     ),
     "render_lint.r2_online": Text(
         "the engine may reach for a hub: {name}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-SECRET = re.compile(r"(?:^|_)(?:API_?KEYS?|TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY)$", re.IGNORECASE)
+SECRET = re.compile(r"(?:^|_)(?:API_?KEYS?|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY)$|PASSW(?:OR)?D$", re.IGNORECASE)
 """Names of variables that hold something secret."""
 _LONGEST_BITS = 1024
 

@@ -95,6 +95,18 @@ RIGHT = {
     "asked of a neighbour": compose(
         "  w: {image: localhost/w:1, pull_policy: never, command: 'curl http://engine:8000/health http://10.0.0.1/x'}\n"
     ),
+    "mounts in the long form": compose(
+        "    volumes: [{type: bind, source: /m, target: /models, read_only: true}, {type: tmpfs, target: /dev/shm}]\n",
+        command=f"{SERVE} -tp 2",
+    ),
+    "tags of compose": compose("    ports: !override []\n    labels: !reset null\n    devices: !override {a: b}\n"),
+    "a port of a pod on loopback": pod(
+        "ports: [{containerPort: 8000, hostPort: 8000, hostIP: 127.0.0.1}]", args="/models/m, --shutdown-timeout, '5'"
+    ),
+    "variables for times and sizes": compose(
+        command="/m --host 127.0.0.1 --shutdown-timeout $T -tp $N",
+        sound=SOUND.replace('"1"}', '"1", VLLM_ENGINE_READY_TIMEOUT_S: $R}'),
+    ),
     "a pod": pod(),
     "the host's shared memory in a pod": pod(
         "volumeMounts: [{name: shm, mountPath: /dev/shm}]",
@@ -116,7 +128,14 @@ RIGHT = {
     ),
     "a Service without an address": pod()
     | {"s.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: vllm}\nspec: {clusterIP: None}\n"},
+    "a policy by labels that are there, and are not": pod(
+        policy="{podSelector: {matchExpressions: [{key: app, operator: Exists}, {key: b, operator: DoesNotExist},"
+        " {key: app, operator: NotIn, values: [b]}]}, policyTypes: [Egress]}"
+    ),
     "a quadlet": quadlet(),
+    "a quadlet with mounts in the long form, and a secret": quadlet(
+        "Mount=type=bind,source=/m,destination=/models,ro\nSecret=k,type=env,target=HF_TOKEN\n"
+    ),
     "options of podman, with and without `=`": quadlet("PodmanArgs=--ipc host --shm-size=1g\n").copy()
     | {"b.container": quadlet("PodmanArgs=--ipc host\n")["e.container"].replace("\nStop", " -tp 2\nStop")},
     "the image of another unit": quadlet(image="v.image") | {"v.image": f"[Image]\nImage={IMAGE}\n"},
@@ -174,6 +193,30 @@ WRONG = {
             "d.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\ndata:\n  d.json: |\n"
             '    {"panels": [{"targets": [\n      {"expr": "sum(vllm:gpu_cache_usage_perc)"}]}]}\n'
         },
+    ),
+    "a password without a stroke before it": (
+        "R12",
+        compose("  db: {image: localhost/db:1, pull_policy: never, environment: {PGPASSWORD: abc}}\n"),
+    ),
+    "weights mounted in the long form": (
+        "R14",
+        compose("    volumes: [{type: bind, source: /m, target: /models}]\n"),
+    ),
+    "weights mounted in the long form of a quadlet": ("R14", quadlet("Mount=type=bind,source=/m,target=/models\n")),
+    "a gateway inside of a compose file": (
+        "R3",
+        compose()
+        | {"g/compose.yaml": "services: {}\nconfigs: {c: {content: 'location / { proxy_pass http://e; }'}}\n"},
+    ),
+    "a port of a pod on the host": (
+        "R3",
+        pod("ports: [{containerPort: 8000, hostPort: 8000}]", args="/models/m, --shutdown-timeout, '5'"),
+    ),
+    "a policy with an operator that is none": (
+        "R19",
+        pod(
+            policy="{podSelector: {matchExpressions: [{key: app, operator: Near, values: [a]}]}, policyTypes: [Egress]}"
+        ),
     ),
     "weights in a folder that must be said": ("R14", compose("    volumes: ['${DIR:?say: where}:/models']\n")),
     "one device of CDI for two": ("R10", compose(CDI.format('["nvidia.com/gpu=0"]'), command=TWO)),

@@ -119,6 +119,8 @@ def test_commands_of_a_script_are_told_apart():
         ("x", ["sh", "-c", "ulimit -l unlimited; vllm serve /m --port 9 > /log"], "/m", 9),
         ("x", ["sh", "-c", 'rm -rf /dev/shm/*; exec "$0" "$@"', "vllm", "serve", "/m", "--port", "9"], "/m", 9),
         ("x", ["sh", "-c", "vllm serve $1 --port $2", "--", "/m", "9"], "/m", 9),
+        ("x", ["sh", "-c", "eval eval 'vllm serve /m' --port 9"], "/m", 9),
+        ("x", ["sh", "-c", "vllm serve /m --port 9\necho 'over\ntwo lines'"], "/m", 9),
         ("localhost/selfhost-cpu:1", ["selfhost", "serve", "m", "--port", "9", "--", "--seed", "1"], "m", 9),
     ],
 )
