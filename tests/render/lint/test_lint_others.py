@@ -123,14 +123,11 @@ RIGHT = {
     "a script in the place of the entry point is no model": pod(
         spec=POD.replace("startupProbe", "command: [/opt/start]\n  startupProbe").replace("HF_HUB_OFFLINE", "A")
     ),
-    "a policy by expressions": pod(
-        policy="{podSelector: {matchExpressions: [{key: app, operator: In, values: [a, b]}]}, policyTypes: [Egress]}"
-    ),
     "a Service without an address": pod()
     | {"s.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: vllm}\nspec: {clusterIP: None}\n"},
-    "a policy by labels that are there, and are not": pod(
+    "a policy by expressions": pod(
         policy="{podSelector: {matchExpressions: [{key: app, operator: Exists}, {key: b, operator: DoesNotExist},"
-        " {key: app, operator: NotIn, values: [b]}]}, policyTypes: [Egress]}"
+        " {key: app, operator: In, values: [a, b]}, {key: app, operator: NotIn, values: [b]}]}, policyTypes: [Egress]}"
     ),
     "a quadlet": quadlet(),
     "a quadlet with mounts in the long form, and a secret": quadlet(
@@ -198,10 +195,7 @@ WRONG = {
         "R12",
         compose("  db: {image: localhost/db:1, pull_policy: never, environment: {PGPASSWORD: abc}}\n"),
     ),
-    "weights mounted in the long form": (
-        "R14",
-        compose("    volumes: [{type: bind, source: /m, target: /models}]\n"),
-    ),
+    "weights mounted in the long form": ("R14", compose("    volumes: [{type: bind, source: /m, target: /models}]\n")),
     "weights mounted in the long form of a quadlet": ("R14", quadlet("Mount=type=bind,source=/m,target=/models\n")),
     "a gateway inside of a compose file": (
         "R3",
