@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -32,14 +31,11 @@ def upstream(request, tmp_path):
 
 
 @pytest.fixture
-def skopeo():
-    if shutil.which("skopeo") is None:
-        pytest.skip("skopeo is not installed (Debian: skopeo)")
+def skopeo(debian_tool):
+    tool = debian_tool("skopeo", "skopeo")
 
     def ask(*argv: object) -> str:
-        ran = subprocess.run(
-            ["skopeo", "--insecure-policy", *map(str, argv)], capture_output=True, text=True, check=False
-        )
+        ran = subprocess.run([tool, "--insecure-policy", *map(str, argv)], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
 from selfhost.app import bundle_ship
 from selfhost.errors import ExitCode, UsageError
 from selfhost.registry.reference import parse_reference
+from tests.bundle import image_support as images
 from tests.bundle.unpack_support import run
 from tests.registry.registry_support import docker_registry
 from tests.standins.registry import Registry
-
-images = pytest.importorskip("tests.bundle.image_support", reason="bundles have no images yet")
 
 
 @pytest.fixture
@@ -43,14 +41,13 @@ def test_every_image_gets_a_place_below_the_name(volume):
 
 
 @pytest.mark.slow
-def test_skopeo_finds_the_same_image(volume, tmp_path, debian_tool):
+def test_skopeo_finds_the_same_image(volume, tmp_path, skopeo):
     path, layouts = volume
     with docker_registry(tmp_path / "registry") as port:
         host = f"127.0.0.1:{port}"
         code, _, err = run("bundle", "push", path, f"{host}/p", "--as", "images", "--plain-http")
         assert code == 0, err
-        argv = [debian_tool("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--src-tls-verify=false"]
-        subprocess.run([*argv, f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x"], check=True)
+        skopeo("copy", "--all", "--src-tls-verify=false", f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x")
     back = json.loads((tmp_path / "back/index.json").read_bytes())["manifests"]
     assert [one["digest"] for one in back] == [layouts[0].entries[0]["digest"]]
 

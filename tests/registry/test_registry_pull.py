@@ -23,7 +23,6 @@ DATA = bytes_of(450_000)
     ids=lambda faults: f"{faults[0].kind} {faults[0].times}",
 )
 def test_a_blob_comes_back_whole(faults):
-    faults = [Fault(**{**fault.__dict__, "met": 0}) for fault in faults]
     blob = blob_of(DATA)
     with Registry() as upstream, Proxy(upstream.port, faults) as proxy, client(proxy.host) as registry:
         registry.push_blob(REPOSITORY, blob, Told())
@@ -54,7 +53,6 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
     ids=lambda fault: f"{fault.kind} of {fault.method}",
 )
 def test_a_registry_that_has_another_manifest_than_it_was_sent_is_found_out(fault):
-    fault = Fault(**{**fault.__dict__, "met": 0})
     with Registry() as upstream, Proxy(upstream.port, [fault]) as proxy, client(proxy.host) as registry:
         with pytest.raises(IntegrityError):
             registry.push_manifest(REPOSITORY, "v1", INDEX, INDEX_TYPE, Told())
