@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import random
-import shutil
 import subprocess
 import time
 
@@ -19,7 +18,6 @@ from selfhost.registry.reference import parse_reference
 from selfhost.registry.types import Blob, Options
 from selfhost.serve.ports import free_port
 from selfhost.weights.move.types import MoveOptions
-from tests.conftest import missing
 from tests.standins.registry import PASSWORD, USER
 
 REPOSITORY = "team/models"
@@ -62,11 +60,8 @@ def pulled(registry, blob: Blob, told: Told) -> bytes:
 
 
 @contextlib.contextmanager
-def docker_registry(folder, *, password: bool = False):
+def run_registry(program, folder, *, password: bool = False):
     """The port of a real one, stopped at the end."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        missing("`docker-registry`", "install the Debian package docker-registry")
     port = free_port("127.0.0.1")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [

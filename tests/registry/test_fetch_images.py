@@ -16,7 +16,6 @@ from selfhost.registry.reference import parse_reference
 from selfhost.serve.ports import free_port
 from tests.bundle.image_support import make_image, sha
 from tests.bundle.unpack_support import run
-from tests.registry.registry_support import docker_registry
 from tests.standins.registry import Registry
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def test_what_is_not_there_is_exit_code_3_and_no_name_is_2(tmp_path):
 
 
 @pytest.mark.slow
-def test_from_docker_registry_where_skopeo_put_it(tmp_path, skopeo):
+def test_from_docker_registry_where_skopeo_put_it(tmp_path, docker_registry, skopeo):
     made = make_image(tmp_path / "engine")
     with docker_registry(tmp_path / "registry") as port:
         name = f"127.0.0.1:{port}/team/engine:2.0"

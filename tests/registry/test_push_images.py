@@ -11,7 +11,6 @@ from selfhost.errors import ExitCode, UsageError
 from selfhost.registry.reference import parse_reference
 from tests.bundle import image_support as images
 from tests.bundle.unpack_support import run
-from tests.registry.registry_support import docker_registry
 from tests.standins.registry import Registry
 
 
@@ -41,7 +40,7 @@ def test_every_image_gets_a_place_below_the_name(volume):
 
 
 @pytest.mark.slow
-def test_skopeo_finds_the_same_image(volume, tmp_path, skopeo):
+def test_skopeo_finds_the_same_image(volume, tmp_path, docker_registry, skopeo):
     path, layouts = volume
     with docker_registry(tmp_path / "registry") as port:
         host = f"127.0.0.1:{port}"
