@@ -79,6 +79,21 @@ def test_a_manifest_that_does_not_say_what_it_is_goes_under_the_type_of_its_desc
     assert (types["1"], types[listed["digest"]]) == (images.INDEX, images.MANIFEST)
 
 
+def test_an_image_whose_entry_names_a_type_is_an_image_all_the_same(tmp_path):
+    made = images.Layout(tmp_path / "odd")
+    made.add(made.manifest(images.PLATFORMS[0], {"a": b"x"}), images.NAME)
+    path = made.root / "index.json"
+    body = json.loads(path.read_text())
+    body["manifests"][0]["artifactType"] = "application/vnd.oci.image.config.v1+json"
+    path.write_text(json.dumps(body))
+    words = ("--label", "b", "--image", f"oci:{made.root}")
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", *words)
+    assert code == 0, err
+    code, out, err = run("bundle", "import", tmp_path / "medium", "--json")
+    assert code == 0, err
+    assert [one["name"] for one in json.loads(out)["images"]] == [images.NAME]
+
+
 def test_a_bundle_without_models_says_how_its_images_are_pushed(volume):
     code, _, err = run("bundle", "push", volume[0], "localhost/p", "--plain-http")
     assert code == ExitCode.NO
