@@ -97,9 +97,11 @@ def _entries(root: Path) -> list[tuple[IndexEntry, str]]:
             raise UsageError("image.not_a_layout", path=root, detail=f"no `{layout.OCI_NAME}`")
     except OSError as error:
         raise UsageError("image.not_a_layout", path=root, detail=f"`{layout.INDEX_NAME}`: {error.strerror}") from error
-    body = canonical.decode(data, str(root / layout.INDEX_NAME))
+    listed = canonical.decode(data, str(root / layout.INDEX_NAME)).get("manifests")
+    if not isinstance(listed, list):
+        raise UsageError("image.not_a_layout", path=root, detail=f"`{layout.INDEX_NAME}` lists no manifests")
     found = []
-    for one in body.get("manifests") or ():
+    for one in listed:
         # One at a time: names need not differ here, and `parse_index` wants them to.
         (entry,) = modelpack.parse_index(canonical.encode({"manifests": [one]}), str(root / layout.INDEX_NAME))
         full = (one.get("annotations") or {}).get(images.FULL_NAME)

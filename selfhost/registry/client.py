@@ -232,7 +232,7 @@ class Registry:
         found = self.manifest(repository, tag, told)
         try:
             listed = list(json.loads(found.data)["manifests"]) if found else []
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             listed = []
         new = {one["digest"] for one in entries}
         listed = [one for one in listed if isinstance(one, dict) and one.get("digest") not in new]

@@ -94,6 +94,14 @@ def test_an_image_whose_entry_names_a_type_is_an_image_all_the_same(tmp_path):
     assert [one["name"] for one in json.loads(out)["images"]] == [images.NAME]
 
 
+@pytest.mark.parametrize("listed", [5, None, "x", {"a": 1}])
+def test_an_index_that_is_no_list_is_no_layout(tmp_path, listed):
+    made = images.make_image(tmp_path / "odd")
+    (made.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": listed}))
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", "--image", f"oci:{made.root}")
+    assert (code, "is no OCI image layout" in err) == (ExitCode.USAGE, True)
+
+
 def test_a_bundle_without_models_says_how_its_images_are_pushed(volume):
     code, _, err = run("bundle", "push", volume[0], "localhost/p", "--plain-http")
     assert code == ExitCode.NO

@@ -88,10 +88,18 @@ def test_a_redirect_to_another_host_does_not_carry_the_login(logins, method):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory, debian_tool):
     """Of 127.0.0.1, vouched for by nobody."""
     folder = tmp_path_factory.mktemp("tls")
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    argv = [
+        debian_tool("openssl", "openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]
     argv += ["-nodes", "-days", "2", "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
     argv += ["-keyout", "key", "-out", "cert"]
     subprocess.run(argv, cwd=folder, check=True, capture_output=True)
