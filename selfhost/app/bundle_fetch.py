@@ -5,11 +5,10 @@ A content that is there was verified; one that was interrupted is fetched anew. 
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.bundle import canonical, images, layout, modelpack
+from selfhost.bundle import canonical, image_store, images, layout, modelpack
 from selfhost.bundle.image_store import LocalImage
 from selfhost.bundle.modelpack import IndexEntry, Layer
 from selfhost.errors import IntegrityError, NoError, UsageError
@@ -116,10 +115,7 @@ class _Fetching:
                 self._put(part, [pulled.data])
             else:
                 self._put(part, self._registry.read_blob(repository, part.sha256, part.size, self))
-        data = self._path(part).read_bytes()
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise IntegrityError("image.part_damaged", path=self._root, name=self._name, sha256=part.sha256)
-        return data
+        return image_store.read_part(self._root, self._name, part)
 
     def _put(self, part: Layer, pieces: Iterable[bytes | memoryview]) -> None:
         """What is under its final name was hashed by the registry's client."""

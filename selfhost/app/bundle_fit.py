@@ -39,17 +39,17 @@ def check(bundle: Bundle, home: Home, warn: Callable[[str], None], *, allow_mism
 
 
 def _made_for(bundle: Bundle) -> HardwareSnapshot | None:
-    for artifact in bundle.artifacts:
-        if artifact.entry.artifact_type == modelpack.PROFILE:
-            for layer in artifact.manifest.layers:
-                try:
-                    return profile.target_from_dict(json.loads(bundle.read(layer.sha256)), layer.path)
-                except UsageError as error:
-                    detail = f"{error.message.what}: {error.message.why}"
-                    raise IntegrityError("unpack.bad_profile", label=bundle.info.label, detail=detail) from error
-                except (ValueError, AttributeError, RecursionError) as error:
-                    raise IntegrityError("unpack.bad_profile", label=bundle.info.label, detail=error) from error
-    return None
+    profiles = [one for one in bundle.artifacts if one.entry.artifact_type == modelpack.PROFILE]
+    layer = next((layer for one in profiles for layer in one.manifest.layers), None)
+    if layer is None:
+        return None
+    try:
+        return profile.target_from_dict(json.loads(bundle.read(layer.sha256)), layer.path)
+    except UsageError as error:
+        detail = f"{error.message.what}: {error.message.why}"
+        raise IntegrityError("unpack.bad_profile", label=bundle.info.label, detail=detail) from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise IntegrityError("unpack.bad_profile", label=bundle.info.label, detail=error) from error
 
 
 def _needs(bundle: Bundle) -> Needs:

@@ -57,13 +57,12 @@ def shipments(
 
 def _models(bundle: Bundle, model: str | None) -> list[Artifact]:
     found = [one for one in bundle.artifacts if one.entry.artifact_type == modelpack.MODEL]
-    if model is not None:
-        matching = [one for one in found if model in (one.entry.name, one.entry.name.partition("/")[0])]
-    else:
-        matching = found
+    if not found:
+        raise NoError("push.no_models", label=bundle.info.label)
+    if model is None:
+        return found
+    matching = [one for one in found if model in (one.entry.name, one.entry.name.partition("/")[0])]
     if not matching:
-        if not found:
-            raise NoError("push.no_models", label=bundle.info.label)
         known = ", ".join(one.entry.name for one in found)
         raise NoError("push.no_model", name=model, label=bundle.info.label, known=known)
     return matching
@@ -73,11 +72,7 @@ def _named(reference: Reference, name: str, *, alone: bool) -> Reference:
     """Where one of several goes: the tag that was given names one thing only."""
     if not alone and reference.tag:
         raise UsageError("push.one_tag", tag=reference.tag)
-    return _tagged(reference, reference.repository, reference.tag or as_tag(name))
-
-
-def _tagged(reference: Reference, repository: str, tag: str) -> Reference:
-    return type(reference)(host=reference.host, repository=repository, tag=tag)
+    return replace(reference, tag=reference.tag or as_tag(name))
 
 
 # As the bundle has it
@@ -208,7 +203,7 @@ def _place(reference: Reference, name: str, *, alone: bool) -> Reference:
     repository = f"{reference.repository}/{last.lower()}"
     if not is_repository(repository):
         raise UsageError("push.image_name", name=name)
-    return _tagged(reference, repository, as_tag(tag or "latest"))
+    return replace(reference, repository=repository, tag=as_tag(tag or "latest"))
 
 
 def _image(bundle: Bundle, image: Image, to: Reference) -> Shipment:

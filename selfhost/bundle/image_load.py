@@ -85,7 +85,7 @@ def load(stored: StoredImage, program: Program, tick: Callable[[int], None]) -> 
 def write_archive(stored: StoredImage, out: IO[bytes], tick: Callable[[int], None], *, docker: bool) -> None:
     """Write the tar of one image: the same image gives the same bytes."""
     image = stored.image
-    small = {layout.OCI_NAME: layout.OCI_LAYOUT, layout.INDEX_NAME: images.own_index(image.entry)}
+    small = images.own_layout(image.entry)
     if docker and (listed := images.docker_list(image, host_platform())):
         small["manifest.json"] = listed
     with tarfile.open(fileobj=out, mode="w|", bufsize=_BUFFER_BYTES) as archive:

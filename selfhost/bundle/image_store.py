@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.bundle import canonical, images, layout, modelpack, wheelhouse
-from selfhost.bundle.modelpack import IndexEntry, Layer
 from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.records import dataclass
 from selfhost.weights import store
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from selfhost.bundle.images import Image
+    from selfhost.bundle.modelpack import IndexEntry, Layer
     from selfhost.bundle.read import Bundle
     from selfhost.weights.blobs import Blobs
 
@@ -49,7 +50,7 @@ class LocalImage:
 
     def read(self, part: Layer) -> bytes:
         """A small part of it. Raises IncompleteError, IntegrityError."""
-        return _read(self.root, self.image.entry.name, part)
+        return read_part(self.root, self.image.entry.name, part)
 
 
 # A layout that somebody made
@@ -65,7 +66,7 @@ def open_image(given: str, platform: str | None) -> LocalImage:
     entry = _choose(root, _entries(root), wanted)
 
     def fetch(part: Layer) -> bytes:
-        return _read(root, entry.name, part)
+        return read_part(root, entry.name, part)
 
     if platform is not None:
         entry = images.pick(entry, platform, fetch, str(root))
@@ -96,9 +97,11 @@ def _entries(root: Path) -> list[tuple[IndexEntry, str]]:
             raise UsageError("image.not_a_layout", path=root, detail=f"no `{layout.OCI_NAME}`")
     except OSError as error:
         raise UsageError("image.not_a_layout", path=root, detail=f"`{layout.INDEX_NAME}`: {error.strerror}") from error
-    body = canonical.decode(data, str(root / layout.INDEX_NAME))
+    listed = canonical.decode(data, str(root / layout.INDEX_NAME)).get("manifests")
+    if not isinstance(listed, list):
+        raise UsageError("image.not_a_layout", path=root, detail=f"`{layout.INDEX_NAME}` lists no manifests")
     found = []
-    for one in body.get("manifests") or ():
+    for one in listed:
         # One at a time: names need not differ here, and `parse_index` wants them to.
         (entry,) = modelpack.parse_index(canonical.encode({"manifests": [one]}), str(root / layout.INDEX_NAME))
         full = (one.get("annotations") or {}).get(images.FULL_NAME)
@@ -116,12 +119,13 @@ def _choose(root: Path, entries: list[tuple[IndexEntry, str]], wanted: str) -> I
         name = f"{root.name}:{name}"  # a tag alone, as skopeo writes it for `oci:DIR:TAG`
     if not images.is_reference(name):
         raise UsageError("image.no_name", path=root, name=name or "none")
-    return IndexEntry(
-        artifact_type=entry.artifact_type, name=name, sha256=entry.sha256, size=entry.size, media_type=entry.media_type
-    )
+    # The index may say what type an image's configuration is (image-spec 1.1, descriptor.md): in ours that makes it an
+    # artifact. What is one says so itself, and is refused.
+    return replace(entry, name=name, artifact_type="")
 
 
-def _read(root: Path, name: str, part: Layer) -> bytes:
+def read_part(root: Path, name: str, part: Layer) -> bytes:
+    """A manifest or a configuration of a layout. Raises IncompleteError, IntegrityError, naming the image."""
     path = root / layout.blob_path(part.sha256)
     _check_there(path, name, root, part)
     if part.size > canonical.MAX_JSON_BYTES:
@@ -198,8 +202,7 @@ def publish(bundle: Bundle, root: Path, blobs: Blobs, waiting: Callable[[], None
 
 
 def _describe(image: Image, made: Path) -> None:
-    small = {layout.OCI_NAME: layout.OCI_LAYOUT, layout.INDEX_NAME: images.own_index(image.entry)}
-    for name, data in small.items():
+    for name, data in images.own_layout(image.entry).items():
         with files.atomic_write(made / name) as stream:
             stream.write(data)
     files.sync(made)

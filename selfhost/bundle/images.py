@@ -8,10 +8,10 @@ annotations.md) and the two media types of Docker that mean the same.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from selfhost.bundle import canonical
-from selfhost.bundle.layout import is_sha256
+from selfhost.bundle import canonical, layout
 from selfhost.bundle.modelpack import INDEX, MANIFEST, REF_NAME, IndexEntry, Layer
 from selfhost.errors import IntegrityError, UsageError
 from selfhost.records import dataclass
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _MANIFESTS = (MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
 _INDEXES = (INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
-_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+CONFIG = "application/vnd.oci.image.config.v1+json"
+_CONFIGS = (CONFIG, "application/vnd.docker.container.image.v1+json")
 _LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 FOREIGN_LAYERS = (
     _LAYER,
@@ -87,7 +88,7 @@ def is_reference(name: str) -> bool:
 
 def read_image(entry: IndexEntry, fetch: Fetch, where: str) -> Image:
     """What belongs to an image. Raises IntegrityError, naming `where`, for what is none, and what `fetch` raises."""
-    root = Layer(path="", sha256=entry.sha256, size=entry.size, media_type=entry.media_type)
+    root = _root(entry)
     small, layers = [root], list[Layer]()
     manifests: dict[str, tuple[Layer, tuple[Layer, ...]]] = {}
     try:
@@ -112,23 +113,28 @@ def read_image(entry: IndexEntry, fetch: Fetch, where: str) -> Image:
 def pick(entry: IndexEntry, platform: str, fetch: Fetch, where: str) -> IndexEntry:
     """The entry of one platform of an image. Raises UsageError where the image is for others."""
     image = read_image(entry, fetch, where)
-    wanted = platform.lower()
-    found = next((name for name in image.platforms if name == wanted or name.startswith(f"{wanted}/")), None)
+    found = _for_platform(image, platform.lower())
     if found is None:
         listed = ", ".join(image.platforms) or "none"
         raise UsageError("image.no_platform", name=entry.name, platform=platform, listed=listed)
     if entry.media_type not in _INDEXES:
         return entry
-    root = Layer(path="", sha256=entry.sha256, size=entry.size, media_type=entry.media_type)
     child = next(
         child
-        for child, named in _children(root, fetch, where)
+        for child, named in _children(_root(entry), fetch, where)
         if named == found
         or (not named and _manifest(child, fetch, where, beside=False)[0] == image.manifests[found][0])
     )
-    return IndexEntry(
-        artifact_type="", name=entry.name, sha256=child.sha256, size=child.size, media_type=child.media_type
-    )
+    return replace(entry, sha256=child.sha256, size=child.size, media_type=child.media_type)
+
+
+def _root(entry: IndexEntry) -> Layer:
+    return Layer(path="", sha256=entry.sha256, size=entry.size, media_type=entry.media_type)
+
+
+def _for_platform(image: Image, platform: str) -> str | None:
+    """The image's own name of a platform: whoever names no variant takes any."""
+    return next((one for one in image.platforms if one == platform or one.startswith(f"{platform}/")), None)
 
 
 def _children(root: Layer, fetch: Fetch, where: str) -> list[tuple[Layer, str]]:
@@ -165,7 +171,7 @@ def _body(part: Layer, fetch: Fetch, where: str) -> Mapping[str, Any]:
 
 def _part(body: Mapping[str, Any]) -> Layer:
     digest, size, media = body["digest"], body["size"], body["mediaType"]
-    if not isinstance(digest, str) or not digest.startswith("sha256:") or not is_sha256(digest[7:]):
+    if not isinstance(digest, str) or not digest.startswith("sha256:") or not layout.is_sha256(digest[7:]):
         _refuse(f"{ascii(digest)[:80]} is no sha256 digest")
     if type(size) is not int or not 0 <= size < 1 << 62:
         _refuse(f"{ascii(size)[:80]} is no size")
@@ -191,20 +197,21 @@ def _refuse(problem: str) -> None:
     raise ValueError(problem)
 
 
-def own_index(entry: IndexEntry) -> bytes:
-    """`index.json` of a layout that has this image alone, under the names that other tools look for."""
+def own_layout(entry: IndexEntry) -> dict[str, bytes]:
+    """The files of a layout that has this image alone, but its blobs: named as other tools look for it."""
     listed = {
         "mediaType": entry.media_type,
         "digest": f"sha256:{entry.sha256}",
         "size": entry.size,
         "annotations": {REF_NAME: entry.name, FULL_NAME: entry.name},
     }
-    return canonical.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]})
+    index = canonical.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]})
+    return {layout.OCI_NAME: layout.OCI_LAYOUT, layout.INDEX_NAME: index}
 
 
 def docker_list(image: Image, platform: str) -> bytes | None:
     """`manifest.json` as `docker save` writes it, for Docker without containerd's store; None: for others."""
-    name = next((one for one in image.platforms if one == platform or one.startswith(f"{platform}/")), None)
+    name = _for_platform(image, platform)
     if name is None:
         return None
     config, layers = image.manifests[name]

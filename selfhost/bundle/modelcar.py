@@ -12,6 +12,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical, modelpack
+from selfhost.bundle.images import CONFIG
 from selfhost.bundle.modelpack import INDEX, MANIFEST, WEIGHT, Layer, sha256_of
 from selfhost.records import dataclass
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from selfhost.bundle.modelpack import Manifest
 
-CONFIG = "application/vnd.oci.image.config.v1+json"
 TAR_LAYER = "application/vnd.oci.image.layer.v1.tar"
 ROOT = "models"
 PLATFORMS = ("amd64", "arm64")

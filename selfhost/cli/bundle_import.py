@@ -53,7 +53,9 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
         "--run-acceptance",
         help="Start each model then, ask what its recipe checks, stop it; exit code 3 if wrong.",
     ),
-    link: str = typer.Option("auto", "--link", help="auto: share blocks where the file system can; copy: never."),
+    link: Literal["auto", "copy"] = typer.Option(
+        "auto", "--link", help="auto: share blocks where the file system can; copy: never."
+    ),
     workers: int = WORKERS,
     as_json: bool = JSON,
 ) -> None:
@@ -67,10 +69,7 @@ def _import(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.app.bundle_import import Choices
     from selfhost.bundle.image_load import Program
     from selfhost.bundle.unpack import Copying
-    from selfhost.errors import UsageError
 
-    if link not in ("auto", "copy"):
-        raise UsageError("unpack.bad_link", given=link)
     options = gate_options(keys, unsigned, strict=strict_time, rollback=rollback)
     copying = Copying(clone=link == "auto", workers=workers)
     imported = _run_import(

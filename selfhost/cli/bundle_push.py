@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from selfhost.cli import output
-from selfhost.cli.bundle_read import JSON, KEYS, PATHS, STRICT, UNSIGNED, progress
+from selfhost.cli.bundle_read import JSON, KEYS, PATHS, STRICT, UNSIGNED, facts, gate_options, progress
 
 if TYPE_CHECKING:
     from selfhost.app.bundle_gate import GateOptions
@@ -25,7 +25,7 @@ def register(group: typer.Typer) -> None:
 def _push(  # noqa: PLR0917 - Typer reads them by name
     paths: list[Path] = PATHS,
     ref: str = typer.Argument(help="HOST[:PORT]/REPOSITORY[:TAG].", metavar="REF", show_default=False),
-    form: str = typer.Option(
+    form: Literal["modelpack", "modelcar", "images"] = typer.Option(
         "modelpack",
         "--as",
         help="modelpack (the artifact), modelcar (an image with /models) or images.",
@@ -47,14 +47,10 @@ def _push(  # noqa: PLR0917 - Typer reads them by name
     Examples: selfhost bundle push /mnt/usb registry.example/models/qwen; selfhost bundle push /mnt/usb
     registry.example/models/qwen:v1 --as modelcar.
     """
-    from selfhost.app.bundle_gate import GateOptions
     from selfhost.app.bundle_ship import Kind
-    from selfhost.errors import UsageError
     from selfhost.registry.reference import parse_reference
 
-    if form not in set(Kind):
-        raise UsageError("push.bad_kind", given=form, known=", ".join(Kind))
-    options = GateOptions(keys=tuple(keys or ()), allow_unsigned=unsigned, strict_time=strict_time)
+    options = gate_options(keys, unsigned, strict=strict_time)
     pushed = _run(paths, options, parse_reference(ref), (Kind(form), model), plain_http=plain_http)
     if as_json:
         output.write_json(pushed.as_dict())
@@ -86,14 +82,14 @@ def _run(
             output.note(text)
 
         bundle = read.open_bundle(paths, Gate(home, options, note).trusted)
-        told |= {"bundle": bundle.info.id, "serial": bundle.info.serial, "signers": bundle.volumes[0].signer}
+        told.update(facts(bundle))
         shipments = bundle_ship.shipments(bundle, reference, kind, model, progress(line, "read"))
         with Registry(reference, Options(plain_http=plain_http)) as registry:
             how, sent = bundle_push.push(bundle, shipments, registry, note, progress(line, "push"))
         pushed = bundle_push.Pushed(
             bundle=bundle, kind=kind.value, shipments=tuple(shipments), how=how, sent_bytes=sent
         )
-        told |= {"pushed": pushed.as_dict()["pushed"], "sent_bytes": sent}
+        told.update(pushed=pushed.as_dict()["pushed"], sent_bytes=sent)
     return pushed
 
 

@@ -6,7 +6,6 @@ Source: OCI distribution-spec 1.1.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import threading
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from selfhost.errors import IntegrityError
 from selfhost.messages import text
 from selfhost.registry import credentials
-from selfhost.registry.transport import Answer, Request, Transport
-from selfhost.registry.tries import AgainError, Tries
+from selfhost.registry.transport import Request, Transport
+from selfhost.registry.tries import Tries
 from selfhost.registry.types import MAX_MANIFEST_BYTES, Options, Pulled
 from selfhost.registry.upload import Upload, check_digest
 from selfhost.weights.move.halt import Halt
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from selfhost.registry.credentials import Credential
     from selfhost.registry.reference import Reference
+    from selfhost.registry.transport import Answer
     from selfhost.registry.types import Blob, Told
 
 MANIFEST_TYPES = (
@@ -155,9 +155,7 @@ class Registry:
         request = Request(method="GET", url=url, scope=_pulling(repository), headers=headers)
         with self._transport.open(request) as (response, where):
             if response.status not in (_OK, _PARTIAL):
-                data = self._transport.read(response, MAX_MANIFEST_BYTES, where)
-                answer = Answer(status=response.status, headers=response.headers, body=data, url=where)
-                raise self._transport.problem(answer, request.scope)
+                raise self._transport.problem(self._transport.answer(response, where), request.scope)
             place, said = 0, response.headers.get("Content-Range", "")
             if response.status == _PARTIAL:
                 if not said.startswith(f"bytes {begin}-"):
@@ -234,7 +232,7 @@ class Registry:
         found = self.manifest(repository, tag, told)
         try:
             listed = list(json.loads(found.data)["manifests"]) if found else []
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             listed = []
         new = {one["digest"] for one in entries}
         listed = [one for one in listed if isinstance(one, dict) and one.get("digest") not in new]
@@ -257,8 +255,10 @@ class Registry:
     def _retried(self, name: str, work: Callable[[], _ResultT], told: Told) -> _ResultT:
         tries = Tries(self._transport, name, told, self._sleep)
         while True:
-            with contextlib.suppress(AgainError):
-                return tries.run(work)
+            try:
+                return work()
+            except TroubleError as failed:
+                tries.failed(failed)
 
 
 def _pulling(repository: str) -> str:

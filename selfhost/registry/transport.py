@@ -89,8 +89,7 @@ class Transport:
     def ask(self, request: Request) -> Answer:
         """One request, its answer read to the end, whatever its status but 401. Raises as `open`."""
         with self.open(request) as (response, url):
-            data = b"" if request.method == "HEAD" else self._read_small(response, url)
-            return Answer(status=response.status, headers=response.headers, body=data, url=url)
+            return self.answer(response, url)
 
     @contextlib.contextmanager
     def open(self, request: Request) -> Iterator[tuple[BaseHTTPResponse, str]]:
@@ -126,17 +125,10 @@ class Transport:
         if body is None and request.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = "0"
         call = Call(method=request.method, headers=headers, body=body)
-        response = None
-        try:
-            with self._halt.away():
-                response = self._client.send(call, Target(url=url, headers={}), shown(url))
-        except BaseException:
-            if response is not None:
-                response.close()
-            raise
-        return response
+        return self._client.ask(Target(url=url, headers={}), call, shown(url), self._halt.away)
 
-    def _read_small(self, response: BaseHTTPResponse, url: str) -> bytes:
+    def answer(self, response: BaseHTTPResponse, url: str) -> Answer:
+        """What was opened, read to its end; one byte more than a manifest may have. Raises TroubleError as `read`."""
         with self._halt.reading(response):
             try:
                 data = read_small(response, MAX_MANIFEST_BYTES + 1, url, self._clock)
@@ -144,7 +136,7 @@ class Transport:
                 self._halt.check()
                 raise
         self._halt.check()
-        return data
+        return Answer(status=response.status, headers=response.headers, body=data, url=url)
 
     def read(self, response: BaseHTTPResponse, limit: int, url: str) -> bytes:
         """A body, at most so many bytes of it. Raises TroubleError when it breaks off."""

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from selfhost.errors import IncompleteError
 from selfhost.messages import text
-from selfhost.weights.move.retry import DOUBTFUL_ATTEMPTS, TroubleError, pause_s
+from selfhost.weights.move.retry import DOUBTFUL_ATTEMPTS, pause_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfhost.registry.transport import Transport
     from selfhost.registry.types import Told
-
-_ResultT = TypeVar("_ResultT")
-
-
-class AgainError(Exception):
-    """It failed, and may be tried once more."""
+    from selfhost.weights.move.retry import TroubleError
 
 
 class Tries:
@@ -29,14 +24,6 @@ class Tries:
         self._options, self._host, self._name = transport.options.moving, transport.host, name
         self._told, self._sleep = told, sleep
         self._failures = self._doubtful = 0
-
-    def run(self, work: Callable[[], _ResultT]) -> _ResultT:
-        """What the work gives. Raises AgainError when it may be tried once more, and what `failed` raises."""
-        try:
-            return work()
-        except TroubleError as failed:
-            self.failed(failed)
-            raise AgainError from failed
 
     def progressed(self) -> None:
         """The registry has more than ever before."""

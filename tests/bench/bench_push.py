@@ -23,7 +23,7 @@ from selfhost.bundle.write import Content, LinkMode
 from selfhost.files import sha256_file
 from selfhost.units import GIB, MIB
 from selfhost.weights.lock import LockedFile, ModelLock, Origin
-from tests.registry.registry_support import docker_registry
+from tests.registry.registry_support import run_registry
 
 FILES = 4
 ROUNDS = 3
@@ -72,6 +72,7 @@ def run(argv: list[str], environ: dict[str, str]) -> tuple[float, int]:
 
 def main(size: int, folder: Path) -> None:
     """Print rates, ratio and memory."""
+    program = shutil.which("docker-registry") or sys.exit("docker-registry is missing: install the Debian package")
     volume = make(folder, size)
     auth = folder / "auth.json"
     auth.write_text("{}")
@@ -81,7 +82,7 @@ def main(size: int, folder: Path) -> None:
     for number in range(ROUNDS):
         for who, found in taken.items():
             place = folder / f"registry-{who}-{number}"
-            with docker_registry(place) as port:
+            with run_registry(program, place) as port:
                 host = f"127.0.0.1:{port}"
                 argv = {
                     "selfhost": f"{sys.executable} -m selfhost bundle push {volume} {host}/bench:v1 --plain-http",

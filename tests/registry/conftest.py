@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 import subprocess
 
 import pytest
 
-from tests.registry.registry_support import docker_registry
+from tests.registry.registry_support import run_registry
 from tests.standins.registry import Registry
 
 
@@ -20,6 +20,12 @@ def logins(tmp_path, monkeypatch):
     return path
 
 
+@pytest.fixture
+def docker_registry(debian_tool):
+    """`with docker_registry(folder) as port`: a real one."""
+    return functools.partial(run_registry, debian_tool("docker-registry", "docker-registry"))
+
+
 @pytest.fixture(params=["stand-in", "docker-registry"])
 def upstream(request, tmp_path):
     """The port of a registry: our own, and a real one."""
@@ -27,19 +33,16 @@ def upstream(request, tmp_path):
         with Registry() as registry:
             yield registry.port
     else:
-        with docker_registry(tmp_path / "registry") as port:
+        with request.getfixturevalue("docker_registry")(tmp_path / "registry") as port:
             yield port
 
 
 @pytest.fixture
-def skopeo():
-    if shutil.which("skopeo") is None:
-        pytest.skip("skopeo is not installed (Debian: skopeo)")
+def skopeo(debian_tool):
+    tool = debian_tool("skopeo", "skopeo")
 
     def ask(*argv: object) -> str:
-        ran = subprocess.run(
-            ["skopeo", "--insecure-policy", *map(str, argv)], capture_output=True, text=True, check=False
-        )
+        ran = subprocess.run([tool, "--insecure-policy", *map(str, argv)], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 

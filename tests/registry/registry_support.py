@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import random
-import shutil
 import subprocess
 import time
 
@@ -17,8 +16,9 @@ import pytest
 from selfhost.registry.client import Registry
 from selfhost.registry.reference import parse_reference
 from selfhost.registry.types import Blob, Options
+from selfhost.serve.ports import free_port
 from selfhost.weights.move.types import MoveOptions
-from tests.standins.registry import PASSWORD, USER, free_port
+from tests.standins.registry import PASSWORD, USER
 
 REPOSITORY = "team/models"
 QUICK = MoveOptions(backoff_s=0.0, backoff_max_s=0.0, attempts=4, stall_s=5.0)
@@ -60,12 +60,9 @@ def pulled(registry, blob: Blob, told: Told) -> bytes:
 
 
 @contextlib.contextmanager
-def docker_registry(folder, *, password: bool = False):
+def run_registry(program, folder, *, password: bool = False):
     """The port of a real one, stopped at the end."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed (Debian: docker-registry)")
-    port = free_port()
+    port = free_port("127.0.0.1")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         "version: 0.1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +13,10 @@ from selfhost.bundle import layout
 from selfhost.errors import ExitCode, UsageError
 from selfhost.home import find_home
 from selfhost.registry.reference import parse_reference
+from selfhost.serve.ports import free_port
 from tests.bundle.image_support import make_image, sha
 from tests.bundle.unpack_support import run
-from tests.registry.registry_support import docker_registry
-from tests.standins.registry import Registry, free_port
+from tests.standins.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,12 +88,11 @@ def test_what_is_not_there_is_exit_code_3_and_no_name_is_2(tmp_path):
 
 
 @pytest.mark.slow
-def test_from_docker_registry_where_skopeo_put_it(tmp_path, debian_tool):
+def test_from_docker_registry_where_skopeo_put_it(tmp_path, docker_registry, skopeo):
     made = make_image(tmp_path / "engine")
     with docker_registry(tmp_path / "registry") as port:
         name = f"127.0.0.1:{port}/team/engine:2.0"
-        argv = [debian_tool("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--dest-tls-verify=false"]
-        subprocess.run([*argv, f"oci:{made.root}", f"docker://{name}"], check=True, capture_output=True)
+        skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{made.root}", f"docker://{name}")
         code, out, err = create(tmp_path / "medium", name, "--json")
         assert code == 0, err
     assert json.loads(out)["images"][0]["digest"] == made.entries[0]["digest"]
@@ -127,6 +125,6 @@ def test_what_a_killed_process_left_half_written_goes_unless_somebody_fetches(tm
 
 def test_a_registry_that_does_not_answer_is_told_while_it_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr("selfhost.weights.move.halt.Halt.sleep", lambda _halt, _seconds: None)
-    code, _, err = create(tmp_path, f"127.0.0.1:{free_port()}/team/engine:1")
+    code, _, err = create(tmp_path, f"127.0.0.1:{free_port('127.0.0.1')}/team/engine:1")
     assert code == ExitCode.INCOMPLETE
     assert "trying again" in err

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
 from selfhost.app import bundle_ship
 from selfhost.errors import ExitCode, UsageError
 from selfhost.registry.reference import parse_reference
+from tests.bundle import image_support as images
 from tests.bundle.unpack_support import run
-from tests.registry.registry_support import docker_registry
 from tests.standins.registry import Registry
-
-images = pytest.importorskip("tests.bundle.image_support", reason="bundles have no images yet")
 
 
 @pytest.fixture
@@ -43,14 +40,13 @@ def test_every_image_gets_a_place_below_the_name(volume):
 
 
 @pytest.mark.slow
-def test_skopeo_finds_the_same_image(volume, tmp_path, debian_tool):
+def test_skopeo_finds_the_same_image(volume, tmp_path, docker_registry, skopeo):
     path, layouts = volume
     with docker_registry(tmp_path / "registry") as port:
         host = f"127.0.0.1:{port}"
         code, _, err = run("bundle", "push", path, f"{host}/p", "--as", "images", "--plain-http")
         assert code == 0, err
-        argv = [debian_tool("skopeo", "skopeo"), "--insecure-policy", "copy", "--all", "--src-tls-verify=false"]
-        subprocess.run([*argv, f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x"], check=True)
+        skopeo("copy", "--all", "--src-tls-verify=false", f"docker://{host}/p/engine:1.0", f"oci:{tmp_path}/back:x")
     back = json.loads((tmp_path / "back/index.json").read_bytes())["manifests"]
     assert [one["digest"] for one in back] == [layouts[0].entries[0]["digest"]]
 
@@ -81,6 +77,29 @@ def test_a_manifest_that_does_not_say_what_it_is_goes_under_the_type_of_its_desc
         assert code == 0, err
         types = {name: one[0] for (_, name), one in registry.manifests.items()}
     assert (types["1"], types[listed["digest"]]) == (images.INDEX, images.MANIFEST)
+
+
+def test_an_image_whose_entry_names_a_type_is_an_image_all_the_same(tmp_path):
+    made = images.Layout(tmp_path / "odd")
+    made.add(made.manifest(images.PLATFORMS[0], {"a": b"x"}), images.NAME)
+    path = made.root / "index.json"
+    body = json.loads(path.read_text())
+    body["manifests"][0]["artifactType"] = "application/vnd.oci.image.config.v1+json"
+    path.write_text(json.dumps(body))
+    words = ("--label", "b", "--image", f"oci:{made.root}")
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", *words)
+    assert code == 0, err
+    code, out, err = run("bundle", "import", tmp_path / "medium", "--json")
+    assert code == 0, err
+    assert [one["name"] for one in json.loads(out)["images"]] == [images.NAME]
+
+
+@pytest.mark.parametrize("listed", [5, None, "x", {"a": 1}])
+def test_an_index_that_is_no_list_is_no_layout(tmp_path, listed):
+    made = images.make_image(tmp_path / "odd")
+    (made.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": listed}))
+    code, _, err = run("bundle", "create", "--to", tmp_path / "medium", "--image", f"oci:{made.root}")
+    assert (code, "is no OCI image layout" in err) == (ExitCode.USAGE, True)
 
 
 def test_a_bundle_without_models_says_how_its_images_are_pushed(volume):

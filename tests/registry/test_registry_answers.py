@@ -12,10 +12,9 @@ import pytest
 
 from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.registry import answers
-from selfhost.registry.client import Registry
 from selfhost.registry.reference import parse_reference
-from selfhost.registry.types import MAX_MANIFEST_BYTES, Options
-from tests.registry.registry_support import QUICK, REPOSITORY, Told
+from selfhost.registry.types import MAX_MANIFEST_BYTES
+from tests.registry.registry_support import REPOSITORY, Told, client
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -58,10 +57,8 @@ def answering(**said):
         server.server_close()
 
 
-def ask(host: str, clock=None):
-    reference = parse_reference(f"{host}/{REPOSITORY}")
-    clocks = {"clock": clock} if clock else {}
-    with Registry(reference, Options(plain_http=True, moving=QUICK), sleep=lambda _s: None, **clocks) as registry:
+def ask(host: str, **clock):
+    with client(host, **clock) as registry:
         return registry.manifest(REPOSITORY, "v1", Told())
 
 
@@ -87,8 +84,19 @@ def test_an_answer_that_does_not_end_is_given_up(which):
     said = {"denied": challenge(), "token": TOKEN, "manifest": FOUND, which: endless}
     hours = itertools.count(0.0, answers.SMALL_S / 2)
     with answering(**said) as host, pytest.raises(IncompleteError) as raised:
-        ask(host, lambda: next(hours))
+        ask(host, clock=lambda: next(hours))
     assert raised.value.message.id == "registry.gave_up"
+    assert str(int(answers.SMALL_S)) in raised.value.message.why
+
+
+def test_an_error_in_the_place_of_a_blob_that_does_not_end_is_given_up():
+    hours = itertools.count(0.0, answers.SMALL_S / 2)
+    with (
+        answering(manifest=(500, {}, 1 << 30, without_end())) as host,
+        client(host, clock=lambda: next(hours)) as asked,
+        pytest.raises(IncompleteError) as raised,
+    ):
+        next(asked.read_blob(REPOSITORY, "0" * 64, 1, Told()))
     assert str(int(answers.SMALL_S)) in raised.value.message.why
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from selfhost.errors import IncompleteError, IntegrityError, MissingError, NoSpaceError
 from selfhost.registry.types import Blob
-from tests.registry.registry_support import QUICK, REPOSITORY, Told, blob_of, bytes_of, client, pulled
+from tests.registry.registry_support import REPOSITORY, Told, blob_of, bytes_of, client, pulled
 from tests.standins.registry import Registry
 from tests.standins.registry_proxy import Fault, Proxy
 
@@ -38,11 +38,9 @@ HEALED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("case", HEALED)
 def test_a_blob_arrives_whole_in_spite_of(upstream, case):
-    faults = [Fault(**{**fault.__dict__, "met": 0}) for fault in HEALED[case]]
-    told, blob, slept = Told(), blob_of(DATA), []
-    with Proxy(upstream, faults) as proxy, client(proxy.host, slept=slept) as registry:
-        chunk = 4 << 20 if "small requests" in case else 100_000
-        registry._transport.options = type(registry.options)(plain_http=True, chunk_bytes=chunk, moving=QUICK)
+    told, blob, slept, faults = Told(), blob_of(DATA), [], HEALED[case]
+    chunk = 4 << 20 if "small requests" in case else 100_000
+    with Proxy(upstream, faults) as proxy, client(proxy.host, chunk_bytes=chunk, slept=slept) as registry:
         assert registry.push_blob(REPOSITORY, blob, told) == "sent"
         assert len(proxy.happened) == sum(fault.times for fault in faults)
         assert told.done == blob.size
@@ -117,7 +115,6 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_is_refused_as_what_it_is(case):
     faults, error = REFUSED[case]
-    faults = [Fault(**{**fault.__dict__, "met": 0}) for fault in faults]
     with Registry() as upstream, Proxy(upstream.port, faults) as proxy, client(proxy.host) as registry:
         with pytest.raises(error):
             registry.push_blob(REPOSITORY, blob_of(DATA), Told())

@@ -13,7 +13,7 @@ from selfhost.errors import IncompleteError, MissingError
 from selfhost.registry.client import Registry as RegistryClient
 from selfhost.registry.reference import parse_reference
 from selfhost.registry.types import Options
-from tests.registry.registry_support import QUICK, REPOSITORY, Told, blob_of, bytes_of, client, docker_registry
+from tests.registry.registry_support import QUICK, REPOSITORY, Told, blob_of, bytes_of, client
 from tests.standins.registry import PASSWORD, USER, Registry
 from tests.standins.registry_proxy import Fault, Proxy
 
@@ -88,10 +88,18 @@ def test_a_redirect_to_another_host_does_not_carry_the_login(logins, method):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory, debian_tool):
     """Of 127.0.0.1, vouched for by nobody."""
     folder = tmp_path_factory.mktemp("tls")
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    argv = [
+        debian_tool("openssl", "openssl"),
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]
     argv += ["-nodes", "-days", "2", "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
     argv += ["-keyout", "key", "-out", "cert"]
     subprocess.run(argv, cwd=folder, check=True, capture_output=True)
@@ -131,7 +139,7 @@ def test_from_tls_nothing_goes_on_without(certificate, monkeypatch, logins, what
 
 
 @pytest.mark.slow
-def test_the_real_registry_wants_a_password(logins, tmp_path):
+def test_the_real_registry_wants_a_password(logins, docker_registry, tmp_path):
     with docker_registry(tmp_path / "registry", password=True) as port:
         with client(f"127.0.0.1:{port}") as registry, pytest.raises(MissingError):
             registry.push_blob(REPOSITORY, blob_of(DATA), Told())

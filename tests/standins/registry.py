@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import re
-import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,8 +22,41 @@ if TYPE_CHECKING:
 USER, PASSWORD = "pusher", "a-secret-nobody-logs"
 
 
-class Registry:
-    """`with Registry() as registry: registry.host`. tokens: wants bearer tokens, each good for so many requests."""
+class Listening:
+    """A server on a port of its own, up to the end of a `with`."""
+
+    def listen(self, handler: type[Quiet]) -> None:
+        """From now on; handlers know us as `self.server.owner`."""
+        self.server = _Server(("127.0.0.1", 0), handler)
+        self.server.owner = self
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def __exit__(self, *_error) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    @property
+    def port(self) -> int:
+        return self.server.server_address[1]
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Keeps connections, and says nothing of requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args) -> None:
+        """Say nothing."""
+
+
+class Registry(Listening):
+    """`with Registry() as registry: registry.host`. uses: wants bearer tokens, each good for so many requests."""
 
     def __init__(
         self, *, uses: int | None = None, basic: bool = False, referrers: bool = True, certificate: Path | None = None
@@ -47,28 +79,12 @@ class Registry:
         self.lock = threading.Lock()
 
     def __enter__(self):
-        self.server = _Server(("127.0.0.1", 0), _Handler)
-        self.server.owner = self
+        self.listen(_Handler)
         if self.certificate:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(self.certificate)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
         return self
-
-    def __exit__(self, *_error) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-    @property
-    def port(self) -> int:
-        return self.server.server_address[1]
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     def count(self, method: str, part: str = "") -> int:
         return sum(one == method and part in path for one, path, _ in self.seen)
@@ -79,15 +95,10 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request, client_address) -> None:
-        """Clients that go away are no errors here."""
+        """Connections that break are no errors here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_args) -> None:
-        """Say nothing."""
-
+class _Handler(Quiet):
     def _say(self, status: int, headers=None, body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
@@ -137,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         if owner.basic:
             if self._is_basic():
                 return True
-            self._drain()
+            self._body()
             self._error(401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="here"'})
             return False
         if owner.uses is None:
@@ -148,14 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
             owner.tokens[token] = left - 1
         if left > 0:
             return True
-        self._drain()
+        self._body()
         where = owner.realm or f"http://{self.headers['Host']}/token"
         realm = f'Bearer realm="{where}",service="here",scope="repository:{path}:pull,push"'
         self._error(401, "UNAUTHORIZED", {"WWW-Authenticate": realm})
         return False
-
-    def _drain(self) -> None:
-        self._body()
 
     # Blobs
 
@@ -268,9 +276,3 @@ class _Handler(BaseHTTPRequestHandler):
         (NAME + r"/blobs/(sha256:[0-9a-f]{64})", _blob),
         (NAME + r"/manifests/([^/]+)", _manifest),
     )
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]

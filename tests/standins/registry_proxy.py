@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+from collections import Counter
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.standins.registry import Listening, Quiet
 
 KINDS = {
     "drop": "the connection is closed before the request goes on",
@@ -23,7 +25,7 @@ KINDS = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fault:
     kind: str
     method: str
@@ -36,62 +38,41 @@ class Fault:
     body: bytes = b""
     after_bytes: int = 0
     value: str = ""
-    met: int = 0
 
 
-class Proxy:
+class Proxy(Listening):
     """`with Proxy(port, [Fault(...)]) as proxy: proxy.host`."""
 
     def __init__(self, port: int, faults=()) -> None:
         self.upstream, self.faults = port, list(faults)
+        self.met_by: Counter[int] = Counter()
+        """Requests that each of the faults is for."""
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.happened: list[str] = []
         self.lock = threading.Lock()
         self.met, self.stopping = threading.Event(), threading.Event()
 
     def __enter__(self):
-        self.server = _Server(("127.0.0.1", 0), _Handler)
-        self.server.owner = self
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
+        self.listen(_Handler)
         return self
 
     def __exit__(self, *_error) -> None:
         self.stopping.set()
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.server.server_address[1]}"
+        super().__exit__()
 
     def take(self, method: str, path: str) -> Fault | None:
         with self.lock:
-            for fault in self.faults:
+            for number, fault in enumerate(self.faults):
                 if fault.method in (method, "*") and fault.part in path:
-                    fault.met += 1
-                    if fault.skip < fault.met <= fault.skip + fault.times:
+                    self.met_by[number] += 1
+                    if fault.skip < self.met_by[number] <= fault.skip + fault.times:
                         self.happened.append(fault.kind)
                         self.met.set()
                         return fault
         return None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request, client_address) -> None:
-        """Connections that break are the point."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_args) -> None:
-        """Say nothing."""
-
+class _Handler(Quiet):
     def _any(self) -> None:
         owner = self.server.owner
         owner.seen.append((self.command, self.path, dict(self.headers)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from selfhost.messages import Text
 
 MESSAGES: dict[str, Text] = {
-    "push.bad_kind": Text("`--as {given}`: there is no such form", "known: {known}", "leave it out for `modelpack`"),
     "push.digest": Text(
         "`{given}` names a digest, which nobody can choose",
         "what is sent has the digest that it has",

@@ -185,6 +185,5 @@ MESSAGES: dict[str, Text] = {
     "unpack.bad_recipe": Text(
         "the recipe `{path}` of the bundle cannot be used", "{detail}", "ask who made the bundle"
     ),
-    "unpack.bad_link": Text("`--link` is `auto` or `copy`", "given: {given}", "leave it out"),
     "unpack.repair_nothing": Text("nothing to repair in `{label}`"),
 }

@@ -94,7 +94,7 @@ class Client:
         """
         call = Call(headers=headers)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._ask(target, call, path, away)
+            response = self.ask(target, call, path, away)
             try:
                 if response.status not in _REDIRECTS:
                     yield response, target
@@ -107,13 +107,14 @@ class Client:
                 give_back(response)
         raise IncompleteError("move.redirects", path=path, url=shown(target.url), count=_MAX_REDIRECTS)
 
-    def _ask(
+    def ask(
         self,
         target: Target,
         call: Call,
         path: str,
         away: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> BaseHTTPResponse:
+        """As `send`, by a thread that is `away` meanwhile; closes what comes when it was stopped by then."""
         response = None
         try:
             with away():
