@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from selfhost.findings import Finding
     from selfhost.home import Home
 
-SCHEMA_VERSION = 1
 _PER_BLOB_BYTES = 512
 """Of `bundle.json` and SHA256SUMS for one content, at most."""
 
