@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+from packaging.utils import canonicalize_name
+
 from selfhost import __version__
 from selfhost.app import bundle_target, licence
 from selfhost.bundle import canonical, profile, risks, start_here
@@ -96,7 +98,7 @@ def inventory(
     for part in wheels:
         if part.spec is not None:
             entries = parse_lock(environment.lock_file(part.spec).read_text())
-            versions = {wheel.name.replace("_", "-").lower(): wheel.version for wheel in part.wheels}
+            versions: dict[str, str] = {canonicalize_name(wheel.name): wheel.version for wheel in part.wheels}
             folder = next((str(wheel.path.parent) for wheel in part.wheels), "DIR")
             found += engine_closure(entries, versions, folder)
     bundle = BomBundle(label=label, tool_version=__version__)
@@ -205,10 +207,11 @@ def _image(image: Image) -> BomImage:
     return BomImage(name=image.entry.name, sha256=image.entry.sha256, platforms=image.platforms, size=image.size_bytes)
 
 
-def _engine(part: PackedWheels) -> BomEngine:
+def engine_bill(name: str, version: str, wheels: Sequence[Wheel]) -> BomEngine:
+    """What is installed together, for a bill of materials."""
     return BomEngine(
-        name=part.spec.engine if part.spec else _OWN,
-        version=part.spec.version if part.spec else __version__,
+        name=name,
+        version=version,
         wheels=tuple(
             BomWheel(
                 name=wheel.name,
@@ -218,6 +221,12 @@ def _engine(part: PackedWheels) -> BomEngine:
                 size=wheel.size,
                 licence=wheel.licence,
             )
-            for wheel in part.wheels
+            for wheel in wheels
         ),
     )
+
+
+def _engine(part: PackedWheels) -> BomEngine:
+    if part.spec is None:
+        return engine_bill(_OWN, __version__, part.wheels)
+    return engine_bill(part.spec.engine, part.spec.version, part.wheels)

@@ -44,8 +44,6 @@ class Needs:
     """File names of all wheels of the bundle."""
     model_bytes: int = 0
     """Of all models together, each content counted once."""
-    soc_families: frozenset[str] = frozenset()
-    """Ascend families that images or weights are made for: `A2`, `A3`; empty: not tied to one."""
 
 
 def target_from_dict(data: Mapping[str, Any], path: object) -> HardwareSnapshot:
@@ -202,9 +200,6 @@ def _system(host: Host, needs: Needs) -> Iterator[Finding]:
 
 def _devices(target: HardwareSnapshot, needs: Needs) -> Iterator[Finding]:
     engine, host = needs.engine, target.host
-    if needs.soc_families and host.soc_family not in needs.soc_families:
-        params = {"wanted": " or ".join(sorted(needs.soc_families)), "found": host.soc_family or "none"}
-        yield _error("host.soc_family", Message("target.soc_family", params))
     if engine is None:
         return
     vendor = _VENDORS.get(engine.platform)
