@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ALL = os.environ.get("SELFHOST_TEST_CRASHES") == "all"
 STRIDE, KILL_STRIDE, USE_STRIDE = 4, 20, 16
-FLOOR = 200
+FLOOR = 600
 """Points that a run tries at least, all ways of making and importing together; one that is tried twice is one."""
 tried: Counter[str] = Counter()
 
