@@ -134,7 +134,7 @@ def check_space(bundle: BundlePlan) -> None:
     needed: dict[int, tuple[Path, int, int]] = {}
     old = _old_bytes(bundle)
     for path, need in new_bytes(bundle).items():
-        device = file_system.existing(path).stat().st_dev
+        device = files.existing(path).stat().st_dev
         _, before, freed = needed.get(device, (path, 0, 0))
         needed[device] = (path, before + need, freed + old[path])
     for path, need, freed in needed.values():

@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from selfhost import files
 from selfhost.bundle.layout import FAT, MAX_CHUNK_BYTES, NO_LINKS
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def existing(path: Path) -> Path:
-    """A path or its nearest parent that is there."""
-    path = Path(os.path.realpath(path))
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
-
-
 def same(one: Path, other: Path) -> bool:
     """Whether two paths, or what will be there, lie on one file system, so that links may take no space."""
-    return existing(one).stat().st_dev == existing(other).stat().st_dev
+    return files.existing(one).stat().st_dev == files.existing(other).stat().st_dev
 
 
 def max_file_bytes(path: Path) -> int | None:
@@ -34,7 +27,7 @@ def takes_links(path: Path) -> bool:
 
 
 def _type_there(path: Path) -> str | None:
-    device = existing(path).stat().st_dev
+    device = files.existing(path).stat().st_dev
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:

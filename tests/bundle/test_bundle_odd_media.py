@@ -10,24 +10,15 @@ import stat
 import pytest
 
 from selfhost.bundle import layout, medium
-from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import LinkMode
 from selfhost.errors import ExitCode, UsageError
 from selfhost.units import parse_bytes
-from tests.bundle.pack_support import check_volume, files_of, make
+from tests.bundle.pack_support import check_volume, files_of, make, stopped
 from tests.bundle.unpack_support import run
 from tests.weights.storage_support import big, flip, put, tiny_files
 
 CONTENT = {**tiny_files(), "a.bin": big(1, size=6 << 20), "b.bin": big(2, size=5 << 20), "LICENSE": b"terms"}
 SPARE = 64 << 20
-
-
-class Stop(BaseException):
-    pass
-
-
-def stop(_info):
-    raise Stop
 
 
 class Disk:
@@ -55,8 +46,7 @@ def left_on_a_disk(home, tmp_path, **asked):
     """Where a run for this model stopped with all contents there, and nothing that describes them."""
     put(home, CONTENT)
     to = tmp_path / "disk"
-    with pytest.raises(Stop):
-        make(home, to, Finishing(texts=stop), **asked)
+    stopped(home, to, **asked)
     return to
 
 
