@@ -1,8 +1,8 @@
 """What a bundle says of its contents: bill of materials, terms with acceptances, risks; and what would fail over there.
 
-inventory(label, models, engines, home)    documents for the inventory's artifact, and findings
-check_target(path, needs)                  findings about the machine of `--for`; refuses what cannot run
-start_text(info, contents)                 START-HERE.txt of a volume
+inventory(label, models, wheels, ...)    documents for the inventory's artifact, and findings
+check_target(path, needs, ...)           findings about the machine of `--for`; refuses what cannot run
+start_text(info, own, ...)               START-HERE.txt of a volume
 """
 
 from __future__ import annotations
