@@ -207,11 +207,10 @@ def _image(image: Image) -> BomImage:
     return BomImage(name=image.entry.name, sha256=image.entry.sha256, platforms=image.platforms, size=image.size_bytes)
 
 
-def engine_bill(name: str, version: str, wheels: Sequence[Wheel]) -> BomEngine:
-    """What is installed together, for a bill of materials."""
+def _engine(part: PackedWheels) -> BomEngine:
     return BomEngine(
-        name=name,
-        version=version,
+        name=part.spec.engine if part.spec else _OWN,
+        version=part.spec.version if part.spec else __version__,
         wheels=tuple(
             BomWheel(
                 name=wheel.name,
@@ -221,12 +220,6 @@ def engine_bill(name: str, version: str, wheels: Sequence[Wheel]) -> BomEngine:
                 size=wheel.size,
                 licence=wheel.licence,
             )
-            for wheel in wheels
+            for wheel in part.wheels
         ),
     )
-
-
-def _engine(part: PackedWheels) -> BomEngine:
-    if part.spec is None:
-        return engine_bill(_OWN, __version__, part.wheels)
-    return engine_bill(part.spec.engine, part.spec.version, part.wheels)
