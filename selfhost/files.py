@@ -177,9 +177,15 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(reading, writing, _CHUNK_BYTES)
 
 
-def free_bytes(path: Path) -> int:
-    """Free bytes for this user on the file system that holds `path` or its nearest existing parent."""
+def existing(path: Path) -> Path:
+    """A path, all links followed, or its nearest parent that is there."""
+    path = Path(os.path.realpath(path))
     while not path.exists() and path != path.parent:
         path = path.parent
-    info = os.statvfs(path)
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes for this user on the file system that holds `path` or its nearest existing parent."""
+    info = os.statvfs(existing(path))
     return info.f_bavail * info.f_frsize

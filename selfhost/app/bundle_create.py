@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from selfhost.findings import Finding
     from selfhost.home import Home
 
-SCHEMA_VERSION = 1
 _PER_BLOB_BYTES = 512
 """Of `bundle.json` and SHA256SUMS for one content, at most."""
 
@@ -147,13 +146,13 @@ def _gather(request: CreateRequest, home: Home, machine: Machine | None) -> Gath
     parts = [bundle_gather.model(directory, home, request.signer) for directory in found]
     parts.append(bundle_images.gather(request, home))
     if request.engine != NO_ENGINE:
-        spec = find_spec(request.engine)
+        spec, filled = find_spec(request.engine), None
         folder = request.wheelhouse
         if folder is None:
             folder = home.wheels / spec.name
             if request.download:
-                bundle_gather.fill_wheelhouse(spec, folder, machine, request.report)
-        parts.append(bundle_gather.wheelhouse(spec, folder, machine))
+                filled = bundle_gather.fill_wheelhouse(spec, folder, machine, request.report)
+        parts.append(bundle_gather.wheelhouse(spec, folder, machine, filled))
     return _together(parts)
 
 

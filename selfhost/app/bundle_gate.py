@@ -47,18 +47,18 @@ class Gate:
 
     def trusted(self, path: Path, sums: bytes, signature: bytes | None) -> str:
         """Who signed a volume; empty for nobody that is known here. Raises TrustError."""
-        demand = policy.Demand(
-            now=dt.datetime.now(dt.UTC),
-            strict_time=self._options.strict_time,
-            allow_unsigned=self._options.allow_unsigned,
-        )
-        verdict = policy.decide(self._trust, sums, signature, demand)
+        verdict = policy.decide(self._trust, sums, signature, self._demand())
         for one in verdict.notes:
             self._tell(one.what)
         if signature is None:
             self._tell(text("unpack.unsigned", path=path))
         self._vouched = self._vouched and verdict.vouched
         return ", ".join(sorted(key.name for key in verdict.signers))
+
+    def _demand(self) -> policy.Demand:
+        options = self._options
+        now = dt.datetime.now(dt.UTC)
+        return policy.Demand(now=now, strict_time=options.strict_time, allow_unsigned=options.allow_unsigned)
 
     def model_signatures(self, bundle: Bundle) -> dict[str, bytes]:
         """`model.sig` of each model that has one, by manifest; reads only metadata.
@@ -88,13 +88,10 @@ class Gate:
             self._tell(text("trust.note_allowed", reason=self._options.allow_unsigned))
             return
         entry = self._trust.find(signed.key)
-        if entry is not None and entry.settings.revoked:
-            raise TrustError("trust.revoked", signer=entry.name, source=entry.source)
-        if entry is not None and not entry.settings.valid(now := dt.datetime.now(dt.UTC)):
-            values = {"signer": entry.name, "window": entry.settings.window, "now": now.isoformat(timespec="seconds")}
-            if self._options.strict_time:
-                raise TrustError("trust.outside_time", **values)
-            self._tell(text("trust.note_outside_time", **values))
+        if entry is not None:
+            policy.check_revoked(entry)
+            if note := policy.check_time(entry, self._demand()):
+                self._tell(note.what)
         found = openssf.compare(signed, files)
         if wrong := (*found.changed, *found.missing, *found.unsigned):
             raise TrustError("trust.model_differs", name=name, count=len(wrong), names=shown(wrong))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from selfhost.app import stored, wanted
 from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.bundle import modelpack
@@ -73,17 +75,14 @@ def find_models(names: Sequence[str], variant: str | None, home: Home) -> list[P
     """
     if variant is not None and len(names) != 1:
         raise UsageError("pack.variant_of_many")
-    found: list[Path] = []
-    absent = [name for name in names if not stored.find(name, variant, home)]
-    if absent:
+    found = {name: stored.find(name, variant, home) for name in names}
+    if absent := [name for name, here in found.items() if not here]:
         raise _not_stored(absent, variant, home)
-    for name in names:
-        here = stored.find(name, variant, home)
+    for name, here in found.items():
         if len(here) > 1:
             variants = ", ".join(path.name for path in here)
             raise UsageError("pack.several", name=name, variants=variants, first=here[0].name)
-        found += [path for path in here if path not in found]
-    return found
+    return list(dict.fromkeys(here[0] for here in found.values()))
 
 
 def _not_stored(names: Sequence[str], variant: str | None, home: Home) -> SelfhostError:
@@ -181,14 +180,16 @@ def _signature_artifact(model: Built, lock: ModelLock, key: ec.EllipticCurvePriv
     return _artifact(modelpack.SIGNATURE, f"{model.entry.name}/signature", {}, named, model)
 
 
-def wheelhouse(spec: EngineSpec, folder: Path, machine: Machine | None = None) -> Gathered:
+def wheelhouse(
+    spec: EngineSpec, folder: Path, machine: Machine | None = None, found: tuple[Wheel, ...] | None = None
+) -> Gathered:
     """The wheels of an engine from a folder that has them, and those of selfhost itself where it has these too.
 
-    machine: that they are for; None: this one. Raises IncompleteError when one is missing, IntegrityError for one that
-    is not the locked one.
+    machine: that they are for; None: this one. found: those of the engine, by who has just filled the folder. Raises
+    IncompleteError when one is missing, IntegrityError for one that is not the locked one.
     """
     there = machine or this_machine()
-    engine, own = wheels.find(spec, folder, machine), _own_wheels(folder)
+    engine, own = found or wheels.find(spec, folder, machine), _own_wheels(folder)
     lock = environment.lock_file(spec)
     named = {lock.name: _data(lock.read_bytes())}
     if beside := companions.find(spec, folder, machine):
@@ -209,18 +210,25 @@ def wheelhouse(spec: EngineSpec, folder: Path, machine: Machine | None = None) -
 
 def fill_wheelhouse(
     spec: EngineSpec, folder: Path, machine: Machine | None, report: Callable[[Progress], None]
-) -> None:
-    """Download the wheels of an engine and of selfhost itself for a machine, as far as the folder has them not."""
+) -> tuple[Wheel, ...]:
+    """Download the wheels of an engine and of selfhost itself for a machine, as far as the folder has them not.
+
+    Returns those of the engine.
+    """
     options = WheelOptions(machine=machine)
-    wheels.fill(spec, folder, options, report)
+    found = wheels.fill(spec, folder, options, report)
     own_wheels.fill(folder, options)
+    return found
 
 
 def _own_wheels(folder: Path) -> tuple[Wheel, ...]:
     lock = folder / own_wheels.OWN_LOCK
-    wanted = {sha256 for entry in parse_lock(lock.read_text()) for sha256 in entry.hashes} if lock.is_file() else set()
-    found = [describe(path) for path in sorted(folder.glob("*.whl"))] if wanted else []
-    own = tuple(wheel for wheel in found if wheel.sha256 in wanted)
+    entries = parse_lock(lock.read_text()) if lock.is_file() else ()
+    wanted = {sha256 for entry in entries for sha256 in entry.hashes}
+    names = {canonicalize_name(entry.name) for entry in entries}
+    # By name first: to hash those of the engine once more takes as long as to hash all of it.
+    named = [path for path in folder.glob("*.whl") if canonicalize_name(path.name.partition("-")[0]) in names]
+    own = tuple(wheel for wheel in map(describe, sorted(named)) if wheel.sha256 in wanted)
     if absent := wanted - {wheel.sha256 for wheel in own}:
         raise IncompleteError("pack.missing_wheels", path=folder, engine="selfhost", names=shown(absent))
     return own
@@ -240,21 +248,19 @@ def profile(path: Path) -> Gathered:
 
 def read_have(path: Path) -> Have:
     """What `bundle inventory` said on the other machine. Raises UsageError for something else."""
-    command = "selfhost bundle inventory > inventory.json"
-    body = _read_object(path, "--have", command)
+    body = _read_object(path)
     listed = body.get("blobs")
     if not isinstance(listed, list):
-        raise UsageError("pack.bad_json_file", path=path, option="--have", detail="no list `blobs`", command=command)
+        raise _bad_have(path, "no list `blobs`")
     digests = [one.get("sha256") if isinstance(one, dict) else one for one in listed]
     bundles = body.get("bundles") or []
     bad = next((one for one in digests if not is_sha256(one)), None)
     if bad is not None or not (isinstance(bundles, list) and all(isinstance(one, str) for one in bundles)):
-        detail = f"{ascii(bad)[:80]} is no sha256" if bad is not None else "`bundles` are no names"
-        raise UsageError("pack.bad_json_file", path=path, option="--have", detail=detail, command=command)
+        raise _bad_have(path, f"{ascii(bad)[:80]} is no sha256" if bad is not None else "`bundles` are no names")
     return Have(sha256=frozenset(map(str, digests)), bundles=tuple(bundles))
 
 
-def _read_object(path: Path, option: str, command: str) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         body = json.loads(path.read_bytes())
     except OSError as error:
@@ -265,4 +271,9 @@ def _read_object(path: Path, option: str, command: str) -> dict[str, Any]:
         if isinstance(body, dict):
             return body
         detail = "it is no JSON object"
-    raise UsageError("pack.bad_json_file", path=path, option=option, detail=detail, command=command)
+    raise _bad_have(path, detail)
+
+
+def _bad_have(path: Path, detail: object) -> UsageError:
+    command = "selfhost bundle inventory > inventory.json"
+    return UsageError("pack.bad_json_file", path=path, option="--have", detail=detail, command=command)

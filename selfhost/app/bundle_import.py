@@ -27,17 +27,11 @@ if TYPE_CHECKING:
     from selfhost.home import Home
     from selfhost.weights.lock import ModelLock
 
-    class Talk(Protocol):
+    class Talk(bundle_images.Talk, Protocol):
         """Who is told."""
-
-        def note(self, line: str) -> None:
-            """How it goes."""
 
         def warn(self, line: str) -> None:
             """What may be wrong."""
-
-        def progress(self, done: int, total: int) -> None:
-            """Bytes copied, bytes to copy."""
 
 
 SCHEMA_VERSION = 1

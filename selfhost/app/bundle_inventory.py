@@ -1,14 +1,16 @@
 """What a bundle says of its contents: bill of materials, terms with acceptances, risks; and what would fail over there.
 
-inventory(label, models, engines, home)    documents for the inventory's artifact, and findings
-check_target(path, needs)                  findings about the machine of `--for`; refuses what cannot run
-start_text(info, contents)                 START-HERE.txt of a volume
+inventory(label, models, wheels, ...)    documents for the inventory's artifact, and findings
+check_target(path, needs, ...)           findings about the machine of `--for`; refuses what cannot run
+start_text(info, own, ...)               START-HERE.txt of a volume
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.utils import canonicalize_name
 
 from selfhost import __version__
 from selfhost.app import bundle_target, licence
@@ -96,7 +98,7 @@ def inventory(
     for part in wheels:
         if part.spec is not None:
             entries = parse_lock(environment.lock_file(part.spec).read_text())
-            versions = {wheel.name.replace("_", "-").lower(): wheel.version for wheel in part.wheels}
+            versions: dict[str, str] = {canonicalize_name(wheel.name): wheel.version for wheel in part.wheels}
             folder = next((str(wheel.path.parent) for wheel in part.wheels), "DIR")
             found += engine_closure(entries, versions, folder)
     bundle = BomBundle(label=label, tool_version=__version__)

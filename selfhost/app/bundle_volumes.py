@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from itertools import chain, cycle
 from typing import TYPE_CHECKING
 
 from selfhost import files
@@ -15,7 +16,7 @@ from selfhost.errors import NoSpaceError, UsageError
 from selfhost.units import MIB, format_bytes, parse_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from selfhost.app.bundle_request import CreateRequest
@@ -44,11 +45,9 @@ def distribute(
     ]
     blobs = [BlobInfo(sha256=one.sha256, size=one.size) for one in kept.values()]
     repeat = room is not None and len(request.to) == 1
-    packed = [
-        (to, blobs)
-        for to, blobs in zip(_places(request.to), layout.pack_volumes(blobs, capacities, repeat=repeat), strict=False)
-        if blobs
-    ] or [(request.to[0], ())]
+    places = chain(request.to, cycle(request.to[-1:]))
+    per_volume = layout.pack_volumes(blobs, capacities, repeat=repeat)
+    packed = [(to, listed) for to, listed in zip(places, per_volume, strict=False) if listed] or [(request.to[0], ())]
     made: list[VolumePlan] = []
     shares: dict[str, list[tuple[int, int]]] = {}
     for number, (to, listed) in enumerate(packed, 1):
@@ -61,12 +60,6 @@ def distribute(
         made.append(VolumePlan(path=path, contents=contents, max_file_bytes=limit))
     cut = tuple(CutPlan(content=kept[sha256], shares=tuple(shares[sha256])) for sha256 in sorted(shares))
     return tuple(made), cut
-
-
-def _places(to: Sequence[Path]) -> Iterable[Path]:
-    yield from to
-    while True:
-        yield to[-1]
 
 
 def _asked_size(request: CreateRequest) -> int | None:
@@ -123,15 +116,16 @@ def new_bytes(bundle: BundlePlan) -> dict[Path, int]:
 
 
 def _old_bytes(bundle: BundlePlan) -> dict[Path, int]:
-    """Bytes of what earlier runs left beside or in each volume and of what nothing stays."""
+    """Bytes that earlier runs left in each volume, or beside it in others, and that go."""
     wanted = [volume.path for volume in bundle.volumes]
     old = dict.fromkeys(wanted, 0)
     for volume in bundle.volumes:
         stays = pack.paths(bundle, volume).items()
         old[volume.path] = sum(size for path, size in _files(volume.path).items() if (path, size) not in stays)
-    for folder in {path.parent: path for path in wanted}.values():
-        for left in unfinished.others(folder.parent, bundle.label, wanted):
-            old[folder] += sum(_files(left).values())
+    # Of volumes in one folder it is counted with the last.
+    for folder, path in {path.parent: path for path in wanted}.items():
+        for left in unfinished.others(folder, bundle.label, wanted):
+            old[path] += sum(_files(left).values())
     return old
 
 
@@ -140,7 +134,7 @@ def check_space(bundle: BundlePlan) -> None:
     needed: dict[int, tuple[Path, int, int]] = {}
     old = _old_bytes(bundle)
     for path, need in new_bytes(bundle).items():
-        device = file_system.existing(path).stat().st_dev
+        device = files.existing(path).stat().st_dev
         _, before, freed = needed.get(device, (path, 0, 0))
         needed[device] = (path, before + need, freed + old[path])
     for path, need, freed in needed.values():

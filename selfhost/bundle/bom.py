@@ -6,11 +6,12 @@ module knows the id, else the vendor's name with where its text is; texts that c
 
 from __future__ import annotations
 
-import re
 import string
 import uuid
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
 
 from selfhost.bundle.spdx import SPDX
 from selfhost.records import dataclass
@@ -33,9 +34,6 @@ class BomBundle:
 
     label: str
     tool_version: str
-    serial: int | None = None
-    created: str = ""
-    """ISO 8601, UTC; empty: not said, so that what did not change gives the same bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,9 +119,8 @@ def bill(
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, contents)}",
         "version": 1,
         "metadata": {
-            **_said({"timestamp": bundle.created}),
             "tools": {"components": [tool]},
-            "component": component if bundle.serial is None else component | {"version": str(bundle.serial)},
+            "component": component,
         },
         "components": components,
         "dependencies": [{"ref": ref, "dependsOn": sorted(set(on))} for ref, on in sorted(depends.items())],
@@ -237,14 +234,12 @@ def _image(image: BomImage) -> dict[str, Any]:
 
 
 def _wheel(wheel: BomWheel) -> dict[str, Any]:
-    # purl-spec, type pypi: lower case, `-` for `_`.
-    name = re.sub(r"[-_.]+", "-", wheel.name).lower()
     component = {
         "type": "library",
         "bom-ref": _wheel_ref(wheel),
         "name": wheel.name,
         "version": wheel.version,
-        "purl": f"pkg:pypi/{_quoted(name)}@{_quoted(wheel.version)}",
+        "purl": f"pkg:pypi/{_quoted(canonicalize_name(wheel.name))}@{_quoted(wheel.version)}",
         "hashes": [{"alg": "SHA-256", "content": wheel.sha256}],
         "properties": _properties({"selfhost:file": wheel.file_name, "selfhost:size": str(wheel.size)}),
     }

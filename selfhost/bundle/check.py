@@ -130,9 +130,7 @@ def cut_tasks(bundle: Bundle, wrong: list[FileCheck]) -> list[Task]:
     skipped = {(check.volume, check.path) for check in wrong}
     here = {volume.number: volume for volume in bundle.volumes}
     found = []
-    for blob in bundle.info.blobs.values() if bundle.info.schema_version > 1 else ():
-        if not blob.is_cut:
-            continue
+    for blob in bundle.info.cut:
         on = [here.get(chunk.volume or 0) for chunk in blob.chunks]
         pieces = [
             (piece, volume)

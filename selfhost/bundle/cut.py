@@ -7,16 +7,15 @@ such a content takes its place twice.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from selfhost import files
 from selfhost.bundle.medium import Medium
 from selfhost.bundle.take import Piece, Source
 from selfhost.weights import inventory
-from selfhost.weights.digest import digest_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from selfhost.bundle.layout import BlobInfo, VolumeInfo
@@ -24,19 +23,16 @@ if TYPE_CHECKING:
     from selfhost.weights.blobs import Blobs
 
 
-def _cut(bundle: Bundle) -> Iterator[BlobInfo]:
-    if bundle.info.schema_version > 1:
-        yield from (blob for blob in bundle.info.blobs.values() if blob.is_cut)
-
-
 def digests(bundle: Bundle) -> set[str]:
     """sha256 of all pieces."""
-    return {chunk.sha256 for blob in _cut(bundle) for chunk in blob.chunks}
+    return {chunk.sha256 for blob in bundle.info.cut for chunk in blob.chunks}
 
 
 def kept(bundle: Bundle, blobs: Blobs) -> set[str]:
     """sha256 of the pieces that wait in the store."""
-    return {chunk.sha256 for blob in _cut(bundle) for chunk in blob.chunks if blobs.is_right(chunk.sha256, chunk.size)}
+    return {
+        chunk.sha256 for blob in bundle.info.cut for chunk in blob.chunks if blobs.is_right(chunk.sha256, chunk.size)
+    }
 
 
 def absent(volume: VolumeInfo, wanted: Collection[str], here: Collection[str]) -> list[int]:
@@ -63,11 +59,11 @@ def sources(bundle: Bundle, wanted: Collection[str], blobs: Blobs) -> list[Sourc
 
     The content itself where media and store have all of it together, else the pieces that the store does not have.
     """
-    whole, here, found = bundle.sources, kept(bundle, blobs), {}
-    for blob in _cut(bundle):
-        if blob.sha256 not in wanted or blob.sha256 in whole:
-            continue
+    here, found = kept(bundle, blobs), {}
+    for blob in bundle.info.cut:
         pieces = bundle.pieces(blob)
+        if blob.sha256 not in wanted or all(pieces):
+            continue
         both = [
             piece or (_waiting(blobs, chunk.sha256, chunk.size) if chunk.sha256 in here else None)
             for piece, chunk in zip(pieces, blob.chunks, strict=True)
@@ -91,12 +87,8 @@ def forget_damaged(source: Source, blobs: Blobs) -> None:
     """Remove pieces that went bad while they waited, so that they come from their medium once more."""
     for piece in source.pieces:
         path = blobs.path(piece.sha256)
-        if piece.shown == path and path.exists():
-            digest = hashlib.sha256()
-            with path.open("rb", buffering=0) as stream:
-                digest_stream(stream, digest)
-            if digest.hexdigest() != piece.sha256:
-                path.unlink()
+        if piece.shown == path and path.exists() and files.sha256_file(path) != piece.sha256:
+            path.unlink()
 
 
 def remove_pieces(bundle: Bundle, blobs: Blobs, models: Path) -> None:

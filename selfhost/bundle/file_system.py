@@ -5,38 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from selfhost.bundle.layout import MAX_CHUNK_BYTES
+from selfhost import files
+from selfhost.bundle.layout import FAT, MAX_CHUNK_BYTES, NO_LINKS
 
 _MOUNTS = Path("/proc/self/mountinfo")
-_FAT = ("vfat", "msdos", "fat")
-_NO_LINKS = (*_FAT, "exfat")
-
-
-def existing(path: Path) -> Path:
-    """A path or its nearest parent that is there."""
-    path = Path(os.path.realpath(path))
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def same(one: Path, other: Path) -> bool:
     """Whether two paths, or what will be there, lie on one file system, so that links may take no space."""
-    return existing(one).stat().st_dev == existing(other).stat().st_dev
+    return files.existing(one).stat().st_dev == files.existing(other).stat().st_dev
 
 
 def max_file_bytes(path: Path) -> int | None:
     """The largest file that is taken there; None: no limit that matters, or it cannot be told."""
-    return MAX_CHUNK_BYTES if _type_there(path) in _FAT else None
+    return MAX_CHUNK_BYTES if _type_there(path) in FAT else None
 
 
 def takes_links(path: Path) -> bool:
     """Whether a file may have two names or share blocks there, as far as the kind of file system tells."""
-    return _type_there(path) not in _NO_LINKS
+    return _type_there(path) not in NO_LINKS
 
 
 def _type_there(path: Path) -> str | None:
-    device = existing(path).stat().st_dev
+    device = files.existing(path).stat().st_dev
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:

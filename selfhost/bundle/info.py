@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from selfhost.bundle import canonical
 from selfhost.bundle.layout import (
@@ -127,20 +127,20 @@ def _lost_piece(info: BundleInfo, blobs: Iterable[BlobInfo]) -> str:
     return ""
 
 
-def _refuse(problem: str) -> None:
+def _refuse(problem: str) -> NoReturn:
     raise ValueError(problem)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.encode()) <= _MAX_TEXT:
         _refuse(f"{ascii(value)[:80]} is no short text")
-    return str(value)
+    return value
 
 
 def _count(value: object) -> int:
     if type(value) is not int or not 0 <= value < _MAX_INT:
         _refuse(f"{ascii(value)[:80]} is no count")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _digest(value: object) -> str:

@@ -49,6 +49,9 @@ MAX_VOLUMES = 1000
 MAX_MODELS = 1000
 MAX_CHUNK_BYTES = (4 << 30) - 1
 """The largest file of FAT32."""
+FAT = ("vfat", "msdos", "fat")
+NO_LINKS = (*FAT, "exfat")
+"""Names of file systems where no file has two names."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(rf"{BLOBS}/[0-9a-f]{{64}}|{CHUNKS}/[0-9a-f]{{64}}/[0-9]{{5}}")
@@ -156,6 +159,11 @@ class BundleInfo:
         return {blob.sha256: blob for volume in self.volumes for blob in volume.blobs}
 
     @property
+    def cut(self) -> tuple[BlobInfo, ...]:
+        """Contents whose pieces are on several volumes, each once."""
+        return tuple(blob for blob in self.blobs.values() if blob.is_cut)
+
+    @property
     def size_bytes(self) -> int:
         """All contents, each once."""
         return sum(blob.size for blob in self.blobs.values())
@@ -163,8 +171,7 @@ class BundleInfo:
     @property
     def schema_version(self) -> int:
         """The oldest version that can say this."""
-        cut = any(blob.is_cut for volume in self.volumes for blob in volume.blobs)
-        return SCHEMA_VERSION if cut else _UNCUT_VERSION
+        return SCHEMA_VERSION if self.cut else _UNCUT_VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of `bundle.json`."""

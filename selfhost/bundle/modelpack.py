@@ -8,7 +8,7 @@ image-spec 1.1, manifest.md and image-layout.md.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from selfhost.bundle import canonical
 from selfhost.bundle.layout import BlobInfo, is_sha256
@@ -270,26 +270,26 @@ def _bad(where: str, error: Exception) -> IntegrityError:
     return IntegrityError("bundle.bad_manifest", path=where, detail=f"{type(error).__name__}: {error}")
 
 
-def _refuse(problem: str) -> None:
+def _refuse(problem: str) -> NoReturn:
     raise ValueError(problem)
 
 
 def _sha256(digest: object) -> str:
     if not isinstance(digest, str) or not digest.startswith("sha256:") or not is_sha256(digest[7:]):
         _refuse(f"{ascii(digest)[:80]} is no sha256 digest")
-    return str(digest)[7:]
+    return digest[7:]
 
 
 def _size(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 62:
         _refuse(f"{ascii(value)[:80]} is no size")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
         _refuse(f"{ascii(value)[:80]} is no name")
-    return str(value)
+    return value
 
 
 def _capped(value: list[dict[str, Any]]) -> list[dict[str, Any]]:

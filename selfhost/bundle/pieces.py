@@ -103,7 +103,7 @@ def put(content: Content, places: Sequence[Place], tick: Callable[[int], None]) 
             raise_damaged(content)
         for folder in folders:
             files.sync(folder.parent)
-    return written  # type: ignore[return-value]
+    return written
 
 
 def _make(folders: Sequence[Path]) -> None:

@@ -135,9 +135,8 @@ def decide(trust: Trust, message: bytes, signature: bytes | None, demand: Demand
     signed = _holding(message, signature)
     entries = [entry for public in signed.values() if (entry := trust.find(public))]
     for entry in entries:
-        if entry.settings.revoked:
-            raise TrustError("trust.revoked", signer=entry.name, source=entry.source)
-    notes = [note for entry in entries if (note := _check_time(entry, demand))]
+        check_revoked(entry)
+    notes = [note for entry in entries if (note := check_time(entry, demand))]
     seen = tuple(public.fingerprint for public in signed.values())
     if not trust.keys:
         values = {"signers": ", ".join(seen), "directory": trust.directory}
@@ -203,7 +202,14 @@ def _unsigned(trust: Trust, demand: Demand) -> Verdict:
     return Verdict(signers=(), notes=tuple(notes))
 
 
-def _check_time(entry: TrustedKey, demand: Demand) -> Message | None:
+def check_revoked(entry: TrustedKey) -> None:
+    """Raise TrustError for a key that was revoked."""
+    if entry.settings.revoked:
+        raise TrustError("trust.revoked", signer=entry.name, source=entry.source)
+
+
+def check_time(entry: TrustedKey, demand: Demand) -> Message | None:
+    """What to tell of a key outside its time; None within it. Raises TrustError where the demand is strict."""
     if entry.settings.valid(demand.now):
         return None
     now = demand.now.isoformat(timespec="seconds")

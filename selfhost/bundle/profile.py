@@ -10,6 +10,7 @@ import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from selfhost.bundle.layout import NO_LINKS
 from selfhost.engines.needs import Machine, check_driver, check_machine
 from selfhost.engines.wheel_tags import misfit
 from selfhost.errors import MissingError, UsageError
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 OLDEST_PYTHON = (3, 11)
 """That selfhost itself runs on."""
-_NO_LINKS = ("vfat", "msdos", "exfat")
-"""File systems without links; the first two hold no file of 4 GiB either."""
 _SHOWN = 5
 _MEMORY_SLACK = 50
 """Two devices of one kind tell of memory that differs by less than one part in so many (ECC, driver)."""
@@ -45,8 +44,6 @@ class Needs:
     """File names of all wheels of the bundle."""
     model_bytes: int = 0
     """Of all models together, each content counted once."""
-    soc_families: frozenset[str] = frozenset()
-    """Ascend families that images or weights are made for: `A2`, `A3`; empty: not tied to one."""
 
 
 def target_from_dict(data: Mapping[str, Any], path: object) -> HardwareSnapshot:
@@ -203,9 +200,6 @@ def _system(host: Host, needs: Needs) -> Iterator[Finding]:
 
 def _devices(target: HardwareSnapshot, needs: Needs) -> Iterator[Finding]:
     engine, host = needs.engine, target.host
-    if needs.soc_families and host.soc_family not in needs.soc_families:
-        params = {"wanted": " or ".join(sorted(needs.soc_families)), "found": host.soc_family or "none"}
-        yield _error("host.soc_family", Message("target.soc_family", params))
     if engine is None:
         return
     vendor = _VENDORS.get(engine.platform)
@@ -239,7 +233,7 @@ def _space(host: Host, needs: Needs) -> Iterator[Finding]:
         return
     # The first is where selfhost keeps models and engines.
     disk = host.disks[0]
-    if disk.file_system in _NO_LINKS:
+    if disk.file_system in NO_LINKS:
         yield _error(disk.path, Message("target.no_links", {"path": disk.path, "file_system": disk.file_system}))
     if disk.free_bytes < wanted:
         params = {"path": disk.path, "needed": format_bytes(wanted), "free": format_bytes(disk.free_bytes)}

@@ -10,6 +10,7 @@ An import needs no memory of its own: what is under its digest is right, and wha
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
@@ -171,12 +172,11 @@ def _from_beside(bundle: Bundle, blobs: Blobs, beside: Sequence[Path]) -> None:
     for directory, lock in (one for root in beside for one in wheelhouse.stored(root)):
         for file in lock.files:
             if file.sha256 in wanted and not blobs.has(file.sha256):
-                try:
+                # Damaged or gone here: it comes from the medium.
+                with contextlib.suppress(IntegrityError, OSError):
                     blobs.copy_in(
                         directory / file.path, link=True, expected_sha256=file.sha256, expected_size=file.size
                     )
-                except (IntegrityError, OSError):  # damaged or gone here: it comes from the medium
-                    continue
 
 
 # Models
@@ -238,13 +238,11 @@ def _belonging(bundle: Bundle, manifest: str, artifact_type: str) -> Iterator[Ar
 def marks_of(bundle: Bundle, manifest: str) -> dict[str, bytes]:
     """Marks of the contents of a model, as far as they are at hand."""
     found = {}
-    sources = bundle.sources
     for artifact in _belonging(bundle, manifest, modelpack.LOCK):
         for layer in artifact.manifest.layers:
             folder, _, content = layer.path.rpartition("/")
-            if folder == modelpack.MARKS_FOLDER and layer.sha256 in sources:
-                try:
+            if folder == modelpack.MARKS_FOLDER:
+                # They only say where damage is.
+                with contextlib.suppress(IncompleteError, IntegrityError):
                     found[content] = bundle.read(layer.sha256)
-                except (IncompleteError, IntegrityError):  # they only say where damage is
-                    continue
     return found

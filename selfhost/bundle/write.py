@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from selfhost import files
 from selfhost.bundle.layout import PART, BlobInfo, blob_path
@@ -142,7 +142,7 @@ def is_there(path: Path, size: int) -> bool:
         return False
 
 
-def raise_damaged(content: Content) -> None:
+def raise_damaged(content: Content) -> NoReturn:
     """Raises IntegrityError for a source that has other bytes."""
     raise IntegrityError("pack.source_damaged", path=content.source, sha256=content.sha256)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.engines import environment
-from selfhost.engines.lock import absent_wheels, lock_text, parse_lock
+from selfhost.engines.lock import absent_wheels, lock_text, needed, parse_lock
 from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, Phase, PipOutput, Progress
@@ -67,7 +67,7 @@ def install(
     check_machine(spec, this_machine())
     if options.driver_check:
         check_driver(spec, driver())
-    _check_options(options)
+    check_options(options)
     lock = environment.lock_path(home, spec)
     with files.hold_lock(lock, blocking=False) as got:
         if got:
@@ -128,7 +128,8 @@ def read_driver_version() -> str | None:
     return parse_driver_version(done.stdout)
 
 
-def _check_options(options: InstallOptions) -> None:
+def check_options(options: InstallOptions) -> None:
+    """Raises UsageError for what was named and is not there."""
     if options.wheelhouse and not options.wheelhouse.is_dir():
         raise UsageError("engine.no_wheelhouse", path=options.wheelhouse)
     if options.ca_bundle and not options.ca_bundle.is_file():
@@ -162,13 +163,9 @@ def _build(spec: EngineSpec, target: Path, options: InstallOptions, report: Call
     argv, env = pip_command([*pip, "install", "--no-user"], lock, options, os.environ)
     env["TMPDIR"] = str(target / "tmp")
     run = PipRun(target=target, log=log, env=env, report=report, packages=len(parse_lock(lock.read_text())))
-    status, output = run(argv)
-    if status and spec.fallback_index and not options.wheelhouse:
-        cause = output.cause()
-        if cause.failure is Failure.NOT_FOUND and cause.requirement == spec.fallback_package:
-            status, output = run([*argv, "--extra-index-url", spec.fallback_index])
+    status, output = run_with_fallback(run, argv, spec, options)
     if status:
-        raise explained(spec, output.cause(), log, _missing_wheels(spec, output, options.wheelhouse))
+        raise explained(spec, output.cause(), log, _missing(spec, options))
     if options.wheelhouse and (beside := options.wheelhouse / environment.BESIDE_LOCK).is_file():
         _add_beside(spec, run, pip, beside, options)
     shutil.rmtree(target / "tmp")
@@ -184,15 +181,33 @@ def _add_beside(spec: EngineSpec, run: PipRun, pip: Sequence[str], beside: Path,
     argv, _ = pip_command([*pip, "install", "--no-user"], kept, options, os.environ)
     status, output = replace(run, packages=len(entries))(argv)
     if status:
-        raise explained(spec, output.cause(), run.log, _missing_wheels(spec, output, options.wheelhouse))
+        raise explained(spec, output.cause(), run.log, _missing(spec, options))
+
+
+def run_with_fallback(
+    run: PipRun, argv: Sequence[str], spec: EngineSpec, options: InstallOptions
+) -> tuple[int, PipOutput]:
+    """Run pip, and once more with the engine's own index where the configured one does not have its package."""
+    status, output = run(argv)
+    if status and spec.fallback_index and not options.wheelhouse:
+        cause = output.cause()
+        if cause.failure is Failure.NOT_FOUND and cause.requirement == spec.fallback_package:
+            return run([*argv, "--extra-index-url", spec.fallback_index])
+    return status, output
 
 
 def pip_command(
     pip: Sequence[str], lock: Path, options: InstallOptions, environ: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Argv and environment of pip for a lock: its own configuration is left alone, unless a wheelhouse is named."""
-    argv = [*pip, "--require-hashes", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
-    argv += ["--progress-bar", "off", "--requirement", str(lock)]
+    """Argv and environment of pip for a lock."""
+    return pip_source([*pip, "--require-hashes", "--no-deps", "--requirement", str(lock)], options, environ)
+
+
+def pip_source(
+    pip: Sequence[str], options: InstallOptions, environ: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Argv and environment with where wheels come from: pip's own configuration, unless a wheelhouse is named."""
+    argv = [*pip, "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     # A lock leaves nothing for constraints to decide; with them pip tells of a conflict where a wheel is not there.
     env = dict(environ) | {"PIP_CONSTRAINT": os.devnull}
     if options.wheelhouse:
@@ -247,12 +262,14 @@ def _now() -> datetime:
     return datetime.fromtimestamp(int(said), UTC) if said.isdecimal() else datetime.now(UTC)
 
 
-def _missing_wheels(spec: EngineSpec, output: PipOutput, wheelhouse: Path | None) -> MissingWheels | None:
-    """What a wheelhouse lacks; pip itself stops at the first. None when an index was asked."""
-    if wheelhouse is None:
-        return None
-    path, here = environment.lock_file(spec), this_machine()
-    entries = parse_lock(path.read_text())
-    fitting = (found.name for found in wheelhouse.iterdir() if not misfit(found.name, here))
-    names = absent_wheels(entries, fitting, output.ignored)
-    return MissingWheels(where=str(wheelhouse), lock=str(path), names=tuple(names))
+def _missing(spec: EngineSpec, options: InstallOptions) -> MissingWheels | None:
+    """What the wheelhouse lacks; None when an index was asked."""
+    return missing_wheels(spec, options.wheelhouse, this_machine()) if options.wheelhouse else None
+
+
+def missing_wheels(spec: EngineSpec, folder: Path, machine: Machine) -> MissingWheels:
+    """What a folder lacks of an engine's lock for a machine; pip itself stops at the first."""
+    lock = environment.lock_file(spec)
+    fitting = (found.name for found in folder.iterdir() if not misfit(found.name, machine))
+    names = absent_wheels(needed(parse_lock(lock.read_text()), machine), fitting)
+    return MissingWheels(where=str(folder), lock=str(lock), names=tuple(names))

@@ -86,18 +86,13 @@ def wheel_prefix(name: str, version: str) -> str:
     return f"{re.sub(r'[-_.]+', '_', name).lower()}-{version}-"
 
 
-def absent_wheels(entries: Iterable[LockEntry], file_names: Iterable[str], not_needed: Iterable[str] = ()) -> list[str]:
-    """`name==version` of the entries of which no wheel is among the file names.
-
-    `not_needed`: names whose marker is false here. Which machine a wheel is for is not looked at: that is for pip.
-    """
-    skipped = set(not_needed)
+def absent_wheels(entries: Iterable[LockEntry], file_names: Iterable[str]) -> list[str]:
+    """`name==version` of the entries of which no wheel is among the file names, whichever machine it is for."""
     present = {wheel_key(name) for name in file_names if name.endswith(".whl")}
     return [
         f"{entry.name}=={entry.version}"
         for entry in entries
-        if entry.name not in skipped
-        and not any(name.startswith(wheel_prefix(entry.name, entry.version)) for name in present)
+        if not any(name.startswith(wheel_prefix(entry.name, entry.version)) for name in present)
     ]
 
 

@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 
 from selfhost import __version__, files
 from selfhost.engines import own_wheel
-from selfhost.engines.install import InstallOptions, pip_command, this_machine
-from selfhost.engines.lock import marker_environment, wheel_prefix
+from selfhost.engines.install import InstallOptions, pip_source, this_machine
+from selfhost.engines.lock import LockEntry, lock_text, marker_environment, wheel_prefix
 from selfhost.engines.pip_run import captured
 from selfhost.engines.wheel_file import Wheel, describe, metadata
 from selfhost.engines.wheel_folder import WheelOptions, check_online, choice, keep, scratch_in, some_pip
@@ -53,9 +53,8 @@ def fill(folder: Path, options: WheelOptions, own: Path | None = None) -> tuple[
         _Closure(pip=(*pip,), partial=partial, folder=folder, options=options).follow(wheel)
         names = keep(partial, folder)
     found = tuple(describe(folder / name) for name in names)
-    lock = "".join(f"{w.name}=={w.version} \\\n    --hash=sha256:{w.sha256}\n" for w in found)
     with files.atomic_write(folder / OWN_LOCK) as stream:
-        stream.write(lock.encode())
+        stream.write(lock_text(LockEntry(one.name, one.version, "", (one.sha256,)) for one in found).encode())
     return found
 
 
@@ -108,11 +107,11 @@ class _Closure:
         """Run pip: from what the folder has already, else from where packages come from."""
         asked = self.options.for_pip
         if asked.wheelhouse is None and any(self.folder.glob("*.whl")):
-            status, output = captured(*_source(argv, InstallOptions(wheelhouse=self.folder)))
+            status, output = captured(*pip_source(argv, InstallOptions(wheelhouse=self.folder), os.environ))
             if not status:
                 return status, output
         check_online(asked, own_wheel.DISTRIBUTION)
-        return captured(*_source(argv, asked))
+        return captured(*pip_source(argv, asked, os.environ))
 
 
 def requirements(said: bytes, machine: Machine, extras: Iterable[str] = ()) -> list[Requirement]:
@@ -136,16 +135,6 @@ def _check(rules: Sequence[Requirement], versions: Mapping[str, str]) -> None:
     }
     if wrong:
         raise MissingError("wheels.own_conflict", listed="\n".join(sorted(wrong)))
-
-
-def _source(argv: list[str], options: InstallOptions) -> tuple[list[str], dict[str, str]]:
-    """Argv and environment with where packages come from, for requirements that have no lock."""
-    taken, env = pip_command([], Path(os.devnull), options, os.environ)
-    wanted = [*argv, "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    for flag in ("--find-links", "--cert"):
-        if flag in taken:
-            wanted += taken[taken.index(flag) : taken.index(flag) + 2]
-    return [*wanted, *(["--no-index"] if "--no-index" in taken else [])], env
 
 
 def _given(wheelhouse: Path | None) -> Path | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
-from selfhost.engines.install import InstallOptions, this_machine
+from selfhost.engines.install import InstallOptions, check_options, this_machine
 from selfhost.engines.pip_run import captured
 from selfhost.engines.wheel_tags import pip_arguments
-from selfhost.errors import IncompleteError, MissingError, UsageError
+from selfhost.errors import IncompleteError, MissingError
 from selfhost.offline import is_offline
 from selfhost.records import dataclass
 
@@ -39,11 +39,9 @@ class WheelOptions:
     @property
     def for_pip(self) -> InstallOptions:
         """As an installation takes them. Raises UsageError for what is not there."""
-        if self.wheelhouse and not self.wheelhouse.is_dir():
-            raise UsageError("engine.no_wheelhouse", path=self.wheelhouse)
-        if self.ca_bundle and not self.ca_bundle.is_file():
-            raise UsageError("engine.no_ca_bundle", path=self.ca_bundle)
-        return InstallOptions(wheelhouse=self.wheelhouse, ca_bundle=self.ca_bundle)
+        made = InstallOptions(wheelhouse=self.wheelhouse, ca_bundle=self.ca_bundle)
+        check_options(made)
+        return made
 
 
 def choice(machine: Machine | None) -> list[str]:

@@ -20,8 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from selfhost import files
 from selfhost.engines import environment
-from selfhost.engines.install import pip_command, this_machine
-from selfhost.engines.lock import absent_wheels, lock_text, needed, parse_lock, wheel_key, wheel_prefix
+from selfhost.engines.install import missing_wheels, pip_command, run_with_fallback, this_machine
+from selfhost.engines.lock import lock_text, needed, parse_lock, wheel_key, wheel_prefix
 from selfhost.engines.needs import check_machine
 from selfhost.engines.pip_errors import MissingWheels, explained
 from selfhost.engines.pip_output import Failure, PipOutput, Progress
@@ -65,8 +65,7 @@ def find(spec: EngineSpec, folder: Path, machine: Machine | None = None) -> tupl
         argv, env = pip_command(argv, _written(entries, Path(work)), options, os.environ)
         status, output = captured(argv, env | {"TMPDIR": work})
         if status:
-            cause, missing = output.cause(), _missing(spec, entries, folder, there)
-            raise explained(spec, cause, folder / "pip.log", missing)
+            raise explained(spec, output.cause(), folder / "pip.log", missing_wheels(spec, folder, there))
         urls = [str(item["download_info"]["url"]) for item in json.loads(told.read_bytes())["install"]]
     return tuple(describe(path) for path in sorted(Path(unquote(urlsplit(url).path)) for url in urls))
 
@@ -143,12 +142,7 @@ class _Fetch:
             report=lambda seen: self.report(replace(seen, done=before + seen.done, total=total)),
             packages=len(entries),
         )
-        status, output = run(argv)
-        if status and self.spec.fallback_index and not self.options.wheelhouse:
-            cause = output.cause()
-            if cause.failure is Failure.NOT_FOUND and cause.requirement == self.spec.fallback_package:
-                status, output = run([*argv, "--extra-index-url", self.spec.fallback_index])
-        return status, output
+        return run_with_fallback(run, argv, self.spec, self.options.for_pip)
 
 
 def _not_found(
@@ -181,12 +175,6 @@ def _written(entries: Sequence[LockEntry], folder: Path) -> Path:
     path = folder / "wanted.lock"
     path.write_text(lock_text(entries))
     return path
-
-
-def _missing(spec: EngineSpec, entries: Sequence[LockEntry], folder: Path, machine: Machine) -> MissingWheels:
-    fitting = (found.name for found in folder.iterdir() if not misfit(found.name, machine))
-    lock = str(environment.lock_file(spec))
-    return MissingWheels(where=str(folder), lock=lock, names=tuple(absent_wheels(entries, fitting)))
 
 
 def _not_there(folder: Path, entries: Sequence[LockEntry], machine: Machine) -> list[LockEntry]:

@@ -1,4 +1,4 @@
-"""`bundle create` with hard links: space that a bundle takes on the disk of the store, and how fast it is read.
+"""`bundle create` with hard links: space that a bundle takes on the disk of the store, and how fast it is made.
 
     python -m tests.bench.bench_bundle [GIB]
 

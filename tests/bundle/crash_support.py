@@ -1,7 +1,8 @@
 """A disk that stops taking changes at one point, as when power goes; and a process that is killed there.
 
-Every call that changes a disk is a point: opening a file that is new or is written to, each write to it (of which half
-arrives), and those in `CALLS`. From the point on nothing changes the disk any more, whatever cleans up on the way out.
+Every call that may change a disk is a point: opening a file that is new or is written to, each write to it (of which
+half arrives), and those in `CALLS`. From the point on nothing changes the disk any more, whatever cleans up on the way
+out.
 """
 
 from __future__ import annotations

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 from selfhost.bundle import layout, modelpack
 from selfhost.home import find_home
 from selfhost.weights.blobs import Blobs
-from tests.bundle.unpack_support import (
-    NAME,
-    VARIANT,
-    reseal,
-    run,
-    snapshot,
-)
+from tests.bundle.unpack_support import NAME, VARIANT, reseal, run, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from selfhost.app import bundle_create
 from selfhost.app.bundle_request import CreateRequest
 from selfhost.bundle import modelpack
@@ -20,6 +22,20 @@ def make(home: Path, to: Path | list[Path], finishing: Finishing | None = None, 
     planned = bundle_create.plan(request, Home(home))
     finishing = finishing or Finishing(texts=lambda info: planned.texts(info, signed=False))
     return bundle_create.create(planned.bundle, Home(home), finishing)
+
+
+class Stop(BaseException):
+    """As if the power went."""
+
+
+def stopped(home: Path, to: Path, **asked) -> None:
+    """Make a bundle until all contents are there, and nothing that describes them."""
+
+    def stop(_info):
+        raise Stop
+
+    with pytest.raises(Stop):
+        make(home, to, Finishing(texts=stop), **asked)
 
 
 def tree(volume: Path) -> dict[str, bytes]:

@@ -14,12 +14,11 @@ import pytest
 
 from selfhost.bundle import file_system, layout
 from selfhost.bundle.info import parse_info
-from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import How, LinkMode
 from selfhost.errors import ExitCode, IntegrityError, NoSpaceError
 from selfhost.home import find_home
 from selfhost.weights.blobs import Blobs
-from tests.bundle.pack_support import check_volume, files_of, make, tree
+from tests.bundle.pack_support import check_volume, files_of, make, stopped, tree
 from tests.bundle.unpack_support import files_of as model_files
 from tests.bundle.unpack_support import reseal, run, snapshot
 from tests.weights.storage_support import big, flip, put, sha, tiny_files
@@ -232,18 +231,9 @@ def test_a_plan_tells_what_goes_on_each(home, content, tmp_path):
     assert all(one["bytes"] >= one["new_bytes"] > 0 for one in told)
 
 
-class Stop(BaseException):
-    pass
-
-
-def stop(_info):
-    raise Stop
-
-
 def test_what_an_earlier_run_cut_otherwise_goes(home, content, tmp_path):
     put(home, content)
-    with pytest.raises(Stop):
-        make(home, tmp_path / "m", Finishing(texts=stop), volume_size="4M", max_file_bytes=300_000)
+    stopped(home, tmp_path / "m", volume_size="4M", max_file_bytes=300_000)
     packed = make(home, tmp_path / "m", volume_size="4M", max_file_bytes=1 << 20)
     for volume in packed.volumes:
         check_volume(volume.path)
@@ -252,8 +242,7 @@ def test_what_an_earlier_run_cut_otherwise_goes(home, content, tmp_path):
 
 def test_what_was_found_wrong_is_written_again_on_all(home, content, tmp_path):
     put(home, content)
-    with pytest.raises(Stop):
-        make(home, tmp_path / "m", Finishing(texts=stop), volume_size="4M")
+    stopped(home, tmp_path / "m", volume_size="4M")
     flip(pieces_of(tmp_path / "m" / "b-vol2of3")[0], 77)
     packed = make(home, tmp_path / "m", volume_size="4M")
     assert files_of([volume.path for volume in packed.volumes]) == content

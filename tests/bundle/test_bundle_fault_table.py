@@ -1,7 +1,8 @@
-"""What a bundle must survive, and the tests for each; `-s` prints how many faults each row tries.
+"""What a bundle must survive, and the tests for each; `-s` prints how many cases each row has.
 
-The rows are those of the specification. A test that is named here and is not there, or a row that tries less than it
-says, fails: so no row loses its tests when these are moved.
+A test that is named here and is not there, or a row that has fewer cases than it says, fails: so no row loses its tests
+when these are moved. Cases are what pytest collects: one that tries many faults counts once, and so does one that is
+skipped here (without root, or without SELFHOST_TEST_LARGE).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "a flipped bit": (
-        25,
+        54,
         (
             "test_unpack_bits.py::test_a_flipped_bit_is_found_and_named",
             "test_unpack_bits.py::test_a_flipped_bit_is_never_imported",
@@ -73,7 +74,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "paths that lead elsewhere or mean another thing elsewhere": (
-        100,
+        124,
         (
             "test_unpack_metadata.py::test_paths_that_lead_elsewhere_stop_before_anything_is_written",
             "test_unpack_metadata.py::test_two_names_that_are_one_where_case_does_not_count",
@@ -93,7 +94,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "metadata that swells or lies": (
-        35,
+        49,
         (
             "test_unpack_metadata.py::test_manifests_that_lie",
             "test_unpack_metadata.py::test_metadata_that_is_none",
@@ -103,7 +104,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "signatures that are wrong, revoked, stripped or of another bundle": (
-        8,
+        48,
         (
             "test_unpack_trust.py::test_what_is_not_signed_by_who_is_trusted_is_not_read",
             "test_unpack_trust.py::test_a_revoked_key",
@@ -170,7 +171,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "nothing lost": (
-        6,
+        9,
         (
             "test_bundle_nothing_lost.py::test_names_of_all_sorts_and_files_of_no_bytes",
             "test_bundle_nothing_lost.py::test_ten_thousand_small_files",
@@ -187,7 +188,6 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
 }  # a registry that fails: with the tests of `bundle push`
-FLOOR = 300
 
 
 @pytest.mark.slow
@@ -211,6 +211,4 @@ def test_every_row_has_its_tests():
         count = sum(cases[name] for name in names)
         print(f"{count:5} {row}")
         assert count >= least, row
-    total = sum(cases[name] for _, names in ROWS.values() for name in names)
-    print(f"{total:5} altogether")
-    assert total >= FLOOR
+    print(f"{sum(cases[name] for _, names in ROWS.values() for name in names):5} altogether")

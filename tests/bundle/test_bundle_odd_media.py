@@ -10,24 +10,15 @@ import stat
 import pytest
 
 from selfhost.bundle import layout, medium
-from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import LinkMode
 from selfhost.errors import ExitCode, UsageError
 from selfhost.units import parse_bytes
-from tests.bundle.pack_support import check_volume, files_of, make
+from tests.bundle.pack_support import check_volume, files_of, make, stopped
 from tests.bundle.unpack_support import run
 from tests.weights.storage_support import big, flip, put, tiny_files
 
 CONTENT = {**tiny_files(), "a.bin": big(1, size=6 << 20), "b.bin": big(2, size=5 << 20), "LICENSE": b"terms"}
 SPARE = 64 << 20
-
-
-class Stop(BaseException):
-    pass
-
-
-def stop(_info):
-    raise Stop
 
 
 class Disk:
@@ -51,24 +42,26 @@ def disk(monkeypatch):
     return made
 
 
+def left_on_a_disk(home, tmp_path, **asked):
+    """Where a run for this model stopped with all contents there, and nothing that describes them."""
+    put(home, CONTENT)
+    to = tmp_path / "disk"
+    stopped(home, to, **asked)
+    return to
+
+
 @pytest.mark.usefixtures("disk")
 def test_pieces_that_an_earlier_run_left_need_no_space_again(home, tmp_path):
     """As shards of more than 4 GiB on FAT32."""
-    put(home, CONTENT)
-    to = tmp_path / "disk"
     asked = {"link": LinkMode.COPY, "max_file_bytes": 1 << 20}
-    with pytest.raises(Stop):
-        make(home, to, Finishing(texts=stop), **asked)
+    to = left_on_a_disk(home, tmp_path, **asked)
     packed = make(home, to, **asked)
     assert files_of([volume.path for volume in packed.volumes]) == CONTENT
 
 
 @pytest.mark.usefixtures("disk")
 def test_half_a_file_that_an_earlier_run_left_needs_no_space_again(home, tmp_path):
-    put(home, CONTENT)
-    to = tmp_path / "disk"
-    with pytest.raises(Stop):
-        make(home, to, Finishing(texts=stop), link=LinkMode.COPY)
+    to = left_on_a_disk(home, tmp_path, link=LinkMode.COPY)
     [written] = (path for path in to.rglob("*") if path.is_file() and path.stat().st_size == 6 << 20)
     written.rename(written.with_name(written.name + layout.PART))
     packed = make(home, to, link=LinkMode.COPY)
@@ -77,10 +70,7 @@ def test_half_a_file_that_an_earlier_run_left_needs_no_space_again(home, tmp_pat
 
 @pytest.mark.usefixtures("disk")
 def test_what_an_earlier_run_left_of_more_volumes_is_taken_up(home, tmp_path):
-    put(home, CONTENT)
-    to = tmp_path / "disk"
-    with pytest.raises(Stop):
-        make(home, to, Finishing(texts=stop), link=LinkMode.COPY, volume_size="8M")
+    to = left_on_a_disk(home, tmp_path, link=LinkMode.COPY, volume_size="8M")
     assert sorted(path.name for path in to.iterdir()) == ["b-vol1of2", "b-vol2of2"]
     (to / "b-vol1of2-other-vol1of1").mkdir()
     [packed] = make(home, to, link=LinkMode.COPY, volume_size="14M").volumes

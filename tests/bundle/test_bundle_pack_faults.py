@@ -19,22 +19,14 @@ from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import How, LinkMode
 from selfhost.errors import IntegrityError, NoError, NoSpaceError
 from selfhost.weights.blobs import Blobs
-from tests.bundle.pack_support import check_volume, files_of, make, tree
+from tests.bundle.pack_support import check_volume, files_of, make, stopped, tree
 from tests.weights.storage_support import big, flip, put, sha
 
-# Interrupted
-
-
-class _Crash(BaseException):
-    """As if the power went; at every point: test_bundle_crashes.py."""
+# Interrupted; at every point: test_bundle_crashes.py
 
 
 def test_what_was_written_is_read_not_written_again(home, model, medium, monkeypatch):
-    def stop(_info):
-        raise _Crash
-
-    with pytest.raises(_Crash):
-        make(home, medium, Finishing(texts=stop), link=LinkMode.COPY, serial=1)
+    stopped(home, medium, link=LinkMode.COPY, serial=1)
     marker = json.loads((medium / "b-vol1of1" / pack.MARKER).read_text())
     packed = make(home, medium, link=LinkMode.COPY)
     assert packed.volumes[0].how.keys() == {How.FOUND.value}
@@ -46,12 +38,8 @@ def test_what_was_written_is_read_not_written_again(home, model, medium, monkeyp
 
 
 def test_what_was_written_and_went_bad_is_written_again(home, model, content, medium):
-    def stop(_info):
-        raise _Crash
-
     for asked, name in (({}, f"blobs/sha256/{sha(b'terms')}"), ({"max_file_bytes": 65536}, None)):
-        with pytest.raises(_Crash):
-            make(home, medium, Finishing(texts=stop), link=LinkMode.COPY, **asked)
+        stopped(home, medium, link=LinkMode.COPY, **asked)
         volume = medium / "b-vol1of1"
         flip(volume / (name or f"chunks/{sha(content['model.safetensors'])}/00001"), 3)
     make(home, medium, link=LinkMode.COPY, max_file_bytes=65536)
@@ -62,11 +50,7 @@ def test_what_was_written_and_went_bad_is_written_again(home, model, content, me
 def test_what_an_earlier_run_of_another_bundle_left_goes(home, model, medium):
     put(home, {"other": b"other"}, name="other")
 
-    def stop(_info):
-        raise _Crash
-
-    with pytest.raises(_Crash):
-        make(home, medium, Finishing(texts=stop), models=("other",))
+    stopped(home, medium, models=("other",))
     volume = medium / "b-vol1of1"
     outside = medium / "outside"
     outside.write_bytes(b"mine")

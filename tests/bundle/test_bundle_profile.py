@@ -72,7 +72,6 @@ def test_what_fits_has_no_findings():
         ({"python": "3.12.1"}, CUDA, "target.wheels"),
         ({"python": "3.9.2"}, CUDA, "target.old_python"),
         ({"python": "3.15.0"}, CPU, "engine.python"),
-        ({"soc_family": "A3"}, Needs(soc_families=frozenset({"A2"})), "target.soc_family"),
         ({"disks": [TARGET["host"]["disks"][0] | {"free_bytes": 701 * GB}]}, CUDA, "target.no_space"),
         ({"disks": [TARGET["host"]["disks"][0] | {"file_system": "vfat"}]}, CUDA, "target.no_links"),
     ],

@@ -188,6 +188,13 @@ def test_revoked_by_the_site_trusted_by_the_user(places, keys):
     assert refused(read_trust(home, site), ssh_sign(keys["ann"], MESSAGE)) == "revoked"
 
 
+def unread(home, site):
+    """What is said of directories that cannot be gone by."""
+    with pytest.raises(TrustError) as caught:
+        read_trust(home, site)
+    return caught.value.message
+
+
 @pytest.mark.parametrize(
     ("settings", "detail"),
     [
@@ -208,10 +215,9 @@ def test_revoked_by_the_site_trusted_by_the_user(places, keys):
 def test_settings_that_are_wrong_are_refused(places, keys, settings, detail):
     home, site = places
     put(site, "ann.pub", keys["ann"], settings)
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.bad_settings"
-    assert detail in caught.value.message.why
+    message = unread(home, site)
+    assert message.id == "trust.bad_settings"
+    assert detail in message.why
 
 
 def test_a_key_that_cannot_be_read_is_not_skipped(places, keys):
@@ -222,9 +228,7 @@ def test_a_key_that_cannot_be_read_is_not_skipped(places, keys):
         read_trust(home, site)
     (site / "bob.pub").unlink()
     (site / "bob.pub").symlink_to(site / "nothing")
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.unreadable"
+    assert unread(home, site).id == "trust.unreadable"
 
 
 @pytest.mark.parametrize("which", [".", "ann.pub", "trust.toml"])
@@ -233,9 +237,7 @@ def test_what_anybody_can_write_to_says_nothing(places, keys, which):
     put(site, "ann.pub", keys["ann"], "threshold = 1\n")
     read_trust(home, site)
     (site / which).chmod(0o777)
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.open_to_all"
+    assert unread(home, site).id == "trust.open_to_all"
 
 
 @pytest.mark.parametrize("name", ["bob.pem", "bob.PUB", "trust.tml", "Trust.toml", "trust.toml.rpmsave", "keys"])
@@ -243,24 +245,19 @@ def test_what_would_be_passed_over_is_refused(places, keys, name):
     home, site = places
     put(site, "ann.pub", keys["ann"])
     (site / name).write_text("threshold = 2\n")
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.odd_file"
-    assert name in caught.value.message.what
+    message = unread(home, site)
+    assert message.id == "trust.odd_file"
+    assert name in message.what
 
 
 def test_a_directory_or_settings_that_lead_nowhere_are_not_absent(places, keys):
     home, site = places
     site.symlink_to(site.parent / "not mounted")
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.unreadable"
+    assert unread(home, site).id == "trust.unreadable"
     site.unlink()
     put(site, "ann.pub", keys["ann"])
     (site / "trust.toml").symlink_to(site / "nothing")
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.unreadable"
+    assert unread(home, site).id == "trust.unreadable"
 
 
 @pytest.mark.parametrize("names", [(), ("ann",), ("ann", "bob")])
@@ -272,10 +269,9 @@ def test_a_threshold_that_no_keys_can_reach_is_told_and_not_passed_over(places, 
     for name in names:
         put(site, f"{name}.pub", keys[name])
     put(home.trust, "again.pub", keys["ann"]) if names else None
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.bad_settings"
-    assert f"threshold: 2, keys that are not revoked: {min(len(names), 1)}" in caught.value.message.why
+    message = unread(home, site)
+    assert message.id == "trust.bad_settings"
+    assert f"threshold: 2, keys that are not revoked: {min(len(names), 1)}" in message.why
 
 
 def test_a_folder_whose_parent_anybody_can_write_to_says_nothing(places, keys):
@@ -284,9 +280,7 @@ def test_a_folder_whose_parent_anybody_can_write_to_says_nothing(places, keys):
     site.parent.chmod(0o1777)
     read_trust(home, site)
     site.parent.chmod(0o777)
-    with pytest.raises(TrustError) as caught:
-        read_trust(home, site)
-    assert caught.value.message.id == "trust.open_to_all"
+    assert unread(home, site).id == "trust.open_to_all"
 
 
 def test_naming_a_key_takes_back_nothing_that_is_known_of_it(places, keys):

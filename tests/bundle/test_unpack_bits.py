@@ -10,17 +10,8 @@ import pytest
 from selfhost.bundle import layout, take
 from selfhost.errors import ExitCode
 from selfhost.home import find_home
-from tests.bundle.fault_support import (
-    PLACES,
-    check_refused,
-    flip,
-    shard_of,
-)
-from tests.bundle.unpack_support import (
-    import_bundle,
-    make_bundle,
-    run,
-)
+from tests.bundle.fault_support import PLACES, check_refused, flip, shard_of
+from tests.bundle.unpack_support import import_bundle, make_bundle, run
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -12,20 +12,8 @@ import pytest
 from selfhost.bundle import canonical, layout
 from selfhost.errors import ExitCode
 from selfhost.home import find_home
-from tests.bundle.fault_support import (
-    PLACES,
-    check_refused,
-    check_store,
-    info_of,
-)
-from tests.bundle.unpack_support import (
-    copied,
-    import_bundle,
-    make_bundle,
-    reseal,
-    run,
-    snapshot,
-)
+from tests.bundle.fault_support import PLACES, check_refused, check_store, info_of
+from tests.bundle.unpack_support import copied, import_bundle, make_bundle, reseal, run, snapshot
 
 
 @pytest.mark.parametrize("place", PLACES)

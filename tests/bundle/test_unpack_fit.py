@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -15,10 +14,10 @@ from selfhost.app import detect
 from selfhost.bundle import modelpack, openssf, profile, read, sshsig
 from selfhost.bundle.keys import from_object
 from selfhost.bundle.modelpack import Layer
-from selfhost.bundle.profile import Needs, target_from_dict
+from selfhost.bundle.profile import Needs
 from selfhost.errors import ExitCode, TrustError
 from selfhost.home import find_home
-from tests.bundle.test_bundle_profile import GPU, NPU, TARGET
+from tests.bundle.test_bundle_profile import GPU, NPU, changed
 from tests.bundle.unpack_support import NAME, VARIANT, content, files_of, import_bundle, make_bundle, run
 from tests.conftest import missing
 
@@ -28,13 +27,6 @@ def model():
 
 
 # The machine
-
-
-def snapshot(**host):
-    data = copy.deepcopy(TARGET)
-    data["accelerators"] = host.pop("accelerators", data["accelerators"])
-    data["host"] |= host
-    return target_from_dict(data, "target.json")
 
 
 def ids(here, made_for, needs=None):
@@ -69,12 +61,12 @@ BETTER = GPU | {"name": "NVIDIA B200", "visible_memory_bytes": 180 << 30, "compu
     ids=lambda value: str(value)[:60],
 )
 def test_what_it_was_made_for_and_is_not_here(here, made_for, wanted):
-    assert ids(snapshot(**here), snapshot(**made_for)) == wanted
+    assert ids(changed(**here), changed(**made_for)) == wanted
 
 
 def test_wheels_of_the_bundle_count_though_the_profile_would_do():
     needs = Needs(wheels=("x-1-cp312-cp312-manylinux_2_28_x86_64.whl",))
-    assert ids(snapshot(), snapshot(), needs) == ["target.wheels"]
+    assert ids(changed(), changed(), needs) == ["target.wheels"]
 
 
 def made_for(body: object):

