@@ -102,12 +102,12 @@ def _store_step(deployment: Deployment) -> str:
         )
     if deployment.directory:
         return f"The model: its directory at the top of the claim `{claim}`."
+    store = f"{parts} of a store that has {plan.model} ({plan.variant})"
+    if deployment.kubernetes.claim:
+        return f"The model: {store} at the top of the claim `{claim}`."
     return (
-        f"The model: `kubectl apply -f store.yaml`, and {parts} of a store that has {plan.model} "
-        f"({plan.variant})\n   at the top of the claim `{claim}`, for example by a pod that mounts it and runs "
-        "`selfhost bundle import`."
-        if not deployment.kubernetes.claim
-        else f"The model: {parts} of a store that has {plan.model} ({plan.variant}) at the top of the claim `{claim}`."
+        f"The model: `kubectl apply -f store.yaml`, and {store}\n   at the top of the claim `{claim}`, for example by a"
+        " pod that mounts it and runs `selfhost bundle import`."
     )
 
 
