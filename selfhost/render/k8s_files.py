@@ -75,8 +75,8 @@ _NEEDS = {
 
 def _images(deployment: Deployment) -> str:
     """Where the images have to be."""
-    here = [image.reference for image in deployment.images if image.name.startswith("localhost/")]
-    rest = [image.reference for image in deployment.images if image.reference not in here]
+    here = [image.reference for image in deployment.images if image.is_local]
+    rest = [image.reference for image in deployment.images if not image.is_local]
     said = [f"On every machine that may run it, as nobody pulls them: {_listed(here)}."] if here else []
     return " ".join([*said, *([f"To be pulled: {_listed(rest)}."] if rest else [])])
 

@@ -112,7 +112,7 @@ _LOCKED: dict[str, Any] = {
 
 def _pull_policy(image: Image) -> str:
     """An image that was made here is in no registry."""
-    return "Never" if image.name.startswith("localhost/") else "IfNotPresent"
+    return "Never" if image.is_local else "IfNotPresent"
 
 
 def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
