@@ -14,8 +14,9 @@ from packaging.utils import canonicalize_name
 
 from selfhost import __version__
 from selfhost.app import bundle_target, licence
+from selfhost.app.wheels_bill import bom_engine
 from selfhost.bundle import canonical, profile, risks, start_here
-from selfhost.bundle.bom import BomBundle, BomEngine, BomImage, BomModel, BomWheel, bill, licence_list
+from selfhost.bundle.bom import BomBundle, BomEngine, BomImage, BomModel, bill, licence_list
 from selfhost.bundle.closure import engine_closure, model_closure
 from selfhost.bundle.facts import read_facts, read_licences
 from selfhost.engines import environment
@@ -208,18 +209,5 @@ def _image(image: Image) -> BomImage:
 
 
 def _engine(part: PackedWheels) -> BomEngine:
-    return BomEngine(
-        name=part.spec.engine if part.spec else _OWN,
-        version=part.spec.version if part.spec else __version__,
-        wheels=tuple(
-            BomWheel(
-                name=wheel.name,
-                version=wheel.version,
-                file_name=wheel.path.name,
-                sha256=wheel.sha256,
-                size=wheel.size,
-                licence=wheel.licence,
-            )
-            for wheel in part.wheels
-        ),
-    )
+    name, version = (part.spec.engine, part.spec.version) if part.spec else (_OWN, __version__)
+    return bom_engine(name, version, part.wheels)

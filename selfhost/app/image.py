@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
 from selfhost.app.image_folder import link, work_folder
-from selfhost.bundle.bom import BomEngine, BomWheel
+from selfhost.app.wheels_bill import bom_engine
 from selfhost.engines import own_wheels, specs, wheels
 from selfhost.engines.needs import Machine
 from selfhost.engines.pip_run import child
@@ -38,6 +38,7 @@ from selfhost.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from selfhost.bundle.bom import BomEngine
     from selfhost.engines.pip_output import Progress
     from selfhost.engines.wheel_file import Wheel
     from selfhost.home import Home
@@ -193,7 +194,7 @@ def _fill(
     own = context / "wheels" / "own"
     options = WheelOptions(machine=machine, wheelhouse=request.wheelhouse)
     found = own_wheels.fill(own, options)
-    said = [_bom("selfhost", __version__, found)]
+    said = [bom_engine("selfhost", __version__, found)]
     (own / ".lock").unlink(missing_ok=True)
     if not request.kind.engine:
         return said
@@ -203,7 +204,7 @@ def _fill(
     target.mkdir()
     for wheel in there:
         link(wheel.path, target / wheel.path.name)
-    return [*said, _bom(spec.engine, spec.version, there)]
+    return [*said, bom_engine(spec.engine, spec.version, there)]
 
 
 def _engine_wheels(
@@ -212,24 +213,6 @@ def _engine_wheels(
     if options.wheelhouse is not None:
         return wheels.find(spec, options.for_pip.wheelhouse or options.wheelhouse, options.machine)
     return wheels.fill(spec, home.wheels / spec.name, options, report)
-
-
-def _bom(name: str, version: str, found: Sequence[Wheel]) -> BomEngine:
-    return BomEngine(
-        name=name,
-        version=version,
-        wheels=tuple(
-            BomWheel(
-                name=wheel.name,
-                version=wheel.version,
-                file_name=wheel.path.name,
-                sha256=wheel.sha256,
-                size=wheel.size,
-                licence=wheel.licence,
-            )
-            for wheel in found
-        ),
-    )
 
 
 def _run(argv: list[str], note: Callable[[str], None], request: ImageRequest) -> None:

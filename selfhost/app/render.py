@@ -178,7 +178,7 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     found += [
         text("render.tag_only", image=image.reference)
         for image in deployment.images
-        if not image.digest and not image.name.startswith("localhost/")
+        if not (image.digest or image.is_local)
     ]
     found += [
         text("render.local_file", option=option, path=path)

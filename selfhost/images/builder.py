@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import UsageError
+from selfhost.images.kinds import KINDS
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _TAG = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::\w[\w.-]{0,12
 _BASE = re.compile(r"[A-Za-z0-9][^\s@]*(?:@sha256:[0-9a-f]{64})?", re.ASCII)
 """A name, or where a builder reads one from: `oci-archive:/media/base.tar`."""
 _ISOLATIONS = ("chroot", "oci", "rootless")
-_OURS = re.compile(r"localhost/selfhost-(?:cpu|cuda|ascend):[\w][\w.-]*")
+_OURS = re.compile(rf"(?:{'|'.join(kind.repository for kind in KINDS)}):\w[\w.-]*")
 
 
 class Builder(StrEnum):

@@ -7,6 +7,9 @@ import difflib
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
 
+OURS = "localhost/selfhost-"
+"""Images that are made here are called so, with their kind: no registry has them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
@@ -25,7 +28,7 @@ class Kind:
     @property
     def repository(self) -> str:
         """What the image is called, without a tag: files that are rendered name it so."""
-        return f"localhost/selfhost-{self.name}"
+        return f"{OURS}{self.name}"
 
 
 CPU = Kind(

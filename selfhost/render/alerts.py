@@ -51,8 +51,9 @@ def series_in(query: str) -> set[str]:
 
 def alerts(deployment: Deployment) -> list[Alert]:
     """The rules of a deployment, without those of metrics that its engine does not have."""
-    series = known.load(deployment.plan.engine.name).series
-    return [alert for alert in _alerts(deployment) if series_in(alert.query) <= series]
+    series, name = known.load(deployment.plan.engine.name).series, deployment.name
+    every = (*_life(deployment), *_load(name), *_answers(name))
+    return [alert for alert in every if series_in(alert.query) <= series]
 
 
 def groups(deployment: Deployment, job: str = "") -> dict[str, Any]:
@@ -80,11 +81,6 @@ def groups(deployment: Deployment, job: str = "") -> dict[str, Any]:
 def alert_file(deployment: Deployment) -> RenderedFile:
     """The rules as a file for `rule_files` of Prometheus."""
     return RenderedFile(path="monitoring/alerts.yaml", text=header(deployment) + yaml_text(groups(deployment)))
-
-
-def _alerts(deployment: Deployment) -> list[Alert]:
-    name = deployment.name
-    return [*_life(deployment), *_load(name), *_answers(name)]
 
 
 def _life(deployment: Deployment) -> list[Alert]:

@@ -13,8 +13,8 @@ from selfhost.render.containers import (
     ascend_devices,
     binds,
     gateway_parts,
-    health_code,
     labels,
+    node_health_code,
 )
 from selfhost.render.deployment import CACHE, GROUP_ID, HOME, USER_ID, Entry
 from selfhost.render.handover import handover
@@ -143,7 +143,7 @@ _GPU: dict[str, Any] = {"capabilities": ["gpu"]}
 
 
 def _health(deployment: Deployment, node: Node) -> dict[str, Any]:
-    code = health_code(deployment, node, SITE.first_node)
+    code = node_health_code(deployment, node, SITE.first_node)
     if code is None:
         return {}
     return {

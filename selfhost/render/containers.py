@@ -68,13 +68,18 @@ def ascend_devices(deployment: Deployment) -> list[str]:
     return [*numbered, "/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc"]
 
 
-def health_code(deployment: Deployment, node: Node, first_node: str) -> str | None:
-    """A line of Python that fails while the engine of a node does not work; None when nothing can be asked.
+def health_code(deployment: Deployment) -> str:
+    """A line of Python that fails while an engine with an API does not work.
 
     `curl` may be absent from an image; Python is not. Never a route that needs a key.
     """
+    return f"import urllib.request as u; u.urlopen('http://127.0.0.1:{deployment.engine_port}/health', timeout=4)"
+
+
+def node_health_code(deployment: Deployment, node: Node, first_node: str) -> str | None:
+    """The same for any node, which may have no API of its own; None when nothing can be asked."""
     if not node.headless:
-        return f"import urllib.request as u; u.urlopen('http://127.0.0.1:{deployment.engine_port}/health', timeout=4)"
+        return health_code(deployment)
     if deployment.meeting_port is None:
         return None
     return f"import socket; socket.create_connection(('{first_node}', {deployment.meeting_port}), 4)"

@@ -53,8 +53,6 @@ _SHM_PER_RANK = 2 * GIB
 _SHM_MOST = 16 * GIB
 _HOST_BASE = 8 * GIB
 _HOST_PER_RANK = 8 * GIB
-
-
 THIS_NODE = "THIS_NODE"
 """Stands for a node's own address in its variables, as `FIRST_NODE` does for the first one's in commands."""
 INTERFACE = "INTERFACE"
@@ -88,6 +86,11 @@ class Image:
         if self.digest:
             return f"{self.name}@{self.digest}"
         return f"{self.name}:{self.tag}" if self.tag else self.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is of the machine's own store only: no registry has it."""
+        return self.name.startswith("localhost/")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

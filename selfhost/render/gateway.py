@@ -30,13 +30,8 @@ KEYS_DIRECTORY = "/etc/nginx/keys"
 """Mounted as a directory, so that a file that is replaced is seen (Kubernetes and editors rename; a mounted file stays
 the old one)."""
 KEYS_NAME = "keys.conf"
-CERTIFICATE_DIRECTORY = "/etc/nginx/tls"
-"""With `tls.crt` and `tls.key`, as in a TLS secret of Kubernetes."""
 ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-g", "daemon off;")
 """`-e`: the log named when nginx was built is not writable, and is opened before the configuration is read."""
-CHECK_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-t")
-RELOAD_ARGV = ("nginx", "-e", "stderr", "-c", CONFIGURATION, "-s", "reload")
-"""Takes new keys and certificates; running answers go on, revoked keys are refused a moment later."""
 STOP_SIGNAL = "SIGQUIT"
 """Lets running answers end; TERM cuts them off."""
 METRICS_PORT = 8081
@@ -72,7 +67,7 @@ class GatewayOptions:
     """`/metrics` without a key, for a Prometheus in the same network; keep it on loopback."""
     keys: str = f"{KEYS_DIRECTORY}/{KEYS_NAME}"
     certificate: str = ""
-    """Directory of `tls.crt` and `tls.key`; empty: no TLS."""
+    """Directory of `tls.crt` and `tls.key`, as a TLS secret of Kubernetes has them; empty: no TLS."""
     temporary: str = "/tmp"  # noqa: S108 - of the container
     access_log: str = "/dev/stdout"
     """`off` under systemd, whose standard output cannot be opened by name."""

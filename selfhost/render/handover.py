@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
+from selfhost.images.kinds import OURS
 from selfhost.render.deployment import CACHE, HOME, Entry
 from selfhost.render.leaving import leaving
 from selfhost.render.monitoring import KEY_FILE, monitoring_files
@@ -64,12 +65,9 @@ def _patience(deployment: Deployment) -> str:
     )
 
 
-_OWN_IMAGE = "localhost/selfhost-"
-
-
 def _making(deployment: Deployment) -> str:
     name = deployment.engine.name
-    made = f"`selfhost image build {name.removeprefix(_OWN_IMAGE)}` makes the first. " if _OWN_IMAGE in name else ""
+    made = f"`selfhost image build {name.removeprefix(OURS)}` makes the first. " if name.startswith(OURS) else ""
     return f"{made}Nothing is pulled when it starts."
 
 
@@ -98,7 +96,7 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
         )
     if target != "systemd":
         yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. {_making(deployment)}"
-        if not deployment.engine.name.startswith(_OWN_IMAGE):
+        if not deployment.engine.name.startswith(OURS):
             yield _of_others(deployment)
     yield from _KEYS[deployment.entry](deployment, target)
     if target == "systemd":

@@ -75,8 +75,8 @@ _NEEDS = {
 
 def _images(deployment: Deployment) -> str:
     """Where the images have to be."""
-    here = [image.reference for image in deployment.images if image.name.startswith("localhost/")]
-    rest = [image.reference for image in deployment.images if image.reference not in here]
+    here = [image.reference for image in deployment.images if image.is_local]
+    rest = [image.reference for image in deployment.images if not image.is_local]
     said = [f"On every machine that may run it, as nobody pulls them: {_listed(here)}."] if here else []
     return " ".join([*said, *([f"To be pulled: {_listed(rest)}."] if rest else [])])
 
@@ -102,12 +102,12 @@ def _store_step(deployment: Deployment) -> str:
         )
     if deployment.directory:
         return f"The model: its directory at the top of the claim `{claim}`."
+    store = f"{parts} of a store that has {plan.model} ({plan.variant})"
+    if deployment.kubernetes.claim:
+        return f"The model: {store} at the top of the claim `{claim}`."
     return (
-        f"The model: `kubectl apply -f store.yaml`, and {parts} of a store that has {plan.model} "
-        f"({plan.variant})\n   at the top of the claim `{claim}`, for example by a pod that mounts it and runs "
-        "`selfhost bundle import`."
-        if not deployment.kubernetes.claim
-        else f"The model: {parts} of a store that has {plan.model} ({plan.variant}) at the top of the claim `{claim}`."
+        f"The model: `kubectl apply -f store.yaml`, and {store}\n   at the top of the claim `{claim}`, for example by a"
+        " pod that mounts it and runs `selfhost bundle import`."
     )
 
 

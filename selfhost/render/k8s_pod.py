@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.hardware.types import Platform
 from selfhost.render import gateway
+from selfhost.render.containers import ASCEND_GROUP, health_code
 from selfhost.render.deployment import GATEWAY_PORT, GROUP_ID, USER_ID
 from selfhost.render.k8s_names import FRONT, labels
 from selfhost.render.k8s_objects import config_maps
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 POD_IP = "POD_IP"
 START = 'rm -rf /dev/shm/*; exec "$0" "$@"'
-ASCEND_GROUP = 1000
-"""Of the device nodes (vllm-project/vllm-ascend#9490)."""
 _PERIOD_S = 10
 _RESOURCES = {"A2": "huawei.com/Ascend910", "A3": "huawei.com/Ascend910", "310P": "huawei.com/Ascend310P"}
 _NEWER_RESOURCE = "huawei.com/npu"
@@ -113,7 +112,7 @@ _LOCKED: dict[str, Any] = {
 
 def _pull_policy(image: Image) -> str:
     """An image that was made here is in no registry."""
-    return "Never" if image.name.startswith("localhost/") else "IfNotPresent"
+    return "Never" if image.is_local else "IfNotPresent"
 
 
 def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
@@ -212,9 +211,8 @@ def _ask(deployment: Deployment, node: Node) -> dict[str, Any]:
     if deployment.gateway is None:
         return {"httpGet": {"path": "/health", "port": FRONT}}
     if not node.headless:
-        # On loopback, where the kubelet does not reach it. `curl` may be absent from an image; Python is not.
-        url = f"'http://127.0.0.1:{deployment.engine_port}/health'"
-        return _python(f"import urllib.request as u; u.urlopen({url}, timeout=4)")
+        # On loopback, where the kubelet does not reach it.
+        return _python(health_code(deployment))
     leader = "import os; a = os.environ['LWS_LEADER_ADDRESS']"
     if "--master-port" in node.argv:
         port = node.argv[node.argv.index("--master-port") + 1]

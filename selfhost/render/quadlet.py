@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
+from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render import gateway
 from selfhost.render.compose import site_example
 from selfhost.render.containers import (
@@ -15,22 +15,18 @@ from selfhost.render.containers import (
     ascend_devices,
     binds,
     gateway_parts,
-    health_code,
     labels,
+    node_health_code,
 )
 from selfhost.render.deployment import CACHE, GROUP_ID, HOME, USER_ID, Entry
 from selfhost.render.handover import handover
 from selfhost.render.rendered import RenderedFile, header, of_node
-from selfhost.render.resolve import Site, at_site
-from selfhost.render.units import allowed_addresses, quoted, unit_text, word
+from selfhost.render.units import SITE, allowed_addresses, engine_word, quoted, unit_keys, unit_text, word
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node
+    from selfhost.render.units import Keys
 
-    Keys = list[tuple[str, object]]
-
-SITE = Site(first_node="${FIRST_NODE}", this_node="${THIS_NODE}", interface="${INTERFACE}")
-"""Variables of the unit: systemd fills them in when it starts podman."""
 _SPARE_S = 60
 """For podman itself, besides the engine's start."""
 _HARDENED: Keys = [
@@ -83,7 +79,7 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Pull", "never"),
         *[("Label", quoted(f"{key}={value}")) for key, value in labels(deployment).items()],
         ("Entrypoint", node.argv[0]),
-        ("Exec", _words(node, node.argv[1:])),
+        ("Exec", " ".join(map(engine_word, node.argv[1:]))),
         *_HARDENED,
         *_devices(deployment),
         ("ShmSize", deployment.shm_bytes),
@@ -98,21 +94,11 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("PodmanArgs", f"--memory={deployment.memory_bytes}"),
     ]
     return unit_text(
-        ("Unit", _unit(f"{deployment.plan.model}, node {node.number}")),
+        ("Unit", unit_keys(f"{deployment.plan.model}, node {node.number}")),
         ("Container", container),
         ("Service", _service(deployment)),
         ("Install", [("WantedBy", "multi-user.target default.target")]),
     )
-
-
-def _unit(description: str) -> Keys:
-    return [
-        ("Description", description),
-        ("After", "network-online.target"),
-        ("Wants", "network-online.target"),
-        ("StartLimitIntervalSec", "1h"),
-        ("StartLimitBurst", 5),
-    ]
 
 
 def _service(deployment: Deployment) -> Keys:
@@ -136,21 +122,13 @@ def _site_file(deployment: Deployment) -> str:
     return f"%E/containers/systemd/{deployment.name}/{deployment.name}.env"
 
 
-def _words(node: Node, argv: tuple[str, ...]) -> str:
-    """Words in which nothing is a variable but the addresses of the site."""
-    made = [word(text) for text in argv]
-    meant = at_site(replace(node, argv=argv), SITE).argv
-    return " ".join(text if argv[place] == meant[place] else quoted(meant[place]) for place, text in enumerate(made))
-
-
 def _literal(text: str) -> str:
     """Of a value that quadlet takes as it is and hands on in a command line of systemd."""
     return text.replace("%", "%%").replace("$", "$$")
 
 
 def _environment(node: Node) -> dict[str, str]:
-    meant = at_site(node, SITE).env
-    return {name: value.replace("$", "$$") if value == node.env[name] else value for name, value in meant.items()}
+    return {name: SITE.get(value) or value.replace("$", "$$") for name, value in node.env.items()}
 
 
 def _devices(deployment: Deployment) -> Keys:
@@ -178,7 +156,7 @@ def _network(deployment: Deployment, node: Node) -> Keys:
 
 
 def _health(deployment: Deployment, node: Node) -> Keys:
-    code = health_code(deployment, node, SITE.first_node)
+    code = node_health_code(deployment, node, SITE[FIRST_NODE])
     if code is None:
         return []
     return [
@@ -211,7 +189,7 @@ def _gateway(deployment: Deployment) -> str:
     ]
     # In its engine's network it can only start after it; in the host's beside it, and says 503 until it answers.
     after: Keys = [] if deployment.host_network else [("BindsTo", f"{name}.service"), ("After", f"{name}.service")]
-    unit: Keys = [*_unit(f"{name}: gateway"), *after]
+    unit: Keys = [*unit_keys(f"{name}: gateway"), *after]
     service: Keys = [
         ("TimeoutStopSec", deployment.times.grace_s + _SPARE_S),
         ("Restart", "always"),

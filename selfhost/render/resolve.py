@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import vllm
 from selfhost.hardware.types import Platform
+from selfhost.images import kinds
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.records import dataclass
 from selfhost.render.deployment import (
@@ -37,7 +38,7 @@ DIRECTORY = "directory"
 """The variant of a plain directory, which no recipe speaks for."""
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container's own network; what is published is said elsewhere
 LOOPBACK = "127.0.0.1"
-_ENGINE_IMAGES = {Platform.CUDA: "cuda", Platform.CPU: "cpu", Platform.ASCEND: "ascend"}
+_ENGINE_IMAGES = {Platform.CUDA: kinds.CUDA, Platform.CPU: kinds.CPU, Platform.ASCEND: kinds.ASCEND}
 _DISTRIBUTED = "--distributed-timeout-seconds"
 NGINX = Image(name="docker.io/library/nginx", tag="1.28-alpine", role="gateway")
 """The gateway's image where none is named; a tag, which the linter says."""
@@ -110,7 +111,7 @@ def stored_of(plan: Plan, choices: Choices) -> str:
 def own_image(plan: Plan, version: str) -> Image:
     """The image that `selfhost image build` makes for the plan's engine."""
     kind = _ENGINE_IMAGES[plan.hardware.device.platform or Platform.CUDA]
-    return Image(name=f"localhost/selfhost-{kind}", tag=version)
+    return Image(name=kind.repository, tag=version)
 
 
 def model_in_container(plan: Plan, choices: Choices) -> str:
@@ -218,11 +219,6 @@ def at_site(node: Node, site: Site) -> Node:
     env = {THIS_NODE: site.this_node, INTERFACE: site.interface}
     return replace(
         node,
-        argv=with_first_node(node.argv, site.first_node),
+        argv=tuple(site.first_node if word == FIRST_NODE else word for word in node.argv),
         env={name: env.get(value, value) for name, value in node.env.items()},
     )
-
-
-def with_first_node(argv: tuple[str, ...], address: str) -> tuple[str, ...]:
-    """A command with the address of the first node, as a target writes it, in the place of its stand-in."""
-    return tuple(address if word == FIRST_NODE else word for word in argv)

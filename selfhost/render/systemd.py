@@ -5,27 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
-from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render import gateway
 from selfhost.render.compose import site_example
 from selfhost.render.containers import ascend_devices
-from selfhost.render.deployment import CACHE, INTERFACE, SECOND_ENGINE_PORT, THIS_NODE, Entry, is_loopback
+from selfhost.render.deployment import CACHE, SECOND_ENGINE_PORT, Entry, is_loopback
 from selfhost.render.handover import handover
 from selfhost.render.leaving import model_on_host
 from selfhost.render.rendered import RenderedFile, header, of_node
 from selfhost.render.resolve import LOOPBACK
-from selfhost.render.units import allowed_addresses, quoted, unit_text, word
+from selfhost.render.units import SITE, allowed_addresses, engine_word, quoted, unit_keys, unit_text, word
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node
-
-    Keys = list[tuple[str, object]]
+    from selfhost.render.units import Keys
 
 PREFIX = "/opt/selfhost"
 """A virtual environment with selfhost; `engine` in it is a link to the engine's own."""
 CONFIGURATION = "/etc/selfhost"
 _SPARE_S = 60
-_MEANT = {FIRST_NODE: "${FIRST_NODE}", THIS_NODE: "${THIS_NODE}", INTERFACE: "${INTERFACE}"}
 _SANDBOX: Keys = [
     ("NoNewPrivileges", "yes"),
     ("CapabilityBoundingSet", ""),
@@ -97,7 +94,7 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Group", "selfhost"),
         *_files(deployment),
         *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(deployment, node).items()],
-        ("ExecStart", " ".join([*_sited(node), *map(_meant, host_argv(deployment, node))])),
+        ("ExecStart", " ".join([*_sited(node), *map(engine_word, host_argv(deployment, node))])),
         *_waits(deployment, node),
         ("KillMode", "mixed"),
         ("TimeoutStartSec", deployment.times.start_s + _SPARE_S),
@@ -114,30 +111,15 @@ def _engine(deployment: Deployment, node: Node) -> str:
         *_addresses(deployment),
     ]
     return unit_text(
-        ("Unit", _unit(f"{deployment.plan.model}, node {node.number}")),
+        ("Unit", unit_keys(f"{deployment.plan.model}, node {node.number}")),
         ("Service", service),
         ("Install", [("WantedBy", "multi-user.target")]),
     )
 
 
-def _unit(description: str) -> Keys:
-    return [
-        ("Description", description),
-        ("After", "network-online.target"),
-        ("Wants", "network-online.target"),
-        ("StartLimitIntervalSec", "1h"),
-        ("StartLimitBurst", 5),
-    ]
-
-
-def _meant(text: str) -> str:
-    """A word in which nothing is a variable but the addresses of the site."""
-    return quoted(_MEANT[text]) if text in _MEANT else word(text)
-
-
 def _sited(node: Node) -> list[str]:
     """Variables made of the site's addresses: `Environment=` fills nothing in, a command line does."""
-    made = [quoted(f"{name}={_MEANT[value]}") for name, value in node.env.items() if value in _MEANT]
+    made = [quoted(f"{name}={SITE[value]}") for name, value in node.env.items() if value in SITE]
     return ["/usr/bin/env", *made] if made else []
 
 
@@ -150,7 +132,7 @@ def _files(deployment: Deployment) -> Keys:
 def _environment(deployment: Deployment, node: Node) -> dict[str, str]:
     here = {name: value for name, value in deployment.plan.env.items() if name.startswith("CUDA_")}
     home = {"SELFHOST_HOME": deployment.store} if deployment.entry is Entry.SELFHOST else {}
-    return {name: value for name, value in node.env.items() if value not in _MEANT} | here | home
+    return {name: value for name, value in node.env.items() if value not in SITE} | here | home
 
 
 def _waits(deployment: Deployment, node: Node) -> Keys:
@@ -242,7 +224,7 @@ def _gateway(deployment: Deployment) -> str:
         *allowed_addresses(beyond_loopback=not is_loopback(deployment.address)),
     ]
     return unit_text(
-        ("Unit", _unit(f"{deployment.name}: gateway")),
+        ("Unit", unit_keys(f"{deployment.name}: gateway")),
         ("Service", service),
         ("Install", [("WantedBy", f"{deployment.name}.service multi-user.target")]),
     )

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from selfhost import __version__
-from selfhost.app.image import folder_of
-from selfhost.images.kinds import find_kind
 from tests.conftest import missing
 from tests.e2e.container import Container
 from tests.e2e.test_e2e_serve_directory import selfhost
@@ -180,7 +178,3 @@ def test_the_stages_of_a_vendor_image_are_built_on_a_stand_in_and_again_the_same
     # The manifest's digest changes: buildah writes the host name of the container that it builds in into the
     # configuration of Docker's format. What is carried does not change.
     assert layers(build(name, *words)["reference"]) == before
-
-
-def test_the_folder_of_an_image_is_in_the_checkout():
-    assert (folder_of(find_kind("cpu")) / "Containerfile").is_file()

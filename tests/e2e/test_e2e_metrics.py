@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
@@ -13,18 +11,11 @@ import pytest
 
 from selfhost.engines import known
 from selfhost.render import alerts, dashboard
+from tests.e2e.test_e2e_serve_directory import selfhost
 from tests.render.kubernetes.plans import deployment
 from tests.tiny_models import make_tiny_model
 
 pytestmark = pytest.mark.e2e
-
-SELFHOST = [sys.executable, "-m", "selfhost"]
-
-
-def selfhost(*words: str) -> str:
-    done = subprocess.run([*SELFHOST, *words], capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def get(url: str) -> str:
@@ -36,7 +27,8 @@ def get(url: str) -> str:
 def test_what_alerts_and_dashboards_ask_for_is_there(engine_python, tmp_path):
     model = tmp_path / "tiny"
     make_tiny_model(engine_python, "qwen2", model)
-    server = json.loads(selfhost("serve", str(model), "--detach", "--port", "0", "--max-model-len", "512", "--json"))
+    started = selfhost("serve", str(model), "--detach", "--port", "0", "--max-model-len", "512", "--json")
+    server = json.loads(started.stdout)
     try:
         selfhost("chat", "tiny", "你好")
         wrong = urllib.request.Request(f"{server['url']}/v1/completions", data=b"{}")

@@ -27,6 +27,33 @@ def last_stage(name: str) -> str:
 
 
 NAMES = [kind.name for kind in KINDS]
+OF_ONE = {
+    "cpu": {"SELFHOST_ENGINES=/opt/selfhost/engines"},
+    "cuda": {"SELFHOST_ENGINE_PYTHON=${ENGINE_PYTHON}"},
+    "ascend": {"PATH=/opt/selfhost/bin:${PATH}"},
+}
+"""Variables that one image sets and the others do not."""
+
+
+def instructions(stage: str) -> list[str]:
+    """One a line, without comments."""
+    said = re.sub(r"(?m)^#.*\n", "", stage).replace("\\\n", " ")
+    return [" ".join(line.split()) for line in said.splitlines() if line.strip()]
+
+
+def alike(name: str) -> dict[str, str | set[str] | list[str]]:
+    """What the last stage says in every image."""
+    said = instructions(last_stage(name))
+    (variables,) = [line.removeprefix("ENV ") for line in said if line.startswith("ENV ")]
+    (labels,) = [line.replace(f"selfhost-{name}", "") for line in said if line.startswith("LABEL ")]
+    (folders,) = re.findall(r"mkdir -p .* /usr/local/bin/selfhost$", "\n".join(said), re.MULTILINE)
+    end = next(place for place, line in enumerate(said) if line == f"USER {USER_ID}:{GROUP_ID}")
+    return {
+        "variables": {*variables.split()} - OF_ONE[name],
+        "labels": re.sub(r'description="[^"]*"', "", labels),
+        "folders": folders.replace("ln -sf", "ln -s"),
+        "end": [line for line in said[end:] if not line.startswith("ENTRYPOINT ")],
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,6 +81,19 @@ def test_it_has_a_health_check_on_the_open_route_and_an_explicit_command(name):
     assert "HEALTHCHECK" in stage
     assert "127.0.0.1:8000/health" in stage
     assert re.search(r'(?m)^ENTRYPOINT \["[^"]+", "serve"\]$', stage)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "cpu"])
+def test_what_images_have_alike_is_written_alike(name):
+    assert alike(name) == alike("cpu")
+    assert OF_ONE[name] <= {*last_stage(name).split()}
+
+
+def test_both_vendors_images_get_selfhosts_environment_in_the_same_way():
+    tools = [re.split(r"(?m)^FROM ", text(name))[1] for name in ("cuda", "ascend")]
+    cuda, ascend = (re.sub("ENGINE_PYTHON=.*", "", "\n".join(instructions(tool))) for tool in tools)
+    assert "selfhost.lock" in cuda
+    assert cuda == ascend
 
 
 @pytest.mark.parametrize("name", NAMES)

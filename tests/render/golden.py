@@ -1,4 +1,4 @@
-"""Plans that are rendered for every target, kept in `tests/data/render`; rewritten by
+"""What is rendered, kept in `tests/data/render` and reviewed like code; rewritten by
 
 python -m tests.render.golden
 """
@@ -12,10 +12,12 @@ import tempfile
 from pathlib import Path
 
 from selfhost.render import targets
+from tests.render.kubernetes import plans
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "render"
 TARGETS = [target for target in targets.TARGETS if not target.startswith("k8s")]
-"""Those of Kubernetes take one machine or several, not both: tests/render/kubernetes."""
+"""Those of Kubernetes take one machine or several, not both: they have plans of their own, kept in `kubernetes`."""
+CLUSTERS = DATA / "kubernetes"
 GATEWAY = ("--gateway-image", "registry.example/nginx@sha256:" + "9f" * 32)
 EVERYWHERE = ("--store", "/srv/selfhost")
 PLANS = {
@@ -30,6 +32,7 @@ PLANS = {
         *("--enable-expert-parallel", "--host", "0.0.0.0"),
         *GATEWAY,
     ),
+    # With the gateway's image that is taken where none is named.
     "qwen2.5-72b-2x4x910b3": ("qwen2.5-72b", "--on", "2x4x910B3", "--port", "9000"),
     "directory-2xa800": (
         *(str(DATA / "models" / "tiny-qwen"), "--directory", "/data/models/tiny-qwen", "--on", "2xA800-80G"),
@@ -48,6 +51,11 @@ def kept(plan: str, target: str) -> dict[str, str]:
     """Text by path, as it was reviewed."""
     shared = {path: text for path, text in files(DATA / plan / "compose").items() if same_everywhere(path)}
     return files(DATA / plan / target) | (shared if target in {"quadlet", "systemd"} else {})
+
+
+def of_cluster(case: str) -> dict[str, str]:
+    """Text by path of what is rendered for Kubernetes, without what does not depend on the target."""
+    return {path: text for path, text in plans.rendered(case).items() if path != "LEAVING.md"}
 
 
 def arguments(plan: str, target: str, output: Path) -> list[str]:
@@ -76,6 +84,11 @@ def main() -> None:
                 if target != "compose":
                     (output / "LEAVING.md").unlink(missing_ok=True)
                     shutil.rmtree(output / "monitoring", ignore_errors=True)
+    shutil.rmtree(CLUSTERS, ignore_errors=True)
+    for case in plans.CASES:
+        for path, text in of_cluster(case).items():
+            (CLUSTERS / case / path).parent.mkdir(parents=True, exist_ok=True)
+            (CLUSTERS / case / path).write_text(text)
 
 
 if __name__ == "__main__":

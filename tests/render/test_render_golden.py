@@ -9,23 +9,12 @@ import shlex
 import pytest
 import yaml
 
-from selfhost.cli import main as cli
 from tests.render import golden
+from tests.render.kubernetes import plans
 
 CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
 SEVERAL = [plan for plan, words in golden.PLANS.items() if any(re.match(r"\d+x\d+x", word) for word in words)]
 HEALTHY = "urllib.request"
-
-
-@pytest.fixture
-def selfhost(capsys):
-    def run(*words):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def kept(plan, target):
@@ -43,6 +32,16 @@ def composes(plan):
 def test_files_are_as_they_were_reviewed(selfhost, plan, target, tmp_path):
     assert selfhost(*golden.arguments(plan, target, tmp_path))[0] == 0
     assert golden.files(tmp_path) == kept(plan, target)
+
+
+@pytest.mark.parametrize("case", plans.CASES)
+def test_files_for_kubernetes_are_as_they_were_reviewed(case):
+    assert golden.of_cluster(case) == golden.files(golden.CLUSTERS / case)
+
+
+def test_what_is_kept_is_of_plans_that_are_rendered():
+    assert {path.name for path in golden.DATA.iterdir()} == {*golden.PLANS, "models", golden.CLUSTERS.name}
+    assert {path.name for path in golden.CLUSTERS.iterdir()} == {*plans.CASES}
 
 
 def test_nothing_of_the_machine_that_rendered_is_in_the_files():

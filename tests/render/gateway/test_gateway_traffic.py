@@ -36,7 +36,7 @@ def test_the_engine_gets_no_key_and_a_number_that_the_client_gets_too(door, engi
     answer = door.ask("POST", CHAT, bearer(KEY), ("X-Api-Key", OTHER), ("X-Request-Id", "mine"), body=b"{}")
     headers = {name.lower(): value for name, value in engine.seen[0]["headers"]}
     assert not {"authorization", "x-api-key", "upgrade"} & set(headers)
-    assert KEY not in str(engine.seen) + str(OTHER in str(engine.seen))
+    assert not [key for key in (KEY, OTHER) if key in str(engine.seen)]
     assert re.fullmatch("[0-9a-f]{32}", headers["x-request-id"])
     assert answer.headers.get_all("X-Request-Id") == [headers["x-request-id"]]
     assert answer.headers["Server"] == "nginx"

@@ -8,20 +8,8 @@ import pytest
 import yaml
 
 from selfhost.app.render import parse_cluster
-from selfhost.cli import main as cli
 from selfhost.errors import UsageError
 from selfhost.render.kubernetes import Kubernetes, Storage
-
-
-@pytest.fixture
-def selfhost(capsys):
-    def run(*words):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.mark.parametrize(

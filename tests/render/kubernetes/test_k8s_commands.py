@@ -11,10 +11,13 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
+import yaml
 
 from selfhost.planner.layouts import FIRST_NODE
+from selfhost.render.k8s import k8s
 from selfhost.weights.lock import LOCK_NAME
 from tests.render.kubernetes.plans import CASES, ONE_NODE, SEVERAL_NODES, container, deployment, pods
 
@@ -94,8 +97,12 @@ def test_a_single_pod_runs_the_command_of_its_node(name, tmp_path):
     assert {key: env[key] for key in node.env} == dict(node.env)
 
 
-def test_a_dollar_of_the_users_reaches_the_engine(tmp_path):
-    assert expand("$$(HOME) $$x", {"HOME": "/root"}) == "$(HOME) $x"
+def test_a_dollar_of_the_users_reaches_the_engine():
+    before = deployment("qwen2.5-7b-1xRTX4090")
+    node = replace(before.nodes[0], argv=(*before.nodes[0].argv, "--", "--chat-template", "$(HOME) $x"))
+    (file,) = [file for file in k8s(replace(before, nodes=(node,))) if file.path == "deployment.yaml"]
+    said = container(yaml.safe_load(file.text)["spec"]["template"])["args"][-1]
+    assert expand(said, {"HOME": "/root", "x": "y"}) == "$(HOME) $x"
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-7b-1xRTX4090", "deepseek-v3-2x8xH20"])

@@ -307,10 +307,3 @@ def test_a_plan_on_several_machines_is_not_for_a_deployment_nor_the_other_way_ro
     with pytest.raises(UsageError) as one:
         lws(deployment("qwen2.5-7b-1xRTX4090"))
     assert "render k8s " in one.value.message.hint
-
-
-def test_dollars_of_the_users_own_arguments_are_not_taken_for_variables():
-    before = deployment("qwen2.5-7b-1xRTX4090")
-    node = replace(before.nodes[0], argv=(*before.nodes[0].argv, "--", "--chat-template", "$(HOME) $x"))
-    (file,) = [file for file in k8s(replace(before, nodes=(node,))) if file.path == "deployment.yaml"]
-    assert container(yaml.safe_load(file.text)["spec"]["template"])["args"][-1] == "$$(HOME) $$x"
