@@ -6,6 +6,7 @@ import dataclasses
 from functools import cache, partial
 
 import pytest
+from tests.render.kubernetes.test_k8s_golden import GOLDEN
 
 from selfhost.app.model import resolve
 from selfhost.messages.en.render_lint import MESSAGES
@@ -15,7 +16,6 @@ from selfhost.render.lint.rules import RULES
 from selfhost.render.lint.site import Beside
 from tests.render import golden
 from tests.render.kubernetes import plans
-from tests.render.kubernetes.test_k8s_golden import GOLDEN
 from tests.render.lint.lint_support import (
     ASCEND,
     DIGEST,
