@@ -6,7 +6,6 @@ import dataclasses
 from functools import cache, partial
 
 import pytest
-from tests.render.kubernetes.test_k8s_golden import GOLDEN
 
 from selfhost.app.model import resolve
 from selfhost.messages.en.render_lint import MESSAGES
@@ -257,7 +256,7 @@ def kept():
             if target != "images":
                 yield pytest.param(partial(golden.kept, name, target), nodes, id=f"{name}-{target}")
     for name in plans.CASES:
-        yield pytest.param(partial(golden.files, GOLDEN / name), 1 if name in plans.ONE_NODE else 2, id=name)
+        yield pytest.param(partial(golden.files, golden.CLUSTERS / name), 1 if name in plans.ONE_NODE else 2, id=name)
 
 
 @pytest.mark.parametrize(("files", "engines"), list(kept()))
