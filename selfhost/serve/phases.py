@@ -11,7 +11,8 @@ from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.serve.lifecycle import Phase
 
-_PREFIX = re.compile(r"^\([\w:.\- ]+ pid=\d+\) ")
+# `(EngineCore pid=7) `, several where a launcher puts its own in front, `[rank1]: ` of torch, colours of Ray.
+_PREFIX = re.compile(r"^(?:\x1b\[[\d;]*m|\([\w:.\-= ]+ pid=\d+\)(?:\x1b\[[\d;]*m)? |\[rank\d+\]: ?)+")
 _LEVEL = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ")
 
 
