@@ -49,6 +49,7 @@ def probe(home: Path, system: System | None = None) -> HardwareSnapshot:
             soc_family=ascend.soc_family(accelerators),
         ),
         notes=tuple(dict.fromkeys(_sentence(note) for note in notes)),
+        messages=tuple({_sentence(note): note for note in notes}.values()),
     )
 
 
