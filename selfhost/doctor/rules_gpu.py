@@ -58,8 +58,8 @@ def bus(facts: Facts) -> Iterator[Finding]:
             values = {"index": gpu.index, "found": gpu.pcie_width, "wanted": gpu.pcie_width_highest}
             yield warning(f"GPU {gpu.index}", Message("doctor_cuda.pcie_width", values))
         if gpu.links_down:
-            values = {"index": gpu.index, "links": ", ".join(map(str, gpu.links_down))}
-            yield warning(f"GPU {gpu.index}", Message("doctor_cuda.links_down", values))
+            links = ", ".join(map(str, gpu.links_down))
+            yield warning(f"GPU {gpu.index}", Message("doctor_cuda.links_down", {"index": gpu.index, "links": links}))
 
 
 def modes(facts: Facts) -> Iterator[Finding]:

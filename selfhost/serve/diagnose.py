@@ -100,8 +100,19 @@ def find_cause(text: str) -> Diagnosis | None:
     return next((found for line in split_lines(text) if (found := read_line(line))), None)
 
 
-def _first_exception(text: str) -> str | None:
-    return next((line for line in _candidates(text) if _EXCEPTION.match(line) and not _SYMPTOMS.search(line)), None)
+def read_exception(line: str) -> Diagnosis | None:
+    """An exception that no rule knows, and that is no mere consequence of another."""
+    bare = strip_prefix(line)
+    if not is_cause_line(line) or bare.startswith(_DEEP):
+        return None
+    bare = bare.strip()
+    if not _EXCEPTION.match(bare) or _SYMPTOMS.search(bare):
+        return None
+    return Diagnosis(message_id="diagnose.unknown", code=ExitCode.FAILURE, line=bare[:LINE_LENGTH])
+
+
+def _first_exception(text: str) -> Diagnosis | None:
+    return next((found for line in split_lines(text) if (found := read_exception(line))), None)
 
 
 def diagnose(text: str, *, returncode: int | None, oom_killed: bool) -> Diagnosis:
@@ -118,7 +129,7 @@ def diagnose(text: str, *, returncode: int | None, oom_killed: bool) -> Diagnosi
     if oom_killed and (returncode == -_SIGKILL or (worker_died and not exception)):
         return Diagnosis(message_id="diagnose.oom_killer", code=ExitCode.NO, line=worker_died or last)
     if exception:
-        return Diagnosis(message_id="diagnose.unknown", code=ExitCode.FAILURE, line=exception[:LINE_LENGTH])
+        return exception
     if returncode is not None and returncode < 0:
         return Diagnosis(
             message_id="diagnose.signal", code=ExitCode.FAILURE, line=last, params={"signal": str(-returncode)}

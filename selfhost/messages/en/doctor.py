@@ -8,7 +8,7 @@ MESSAGES = {
     "doctor.fix": Text("fix: {hint}"),
     "doctor.see": Text("see: {link}"),
     "doctor.clean": Text("nothing is wrong that can be told from here"),
-    "doctor.summary": Text("{errors} errors, {warnings} warnings, {notes} notes"),
+    "doctor.summary": Text("errors: {errors}, warnings: {warnings}, notes: {notes}"),
     "doctor.not_told": Text("not told: {what}"),
     "doctor.two_questions": Text(
         "`--log` reads a log and asks nothing of this machine",
@@ -116,9 +116,12 @@ MESSAGES = {
     # Logs
     "doctor.no_log": Text("cannot read the log `{path}`", "{detail}", "name the file of an engine's output"),
     "doctor.log_clean": Text("no failure that is known in {lines} lines"),
-    "doctor.log_cause": Text("line {number}: {what}"),
-    "doctor.log_also": Text("also"),
-    "doctor.log_times": Text("{count} times, first at line {number}"),
+    "doctor.log_cause": Text("cause, line {number}: {what}"),
+    "doctor.log_also": Text("also, line {number}: {what}"),
+    "doctor.log_symptom": Text("symptom, line {number}: {what}"),
+    "doctor.log_times": Text("{count} times"),
+    "doctor.log_first": Text("the first failure is the cause; what comes later mostly follows from it"),
+    "doctor.log_unknown": Text("an exception that is not known"),
     "doctor.log_cut": Text("the log is cut off: {detail}"),
     # Reports
     "doctor.report_exists": Text(
