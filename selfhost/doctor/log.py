@@ -1,5 +1,7 @@
-"""An engine's log, line by line -> what ended it, and what else it says. Lines are seen once; memory is bounded by the
-number of rules.
+"""An engine's log, a block of lines at a time -> what ended it, and what else it says.
+
+Memory is bounded by a block and the number of rules. Most blocks of a long log are only searched for the words that
+rules need.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from selfhost.serve import diagnose, phases
 from selfhost.serve.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from selfhost.serve.diagnose import Diagnosis
 
@@ -86,17 +88,33 @@ def _phase(phase: Phase) -> str:
     return names[phase]
 
 
+_RULES = (*diagnose.RULES, *diagnose.CLUES)
+_NEEDLES = tuple(dict.fromkeys(needle for rule in _RULES for needle in rule.needles))
+_EXCEPTIONS = ("Error", "Exception", "Value error, ")
+"""One of them is in every line that `read_exception` knows."""
+
+
 class _Reader:
     def __init__(self) -> None:
         self.seen: dict[str, Seen] = {}
         self.unknown: Seen | None = None
         self.phase = Phase.LOADING
 
-    def read(self, number: int, line: str) -> None:
+    def read_block(self, number: int, lines: Sequence[str]) -> None:
+        """Lines from line `number` on: most blocks of a long log have nothing in them that any rule wants."""
+        block = "\n".join(lines)
+        wanted = [needle for needle in (*_NEEDLES, *phases.NEEDLES) if needle in block]
+        if self.unknown is None:
+            wanted += [word for word in _EXCEPTIONS if word in block]
+        if not wanted:
+            return
+        for offset, line in enumerate(lines):
+            if any(needle in line for needle in wanted):
+                self._read(number + offset, line)
+
+    def _read(self, number: int, line: str) -> None:
         if progress := phases.read_line(line):
             self.phase = progress.phase
-        elif "Application startup complete" in line:
-            self.phase = Phase.SERVING
         found, clue = diagnose.read_line(line), False
         if found is None and (found := diagnose.read_clue(line)):
             clue = True
@@ -116,12 +134,12 @@ class _Reader:
         self.seen[found.message_id] = seen
 
 
-def read(lines: Iterable[str]) -> LogReading:
-    """What a log says; an exception that no rule knows counts when nothing else is known."""
+def read(blocks: Iterable[Sequence[str]]) -> LogReading:
+    """What a log says, given as blocks of lines; an exception that no rule knows counts when nothing else is known."""
     reader, number = _Reader(), 0
-    for number, line in enumerate(lines, 1):
-        if line:
-            reader.read(number, line)
+    for lines in blocks:
+        reader.read_block(number + 1, lines)
+        number += len(lines)
     failures = [seen for seen in reader.seen.values() if not seen.clue]
     clues = [seen for seen in reader.seen.values() if seen.clue]
     if not failures and reader.unknown:

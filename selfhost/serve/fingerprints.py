@@ -27,11 +27,43 @@ class Rule(NamedTuple):
     """Also in lines that are four spaces deep: CANN indents what it says, and Python the source that it quotes."""
     clue: bool = False
     """A symptom or a warning: worth telling, never the cause of an end."""
+    needles: tuple[str, ...] = ()
+    """Words of which a line that matches has one: looking for them in a long log is much faster."""
 
 
 def rule(message_id: str, code: ExitCode, *patterns: str, **defaults: str) -> Rule:
     """A rule for lines that can be the cause."""
-    return Rule(message_id, code, re.compile("|".join(patterns)), defaults)
+    needles = tuple(dict.fromkeys(map(needle, patterns)))
+    return Rule(message_id, code, re.compile("|".join(patterns)), defaults, needles=needles)
+
+
+_PART = re.compile(r"\\([^\w\s])|(\\.|\[\^?\]?[^\]]*\]|[.^$])|([*+?]|\{\d*,?\d*\})|([()|])|(.)", re.DOTALL)
+
+
+def needle(pattern: str) -> str:
+    r"""The longest text that every match of a regular expression has, as far as a short look can tell.
+
+    >>> needle(r"^Error (?P<number>\\d+): system has unsupported display driver\b")
+    ': system has unsupported display driver'
+    """
+    runs, run, depth = [""], "", 0
+    for part in _PART.finditer(pattern):
+        escaped, breaks, repeated, bracket, plain = part.groups()
+        literal = escaped or plain
+        if literal and depth == 0:
+            run += literal
+            continue
+        if bracket == "|" and depth == 0:
+            return ""
+        depth += {"(": 1, ")": -1}.get(bracket or "", 0)
+        if repeated and depth == 0 and run:
+            run = run[:-1]
+        if breaks or repeated or bracket:
+            runs.append(run)
+            run = ""
+    runs.append(run)
+    # Half of all lines with a failure have this word.
+    return max((text for text in runs if text != "Error"), key=len)
 
 
 _GIB = r"-?[\d.]+"

@@ -169,8 +169,8 @@ ASCEND: tuple[Rule, ...] = (
     _cann(
         "diagnose_ascend.device_error",
         ExitCode.FAILURE,
-        r"(?:error code is|runtime result =|driver error:?) (?P<number>507\d{3})\b",
-        number="507xxx",
+        r"(?:error code is|runtime result =|driver error:?) 507(?P<number>\d{3})\b",
+        number="xxx",
     ),
     # Mooncake, for prefill and decode on different nodes
     rule(

@@ -57,6 +57,11 @@ _STEPS: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
     # entrypoints/launchers/api_server/entry.py; older releases name the version in between
     (re.compile(r"Starting vLLM (?:API )?server"), Phase.WARMING, "serve.step_http"),
 )
+NEEDLES = (
+    *("checkpoint shards", "Capturing CUDA graphs", "Initializing a V1", "Starting to load model"),
+    *("Loading weights took", "Starting torch.compile", "Warming up model", "KV cache size: ", "Starting vLLM "),
+)
+"""One of them is in every line that `read_line` knows."""
 
 
 def read_line(line: str) -> Progress | None:

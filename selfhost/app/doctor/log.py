@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import sys
 import zlib
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 from selfhost.doctor import log
 from selfhost.errors import IncompleteError
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 STDIN = "-"
 _GZIP = b"\x1f\x8b"
+_GZIP_FORMAT = 31
+"""zlib's number for it, with the largest window."""
 _PIECE_BYTES = 1 << 20
 _LONGEST_BYTES = 16 << 10
 """Of a line; the rest is not looked at."""
@@ -65,48 +66,41 @@ class _Lines:
     def __init__(self) -> None:
         self.cut: str | None = None
 
-    def of(self, stream: IO[bytes]) -> Iterator[str]:
-        rest, skipping = b"", False
+    def of(self, stream: IO[bytes]) -> Iterator[list[str]]:
+        rest = b""
         for piece in self._pieces(stream):
-            *lines, last = piece.replace(b"\r", b"\n").split(b"\n")
-            for line in lines:
-                if not skipping:
-                    yield (rest + line)[:_LONGEST_BYTES].decode(errors="replace")
-                rest, skipping = b"", False
-            if skipping:
-                continue
-            rest += last
-            if len(rest) > _LONGEST_BYTES:
-                yield rest[:_LONGEST_BYTES].decode(errors="replace")
-                rest, skipping = b"", True
+            *lines, last = (rest + piece).replace(b"\r", b"\n").split(b"\n")
+            # Of a line without an end only its beginning is kept; one byte more says that it goes on.
+            rest = last[: _LONGEST_BYTES + 1]
+            yield [line[:_LONGEST_BYTES].decode(errors="replace") for line in lines]
         if rest:
-            yield rest.decode(errors="replace")
+            yield [rest[:_LONGEST_BYTES].decode(errors="replace")]
 
     def _pieces(self, stream: IO[bytes]) -> Iterator[bytes]:
         first = stream.read(_PIECE_BYTES)
-        if not first.startswith(_GZIP):
-            while first:
-                yield first
-                first = stream.read(_PIECE_BYTES)
+        if first.startswith(_GZIP):
+            yield from self._unpacked(first, stream)
             return
-        unpacked = gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", _Again(first, stream)))
-        try:
-            while piece := unpacked.read(_PIECE_BYTES):
+        while first:
+            yield first
+            first = stream.read(_PIECE_BYTES)
+
+    def _unpacked(self, data: bytes, stream: IO[bytes]) -> Iterator[bytes]:
+        """What gzip packed, up to where it is damaged; several members in a row, as rotated logs that were joined."""
+        unpack, within = zlib.decompressobj(_GZIP_FORMAT), True
+        while data:
+            try:
+                piece = unpack.decompress(data, _PIECE_BYTES)
+            except zlib.error as error:
+                self.cut = text("doctor.log_cut", detail=error)
+                return
+            if piece:
                 yield piece
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self.cut = text("doctor.log_cut", detail=error)
-
-
-class _Again:
-    """A stream whose beginning was read already; what `gzip` needs of one."""
-
-    def __init__(self, first: bytes, stream: IO[bytes]) -> None:
-        self._first, self._stream = first, stream
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._first:
-            return self._stream.read(size)
-        if size < 0:
-            size = len(self._first)
-        piece, self._first = self._first[:size], self._first[size:]
-        return piece
+            within = not unpack.eof
+            if within:
+                data = unpack.unconsumed_tail or stream.read(_PIECE_BYTES)
+            else:
+                data = unpack.unused_data or stream.read(_PIECE_BYTES)
+                unpack = zlib.decompressobj(_GZIP_FORMAT)
+        if within:
+            self.cut = text("doctor.log_cut", detail=text("doctor.log_unfinished"))

@@ -73,7 +73,7 @@ def _server(server: Server, home: Home) -> dict[str, Any]:
     """A server's state, and what its log says at the end."""
     record = server.record
     said = logs.read_ends(records.folder(home, record.name).engine_log)
-    reading = log.read(split_lines(said))
+    reading = log.read([split_lines(said)])
     return {
         **server.as_dict(),
         "argv": list(record.argv),

@@ -165,7 +165,7 @@ MESSAGES = {
         "the lines after it, or " + _PLOG,
     ),
     "diagnose_ascend.device_error": Text(
-        "`{name}` failed while {phase}: the NPU's driver reports error {number}",
+        "`{name}` failed while {phase}: the NPU's driver reports error 507{number}",
         _LINE,
         "driver, CANN and torch_npu must be of one set: `selfhost doctor`; then `npu-smi info` and the health there; "
         + _PLOG,

@@ -122,7 +122,8 @@ MESSAGES = {
     "doctor.log_times": Text("{count} times"),
     "doctor.log_first": Text("the first failure is the cause; what comes later mostly follows from it"),
     "doctor.log_unknown": Text("an exception that is not known"),
-    "doctor.log_cut": Text("the log is cut off: {detail}"),
+    "doctor.log_cut": Text("the log is cut off or damaged: {detail}"),
+    "doctor.log_unfinished": Text("the packed file ends in the middle"),
     # Reports
     "doctor.report_exists": Text(
         "`{path}` is there already",
