@@ -74,8 +74,10 @@ def _packages(asking: Asking) -> tuple[str, dict[str, Any]]:
     if python is None:
         return "", {}
     answer = asking.ask([python, "-I", str(_VERSIONS_SCRIPT), "--metadata"])
+    # The loader puts its own lines in front, for a file of LD_PRELOAD that is not there.
+    line = next((line for line in reversed(answer.output.splitlines()) if line.startswith("{")), "")
     try:
-        told = json.loads(answer.output)
+        told = json.loads(line)
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("versions"), dict):
