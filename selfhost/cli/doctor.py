@@ -30,7 +30,7 @@ def _doctor(
         Path | None, typer.Option("--report", metavar="FILE", help="Also write a redacted report, for others to help.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="A model that is meant to run here: how long it takes to load.")
+        str | None, typer.Option("--model", help="Also whether this one runs here, and how long it takes to load.")
     ] = None,
     keep_addresses: Annotated[
         bool, typer.Option("--keep-addresses", help="Leave network addresses in the report.")

@@ -17,6 +17,7 @@ from selfhost.home import find_home
 from selfhost.serve import records
 from selfhost.serve.lifecycle import Phase, State
 from tests.hardware.test_hardware_probe import ASCEND, NVIDIA, Machine
+from tests.test_readme import CONFIG
 
 DRIVER = "550.144.03"
 KERNEL = f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {DRIVER}  Sat Aug 19 01:15:15 UTC 2023\n"
@@ -290,3 +291,29 @@ def test_a_report_is_not_written_over_anything(tmp_path):
 
 def test_the_sample_of_nvml_is_there():
     assert (NVIDIA / "nvml_8xH20.json").exists()
+
+
+def test_a_model_that_is_meant_to_run_here(machine, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.write((2).to_bytes(8, "little") + b"{}")
+        stream.truncate(64 << 20)
+    # On the main memory of this machine: the made-up one has none.
+    machine.file("proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable: 4194304 kB\n")
+    examined = examine_here(find_home(), str(folder), machine.system())
+    assert examined.facts.weights.bytes == 64 << 20
+    assert "doctor.disk_speed" in ids(examined)
+    machine.file("proc/meminfo", "MemTotal: 65536 kB\nMemAvailable: 65536 kB\n")
+    examined = examine_here(find_home(), str(folder), machine.system())
+    [found] = [one for one in examined.findings if one.message.id == "doctor.no_plan"]
+    assert (found.severity.value, found.message.params["verdict"]) == ("error", "does not fit")
+    assert found.message.why
+
+
+def test_a_model_that_is_not_stored_yet(machine):
+    machine.file("proc/meminfo", "MemTotal: 33554432 kB\nMemAvailable: 33554432 kB\n")
+    examined = examine_here(find_home(), "qwen2.5-0.5b", machine.system())
+    assert (examined.facts.weights.stored, examined.facts.weights.read_bytes_per_s) == (False, None)
+    assert "doctor.not_stored" in [message.id for message in examined.facts.not_told]

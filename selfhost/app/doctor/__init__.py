@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from selfhost.app.doctor import ascend, cuda
 from selfhost.app.doctor.asking import Asking
 from selfhost.app.doctor.host import host_facts
-from selfhost.app.doctor.weights import weights_of
+from selfhost.app.doctor.weights import judge_plan, weights_of
+from selfhost.app.model import resolve
 from selfhost.app.servers import list_servers
 from selfhost.doctor.examine import examine
 from selfhost.doctor.facts import Engine, Facts
@@ -58,12 +59,12 @@ class Examined:
 
 
 def examine_here(home: Home, model: str | None = None, system: System | None = None) -> Examined:
-    """What is wrong with this machine; with `model`, also how long it takes to load from this disk.
+    """What is wrong with this machine; with `model`, also whether that runs here, and how long it takes to load.
 
     Raises UsageError for a model that does not exist.
     """
     asking = Asking(system)
-    weights = weights_of(model, home, asking.not_told) if model else None
+    resolved = resolve(model) if model else None
     snapshot = probe(home.root, asking.system)
     servers, problems = list_servers(home)
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
@@ -77,7 +78,8 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
         else None,
         ascend=ascend.ascend_facts(asking) if ascend.is_here(asking, snapshot) else None,
         engines=tuple(_engines(home)),
-        weights=weights,
+        weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
+        judged=tuple(judge_plan(resolved, model, snapshot)) if resolved and model else (),
         not_told=tuple(asking.not_told),
     )
     return Examined(facts=facts, findings=examine(facts), servers=tuple(servers))

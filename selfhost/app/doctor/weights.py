@@ -1,4 +1,4 @@
-"""How much there is to load of a model, and how fast this disk gives it."""
+"""Whether a model runs here, how much there is to load of it, and how fast this disk gives it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import time
 from typing import TYPE_CHECKING
 
 from selfhost.app import stored
-from selfhost.app.model import resolve
+from selfhost.app.detect import choose_hardware
 from selfhost.doctor.facts import Weights
+from selfhost.errors import SelfhostError
+from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
+from selfhost.planner.plan import PlanRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from selfhost.app.model import ResolvedModel
+    from selfhost.hardware.types import HardwareSnapshot
     from selfhost.home import Home
+
+_REASONS = 4
 
 _READ_BYTES = 512 << 20
 _READ_S = 3.0
@@ -23,23 +31,37 @@ _LEAST_BYTES = 32 << 20
 """Less than that says nothing about a disk."""
 
 
-def weights_of(model: str, home: Home, not_told: list[Message]) -> Weights | None:
-    """The model's size, and the speed of the disk it lies on. Raises UsageError when there is no such model."""
-    resolved = resolve(model)
-    folders = [resolved.directory] if resolved.directory else stored.find(model, None, home)
-    files = _weight_files(folders[0]) if folders and folders[0] is not None else []
-    size = sum(file.stat().st_size for file in files) or resolved.weight_bytes_total
+def judge_plan(model: ResolvedModel, name: str, snapshot: HardwareSnapshot) -> Iterator[Finding]:
+    """Whether the model, with the recipe's own settings, runs on what was found."""
+    from selfhost.app.plan import plan_model
+
+    try:
+        plan = plan_model(model.to_plan(), choose_hardware(snapshot, None), PlanRequest(), with_remedies=False)
+    except SelfhostError as error:
+        yield Finding(severity=Severity.ERROR, where=model.name, message=error.message)
+        return
+    if not plan.fits:
+        values = {"name": model.name, "model": name, "verdict": plan.verdict.value.replace("_", " ")}
+        message = Message("doctor.no_plan", {**values, "reasons": "\n".join(plan.reasons[:_REASONS])})
+        yield Finding(severity=Severity.ERROR, where=model.name, message=message)
+
+
+def weights_of(model: ResolvedModel, name: str, home: Home, not_told: list[Message]) -> Weights | None:
+    """The model's size, and the speed of the disk it lies on."""
+    folders = [model.directory] if model.directory else stored.find(name, None, home)
+    files = _weight_files(folders[0]) if folders else []
+    size = sum(file.stat().st_size for file in files) or model.weight_bytes_total
     if not size:
         return None
     speed = None
     if not files:
-        not_told.append(Message("doctor.not_stored", {"name": resolved.name}))
+        not_told.append(Message("doctor.not_stored", {"name": model.name}))
     else:
         try:
             speed = read_speed(max(files, key=lambda file: file.stat().st_size))
         except OSError as error:
             not_told.append(Message("doctor.unread", {"detail": error}))
-    return Weights(name=resolved.name, bytes=size, stored=bool(files), read_bytes_per_s=speed)
+    return Weights(name=model.name, bytes=size, stored=bool(files), read_bytes_per_s=speed)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -70,7 +70,7 @@ MESSAGES = {
     "doctor.slow_disk": Text(
         "`{name}` takes {time} to load from this disk",
         "weights: {size}, measured: {speed} per second",
-        "put the store on a faster disk; the time for a start: `--deadline` of `serve`",
+        "put the store on a faster disk",
     ),
     "doctor.disk_speed": Text("`{name}` loads in about {time}", "weights: {size}, measured: {speed} per second"),
     "doctor.clock": Text(
@@ -113,6 +113,7 @@ MESSAGES = {
         "processes of another container or user, or ones that ended without letting go",
         "see who: `{tool}` on the host",
     ),
+    "doctor.no_plan": Text("`{name}` does not run here: {verdict}", "{reasons}", "what would: `selfhost plan {model}`"),
     # Logs
     "doctor.no_log": Text("cannot read the log `{path}`", "{detail}", "name the file of an engine's output"),
     "doctor.log_clean": Text("no failure that is known in {lines} lines"),
