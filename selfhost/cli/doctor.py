@@ -27,7 +27,10 @@ def _doctor(
         typer.Option("--log", metavar="FILE", help="Read an engine's log instead (plain, gzip, or - for stdin)."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Also write a redacted report, for others to help.")
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Also write a redacted report of machine and log, for others to help."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Also whether this one runs here, and how long it takes to load.")
@@ -43,13 +46,15 @@ def _doctor(
 
     Example: selfhost doctor --log engine.log
     """
+    from selfhost.app.doctor.report import check_target
     from selfhost.errors import ExitCode, UsageError
 
+    if report is not None:
+        check_target(report)
+    if log is not None and model:
+        raise UsageError("doctor.two_questions")
     if log is not None:
-        other = next((flag for flag, given in (("--report", report), ("--model", model)) if given), None)
-        if other:
-            raise UsageError("doctor.two_questions", other=other)
-        failed = _of_log(log, as_json=as_json)
+        failed = _of_log(log, report, keep_addresses=keep_addresses, as_json=as_json)
     else:
         failed = _of_machine(model, report, keep_addresses=keep_addresses, as_json=as_json)
     if failed:
@@ -58,13 +63,11 @@ def _doctor(
 
 def _of_machine(model: str | None, report: Path | None, *, keep_addresses: bool, as_json: bool) -> bool:
     from selfhost.app.doctor import examine_here
-    from selfhost.app.doctor.report import check_target, write_report
+    from selfhost.app.doctor.report import write_report
     from selfhost.findings import Severity
     from selfhost.home import find_home
 
     home = find_home()
-    if report is not None:
-        check_target(report)
     examined = examine_here(home, model)
     if as_json:
         output.write_json(examined.as_dict())
@@ -112,19 +115,27 @@ def _print_details(why: str, hint: str, address: str | None) -> None:
         output.write(f"    {line}")
 
 
-def _of_log(path: Path, *, as_json: bool) -> bool:
+def _of_log(path: Path, report: Path | None, *, keep_addresses: bool, as_json: bool) -> bool:
     from selfhost.app.doctor.log import read_log
     from selfhost.messages import text
 
     read = read_log(path)
     if as_json:
         output.write_json(read.as_dict())
-        return read.reading.cause is not None
-    _print_log(read)
-    if read.cut:
-        output.warn(read.cut)
-    if read.reading.cause is None:
-        output.note(text("doctor.log_clean", lines=read.reading.lines))
+    else:
+        _print_log(read)
+        if read.cut:
+            output.warn(read.cut)
+        if read.reading.cause is None:
+            output.note(text("doctor.log_clean", lines=read.reading.lines))
+    if report is not None:
+        from selfhost.app.doctor import examine_here
+        from selfhost.app.doctor.report import write_report
+        from selfhost.home import find_home
+
+        home = find_home()
+        examined = examine_here(home, None)
+        _print_note(write_report(report, examined, home, read=read, keep_addresses=keep_addresses))
     return read.reading.cause is not None
 
 

@@ -56,6 +56,7 @@ class Seen:
         return {
             "severity": "warning" if self.clue else "error",
             "id": message.id,
+            "code": int(self.diagnosis.code),
             "line_number": self.number,
             "count": self.count,
             "phase": self.phase.value,

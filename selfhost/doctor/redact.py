@@ -31,7 +31,7 @@ _CONFIDENTIAL = (
     r"(?:api[_-]?keys?|token|secret|pass(?:word|wd|phrase)?|pwd|credentials?|access[_-]?key(?:[_-]?id)?|signature|sig"
     r"|cookie|authorization)"
 )
-SECRET_NAME = re.compile(rf"(?:^|[^A-Za-z])(?:[A-Za-z0-9]+[_-])*{_CONFIDENTIAL}$", re.IGNORECASE)
+SECRET_NAME = re.compile(rf"(?:^|[^A-Za-z]){_CONFIDENTIAL}$", re.IGNORECASE)
 """Of a variable, a flag or a key whose value is a secret."""
 
 _BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL)
@@ -42,14 +42,14 @@ _SHAPES = re.compile(
 )
 _AUTH = re.compile(r"(\b(?:Bearer|Basic|Digest|Token)\s+)[A-Za-z0-9._~+/=-]{6,}")
 _ASSIGNED = re.compile(
-    rf"((?<![A-Za-z])(?:[A-Za-z0-9]+[_-])*{_CONFIDENTIAL}[\"']?\s*(?:[:=]|(?<=key)\s(?=\S))\s*[\"']?)"
+    rf"((?<![A-Za-z]){_CONFIDENTIAL}[\"']?\s*(?:[:=]|(?<=key)\s(?=\S))\s*[\"']?)"
     r"(?!None\b|null\b|True\b|False\b|\[secret\])[^\s\"',;&}\])]+",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE)
+_USERINFO = re.compile(r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://)[^\s/@\"']{1,500}@", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s\"'?<>]+)\?[^\s\"'<>]+", re.IGNORECASE)
-_URL_HOST = re.compile(r"(https?://)([A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*)", re.IGNORECASE)
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URL_HOST = re.compile(r"(https?://)(?=[^\s/]{0,253}[A-Za-z])([A-Za-z0-9.-]{1,253})", re.IGNORECASE)
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 # From the marker to the end of the line: what a user wrote may have any form. Source: vLLM 0.32.0,
 # entrypoints/serve/utils/request_logger.py; pydantic's `input_value`.
 _REQUEST = re.compile(
@@ -62,6 +62,14 @@ _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![\w:])")
 _MAC = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])")
 _UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+
+_LONG = re.compile(r"[^\n]{4001,}")
+"""Of a line: patterns take their time on long ones, and nobody reads them."""
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return f"{found[0][:4000]} [and {len(found[0]) - 4000} more characters]"
 
 
 class Redactor:
@@ -86,7 +94,8 @@ class Redactor:
         self._hosts = _words({h for h in hosts if len(h) >= _SHORTEST_NAME and h != "localhost"}, r"(?:\.[\w-]+)*")
 
     def text(self, said: str, *, addresses: bool = True) -> str:
-        """A text without what must not leave."""
+        """A text without what must not leave; very long lines lose their end."""
+        said = _LONG.sub(_shortened, said)
         for secret in self._secrets:
             said = self._literal(said, secret, SECRET)
         said = self._replace(_BLOCK, SECRET, said)

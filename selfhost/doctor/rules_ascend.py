@@ -79,7 +79,9 @@ def toolkit(facts: Facts) -> Iterator[Finding]:
     if ascend is None:
         return
     if facts.snapshot.host.cann is None:
-        yield warning("CANN", Message("doctor_ascend.no_cann"))
+        # A host may leave it to the images.
+        by_images = facts.snapshot.host.container_engines and not facts.host.in_container
+        yield (note if by_images else warning)("CANN", Message("doctor_ascend.no_cann"))
         return
     environ = facts.host.environ
     missing = [name for name in ("ASCEND_HOME_PATH", "ATB_HOME_PATH") if not environ.get(name)]

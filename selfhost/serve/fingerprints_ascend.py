@@ -52,8 +52,8 @@ ASCEND: tuple[Rule, ...] = (
         rf"(?P<built>{_FAMILY})",
         r"the socversion (?P<built_soc>\S+) of bin package does not match",
         r"Can not support soc_version",
-        found="another",
-        built="one family",
+        found="not one of them",
+        built="other",
     ),
     _cann("diagnose_ascend.first_generation", ExitCode.NO, r"binary_info_config(?:\.json)?\b"),
     # Versions

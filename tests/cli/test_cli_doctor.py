@@ -88,11 +88,20 @@ def test_a_log_that_is_not_there_is_exit_code_7(selfhost, tmp_path):
     assert selfhost("doctor", "--log", tmp_path / "absent")[0] == 7
 
 
-@pytest.mark.parametrize("more", [("--report", "x.json"), ("--model", "m")])
-def test_a_log_and_a_machine_are_two_questions(selfhost, more):
-    code, _, err = selfhost("doctor", "--log", FAILED, *more)
+def test_a_log_and_a_model_are_two_questions(selfhost):
+    code, _, err = selfhost("doctor", "--log", FAILED, "--model", "m")
     assert code == 2
-    assert more[0] in err
+    assert "`--log` and `--model`" in err
+
+
+def test_a_report_takes_a_log_along(selfhost, tmp_path, here):
+    here(cuda())
+    path = tmp_path / "report.json"
+    code, out, _ = selfhost("doctor", "--log", FAILED, "--report", path)
+    assert (code, out.startswith("cause, line 66: ")) == (3, True)
+    log = json.loads(path.read_text())["log"]
+    assert (log["cause"]["id"], log["cause"]["code"]) == ("diagnose.kv_too_small", 3)
+    assert 50 < len(log["last_lines"]) <= 80
 
 
 def test_a_report_of_this_machine(selfhost, tmp_path):

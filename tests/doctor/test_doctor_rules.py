@@ -223,6 +223,7 @@ CASES = [
     ("doctor_ascend.no_davinci", E, ascend(2, davinci=()), ascend(2)),
     ("doctor_ascend.single_die", E, dies(0, 1, 10), dies(0, 1, 10, 11)),
     ("doctor_ascend.no_cann", W, with_machine(ascend(), cann=None), ascend()),
+    ("doctor_ascend.no_cann", N, with_machine(ascend(), cann=None, container_engines=("docker",)), ascend()),
     ("doctor_ascend.no_set_env", W, with_environ(ascend(), ATB_HOME_PATH=""), ascend()),
     ("doctor_ascend.no_library_path", W, with_environ(ascend(), LD_LIBRARY_PATH="/usr/lib"), ascend()),
     (

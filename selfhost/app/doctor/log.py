@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import zlib
+from collections import deque
 from typing import IO, TYPE_CHECKING
 
 from selfhost.doctor import log
@@ -22,7 +23,8 @@ _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = 31
 """zlib's number for it, with the largest window."""
 _PIECE_BYTES = 1 << 20
-_LONGEST_BYTES = 16 << 10
+LAST_LINES = 80
+_LONGEST_BYTES = 8 << 10
 """Of a line; the rest is not looked at."""
 
 
@@ -34,6 +36,8 @@ class ReadLog:
     reading: log.LogReading
     cut: str | None = None
     """Why the end could not be read; None: it was."""
+    last_lines: tuple[str, ...] = ()
+    """As they are; a report shows what of them is fit to be shown."""
 
     def as_dict(self) -> dict[str, object]:
         """The contract of `selfhost doctor --log FILE --json`."""
@@ -57,14 +61,15 @@ def read_log(path: Path) -> ReadLog:
             reading = log.read(lines.of(stream))
     except OSError as error:
         raise IncompleteError("doctor.no_log", path=path, detail=error.strerror or error) from error
-    return ReadLog(path=str(path), reading=reading, cut=lines.cut)
+    return ReadLog(path=str(path), reading=reading, cut=lines.cut, last_lines=tuple(lines.last))
 
 
 class _Lines:
-    """The lines of a stream, each at most 16 KiB long; progress bars end theirs with a carriage return."""
+    """The lines of a stream, each at most 8 KiB long; progress bars end theirs with a carriage return."""
 
     def __init__(self) -> None:
         self.cut: str | None = None
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
 
     def of(self, stream: IO[bytes]) -> Iterator[list[str]]:
         rest = b""
@@ -72,9 +77,14 @@ class _Lines:
             *lines, last = (rest + piece).replace(b"\r", b"\n").split(b"\n")
             # Of a line without an end only its beginning is kept; one byte more says that it goes on.
             rest = last[: _LONGEST_BYTES + 1]
-            yield [line[:_LONGEST_BYTES].decode(errors="replace") for line in lines]
+            yield self._told(lines)
         if rest:
-            yield [rest[:_LONGEST_BYTES].decode(errors="replace")]
+            yield self._told([rest])
+
+    def _told(self, lines: list[bytes]) -> list[str]:
+        told = [line[:_LONGEST_BYTES].decode(errors="replace") for line in lines]
+        self.last.extend(told)
+        return told
 
     def _pieces(self, stream: IO[bytes]) -> Iterator[bytes]:
         first = stream.read(_PIECE_BYTES)

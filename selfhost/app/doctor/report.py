@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost import __version__, files
 from selfhost.app import detect
+from selfhost.app.doctor.log import LAST_LINES
 from selfhost.doctor import log
 from selfhost.doctor.excerpt import excerpt
 from selfhost.doctor.redact import SECRET_NAME, Redactor
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from selfhost.app.doctor import Examined
+    from selfhost.app.doctor.log import ReadLog
     from selfhost.app.servers import Server
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
-_LAST_LINES = 80
 _PRIVATE = 0o600
 _TOKEN_FILES = ("~/.cache/huggingface/token", "~/.huggingface/token", "~/.modelscope/credentials/git_token")
 _FLAG = re.compile(r"--(?:[\w-]*(?:key|token|secret|password))(?:=(.+))?$")
@@ -43,10 +44,15 @@ def check_target(path: Path) -> None:
         raise UsageError("doctor.report_exists", path=path)
 
 
-def write_report(path: Path, examined: Examined, home: Home, *, keep_addresses: bool = False) -> Message:
-    """Write the report for this user only; what was written. Raises MissingError, NoSpaceError."""
+def write_report(
+    path: Path, examined: Examined, home: Home, *, read: ReadLog | None = None, keep_addresses: bool = False
+) -> Message:
+    """Write the report for this user only; what was written. Raises MissingError, NoSpaceError.
+
+    read: a log that belongs to it, of an engine that selfhost did not start.
+    """
     redactor = _redactor(examined, home, keep_addresses=keep_addresses)
-    value = redactor.value(_content(examined, home))
+    value = redactor.value({**_content(examined, home), "log": _read_log(read)})
     with files.explain_os_errors(path), files.atomic_write(path, _PRIVATE) as stream:
         stream.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
     size = format_bytes(path.stat().st_size)
@@ -69,6 +75,12 @@ def _content(examined: Examined, home: Home) -> dict[str, Any]:
     }
 
 
+def _read_log(read: ReadLog | None) -> dict[str, Any] | None:
+    if read is None:
+        return None
+    return {**read.as_dict(), "last_lines": excerpt("\n".join(read.last_lines), LAST_LINES)}
+
+
 def _server(server: Server, home: Home) -> dict[str, Any]:
     """A server's state, and what its log says at the end."""
     record = server.record
@@ -80,7 +92,7 @@ def _server(server: Server, home: Home) -> dict[str, Any]:
         "log": {
             "cause": reading.cause.as_dict() if reading.cause else None,
             "others": [seen.as_dict() for seen in reading.others],
-            "last_lines": excerpt(said, _LAST_LINES),
+            "last_lines": excerpt(said, LAST_LINES),
         },
     }
 

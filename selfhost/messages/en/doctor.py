@@ -12,8 +12,8 @@ MESSAGES = {
     "doctor.not_told": Text("not told: {what}"),
     "doctor.two_questions": Text(
         "`--log` reads a log and asks nothing of this machine",
-        "given: `--log` and `{other}`",
-        "ask twice: `selfhost doctor --log FILE`, then `selfhost doctor {other}`",
+        "given: `--log` and `--model`",
+        "ask twice: `selfhost doctor --log FILE`, then `selfhost doctor --model MODEL`",
     ),
     # What could not be asked
     "doctor.dmesg_closed": Text("the kernel's log: this user may not read it; as root: `sudo dmesg`"),
