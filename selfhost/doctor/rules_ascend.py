@@ -53,7 +53,7 @@ def nodes(facts: Facts) -> Iterator[Finding]:
         return
     for node in ascend.nodes:
         if not node.exists:
-            yield error(node.path, Message("doctor_ascend.no_node", {"path": node.path}))
+            yield error("devices", Message("doctor_ascend.no_node", {"path": node.path}))
     shut = [node.path for node in (*ascend.nodes, *ascend.davinci) if node.exists and not node.usable]
     if shut:
         yield error("devices", Message("doctor_ascend.shut_nodes", {"paths": " ".join(shut)}))
