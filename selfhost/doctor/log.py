@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.doctor.links import link
+from selfhost.doctor.wrapped import unwrap
 from selfhost.messages import Message, text
 from selfhost.records import dataclass
 from selfhost.serve import diagnose, phases
@@ -111,7 +112,7 @@ class _Reader:
             return
         for offset, line in enumerate(lines):
             if any(needle in line for needle in wanted):
-                self._read(number + offset, line)
+                self._read(number + offset, unwrap(line))
 
     def _read(self, number: int, line: str) -> None:
         if progress := phases.read_line(line):

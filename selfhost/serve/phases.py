@@ -12,7 +12,7 @@ from selfhost.records import dataclass
 from selfhost.serve.lifecycle import Phase
 
 # `(EngineCore pid=7) `, several where a launcher puts its own in front, `[rank1]: ` of torch, colours of Ray.
-_PREFIX = re.compile(r"^(?:\x1b\[[\d;]*m|\([\w:.\-= ]+ pid=\d+\)(?:\x1b\[[\d;]*m)? |\[rank\d+\]: ?)+")
+_PREFIX = re.compile(r"^(?:\x1b\[[\d;]*m|\([\w:.\-= ]+ pid=\d+(?:, ip=[\d.]+)?\)(?:\x1b\[[\d;]*m)? |\[rank\d+\]: ?)+")
 _LEVEL = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ")
 
 

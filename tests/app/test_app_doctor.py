@@ -289,6 +289,18 @@ def test_a_report_is_not_written_over_anything(tmp_path):
         check_target(path)
 
 
+def test_a_report_needs_a_folder(tmp_path):
+    with pytest.raises(UsageError, match="there is no folder"):
+        check_target(tmp_path / "absent" / "report.json")
+
+
+def test_links_that_lead_in_a_circle_are_no_library(machine):
+    gpus(machine)
+    (machine.root / "usr/lib64").mkdir(parents=True)
+    (machine.root / "usr/lib64/libcuda.so.580.95.05").symlink_to("libcuda.so.580.95.05")
+    assert machine.examine().facts.cuda.kernel_driver == DRIVER
+
+
 def test_the_sample_of_nvml_is_there():
     assert (NVIDIA / "nvml_8xH20.json").exists()
 

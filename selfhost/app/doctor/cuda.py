@@ -104,7 +104,7 @@ def _libraries(system: System) -> tuple[tuple[Library, ...], str | None]:
             if "compat" in folder.split("/"):
                 compat = compat or folder
                 continue
-            real = str(path.resolve())
+            real = os.path.realpath(path)
             found.setdefault(real, Library(path=f"{folder.rstrip('/')}/{path.name}", version=match[1]))
     return tuple(found.values()), compat
 

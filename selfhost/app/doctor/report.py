@@ -18,6 +18,7 @@ from selfhost.app.doctor.log import LAST_LINES
 from selfhost.doctor import log
 from selfhost.doctor.excerpt import excerpt
 from selfhost.doctor.redact import SECRET_NAME, Redactor
+from selfhost.doctor.wrapped import unwrap
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.serve import logs, records
@@ -39,9 +40,11 @@ _FLAG = re.compile(r"--(?:[\w-]*(?:key|token|secret|password))(?:=(.+))?$")
 
 
 def check_target(path: Path) -> None:
-    """Raises UsageError when there is something of that name already."""
+    """Raises UsageError when there is something of that name already, or no folder for it."""
     if os.path.lexists(path):
         raise UsageError("doctor.report_exists", path=path)
+    if not path.absolute().parent.is_dir():
+        raise UsageError("doctor.report_nowhere", folder=path.absolute().parent)
 
 
 def write_report(
@@ -78,7 +81,7 @@ def _content(examined: Examined, home: Home) -> dict[str, Any]:
 def _read_log(read: ReadLog | None) -> dict[str, Any] | None:
     if read is None:
         return None
-    return {**read.as_dict(), "last_lines": excerpt("\n".join(read.last_lines), LAST_LINES)}
+    return {**read.as_dict(), "last_lines": excerpt("\n".join(map(unwrap, read.last_lines)), LAST_LINES)}
 
 
 def _server(server: Server, home: Home) -> dict[str, Any]:

@@ -131,6 +131,7 @@ MESSAGES = {
         "a report is not written over anything",
         "choose another name: `--report {path}.2`",
     ),
+    "doctor.report_nowhere": Text("there is no folder `{folder}`", hint="`mkdir -p {folder}`, or another place"),
     "doctor.report_written": Text(
         "report: {path}, {size}, for this user only",
         "keys, tokens, names of hosts and users, addresses and texts of requests are taken out: {count} places",
