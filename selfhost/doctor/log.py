@@ -90,8 +90,6 @@ def _phase(phase: Phase) -> str:
     return names[phase]
 
 
-_RULES = (*diagnose.RULES, *diagnose.CLUES)
-_NEEDLES = tuple(dict.fromkeys(needle for rule in _RULES for needle in rule.needles))
 _EXCEPTIONS = ("Error", "Exception", "Value error, ")
 """One of them is in every line that `read_exception` knows."""
 
@@ -105,7 +103,7 @@ class _Reader:
     def read_block(self, number: int, lines: Sequence[str]) -> None:
         """Lines from line `number` on: most blocks of a long log have nothing in them that any rule wants."""
         block = "\n".join(lines)
-        wanted = [needle for needle in (*_NEEDLES, *phases.NEEDLES) if needle in block]
+        wanted = [needle for needle in (*diagnose.NEEDLES, *phases.NEEDLES) if needle in block]
         if self.unknown is None:
             wanted += [word for word in _EXCEPTIONS if word in block]
         if not wanted:
