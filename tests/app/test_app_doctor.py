@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from selfhost.hardware.system import System
 from selfhost.home import find_home
 from selfhost.serve import records
 from selfhost.serve.lifecycle import Phase, State
-from tests.hardware.test_hardware_probe import ASCEND, NVIDIA, Machine
+from tests.hardware.test_hardware_probe import ASCEND, Machine
 from tests.test_readme import CONFIG
 
 DRIVER = "550.144.03"
@@ -302,8 +303,28 @@ def test_links_that_lead_in_a_circle_are_no_library(machine):
     assert machine.examine().facts.cuda.kernel_driver == DRIVER
 
 
-def test_the_sample_of_nvml_is_there():
-    assert (NVIDIA / "nvml_8xH20.json").exists()
+FILES = (
+    *("proc/driver/nvidia/version", "proc/self/cgroup", "proc/self/mountinfo", "proc/1/cgroup", "proc/meminfo"),
+    *("usr/local/Ascend/driver/version.info", "etc/ascend_install.info", "etc/cdi/nvidia.yaml", "dev/davinci0"),
+    *("etc/ld.so.conf.d/x.conf", "proc/sys/kernel/numa_balancing", "dev/davinci_manager", "dev/davinci\u0663"),
+    "usr/local/Ascend/cann/x-linux/ascend_toolkit_install.info",
+)
+
+
+def test_whatever_files_and_tools_say_nothing_fails(machine):
+    chance = random.Random(11)
+    good = (ASCEND / A2).read_bytes()
+    for _ in range(25):
+        for path in FILES:
+            machine.file(path)
+            (machine.root / path).write_bytes(chance.randbytes(chance.randrange(200)))
+        start = chance.randrange(len(good))
+        said = machine.root / "said"
+        said.write_bytes(good[start:] + chance.randbytes(50) + good[:start])
+        for tool in ("npu-smi", "dmesg", "docker", "nvidia-ctk", "python3"):
+            machine.tool(tool, f"cat {said}; exit {chance.randrange(2)}")
+        machine.health = ("/bin/cat", str(said))
+        assert machine.examine().as_dict()["schema_version"] == 1
 
 
 def test_a_model_that_is_meant_to_run_here(machine, tmp_path):

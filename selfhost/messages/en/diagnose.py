@@ -121,12 +121,13 @@ MESSAGES = {
     "diagnose.device": Text(
         "`{name}` failed while {phase}: the engine finds no device it can use",
         "engine: {line}",
-        "see what there is: `selfhost detect`",
+        "see what there is and what is wrong with it: `selfhost detect`, `selfhost doctor`",
     ),
     "diagnose.collective": Text(
         "`{name}` failed while {phase}: the devices cannot talk to each other",
         "engine: {line}",
-        "look for the first warning before it: `selfhost logs {name}`",
+        "look for the first warning before it: `selfhost logs {name}`; then shared memory, links, peer access: "
+        "`selfhost doctor`",
     ),
     "diagnose.open_files": Text(
         "`{name}` failed while {phase}: too many open files",
