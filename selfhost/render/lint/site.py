@@ -154,6 +154,21 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVolume:
+    """An image of Kubernetes that is mounted, not run."""
+
+    document: Document
+    place: str
+    image: str
+    pull: str = ""
+    kind: Kind = Kind.KUBERNETES
+
+    def at(self, _place: str = "") -> str:
+        """Where it is named."""
+        return self.document.where(f"{self.place}.reference")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
     """A Service of Kubernetes."""
 
@@ -211,6 +226,7 @@ class Site:
 
     beside: Beside
     containers: list[Container] = field(default_factory=list)
+    image_volumes: list[ImageVolume] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
     config_maps: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from selfhost.bundle import modelcar, modelpack
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render.k8s import k8s
 from selfhost.weights.lock import LOCK_NAME
@@ -145,6 +149,27 @@ class TestModelCheck:
         code, said = check("0" * 64)
         assert code == 1
         assert "the model is not here" in said
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.kubernetes.image])
+def test_a_models_image_of_ours_has_the_model_where_the_engine_is_sent(name, tmp_path):
+    body = b"{}"
+    layer = modelpack.Layer(path="config.json", sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    manifest = SimpleNamespace(layers=(layer,))
+    for made in modelcar.layers_of(manifest):
+        content = b"".join(part if isinstance(part, bytes) else body for part in made.parts)
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(tmp_path, filter="data")
+    for template in pods(name).values():
+        (found,) = template["spec"]["initContainers"]
+        (mount,) = [mount for mount in found["volumeMounts"] if mount["name"] == "store"]
+        place = container(template)["args"][2]
+        assert found["args"] == [place]
+        assert mount in container(template)["volumeMounts"]
+        for missing, wanted in ((False, 0), (True, 1)):
+            there = place.replace(mount["mountPath"], str(tmp_path / "nowhere" if missing else tmp_path))
+            done = subprocess.run([sys.executable, *found["command"][1:], there], capture_output=True, check=False)
+            assert done.returncode == wanted
 
 
 def probe(name, role, replaced, by):

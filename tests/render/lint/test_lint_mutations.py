@@ -81,6 +81,18 @@ def put(key, value):
     return lambda service, *_: service.update({key: value})
 
 
+def image_volume():
+    def mounted(workload, *_):
+        volumes = workload["spec"]["template"]["spec"]["volumes"]
+        volumes[0] = {"name": "models", "image": {"reference": f"example.com/m{DIGEST}"}}
+
+    return edit(objects(), "all.yaml", mounted)
+
+
+def named(files):
+    return {container.image for container in read(files, Beside()).containers}
+
+
 def env(name, value):
     return lambda service, *_: service["environment"].update({name: value})
 
@@ -91,6 +103,9 @@ case("R1", compose(SMALL), on_engine(put("image", "selfhost-cpu")))
 case("R1", compose(SMALL), on_engine(unset("pull_policy")))
 case("R1", compose(SMALL), lambda files: files, Beside(images=frozenset({"localhost/selfhost-cuda:0.1.0"})))
 case("R1", objects, on_pod(put("image", "docker.io/vllm/vllm-openai:v0.32.0")))
+case("R1", image_volume, on_pod(lambda _, pod: pod["volumes"][0]["image"].update(reference="example.com/m:v1")))
+case("R1", image_volume, on_pod(lambda _, pod: pod["volumes"][0]["image"].update(reference="localhost/m:v1")))
+case("R1", image_volume, lambda files: files, Beside(images=frozenset({*named(objects())})))
 case("R2", compose(ASCEND), on_engine(env("HF_HUB_OFFLINE", "0")))
 case("R2", compose(ASCEND), on_engine(lambda service: [service["environment"].pop(n) for n in ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK")]))  # fmt: skip  # noqa: E501
 case("R2", objects, on_pod(lambda one, _: one["env"].pop(0)))

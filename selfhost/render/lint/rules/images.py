@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from selfhost.engines.specs import CUDA
-from selfhost.render.lint.site import Container, Kind, error, warning
+from selfhost.render.lint.site import Container, ImageVolume, Kind, error, warning
 from selfhost.render.lint.values import name_and_tag
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ _LOCAL_PULL = {Kind.COMPOSE: {"never"}, Kind.QUADLET: {"never"}, Kind.KUBERNETES
 
 
 def pinned(site: Site) -> Iterator[Finding]:
-    """R1: an image is named by digest; one made on the machine has a version and is never pulled."""
-    for container in site.containers:
+    """R1: an image is named by digest, run or mounted; one made on the machine has a version and is never pulled."""
+    named: list[Container | ImageVolume] = [*site.containers, *site.image_volumes]
+    for container in named:
         image = container.image
         if not image:
             continue
@@ -37,7 +38,7 @@ def pinned(site: Site) -> Iterator[Finding]:
             yield error(container.at("image"), "render_lint.r1_not_brought", image=image)
 
 
-def _by_tag(container: Container) -> Iterator[Finding]:
+def _by_tag(container: Container | ImageVolume) -> Iterator[Finding]:
     image, where = container.image, container.at("image")
     _, tag = name_and_tag(image)
     if not image.startswith("localhost/"):
