@@ -12,6 +12,7 @@ from selfhost import __version__, files
 from selfhost.app.model import from_recipe
 from selfhost.app.plan import engine_for
 from selfhost.app.render_cluster import parse_image
+from selfhost.app.render_output import left_over
 from selfhost.engines import owned, vllm
 from selfhost.errors import NoError, UsageError
 from selfhost.home import find_home
@@ -219,6 +220,7 @@ def as_dict(
         "name": deployment.name,
         "plan": deployment.fingerprint,
         "files": [str(output / file.path) for file in rendered],
+        "left_over": [str(output / path) for path in left_over(rendered, output)],
         "images": [image.reference for image in deployment.images],
         "notes": notes(target, deployment),
     }

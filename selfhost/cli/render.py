@@ -92,6 +92,8 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
 
 
 def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_json: bool) -> None:
+    import shlex
+
     from selfhost.app import render, render_output
     from selfhost.cli import output as out
     from selfhost.errors import ExitCode
@@ -109,6 +111,9 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
             out.write(str(output / file.path))
     for note in render.notes(target, deployment):
         out.note(note)
+    if left := render_output.left_over(rendered, output):
+        paths = [str(output / path) for path in left]
+        out.note(text("render.left_over", command=shlex.join(["rm", "--", *paths])))
     if replaced:
         out.note(text("render.replaced", paths=", ".join(replaced)))
     if difference:

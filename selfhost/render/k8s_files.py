@@ -118,10 +118,12 @@ def _store_step(deployment: Deployment) -> str:
             f"The model: in `{place}` on every machine that may run it (`selfhost pull` or `selfhost bundle import`)."
         )
     if deployment.model_image:
-        gate = " and the feature gate `ImageVolume`" if deployment.kubernetes.minor < IMAGE_VOLUME_DEFAULT_MINOR else ""
+        gate = (
+            ", and the feature gate `ImageVolume`" if deployment.kubernetes.minor < IMAGE_VOLUME_DEFAULT_MINOR else ""
+        )
         return (
             "The model: its image is mounted; `selfhost bundle push VOLUME REGISTRY/REPOSITORY --as modelcar` makes"
-            f" one.\n   Wanted on every machine: containerd 2.1 or CRI-O 1.31, or newer{gate}."
+            f" one.\n   Wanted on every machine: containerd 2.1 or CRI-O 1.31 (or newer){gate}."
         )
     if deployment.directory:
         return f"The model: its directory at the top of the claim `{claim}`."

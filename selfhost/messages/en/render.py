@@ -43,6 +43,10 @@ MESSAGES = {
         "`--store /srv/selfhost`"
     ),
     "render.replaced": Text("replaced, as they were different before: {paths}; `--check` shows how without writing"),
+    "render.left_over": Text(
+        "an earlier render wrote files that this one does not, and they are still there; when nothing needs them: "
+        "`{command}`"
+    ),
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
     ),
