@@ -202,6 +202,7 @@ def _mounts(pod: _Pod, said: Mapping[str, Any]) -> Iterator[Mount]:
             or below(volume, "persistentVolumeClaim", "readOnly") is True,
             memory=empty.get("medium") == "Memory",
             size_bytes=size(empty.get("sizeLimit"), decimal=True),
+            image=text(below(volume, "image", "reference")),
         )
 
 

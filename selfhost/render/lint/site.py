@@ -59,6 +59,8 @@ class Mount:
     memory: bool = False
     """A tmpfs."""
     size_bytes: int | None = None
+    image: str = ""
+    """Of Kubernetes: the image whose files are mounted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,11 @@ class Container:
         """Where something of it is written: a key as compose and Kubernetes call it."""
         place = _KEYS_OF_UNITS.get(self.kind, {}).get(place, place)
         return self.document.where(f"{self.place}.{place}" if place and self.place else place or self.place)
+
+    def mount_of(self, path: str) -> Mount | None:
+        """The mount that a path of the container lies in."""
+        above = [mount for mount in self.mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
+        return max(above, key=lambda mount: len(mount.target), default=None)
 
     @property
     def deployment(self) -> str:

@@ -67,14 +67,17 @@ def same_on_all_nodes(site: Site) -> Iterator[Finding]:
                 there=one.image,
                 where=one.at("image"),
             )
-        if engine.model != other.model:
+        here, there = _model(container, engine), _model(one, other)
+        if here != there:
             yield error(
-                container.at("command"),
-                "render_lint.r15_model",
-                here=engine.model,
-                there=other.model,
-                where=one.at("command"),
+                container.at("command"), "render_lint.r15_model", here=here, there=there, where=one.at("command")
             )
+
+
+def _model(container: Container, engine: Engine) -> str:
+    """What it reads: the path of its command, and the image that is mounted there."""
+    mount = container.mount_of(engine.model) if engine.model.startswith("/") else None
+    return f"{engine.model} of {mount.image}" if mount and mount.image else engine.model
 
 
 def _object(container: Container) -> str:
