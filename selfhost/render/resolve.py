@@ -130,6 +130,9 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     argv = ["selfhost", "serve"]
     opened = plan.variant == DIRECTORY or choices.kubernetes.image
     argv += [model_in_container(plan, choices)] if opened else [plan.model, "--variant", plan.variant]
+    if choices.kubernetes.image:
+        # Else the server is called as the directory is: `models`, like that of every other image.
+        argv += ["--name", label(choices.name or plan.served_model_name)]
     argv += ["--offline", "--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
     argv += ["--served-model-name", plan.served_model_name]
     argv += ["--tensor-parallel-size", str(layout.tensor_parallel_size)]

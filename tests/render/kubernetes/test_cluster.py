@@ -115,6 +115,7 @@ def test_a_recipes_options_and_the_users_go_to_an_engine_that_opens_a_directory(
     args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[:3] == ["selfhost", "serve", "/models/image/models"]
     assert args[args.index("--max-num-seqs") + 1] == "7"
+    assert args[args.index("--name") + 1] == "glm-4-5-air"
     after = args[args.index("--") + 1 :]
     assert after[after.index("--tool-call-parser") + 1] == "glm45"
     assert [after[place + 1] for place, word in enumerate(after) if word == "--reasoning-parser"] == ["deepseek_r1"]
