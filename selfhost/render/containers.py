@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
 from selfhost.render import gateway
-from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry
+from selfhost.render.places import directory_mount
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node

@@ -10,7 +10,7 @@ from selfhost.render.dashboard import dashboard_text
 from selfhost.render.deployment import ENGINE_PORT, GATEWAY_PORT
 from selfhost.render.gateway import GatewayOptions, nginx_text
 from selfhost.render.k8s_names import FRONT, base_name, claim_name, labels, metadata, service_name
-from selfhost.render.kubernetes import Storage
+from selfhost.render.kubernetes import IMAGE_VOLUME_RESTRICTED_MINOR, Storage
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ _DNS = (53, 5353)
 
 def namespace(deployment: Deployment) -> dict[str, Any]:
     """With the Pod Security Standard that the pods keep; directories of the host are allowed by `privileged` only."""
-    claim = deployment.kubernetes.storage is Storage.CLAIM
-    level = "restricted" if claim else "privileged"
+    cluster = deployment.kubernetes
+    level = "privileged" if cluster.storage is Storage.HOST else "restricted"
+    if deployment.model_image and cluster.minor < IMAGE_VOLUME_RESTRICTED_MINOR:
+        level = "baseline"
     return {
         "apiVersion": "v1",
         "kind": "Namespace",

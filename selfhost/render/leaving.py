@@ -36,7 +36,9 @@ def stock_commands(deployment: Deployment) -> list[tuple[str, ...]]:
 
 
 def model_on_host(deployment: Deployment) -> str:
-    """The model's directory on the machines."""
+    """The model's directory on the machines; of one in an image where the pods have it."""
+    if deployment.model_image:
+        return deployment.model_path
     return deployment.directory or f"{deployment.store}/models/{deployment.stored}"
 
 

@@ -22,11 +22,11 @@ from selfhost.render.deployment import (
     Entry,
     Image,
     Node,
-    directory_mount,
     entry_of,
     label,
 )
 from selfhost.render.kubernetes import Kubernetes
+from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
     """The deployment of a plan that has a command (`argv`)."""
     entry = entry_of(plan)
     when = times(plan.weight_bytes_total, choices.disk_bytes_per_s, drain_s=vllm.drain_s(plan.argv))
-    own = entry is Entry.SELFHOST
+    own, stored = entry is Entry.SELFHOST, not choices.kubernetes.image
     return Deployment(
         name=label(choices.name or plan.served_model_name),
         plan=plan,
@@ -86,21 +86,23 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         gateway=None if own else choices.gateway or NGINX,
         store=choices.store,
         stored=stored_of(plan, choices),
-        model_sha256=choices.model_sha256,
+        model_sha256=choices.model_sha256 if stored else "",
         address=choices.address,
         port=choices.port,
         times=when,
         directory=directory_of(plan, choices),
-        recipe=choices.recipe if own else "",
-        research_only=choices.research_only and own,
+        # What is opened as a directory is started without its recipe, whose options stand in the command.
+        recipe=choices.recipe if own and stored else "",
+        research_only=choices.research_only and own and stored,
         kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
 
 
 def directory_of(plan: Plan, choices: Choices) -> str:
-    """Where a model that is a plain directory lies on the machines; empty for one of the store."""
-    return (choices.directory or plan.model_path) if plan.variant == DIRECTORY and not choices.stored else ""
+    """Where a model that is a plain directory lies on the machines; empty for one of the store, or in an image."""
+    plain = plan.variant == DIRECTORY and not choices.stored and not choices.kubernetes.image
+    return (choices.directory or plan.model_path) if plain else ""
 
 
 def stored_of(plan: Plan, choices: Choices) -> str:
@@ -115,7 +117,9 @@ def own_image(plan: Plan, version: str) -> Image:
 
 
 def model_in_container(plan: Plan, choices: Choices) -> str:
-    """The path at which a stock engine opens the model in a container."""
+    """The path at which an engine opens the model in a container."""
+    if choices.kubernetes.image:
+        return f"{IMAGE}/{IN_IMAGE}"
     directory = directory_of(plan, choices)
     return directory_mount(directory).path if directory else f"{MODELS}/{stored_of(plan, choices)}"
 
@@ -124,9 +128,11 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     """`selfhost serve` with the plan's settings written out, so that it makes this plan and no other."""
     layout, settings = plan.layout, plan.settings
     argv = ["selfhost", "serve"]
-    argv += (
-        [model_in_container(plan, choices)] if plan.variant == DIRECTORY else [plan.model, "--variant", plan.variant]
-    )
+    opened = plan.variant == DIRECTORY or choices.kubernetes.image
+    argv += [model_in_container(plan, choices)] if opened else [plan.model, "--variant", plan.variant]
+    if choices.kubernetes.image:
+        # Else the server is called as the directory is: `models`, like that of every other image.
+        argv += ["--name", label(choices.name or plan.served_model_name)]
     argv += ["--offline", "--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
     argv += ["--served-model-name", plan.served_model_name]
     argv += ["--tensor-parallel-size", str(layout.tensor_parallel_size)]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from selfhost.app.render_output import LIST
 from selfhost.render import targets
 from tests.render.kubernetes import plans
 
@@ -66,10 +67,9 @@ def arguments(plan: str, target: str, output: Path) -> list[str]:
 
 
 def files(directory: Path) -> dict[str, str]:
-    """Text by path."""
-    return {
-        str(path.relative_to(directory)): path.read_text() for path in sorted(directory.rglob("*")) if path.is_file()
-    }
+    """Text by path; without the list of what was written."""
+    paths = [path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != LIST]
+    return {str(path.relative_to(directory)): path.read_text() for path in paths}
 
 
 def main() -> None:
@@ -81,6 +81,7 @@ def main() -> None:
                 output = DATA / plan / target
                 command = [sys.executable, "-m", "selfhost", *arguments(plan, target, output)]
                 subprocess.run(command, check=True, env={"SELFHOST_HOME": home}, stdout=sys.stderr)
+                (output / LIST).unlink()
                 if target != "compose":
                     (output / "LEAVING.md").unlink(missing_ok=True)
                     shutil.rmtree(output / "monitoring", ignore_errors=True)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.render import golden
+from tests.render.engine_commands import systemd_words
 from tests.render.kubernetes import plans
 
 CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
@@ -75,11 +76,6 @@ def words(argv):
         place = made.index(flag)
         made[place : place + 2] = []
     return made
-
-
-def systemd_words(text):
-    """As systemd takes a command line apart, for the forms that are rendered."""
-    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(text)]
 
 
 @pytest.mark.parametrize("plan", golden.PLANS)

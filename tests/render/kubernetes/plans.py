@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 from selfhost.app.plan import plan_for
+from selfhost.app.render import further_options
+from selfhost.home import find_home
 from selfhost.planner.plan import PlanRequest
+from selfhost.recipe import load
 from selfhost.render.deployment import Image
 from selfhost.render.kubernetes import Kubernetes, Storage
 from selfhost.render.resolve import Choices, deploy
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 
 DIGEST = "sha256:" + "7" * 64
 NGINX = Image(name="docker.io/library/nginx", tag="1.28-alpine", digest="sha256:" + "9" * 64, role="gateway")
+MODEL_IMAGE = "registry.example/models/one@sha256:" + "5" * 64
+
+
+def mounted(minor: int, *, any_user: bool = False) -> Kubernetes:
+    """A cluster where the model comes from an image."""
+    return Kubernetes(minor=minor, storage=Storage.IMAGE, image=MODEL_IMAGE, any_user=any_user)
 
 
 class Case(NamedTuple):
@@ -41,6 +50,11 @@ CASES = {
     ),
     "qwen2.5-72b-8x910B3": Case("qwen2.5-72b", "8x910B3", "k8s"),
     "deepseek-v2-lite-2xA800": Case("deepseek-v2-lite", "2xA800", "k8s"),
+    "glm-4.5-air-8xH100-image": Case("glm-4.5-air", "8xH100", "k8s", kubernetes=mounted(35)),
+    "qwen2.5-72b-8x910B3-openshift": Case("qwen2.5-72b", "8x910B3", "k8s", kubernetes=Kubernetes(any_user=True)),
+    "deepseek-v3-2x8xH20-image-openshift": Case(
+        "deepseek-v3", "2x8xH20", "k8s-lws", kubernetes=mounted(31, any_user=True)
+    ),
     "qwen2.5-72b-2x8xH20": Case("qwen2.5-72b", "2x8xH20", "k8s-lws"),
     "deepseek-v3-2x8xH20": Case("deepseek-v3", "2x8xH20", "k8s-lws"),
     "deepseek-v3-4x8xA800": Case("deepseek-v3", "4x8xA800", "k8s-lws"),
@@ -63,12 +77,14 @@ def deployment(name: str) -> Deployment:
     case = CASES[name]
     plan = plan_for(case.model, on=case.on, request=PlanRequest(), variant=case.variant, recipe_paths=())
     kind = {"vllm": "cuda", "vllm-cpu": "cpu", "vllm-ascend": "ascend"}[plan.engine.name]
+    recipe = load.find_recipes(find_home(), ())[case.model] if case.kubernetes.image else None
     choices = Choices(
         store="/srv/selfhost",
         engine=Image(name=f"registry.example/selfhost-{kind}", digest=DIGEST),
         gateway=NGINX,
         model_sha256="3" * 64,
         kubernetes=case.kubernetes,
+        engine_args=further_options(plan, PlanRequest(), recipe),
     )
     return deploy(plan, choices)
 
