@@ -60,6 +60,14 @@ def binds(deployment: Deployment) -> list[Bind]:
     return found
 
 
+def gateway_binds() -> list[Bind]:
+    """What the gateway's container reads of its host."""
+    return [
+        Bind(source="./gateway/nginx.conf", target=gateway.CONFIGURATION),
+        Bind(source=f"./{KEYS_FOLDER}", target=gateway.KEYS_DIRECTORY),
+    ]
+
+
 def ascend_devices(deployment: Deployment) -> list[str]:
     """Device nodes of an Ascend container; empty for others."""
     if deployment.platform is not Platform.ASCEND:

@@ -102,7 +102,11 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
     if target == "systemd":
         yield from _host_steps(deployment)
     if target == "quadlet":
-        yield f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or newer."
+        init = ", and its `catatonit`" if deployment.entry is Entry.STOCK else ""
+        yield (
+            f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or"
+            f" newer{init}."
+        )
     if deployment.host_network:
         example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
         yield f"The addresses: `cp {example}.example {example}`, and fill it in."

@@ -32,6 +32,13 @@ def engine(render):
     return yaml.safe_load((render.output / "compose.yaml").read_text())["services"]["engine"]
 
 
+def binds(render):
+    """`SOURCE:TARGET` of what is mounted read-only."""
+    found = [mount for mount in engine(render)["volumes"] if isinstance(mount, dict)]
+    assert all((mount["type"], mount["read_only"]) == ("bind", True) for mount in found)
+    return [f"{mount['source']}:{mount['target']}" for mount in found]
+
+
 def test_paths_go_to_stdout_and_what_is_left_to_do_to_stderr(render):
     code, out, err = render(*PLAN)
     assert code == 0
@@ -153,7 +160,7 @@ def test_a_recipe_of_ones_own_travels_with_the_files(render, home, tmp_path):
     (home / "recipes" / "smollm2-135m.toml").write_text(text + "\n# ours\n")
     render(*PLAN)
     assert (render.output / "recipes" / "smollm2-135m.toml").read_text().endswith("# ours\n")
-    assert "./recipes:/var/lib/selfhost/recipes:ro" in engine(render)["volumes"]
+    assert "./recipes:/var/lib/selfhost/recipes" in binds(render)
 
 
 def test_a_directory_is_mounted_where_it_lies_and_of_a_hubs_cache_all_that_its_links_need(render, tmp_path):
@@ -163,7 +170,7 @@ def test_a_directory_is_mounted_where_it_lies_and_of_a_hubs_cache_all_that_its_l
     (snapshot / "config.json").write_text((data / "config.json").read_text())
     assert render(snapshot, "--on", "2xA800-80G")[0] == 0
     assert engine(render)["command"][0] == "/models/models--Qwen--Tiny/snapshots/0a1b"
-    assert f"{tmp_path}/hub/models--Qwen--Tiny:/models/models--Qwen--Tiny:ro" in engine(render)["volumes"]
+    assert f"{tmp_path}/hub/models--Qwen--Tiny:/models/models--Qwen--Tiny" in binds(render)
 
 
 def test_an_address_that_others_reach_is_told(render):
@@ -203,8 +210,8 @@ def test_a_stop_waits_for_running_requests_in_every_spelling(render):
 @pytest.mark.parametrize(("model", "mounted"), [("qwen2.5-3b", True), ("qwen2.5-7b", False)])
 def test_terms_that_were_accepted_for_research_are_seen_in_the_container(render, model, mounted):
     render(model, "--on", "RTX4090", "--store", "/srv/selfhost")
-    bind = "/srv/selfhost/accepted:/var/lib/selfhost/accepted:ro"
-    assert (bind in engine(render)["volumes"]) is mounted
+    bind = "/srv/selfhost/accepted:/var/lib/selfhost/accepted"
+    assert (bind in binds(render)) is mounted
     render(model, "--on", "RTX4090", target="k8s")
     texts = [(render.output / name).read_text() for name in ("deployment.yaml", "README.md")]
     assert ["accepted" in text for text in texts] == [mounted, mounted]
@@ -237,7 +244,7 @@ def test_a_name_is_no_address_that_a_container_engine_takes(render, host):
 def test_signs_in_paths_reach_the_container_engine_as_they_are(render):
     store = "/srv/self host/$x/50%"
     render(*PLAN, "--store", store)
-    assert "/srv/self host/$$x/50%/models:/var/lib/selfhost/models:ro" in engine(render)["volumes"]
+    assert "/srv/self host/$$x/50%/models:/var/lib/selfhost/models" in binds(render)
     assert f"`SELFHOST_HOME='{store}' selfhost pull" in (render.output / "README.md").read_text()
     render(*PLAN, "--store", store, target="quadlet")
     unit = (render.output / "smollm2-135m.container").read_text()
@@ -349,8 +356,8 @@ def test_a_model_without_a_recipe_is_opened_in_the_store_as_its_files_are_links_
     words = (directory if by_path else "Org/tiny", "--on", "2xA800-80G", "--store", "/srv/selfhost")
     assert render(*words)[0] == 0
     assert engine(render)["command"][0] == "/var/lib/selfhost/models/Org/tiny"
-    binds = [volume for volume in engine(render)["volumes"] if "models" in volume or "blobs" in volume]
-    assert binds == [f"/srv/selfhost/{part}:/var/lib/selfhost/{part}:ro" for part in ("models", "blobs")]
+    mounted = [bind for bind in binds(render) if "models" in bind or "blobs" in bind]
+    assert mounted == [f"/srv/selfhost/{part}:/var/lib/selfhost/{part}" for part in ("models", "blobs")]
     assert engine(render)["labels"]["selfhost.model-sha256"] == hashlib.sha256(b"{}").hexdigest()
     assert "selfhost pull Org/tiny`" in (render.output / "README.md").read_text()
     assert "`/srv/selfhost/models/Org/tiny` is a plain directory" in (render.output / "LEAVING.md").read_text()

@@ -147,8 +147,21 @@ def test_nothing_in_a_container_may_do_more_than_it_must(plan):
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["pull_policy"] == "never"
-            assert all(mount.endswith(":ro") for mount in service["volumes"] if mount.startswith(("/", ".")))
+            assert all(
+                isinstance(mount, dict) or mount.startswith(("state:", "cache:")) for mount in service["volumes"]
+            )
+            binds = [mount for mount in service["volumes"] if isinstance(mount, dict)]
+            assert all(bind["read_only"] and not bind["bind"]["create_host_path"] for bind in binds)
             assert not any("key" in name.lower() for name in service.get("environment", {}))
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_a_stock_engine_has_an_init_that_reaps_and_ours_is_one_itself(plan):
+    engines = [document["services"]["engine"] for document in composes(plan)]
+    stock = engines[0]["entrypoint"] == ["vllm", "serve"]
+    assert [engine.get("init", False) for engine in engines] == [stock] * len(engines)
+    units = [text for path, text in kept(plan, "quadlet").items() if path.endswith(".container")]
+    assert sum("\nRunInit=true\n" in text for text in units) == (len(engines) if stock else 0)
 
 
 def test_a_variable_that_is_not_meant_reaches_the_engine_as_it_is(selfhost, tmp_path):

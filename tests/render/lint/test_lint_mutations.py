@@ -136,7 +136,7 @@ case("R13", objects, on_pod(lambda _, pod: pod.update(initContainers=[{"image": 
 case("R14", objects, on_pod(lambda one, _: one["volumeMounts"][0].pop("readOnly")))
 case("R14", objects, on_pod(lambda one, _: one["env"][2].update(value="/models/cache")))
 case("R14", objects, on_pod(lambda one, _: one["volumeMounts"][1].update(readOnly=True)))
-case("R14", compose(SMALL), on_engine(lambda service: service.update(volumes=[v.replace("/models:ro", "/models") for v in service["volumes"]])))  # fmt: skip  # noqa: E501
+case("R14", compose(SMALL), on_engine(lambda service: service["volumes"][0].pop("read_only")))
 case("R15", compose(NODES), on_engine(put("image", "localhost/selfhost-cuda:0.0.9"), "node1/compose.yaml"))
 case("R15", group, on_worker(lambda one: one["command"].__setitem__(2, "/models/other")))
 case(
