@@ -11,6 +11,7 @@ from selfhost.render.containers import (
     ASCEND_GROUP,
     ascend_devices,
     binds,
+    engine_parts,
     gateway_binds,
     gateway_parts,
     labels,
@@ -57,8 +58,7 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
         files.append(RenderedFile(path=".env.example", text=site_example(deployment, "Copy to `.env`")))
     if not node.headless:
         files += gateway_parts(deployment)
-    if deployment.recipe:
-        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    files += engine_parts(deployment)
     return [of_node(deployment, node, file) for file in files]
 
 

@@ -13,6 +13,7 @@ from selfhost.render.containers import (
     ASCEND_GROUP,
     ascend_devices,
     binds,
+    engine_parts,
     gateway_binds,
     gateway_parts,
     labels,
@@ -67,8 +68,7 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
     if deployment.gateway and not node.headless:
         files.append(RenderedFile(path=f"{name}-gateway.container", text=start + _gateway(deployment)))
         files += gateway_parts(deployment)
-    if deployment.recipe:
-        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    files += engine_parts(deployment)
     return files
 
 

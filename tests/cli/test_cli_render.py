@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -298,6 +299,58 @@ def test_files_of_this_machine_that_the_engine_is_told_of_are_named(render, tmp_
     assert "is a file of this machine" not in render(*PLAN)[2]
     err = render(*PLAN, "--", "--chat-template", "/srv/chat.jinja")[2]
     assert "`--chat-template /srv/chat.jinja` is a file of this machine" in err
+
+
+def words_after(words, flag):
+    return [following for word, following in itertools.pairwise(words) if word == flag]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["--chat-template {}", "--chat_template={}", "--chat-template /a --chat-template={}"]
+)
+@pytest.mark.parametrize("plan", [PLAN, ("qwen2.5-72b", "--on", "8x910B3")])
+def test_a_chat_template_that_is_here_travels_in_every_spelling(render, tmp_path, spelling, plan):
+    (tmp_path / "my.jinja").write_bytes(b"{{ messages }}\r\n")
+    before = render(*plan, "--json")[1]
+    _, _, err = render(*plan, "--", *spelling.format(tmp_path / "my.jinja").split())
+    assert "is a file of this machine" not in err
+    assert (render.output / "templates" / "chat.jinja").read_bytes() == b"{{ messages }}\r\n"
+    told = engine(render)["command"]
+    assert words_after(told, "--chat-template") == ["/var/lib/selfhost/templates/chat.jinja"]
+    assert "./templates:/var/lib/selfhost/templates" in binds(render)
+    assert "my.jinja" not in " ".join([*told, (render.output / "LEAVING.md").read_text()])
+    first = engine(render)["labels"]["selfhost.plan"]
+    (tmp_path / "my.jinja").write_text("{{ other }}")
+    render(*plan, "--", *spelling.format(tmp_path / "my.jinja").split())
+    assert len({json.loads(before)["plan"], first, engine(render)["labels"]["selfhost.plan"]}) == 3
+
+
+def test_the_chat_template_that_a_recipe_of_ones_own_names_travels_too(render, home):
+    text = next(builtin_directory().rglob("smollm2-135m.toml")).read_text()
+    assert "\n[serving.sampling]\n" in text
+    (home / "recipes").mkdir(parents=True)
+    (home / "recipes" / "ours.jinja").write_text("{{ messages }}")
+    serving = '\n[serving]\nchat_template = "ours.jinja"\n\n[serving.sampling]\n'
+    named = text.replace("\n[serving.sampling]\n", serving)
+    (home / "recipes" / "smollm2-135m.toml").write_text(named)
+    render(*PLAN)
+    assert (render.output / "templates" / "chat.jinja").read_text() == "{{ messages }}"
+    assert words_after(engine(render)["command"], "--chat-template") == ["/var/lib/selfhost/templates/chat.jinja"]
+
+
+@pytest.mark.parametrize("template", ["{{ messages }}", "template_chatml.jinja"])
+def test_a_template_that_is_no_file_here_is_handed_on_as_it_is(render, template):
+    assert render(*PLAN, "--", "--chat-template", template)[0] == 0
+    assert words_after(engine(render)["command"], "--chat-template") == [template]
+    assert not (render.output / "templates").exists()
+
+
+def test_a_chat_template_that_is_no_text_is_refused(render, tmp_path):
+    (tmp_path / "my.jinja").write_bytes(b"\xff")
+    code, _, err = render(*PLAN, "--", "--chat-template", str(tmp_path / "my.jinja"))
+    assert code == 2
+    assert f"the chat template cannot be read: `{tmp_path}/my.jinja`" in err
+    assert not render.output.exists()
 
 
 def test_a_recipe_of_ones_own_is_found_by_a_unit_of_systemd(render, home):

@@ -69,9 +69,9 @@ def test_every_target_starts_the_same_engine_with_the_same_options(plan):
 
 
 def words(argv):
-    """Without what differs: model, host, port, how the first node is written."""
+    """Without what differs: model, host, port, the template's place, how the first node is written."""
     made = [re.sub(r"^\$\{FIRST_NODE.*\}$", "FIRST", word.replace("$$", "$")) for word in argv[1:]]
-    for flag in ("--host", "--port"):
+    for flag in {"--host", "--port", "--chat-template"} & {*made}:
         place = made.index(flag)
         made[place : place + 2] = []
     return made
@@ -162,6 +162,27 @@ def test_a_stock_engine_has_an_init_that_reaps_and_ours_is_one_itself(plan):
     assert [engine.get("init", False) for engine in engines] == [stock] * len(engines)
     units = [text for path, text in kept(plan, "quadlet").items() if path.endswith(".container")]
     assert sum("\nRunInit=true\n" in text for text in units) == (len(engines) if stock else 0)
+
+
+@pytest.mark.parametrize("plan", [plan for plan, words in golden.PLANS.items() if "--chat-template" in words])
+def test_a_chat_template_travels_and_each_engine_is_told_where_it_is(plan):
+    text = (golden.DATA / "models" / "chat.jinja").read_text()
+    for target in ("compose", "quadlet", "systemd"):
+        found = kept(plan, target)
+        folders = [f"node{number}/" for number in range(2)] if plan in SEVERAL else [""]
+        assert [found[f"{folder}templates/chat.jinja"] for folder in folders] == [text] * len(folders)
+    (first, *_) = composes(plan)
+    service = first["services"]["engine"]
+    (bind,) = [bind for bind in service["volumes"] if "templates" in str(bind)]
+    told = service["command"][service["command"].index("--chat-template") + 1]
+    assert (bind["source"], f"{bind['target']}/chat.jinja") == ("./templates", told)
+    units = {path: text for path, text in kept(plan, "systemd").items() if path.endswith(".service")}
+    name = first["name"]
+    engines = [text for path, text in units.items() if "gateway" not in path]
+    assert all(f" --chat-template /etc/selfhost/{name}/templates/chat.jinja\n" in text for text in engines)
+    containers = [text for path, text in kept(plan, "quadlet").items() if path.endswith(f"/{name}.container")]
+    assert all("\nVolume=./templates:/var/lib/selfhost/templates:ro\n" in text for text in containers)
+    assert " --chat-template templates/chat.jinja" in kept(plan, "compose")["LEAVING.md"].replace("\\\n ", "")
 
 
 def test_a_variable_that_is_not_meant_reaches_the_engine_as_it_is(selfhost, tmp_path):
