@@ -399,6 +399,25 @@ def test_the_gateway_can_read_the_keys_that_its_example_has_made(render, target,
     assert runs_as.endswith(":0") if group == "0" else "\nGroup=selfhost\n" in unit.read_text()
 
 
+@pytest.mark.parametrize(
+    ("target", "folder", "file", "looked_for"),
+    [
+        ("compose", "", "compose.yaml", "source: ./gateway/keys\n"),
+        ("quadlet", "/etc/containers/systemd/qwen2-5-72b/", "qwen2-5-72b-gateway.container", "=./gateway/keys:"),
+        ("systemd", "/etc/selfhost/qwen2-5-72b/", "gateway/nginx.conf", "/etc/selfhost/qwen2-5-72b/gateway/keys/"),
+    ],
+)
+def test_the_readme_makes_a_key_where_the_gateway_looks(render, selfhost, target, folder, file, looked_for):
+    render("qwen2.5-72b", "--on", "8x910B3", target=target)
+    steps = re.findall(r"(?m)^\d+\. (.*)$", (render.output / "README.md").read_text())
+    (number,) = [number for number, step in enumerate(steps) if step.startswith("An API key")]
+    assert not [step for step in steps[number:] if step.startswith("The units")], "its folder is not there before"
+    place = re.search(r"`selfhost key new NAME --gateway (\S+)`", steps[number])[1]
+    assert place == f"{folder}gateway/keys/keys.conf"
+    assert looked_for in (render.output / file).read_text()
+    assert selfhost("key", "new", "alice", "--gateway", render.output / place.removeprefix(folder))[0] == 0
+
+
 @pytest.mark.parametrize("by_path", [False, True])
 def test_a_model_without_a_recipe_is_opened_in_the_store_as_its_files_are_links_into_it(render, home, by_path):
     data = Path(__file__).parent.parent / "data" / "render" / "models" / "tiny-qwen"
