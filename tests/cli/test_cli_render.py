@@ -407,7 +407,7 @@ def test_the_gateway_can_read_the_keys_that_its_example_has_made(render, target,
         ("systemd", "/etc/selfhost/qwen2-5-72b/", "gateway/nginx.conf", "/etc/selfhost/qwen2-5-72b/gateway/keys/"),
     ],
 )
-def test_the_readme_makes_a_key_where_the_gateway_looks(render, selfhost, target, folder, file, looked_for):
+def test_the_readme_makes_a_key_where_the_gateway_looks(render, selfhost, *, target, folder, file, looked_for):
     render("qwen2.5-72b", "--on", "8x910B3", target=target)
     steps = re.findall(r"(?m)^\d+\. (.*)$", (render.output / "README.md").read_text())
     (number,) = [number for number, step in enumerate(steps) if step.startswith("An API key")]
