@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 from dataclasses import field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
@@ -19,6 +19,7 @@ from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
 from selfhost.records import dataclass
+from selfhost.render import templates
 from selfhost.render.deployment import is_loopback, label
 from selfhost.render.kubernetes import IMAGE_VOLUME_DEFAULT_MINOR, Kubernetes
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
@@ -27,8 +28,6 @@ from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from selfhost.home import Home
     from selfhost.planner.plan import Plan, PlanRequest
     from selfhost.render.deployment import Deployment
@@ -89,6 +88,7 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             engine_args=further_options(plan, settings, path if request.kubernetes.image else None),
             version=__version__,
             recipe=_own_recipe(path),
+            chat_template=_chat_template(plan),
             research_only=bool(path and load.read_recipe(path).licence.research_only),
             directory=request.directory or "",
             disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
@@ -144,12 +144,25 @@ def _own_recipe(path: Path | None) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def _chat_template(plan: Plan) -> str:
+    """Text of the file that the engine is told to read; empty for none, and for one that is not here.
+
+    Raises UsageError for a file that cannot be read as text.
+    """
+    path = Path(templates.named(plan.argv))
+    try:
+        return path.read_bytes().decode() if path.is_file() else ""
+    except (OSError, ValueError) as error:
+        raise UsageError("render.bad_template", path=path, detail=error) from error
+
+
 def notes(target: str, deployment: Deployment) -> list[str]:
     """What must still be done or known before the files are of use, one line each."""
     plan, in_cluster = deployment.plan, target in _CLUSTER_TARGETS
     found = []
     if not (deployment.directory or deployment.model_sha256 or deployment.model_image):
         found.append(text("render.not_stored", name=plan.model, pull=deployment.pulled_as))
+    further = templates.without(plan.argv[3:]) if deployment.chat_template else plan.argv[3:]
     if not plan.fits:
         found.append(text("render.forced", hardware=plan.hardware.text))
     found += [
@@ -159,7 +172,7 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     ]
     found += [
         text("render.local_file", option=option, path=path)
-        for option, path in itertools.pairwise(plan.argv[3:])
+        for option, path in itertools.pairwise(further)
         if option.startswith("--") and path.startswith("/")
     ]
     if target == "systemd" and deployment.store.startswith(("/root/", "/home/")):

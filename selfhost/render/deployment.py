@@ -129,6 +129,8 @@ class Deployment:
     """A model that is a plain directory: where it lies on the machines; empty for one of the store."""
     recipe: str = ""
     """Text of the user's own recipe, which no image has; empty for a built-in one."""
+    chat_template: str = ""
+    """Text of a chat template that is a file here; it travels with the files."""
     research_only: bool = False
     """The model's licence wants to be accepted: `selfhost serve` looks for that beside the model."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
@@ -253,6 +255,7 @@ class Deployment:
             "recipe": self.recipe,
             "times": [self.times.start_s, self.times.grace_s],
             "hardware": self.plan.hardware.text,
+            **({"chat_template": self.chat_template} if self.chat_template else {}),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -142,6 +142,6 @@ def _keys_step(deployment: Deployment) -> str:
     if deployment.entry is Entry.SELFHOST:
         return f"Keys: `selfhost key new NAME`, then `{start} --from-file=keys.json=SELFHOST_HOME/keys/keys.json`."
     return (
-        f'Keys: a file `{KEYS_NAME}` with a line `"~^KEY$" "NAME";` for each, then\n'
-        f"   `{start} --from-file={KEYS_NAME}`."
+        f"Keys: `selfhost key new NAME --gateway {KEYS_NAME}` for each, then\n   `{start} --from-file={KEYS_NAME}`."
+        f'\n   Without selfhost: a line `"~^KEY$" "NAME";` for each key.'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from selfhost.render import templates
 from selfhost.render.alerts import groups
 from selfhost.render.dashboard import dashboard_text
 from selfhost.render.deployment import ENGINE_PORT, GATEWAY_PORT
@@ -121,13 +122,15 @@ def claim(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 def config_maps(deployment: Deployment) -> list[dict[str, Any]]:
-    """The gateway's configuration, and the user's own recipe."""
+    """The gateway's configuration, the user's own recipe, a chat template."""
     made: dict[str, dict[str, str]] = {}
     if deployment.gateway:
         options = GatewayOptions(listen=str(GATEWAY_PORT), engine=f"127.0.0.1:{deployment.engine_port}")
         made["gateway"] = {"nginx.conf": nginx_text(options)}
     if deployment.recipe:
         made["recipes"] = {f"{deployment.plan.model}.toml": deployment.recipe}
+    if deployment.chat_template:
+        made[templates.FOLDER] = {templates.NAME: deployment.chat_template}
     return [
         {
             "apiVersion": "v1",

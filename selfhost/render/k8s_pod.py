@@ -4,6 +4,9 @@
   the segments of a killed engine (llm-d/llm-d#352). `args` is the engine's own command line.
 - No `fsGroup`: it would have the kubelet change the group of every file of the store. All that is mounted can be read
   by group 0, which is the pod's, and OpenShift gives an fsGroup of its own.
+- No init in front of a stock engine, as there is with the other targets: Kubernetes has none, and a shared process
+  namespace (whose first process reaps) would show the gateway's keys to the engine and the engine's memory to the
+  gateway, as both have one uid. What a killed worker leaves behind goes with the container, which ends with the engine.
 - Probes ask `/health` or nothing: other routes want a key.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from selfhost.render import templates
 from selfhost.render.deployment import ACCEPTED, BLOBS, CACHE, HOME, KEYS, MODELS, RECIPES, Entry
 from selfhost.render.k8s_names import base_name, claim_name
 from selfhost.render.kubernetes import Storage
@@ -42,6 +43,8 @@ def mounts(deployment: Deployment) -> list[dict[str, Any]]:
         found.append({"name": "store", "mountPath": ACCEPTED, "subPath": "accepted", "readOnly": True})
     if deployment.recipe:
         found.append({"name": "recipes", "mountPath": RECIPES, "readOnly": True})
+    if deployment.chat_template:
+        found.append({"name": templates.FOLDER, "mountPath": templates.MOUNTED, "readOnly": True})
     return [
         *found,
         {"name": "cache", "mountPath": CACHE},
@@ -66,6 +69,8 @@ def volumes(deployment: Deployment, node: Node) -> list[dict[str, Any]]:
         ]
     if deployment.recipe:
         found += [{"name": "recipes", "configMap": {"name": f"{name}-recipes"}}]
+    if deployment.chat_template:
+        found += [{"name": templates.FOLDER, "configMap": {"name": f"{name}-{templates.FOLDER}"}}]
     shared = {"medium": "Memory", "sizeLimit": f"{math.ceil(deployment.shm_bytes / MIB)}Mi"}
     return [
         *found,

@@ -27,6 +27,7 @@ from selfhost.render.deployment import (
 )
 from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
+from selfhost.render.templates import IN_CONTAINER, with_template
 from selfhost.render.times import DISK_BYTES_PER_S, Times, times
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Choices:
     """selfhost's, the tag of images made here."""
     recipe: str = ""
     """Text of the user's own recipe; empty for a built-in one."""
+    chat_template: str = ""
+    """Text of the file that the plan's `--chat-template` names, where it is one of this machine."""
     research_only: bool = False
     directory: str = ""
     """A model that is a plain directory: where it lies on the machines; empty: as here."""
@@ -93,6 +96,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         directory=directory_of(plan, choices),
         # What is opened as a directory is started without its recipe, whose options stand in the command.
         recipe=choices.recipe if own and stored else "",
+        chat_template=choices.chat_template,
         research_only=choices.research_only and own and stored,
         kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
@@ -149,7 +153,7 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     if not plan.fits:
         # It was asked for when this was rendered; `serve` would refuse the plan as well.
         argv += ["--force"]
-    after = list(choices.engine_args)
+    after = [*_with_template(choices, choices.engine_args)]
     if layout.decode_context_parallel_size > 1:
         after += ["--decode-context-parallel-size", str(layout.decode_context_parallel_size)]
     if after:
@@ -165,12 +169,16 @@ def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     return tuple(
         Node(
             number=number,
-            argv=_stock(plan, argv, model_in_container(plan, choices), port, when),
+            argv=_with_template(choices, _stock(plan, argv, model_in_container(plan, choices), port, when)),
             env=env,
             headless=number > 0,
         )
         for number, argv in enumerate(commands)
     )
+
+
+def _with_template(choices: Choices, argv: tuple[str, ...]) -> tuple[str, ...]:
+    return with_template(argv, IN_CONTAINER) if choices.chat_template else argv
 
 
 def _stock(plan: Plan, argv: tuple[str, ...], model: str, port: int, when: Times) -> tuple[str, ...]:

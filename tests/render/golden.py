@@ -20,6 +20,7 @@ TARGETS = [target for target in targets.TARGETS if not target.startswith("k8s")]
 """Those of Kubernetes take one machine or several, not both: they have plans of their own, kept in `kubernetes`."""
 CLUSTERS = DATA / "kubernetes"
 GATEWAY = ("--gateway-image", "registry.example/nginx@sha256:" + "9f" * 32)
+TEMPLATE = ("--chat-template", str(DATA / "models" / "chat.jinja"))
 EVERYWHERE = ("--store", "/srv/selfhost")
 PLANS = {
     "smollm2-cpu": ("smollm2-135m", "--on", "cpu@8"),
@@ -34,10 +35,10 @@ PLANS = {
         *GATEWAY,
     ),
     # With the gateway's image that is taken where none is named.
-    "qwen2.5-72b-2x4x910b3": ("qwen2.5-72b", "--on", "2x4x910B3", "--port", "9000"),
+    "qwen2.5-72b-2x4x910b3": ("qwen2.5-72b", "--on", "2x4x910B3", "--port", "9000", "--", *TEMPLATE),
     "directory-2xa800": (
         *(str(DATA / "models" / "tiny-qwen"), "--directory", "/data/models/tiny-qwen", "--on", "2xA800-80G"),
-        *("--name", "tiny", "--", "--shutdown-timeout", "20"),
+        *("--name", "tiny", "--", "--shutdown-timeout", "20", *TEMPLATE),
     ),
 }
 """The command line of each, without target and output."""

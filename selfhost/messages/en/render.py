@@ -50,6 +50,11 @@ MESSAGES = {
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
     ),
+    "render.bad_template": Text(
+        "the chat template cannot be read: `{path}`",
+        "{detail}",
+        "name a text file in UTF-8 with `-- --chat-template FILE`, or leave it out for the model's own",
+    ),
     "render.bad_image": Text(
         "not the name of an image: `{image}`",
         "wanted: `registry/name:tag` or `registry/name@sha256:...`",

@@ -21,6 +21,7 @@ from selfhost.render.targets import TARGETS
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment
 
+TEMPLATE = "{% for message in messages %}\n  {{- '$' + message.role }}:\t{{ message.content }}\n{% endfor %}\n"
 DIGEST = "sha256:" + "7" * 64
 NGINX = Image(name="docker.io/library/nginx", tag="1.28-alpine", digest="sha256:" + "9" * 64, role="gateway")
 MODEL_IMAGE = "registry.example/models/one@sha256:" + "5" * 64
@@ -39,12 +40,19 @@ class Case(NamedTuple):
     target: str
     variant: str | None = None
     kubernetes: Kubernetes = Kubernetes()
+    chat_template: str = ""
 
 
 CASES = {
     "smollm2-135m-cpu": Case("smollm2-135m", "cpu@8", "k8s"),
     "qwen2.5-7b-1xRTX4090": Case("qwen2.5-7b", "1xRTX4090", "k8s"),
-    "qwen2.5-72b-2xA800-old": Case("qwen2.5-72b", "2xA800", "k8s", kubernetes=Kubernetes(minor=29, claim="models")),
+    "qwen2.5-72b-2xA800-old": Case(
+        "qwen2.5-72b",
+        "2xA800",
+        "k8s",
+        kubernetes=Kubernetes(minor=29, claim="models"),
+        chat_template=TEMPLATE,
+    ),
     "glm-4.5-air-8xH100-host": Case(
         "glm-4.5-air", "8xH100", "k8s", kubernetes=Kubernetes(storage=Storage.HOST, namespace="llm")
     ),
@@ -65,7 +73,9 @@ CASES = {
         "k8s-lws",
         kubernetes=Kubernetes(resource="huawei.com/Ascend910B3", interface="net1"),
     ),
-    "glm-4.6-2x8xH20-old": Case("glm-4.6", "2x8xH20", "k8s-lws", kubernetes=Kubernetes(minor=29)),
+    "glm-4.6-2x8xH20-old": Case(
+        "glm-4.6", "2x8xH20", "k8s-lws", kubernetes=Kubernetes(minor=29), chat_template=TEMPLATE
+    ),
 }
 ONE_NODE = [name for name, case in CASES.items() if case.target == "k8s"]
 SEVERAL_NODES = [name for name, case in CASES.items() if case.target == "k8s-lws"]
@@ -85,6 +95,7 @@ def deployment(name: str) -> Deployment:
         model_sha256="3" * 64,
         kubernetes=case.kubernetes,
         engine_args=further_options(plan, PlanRequest(), recipe),
+        chat_template=case.chat_template,
     )
     return deploy(plan, choices)
 
