@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selfhost.app.model import from_recipe
+from selfhost.app.plan import engine_for, plan_model
 from selfhost.engines import known, owned
 from selfhost.errors import SelfhostError, UsageError
+from selfhost.hardware import spec
 from selfhost.home import find_home
 from selfhost.messages import Message
-from selfhost.planner.plan import PlanRequest
+from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.recipe import load
+from selfhost.recipe.claims import Judged
 from selfhost.recipe.lint import LintEngine, duplicate_hub_ids, lint
 from selfhost.records import dataclass
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selfhost.findings import Finding, Severity
+    from selfhost.planner.plan import Plan
+    from selfhost.recipe.claims import Claim
     from selfhost.recipe.schema import Recipe
 
 _ENGINE = "vllm"
@@ -104,7 +111,30 @@ def pinned_engine() -> LintEngine:
         tool_call_parsers=facts.tool_call_parsers,
         reasoning_parsers=facts.reasoning_parsers,
         flag_problems=_flag_problems,
+        judge_claim=judge_claim,
     )
+
+
+def judge_claim(recipe: Recipe, claim: Claim) -> Judged:
+    """What `selfhost plan` says of a published way to run a variant."""
+    try:
+        engine = engine_for(spec.parse(claim.hardware)).ref.name
+        plan = plan_claim(recipe, claim)
+    except SelfhostError as error:
+        return Judged(problems=(error.message,))
+    if plan.fits:
+        return Judged(engine=engine, fits=True)
+    if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
+        return Judged(engine=engine, refused=True, reason=plan.reasons[0])
+    return Judged(engine=engine, missing_bytes=max(0, plan.missing_bytes), reason=plan.reasons[0])
+
+
+def plan_claim(recipe: Recipe, claim: Claim) -> Plan:
+    """The plan for a claim's variant, hardware and options. Raises UsageError for one of them that is not known."""
+    model = from_recipe(recipe, Path(), claim.variant, find_home()).to_plan()
+    # Only the variant that the claim is about, and its reasons without the sentence that it was asked for.
+    model = replace(model, variants=())
+    return plan_model(model, spec.parse(claim.hardware), PlanRequest(engine_args=claim.options), with_remedies=False)
 
 
 def _flag_problems(arguments: Sequence[str]) -> list[Message]:

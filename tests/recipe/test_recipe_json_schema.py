@@ -81,6 +81,21 @@ FULL = {
             "note": "n",
         }
     ],
+    "claim": [
+        {
+            "variant": "fp8",
+            "by": "somebody",
+            "engine": "vllm",
+            "versions": "0.32.0",
+            "hardware": "8xH20",
+            "where": "a server",
+            "url": "https://example.org",
+            "options": ["--tensor-parallel-size", "8"],
+            "lacks_gib": 1.5,
+            "refused": True,
+            "note": "n",
+        }
+    ],
     "source": [{"fact": "config", "url": "https://example.org"}],
 }
 
