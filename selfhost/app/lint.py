@@ -12,19 +12,22 @@ from selfhost.app.plan import engine_for, plan_model
 from selfhost.engines import known, owned
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.hardware import spec
+from selfhost.hardware.types import Platform
 from selfhost.home import find_home
 from selfhost.messages import Message
+from selfhost.planner import ascend_terms
 from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.recipe import load
 from selfhost.recipe.claims import Judged
 from selfhost.recipe.lint import LintEngine, duplicate_hub_ids, lint
+from selfhost.recipe.table import shown
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selfhost.findings import Finding, Severity
-    from selfhost.planner.plan import Plan
+    from selfhost.planner.plan import ModelToPlan, Plan
     from selfhost.recipe.claims import Claim
     from selfhost.recipe.schema import Recipe
 
@@ -118,23 +121,46 @@ def pinned_engine() -> LintEngine:
 def judge_claim(recipe: Recipe, claim: Claim) -> Judged:
     """What `selfhost plan` says of a published way to run a variant."""
     try:
+        model = _model_of(recipe, claim)
         engine = engine_for(spec.parse(claim.hardware)).ref.name
-        plan = plan_claim(recipe, claim)
+        plan = _plan_of(model, claim)
     except SelfhostError as error:
-        return Judged(problems=(error.message,))
+        return Judged(problems=(_cut(error.message),))
     if plan.fits:
         return Judged(engine=engine, fits=True)
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
         return Judged(engine=engine, refused=True, reason=plan.reasons[0])
-    return Judged(engine=engine, missing_bytes=max(0, plan.missing_bytes), reason=plan.reasons[0])
+    missing = max(plan.missing_bytes, _missing_beside(model, plan))
+    return Judged(engine=engine, missing_bytes=missing, reason=plan.reasons[0])
+
+
+def _cut(message: Message) -> Message:
+    """With long values of the recipe cut."""
+    params = {name: shown(value) if isinstance(value, str) else value for name, value in message.params.items()}
+    return Message(message.id, params)
 
 
 def plan_claim(recipe: Recipe, claim: Claim) -> Plan:
     """The plan for a claim's variant, hardware and options. Raises UsageError for one of them that is not known."""
-    model = from_recipe(recipe, Path(), claim.variant, find_home()).to_plan()
-    # Only the variant that the claim is about, and its reasons without the sentence that it was asked for.
-    model = replace(model, variants=())
+    return _plan_of(_model_of(recipe, claim), claim)
+
+
+def _model_of(recipe: Recipe, claim: Claim) -> ModelToPlan:
+    """Only the variant that the claim is about, so that its plan's reasons do not begin with that it was asked for."""
+    return replace(from_recipe(recipe, Path(), claim.variant, find_home()).to_plan(), variants=())
+
+
+def _plan_of(model: ModelToPlan, claim: Claim) -> Plan:
     return plan_model(model, spec.parse(claim.hardware), PlanRequest(engine_args=claim.options), with_remedies=False)
+
+
+def _missing_beside(model: ModelToPlan, plan: Plan) -> int:
+    """What graphs lack beside the budget on Ascend, in bytes; 0 elsewhere."""
+    hardware, settings = plan.hardware, plan.settings
+    if hardware.device.platform is not Platform.ASCEND:
+        return 0
+    taken = ascend_terms.beside(model.arch, hardware, plan.layout, eager=settings.enforce_eager)
+    return max(0, plan.memory.budget_bytes + taken.likely - hardware.visible_memory_bytes)
 
 
 def _flag_problems(arguments: Sequence[str]) -> list[Message]:

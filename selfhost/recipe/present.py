@@ -138,11 +138,11 @@ def _support(support: Support) -> Iterator[str]:
 
 
 def _claim(claim: Claim) -> Iterator[str]:
-    yield from _row("published", f"{claim.variant} on {claim.hardware} ({claim.where}): {claim.by}")
+    yield from _row("published", f"{claim.variant} on {claim.hardware} ({claim.where})")
+    yield from _row("", f"by {claim.by}: {claim.url}")
     yield from _row("", f"{claim.engine} {claim.versions}: {' '.join(claim.options)}")
     if claim.lacks_gib is not None:
         yield from _row("", f"does not fit by selfhost's arithmetic: {claim.lacks_gib:g} GiB missing per device")
     if claim.refused:
         yield from _row("", "refused by selfhost's planner")
     yield from _row("", claim.note)
-    yield from _row("", claim.url)

@@ -87,7 +87,8 @@ def test_a_claim_is_shown():
         {**good(), "claim": [{**CLAIM, "lacks_gib": 2.5, "note": "a note"}]}, PurePath("tiny.toml")
     )
     lines = "\n".join(as_lines(recipe, "tiny.toml"))
-    assert "published   bf16 on 910B4 (one NPU): somebody" in lines
+    assert "published   bf16 on 910B4 (one NPU)" in lines
+    assert "by somebody: https://example.org/how-to" in lines
     assert "vllm-ascend 0.23.0: --max-model-len 16384 --max-num-seqs 16" in lines
     assert "does not fit by selfhost's arithmetic: 2.5 GiB missing per device" in lines
 
@@ -106,4 +107,4 @@ def test_a_built_in_claim_is_planned_as_it_says(recipe, claim):
         for option in ("--tensor-parallel-size", "--data-parallel-size", "--max-model-len", "--max-num-seqs"):
             if option in asked:
                 assert plan.argv[plan.argv.index(option) + 1] == asked[option]
-    assert Path(claim.url.partition("://")[2]).suffix in (".md", ".yaml")
+    assert Path(claim.url).suffix in (".md", ".yaml")
