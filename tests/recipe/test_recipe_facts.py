@@ -121,7 +121,7 @@ def test_every_variant_is_planned_on_a_large_server(recipe, variant):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_context_and_sources(recipe):
-    reached = recipe.config["max_position_embeddings"]
+    reached = recipe.config.get("text_config", recipe.config)["max_position_embeddings"]
     assert recipe.context <= reached
     if longer := recipe.long_context:
         scaling = longer.rope_scaling
@@ -148,6 +148,7 @@ def test_the_licences_that_limit_use_say_so():
         "glm-4-9b",
         "kimi-k2-instruct",
         "kimi-k2-thinking",
+        "kimi-k2.5",
         "minimax-m2.5",
         "qwen2.5-3b",
         "qwen2.5-72b",
