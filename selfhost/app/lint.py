@@ -151,7 +151,17 @@ def _model_of(recipe: Recipe, claim: Claim) -> ModelToPlan:
 
 
 def _plan_of(model: ModelToPlan, claim: Claim) -> Plan:
-    return plan_model(model, spec.parse(claim.hardware), PlanRequest(engine_args=claim.options), with_remedies=False)
+    hardware = spec.parse(claim.hardware)
+    request = owned.absorb(PlanRequest(engine_args=claim.options), engine_for(hardware))
+    # What was published leaves to the engine's defaults: one rank of each kind, experts not spread.
+    request = replace(
+        request,
+        tensor_parallel_size=request.tensor_parallel_size or 1,
+        pipeline_parallel_size=request.pipeline_parallel_size or 1,
+        data_parallel_size=request.data_parallel_size or 1,
+        enable_expert_parallel=request.enable_expert_parallel or False,
+    )
+    return plan_model(model, hardware, request, with_remedies=False)
 
 
 def _missing_beside(model: ModelToPlan, plan: Plan) -> int:

@@ -15,7 +15,7 @@ from selfhost.records import dataclass
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from selfhost.recipe.table import Table
 
@@ -43,6 +43,8 @@ class Claim:
     options: tuple[str, ...] = ()
     """The engine's options that decide layout and memory, in its spelling; without addresses and names, and without
     what selfhost sets itself."""
+    environment: Mapping[str, object] | None = None
+    """Variables that decide memory: `HCCL_BUFFSIZE`; evidence only, a plan computes its own."""
     lacks_gib: float | None = None
     """GiB that a device lacks for it by selfhost's arithmetic; None: it fits."""
     refused: bool = False
@@ -76,6 +78,7 @@ def read_claim(table: Table) -> Claim:
         where=table.string("where"),
         url=table.string("url"),
         options=table.strings("options"),
+        environment=table.mapping("environment") if "environment" in table else None,
         lacks_gib=table.number("lacks_gib"),
         refused=table.flag("refused"),
         note=table.optional_string("note") or "",

@@ -140,7 +140,8 @@ def _support(support: Support) -> Iterator[str]:
 def _claim(claim: Claim) -> Iterator[str]:
     yield from _row("published", f"{claim.variant} on {claim.hardware} ({claim.where})")
     yield from _row("", f"by {claim.by}: {claim.url}")
-    yield from _row("", f"{claim.engine} {claim.versions}: {' '.join(claim.options)}")
+    variables = (f"{name}={value}" for name, value in (claim.environment or {}).items())
+    yield from _row("", f"{claim.engine} {claim.versions}: {' '.join((*variables, *claim.options))}")
     if claim.lacks_gib is not None:
         yield from _row("", f"does not fit by selfhost's arithmetic: {claim.lacks_gib:g} GiB missing per device")
     if claim.refused:

@@ -82,14 +82,28 @@ def test_a_variant_for_ascend_without_a_claim_is_told():
     assert (finding.message.id, finding.where) == ("lint.no_claim", "variant[1]")
 
 
+@pytest.mark.parametrize(("recipe", "claim"), [case for case in CLAIMS if case.values[1].environment])
+def test_the_buffer_of_hccl_that_is_planned_is_not_larger_than_the_published_one(recipe, claim):
+    planned = plan_claim(recipe, claim).env.get("HCCL_BUFFSIZE")
+    assert planned is None or int(planned) <= int(claim.environment["HCCL_BUFFSIZE"])
+
+
+def test_what_a_claim_does_not_say_is_the_engines_default():
+    """The planner would spread experts; the engine does so only when it is told."""
+    recipe = next(recipe for recipe in RECIPES if recipe.name == "glm-4.5")
+    claim = next(claim for claim in recipe.claims if claim.variant == "w8a8")
+    assert "--enable-expert-parallel" not in claim.options
+    assert not plan_claim(recipe, claim).layout.enable_expert_parallel
+
+
 def test_a_claim_is_shown():
     recipe = recipe_from_dict(
-        {**good(), "claim": [{**CLAIM, "lacks_gib": 2.5, "note": "a note"}]}, PurePath("tiny.toml")
+        {**good(), "claim": [{**CLAIM, "environment": {"A": "1"}, "lacks_gib": 2.5}]}, PurePath("tiny.toml")
     )
     lines = "\n".join(as_lines(recipe, "tiny.toml"))
     assert "published   bf16 on 910B4 (one NPU)" in lines
     assert "by somebody: https://example.org/how-to" in lines
-    assert "vllm-ascend 0.23.0: --max-model-len 16384 --max-num-seqs 16" in lines
+    assert "vllm-ascend 0.23.0: A=1 --max-model-len 16384 --max-num-seqs 16" in lines
     assert "does not fit by selfhost's arithmetic: 2.5 GiB missing per device" in lines
 
 
@@ -103,6 +117,7 @@ def test_a_built_in_claim_is_planned_as_it_says(recipe, claim):
         assert claim.note
     else:
         assert plan.verdict in (Verdict.FITS, Verdict.TIGHT)
+        assert plan.layout.world_size == plan.hardware.device_count
         asked = dict(zip(claim.options, claim.options[1:], strict=False))
         for option in ("--tensor-parallel-size", "--data-parallel-size", "--max-model-len", "--max-num-seqs"):
             if option in asked:
