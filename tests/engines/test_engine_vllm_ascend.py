@@ -14,6 +14,8 @@ from selfhost.planner.plan import PlanRequest
 from tests.bench import bench_plan_matrix as matrix
 
 ENGINE = known.load("vllm-ascend")
+FP8_ALONE = {"minimax-m2"}
+"""Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
 
 
 def planned(name: str, on: str, **request):
@@ -115,10 +117,6 @@ def test_parsers_that_this_engine_does_not_have_are_left_out_and_told():
 def test_parsers_that_it_has_stay():
     model = resolve("deepseek-r1").to_plan()
     assert vllm_ascend.fitting(model, ENGINE) == (model, [])
-
-
-FP8_ALONE = {"minimax-m2"}
-"""Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
 
 
 @pytest.mark.parametrize("recipe", matrix.recipes())
