@@ -122,4 +122,4 @@ def test_a_built_in_claim_is_planned_as_it_says(recipe, claim):
         for option in ("--tensor-parallel-size", "--data-parallel-size", "--max-model-len", "--max-num-seqs"):
             if option in asked:
                 assert plan.argv[plan.argv.index(option) + 1] == asked[option]
-    assert Path(claim.url).suffix in (".md", ".yaml")
+    assert Path(claim.url).suffix in (".md", ".py", ".yaml")
