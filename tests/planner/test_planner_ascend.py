@@ -171,6 +171,17 @@ def test_sixteen_heads_run_with_a_warning():
     assert any("FAQ names 32, 64 and 128 query heads" in reason for reason in made.reasons)
 
 
+@pytest.mark.parametrize(("name", "heads"), [("deepseek-ai/DeepSeek-V3", 128), ("moonshotai/Kimi-K2-Instruct", 64)])
+@pytest.mark.parametrize("tp", [1, 2, 4, 8, 16])
+def test_how_many_query_heads_graphs_of_latent_attention_take(name, heads, tp):
+    """FAQ 13: 32, 64 or 128 for each NPU; 16 with a warning, fewer not at all."""
+    made = planned(arch(name, quantization_config=V3_W8A8), "2x16x910C", tensor_parallel_size=tp, max_model_len=4096)
+    left = heads // tp
+    refused = made.verdict is Verdict.UNSUPPORTED and "query heads per NPU, too few" in made.reasons[0]
+    warned = any("FAQ names 32, 64 and 128 query heads" in reason for reason in made.reasons)
+    assert (refused, warned) == (left < 16, left == 16)
+
+
 @pytest.mark.parametrize(
     ("tp", "dp", "words"),
     [
