@@ -69,7 +69,7 @@ def _host(snapshot: HardwareSnapshot) -> list[str]:
     numa = f", {host.numa_nodes} NUMA nodes" if host.numa_nodes > 1 else ""
     flags = f" ({' '.join(host.cpu_flags)})" if host.cpu_flags else ""
     drivers = {"NVIDIA": host.nvidia_driver, "CUDA up to": host.cuda_ceiling, "Ascend": host.ascend_driver}
-    drivers |= {"CANN": host.cann, "SoC": host.soc_family}
+    drivers |= {"firmware": host.ascend_firmware, "CANN": host.cann, "SoC": host.soc_family}
     rows: list[tuple[str, ...]] = [
         ("", ""),
         ("HOST", host.hostname),

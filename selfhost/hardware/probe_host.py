@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from selfhost.hardware import ascend, host
+from selfhost.hardware import ascend_files, host
 from selfhost.hardware.types import Disk, Host
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
 
 _CONTAINER_ENGINES = ("docker", "podman", "nerdctl", "buildah")
+_ASCEND = "/usr/local/Ascend"
 _CANN_FOLDERS = ("/usr/local/Ascend/cann", "/usr/local/Ascend/ascend-toolkit/latest")
 
 
@@ -28,6 +29,9 @@ def probe_host(home: Path, system: System) -> Host:
     total, available, limit = host.usable_memory(
         *host.memory(system.read("/proc/meminfo")), _memory_limits(system, groups)
     )
+    install = ascend_files.parse_install(system.read("/etc/ascend_install.info"))
+    ascend = install.path or _ASCEND
+    driver = ascend_files.parse_driver(system.read(f"{ascend}/driver/version.info"))
     return Host(
         hostname=uname.nodename,
         os=host.os_name(system.read("/etc/os-release")) or uname.sysname,
@@ -42,7 +46,10 @@ def probe_host(home: Path, system: System) -> Host:
         memory_bytes=total,
         available_memory_bytes=available,
         cgroup_memory_limit_bytes=limit,
-        ascend_driver=ascend.parse_install_info(system.read("/usr/local/Ascend/driver/version.info")),
+        ascend_driver=driver.version,
+        ascend_firmware=ascend_files.parse_version(system.read(f"{ascend}/firmware/version.info")),
+        ascend_firmware_wanted=driver.firmware_wanted,
+        ascend_install_status=install.status,
         cann=_cann(system),
         container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
         disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
@@ -85,7 +92,7 @@ def _cann(system: System) -> str | None:
     ]
     for folder in (*named, *_CANN_FOLDERS):
         for info in sorted(system.at(folder).glob("*-linux/ascend_toolkit_install.info")):
-            if version := ascend.parse_install_info(system.read(info)):
+            if version := ascend_files.parse_version(system.read(info)):
                 return version
     return None
 

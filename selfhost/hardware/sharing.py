@@ -24,13 +24,17 @@ def hide(
 ) -> tuple[tuple[Accelerator, ...], tuple[Message, ...]]:
     """The accelerators, those marked that the environment hides from an engine, and a note per variable that is set.
 
-    Entries are indices or beginnings of uuids; as CUDA does, reading stops at the first that names nothing.
+    Entries are indices or beginnings of uuids; as CUDA does, reading stops at the first that names nothing. On Ascend
+    they are logical ids: where those are not known, nothing is marked.
     """
     found = list(accelerators)
     notes: list[Message] = []
     for vendor, variable in _VARIABLES.items():
         mine = [a for a in found if a.vendor == vendor]
         if (value := environ.get(variable)) is None or not mine:
+            continue
+        if any(a.npu and a.npu.logical_id is None for a in mine):
+            notes.append(Message("hardware.hidden_unknown", {"variable": variable, "value": value}))
             continue
         kept: list[Accelerator] = []
         for entry in value.split(","):
@@ -46,7 +50,7 @@ def hide(
 
 def _names(entry: str, accelerator: Accelerator) -> bool:
     if entry.isdecimal():
-        return int(entry) == accelerator.index
+        return int(entry) == (accelerator.npu.logical_id if accelerator.npu else accelerator.index)
     return bool(entry) and (accelerator.uuid or "").startswith(entry)
 
 
