@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from selfhost.hardware import ascend_files, catalog, npu_codes, npu_names, npu_smi
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.npu_smi import Process, Row, Table
 
-_WELL = ("OK", "UNKNOWN")
+WELL = ("OK", "UNKNOWN")
+"""Health that is no reason to ask further: some containers are told no other than UNKNOWN."""
 _DIES_PER_CARD = 2
 _A3 = "A3"
 _CONTEXT_MIB = 512
@@ -53,6 +55,8 @@ class Told:
     chip: Board = Board()
     """Of the first card's first chip."""
     topology: Topology | None = None
+    faults: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+    """(card, chip) -> fault codes, of devices that are not well."""
     nodes: tuple[int, ...] = ()
     """N of each /dev/davinciN."""
 
@@ -139,6 +143,7 @@ def _accelerator(row: Row, ids: tuple[int | None, int | None], table: Table, tol
             logical_id=logical,
             soc_version=_soc_version(row, named, told),
             health=row.health,
+            fault_codes=told.faults.get((row.card_id, row.chip_id), ()),
             utilization_percent=row.utilization_percent,
             bus_id=row.bus_id,
         ),
@@ -179,9 +184,12 @@ def _processes(row: Row, processes: Iterable[Process]) -> tuple[DeviceProcess, .
 def _state(found: Sequence[Accelerator]) -> list[Message]:
     """What is wrong with single devices."""
     return [
-        Message("hardware.npu_unhealthy", {"index": a.npu.card_id, "name": a.name, "health": a.npu.health})
+        Message(
+            "hardware.npu_faulty" if a.npu.fault_codes else "hardware.npu_unhealthy",
+            {"index": a.npu.card_id, "name": a.name, "health": a.npu.health, "codes": " ".join(a.npu.fault_codes)},
+        )
         for a in found
-        if a.npu and a.npu.health not in _WELL
+        if a.npu and a.npu.health not in WELL
     ]
 
 

@@ -117,6 +117,12 @@ def parse_install(content: str) -> InstallInfo:
     )
 
 
+def same_release(one: str, other: str) -> bool:
+    """Whether two versions are of one release: `24.1.rc1.b030` is a build of `24.1.rc1`."""
+    short, long = sorted((one.lower(), other.lower()), key=len)
+    return long == short or long.startswith(f"{short}.b")
+
+
 def nodes(names: Iterable[str]) -> tuple[int, ...]:
     """N of each `davinciN` among names of /dev, sorted; that is the physical id."""
     found = (_NODE.fullmatch(name) for name in names)

@@ -219,17 +219,6 @@ def parse_processes(output: str) -> tuple[tuple[int, str | None, int], ...]:
     return tuple((int(pid), name.strip() or None, int(mib)) for pid, name, mib in _PROCESS.findall(output))
 
 
-def parse_remap(output: str) -> Mapped | None:
-    """From `info -t phyid-remap -p PHYSICAL`: which chip /dev/davinciPHYSICAL is."""
-    values = fields(output)
-    physical = number(values, "Chip Physical ID")
-    physical = number(values, "Chip Phy-ID") if physical is None else physical
-    card, chip = number(values, "NPU ID"), number(values, "Chip ID")
-    if physical is None or card is None or chip is None:
-        return None
-    return Mapped(card_id=card, chip_id=chip, logical_id=number(values, "Chip Logic ID"), physical_id=physical)
-
-
 def figures(output: str) -> dict[str, int]:
     """Every whole number of `-t usages`, `memory`, `common`, `ecc` and `spod-info`, by its name: `HBM Capacity(MB)`.
 

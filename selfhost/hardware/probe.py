@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import ascend, cuda, sharing
 from selfhost.hardware.probe_ascend import ask_ascend
-from selfhost.hardware.probe_host import probe_host
+from selfhost.hardware.probe_host import ascend_notes, probe_host
 from selfhost.hardware.system import Answer, Asking, System
 from selfhost.hardware.types import HardwareSnapshot
 from selfhost.messages import Message
@@ -36,6 +36,8 @@ def probe(
     asking = _Nvidia(machine)
     nvidia, huawei = asking.nvidia(), ask_ascend(asking, torch_npu)
     accelerators, hidden = sharing.hide((*nvidia.accelerators, *huawei.accelerators), machine.environ)
+    if huawei.accelerators or huawei.driver:
+        asking.notes += ascend_notes(machine, huawei.driver, huawei.firmware)
     notes = (*asking.notes, *hidden, *sharing.busy_notes(accelerators), *sharing.assumed_notes(accelerators))
     host = probe_host(home, machine)
     return HardwareSnapshot(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _TRACES = ("/dev/davinci_manager", "/dev/davinci_manager_docker", "/dev/davinci0")
 _LIBRARIES = ("/usr/local/Ascend/driver/lib64/common", "/usr/local/Ascend/driver/lib64/driver")
+_DRIVER_FILE = "/usr/local/Ascend/driver/version.info"
+_MOST_FAULTY = 4
+"""NPUs whose faults are asked for, one call each."""
 _TORCH_SCRIPT = Path(__file__).resolve().parent.parent / "inside" / "selfhost_npus.py"
 
 
@@ -56,11 +59,14 @@ class _Npu:
             return ascend.AscendReport(problem=self._bare())
         limit_s = self.asking.left_s(system.npu_limit_s)
         answer = self.asking.ask([self.tool, "info"], self.environ, limit_s)
-        if answer.returncode is None:
-            # A table may have come before it hung: half a table says less than that it hangs.
-            seconds = f"{max(0.0, limit_s):.1f}".removesuffix(".0")
-            return ascend.AscendReport(problem=Message("hardware.npu_hangs", {"seconds": seconds}))
         table = npu_smi.parse(answer.output)
+        self.hangs = answer.returncode is None
+        if self.hangs:
+            seconds = f"{max(0.0, limit_s):.1f}".removesuffix(".0")
+            hanging = Message("hardware.npu_hangs", {"seconds": seconds})
+            if not table.rows:
+                return ascend.AscendReport(driver=table.driver, problem=hanging)
+            self.asking.notes.append(hanging)
         if not table.rows:
             return ascend.AscendReport(driver=table.driver, problem=npu_codes.explain(answer.output))
         return ascend.report(table, self._more(table))
@@ -70,6 +76,8 @@ class _Npu:
         found = self.asking.on_bus.get("huawei", [])
         if not found:
             return None
+        if self.asking.system.read(_DRIVER_FILE):
+            return Message("hardware.npu_not_loaded", {"count": len(found)})
         families = sorted({ascend_files.FAMILIES.get(device, device) for device in found})
         return Message("hardware.npu_on_bus", {"count": len(found), "families": ", ".join(families)})
 
@@ -83,7 +91,19 @@ class _Npu:
         more = ("-t", "board", "-i", card, "-c", str(first.chip_id))
         chip = npu_query.parse_board(self._info(*more)) if dies else npu_query.Board()
         topology = npu_query.parse_topology(self._info("-t", "topo")) if len(table.rows) > 1 else None
-        return ascend.Told(mapping=mapping, board=board, chip=chip, topology=topology, nodes=self.nodes)
+        return ascend.Told(
+            mapping=mapping, board=board, chip=chip, topology=topology, faults=self._faults(table), nodes=self.nodes
+        )
+
+    def _faults(self, table: npu_smi.Table) -> dict[tuple[int, int], tuple[str, ...]]:
+        """(card, chip) -> fault codes of those that are not well."""
+        found = {}
+        for row in [row for row in table.rows if row.health not in ascend.WELL][:_MOST_FAULTY]:
+            # 950 takes no chip id.
+            chip = ("-c", str(row.chip_id)) if row.logical_id is None or not row.hbm else ()
+            told = npu_query.parse_health(self._info("-t", "health", "-i", str(row.card_id), *chip))
+            found[row.card_id, row.chip_id] = told.codes
+        return found
 
     def _info(self, *arguments: str) -> str:
         """What a sub-command of `npu-smi info` says; nothing after one that did not end in time."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import ascend_files, host
 from selfhost.hardware.types import Disk, Host
+from selfhost.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,9 +30,8 @@ def probe_host(home: Path, system: System) -> Host:
     total, available, limit = host.usable_memory(
         *host.memory(system.read("/proc/meminfo")), _memory_limits(system, groups)
     )
-    install = ascend_files.parse_install(system.read("/etc/ascend_install.info"))
-    ascend = install.path or _ASCEND
-    driver = ascend_files.parse_driver(system.read(f"{ascend}/driver/version.info"))
+    install, folder = ascend_install(system)
+    driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
     return Host(
         hostname=uname.nodename,
         os=host.os_name(system.read("/etc/os-release")) or uname.sysname,
@@ -47,13 +47,36 @@ def probe_host(home: Path, system: System) -> Host:
         available_memory_bytes=available,
         cgroup_memory_limit_bytes=limit,
         ascend_driver=driver.version,
-        ascend_firmware=ascend_files.parse_version(system.read(f"{ascend}/firmware/version.info")),
+        ascend_firmware=ascend_files.parse_version(system.read(f"{folder}/firmware/version.info")),
         ascend_firmware_wanted=driver.firmware_wanted,
         ascend_install_status=install.status,
         cann=_cann(system),
         container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
         disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
     )
+
+
+def ascend_install(system: System) -> tuple[ascend_files.InstallInfo, str]:
+    """(how the Ascend driver was installed, the folder above `driver`)."""
+    install = ascend_files.parse_install(system.read("/etc/ascend_install.info"))
+    return install, install.path or _ASCEND
+
+
+def ascend_notes(system: System, running: str | None, firmware: str | None) -> Iterator[Message]:
+    """What of an Ascend driver does not go together: its files, what is running, the firmware, its installation.
+
+    running, firmware: as npu-smi tells them; None when it does not.
+    """
+    install, folder = ascend_install(system)
+    driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
+    if install.status not in (None, "complete"):
+        yield Message("hardware.npu_half_installed")
+    if running and driver.version and not ascend_files.same_release(running, driver.version):
+        yield Message("hardware.npu_driver_differs", {"running": running, "files": driver.version})
+    firmware = firmware or ascend_files.parse_version(system.read(f"{folder}/firmware/version.info"))
+    if driver.takes_firmware(firmware) is False:
+        values = {"driver": driver.version, "wanted": driver.firmware_wanted, "firmware": firmware}
+        yield Message("hardware.npu_firmware", values)
 
 
 def _glibc() -> str | None:

@@ -126,6 +126,8 @@ class Npu:
     """`ascend910_9392`, in lower case, where the tool tells it."""
     health: str | None = None
     """`OK`, `Warning`, `Alarm`, `Critical`, `UNKNOWN`, or what else the tool wrote."""
+    fault_codes: tuple[str, ...] = ()
+    """Hexadecimal, of a device that is not well; asked of the first few."""
     utilization_percent: int | None = None
     """Of the AI cores (950: of the NPU)."""
     bus_id: str | None = None

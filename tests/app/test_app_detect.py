@@ -144,6 +144,7 @@ def test_the_json_contract():
             "logical_id": 3,
             "soc_version": None,
             "health": "OK",
+            "fault_codes": [],
             "utilization_percent": 0,
             "bus_id": "0000:39:00.0",
         },

@@ -115,7 +115,6 @@ def read_everything(text: str) -> tuple[ascend.AscendReport, npu_smi.Table]:
     npu_query.figures(text)
     npu_query.parse_health(text)
     npu_query.parse_processes(text)
-    npu_query.parse_remap(text)
     ascend_files.parse_driver(text).takes_firmware(text[:20])
     ascend_files.parse_install(text)
     ascend.from_torch(text)

@@ -139,13 +139,3 @@ def test_health():
 def test_processes():
     assert npu_query.parse_processes(read("950_doc_info-t-proc-mem")) == ((395864, "power_test", 5118),)
     assert npu_query.parse_processes("\tNo process in device.\n") == ()
-
-
-def test_which_chip_a_node_is():
-    told = (
-        "\tChip Physical ID              :11\n\tChip Logic ID                 :3\n\tNPU ID                        :5\n"
-    )
-    assert npu_query.parse_remap(f"{told}\tChip ID                       :1\n") == Mapped(
-        card_id=5, chip_id=1, logical_id=3, physical_id=11
-    )
-    assert npu_query.parse_remap(told) is None

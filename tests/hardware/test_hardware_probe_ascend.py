@@ -26,7 +26,7 @@ A3 = {
 }
 PRO = {"info": "310P3_300I-Pro_8card_info_24.1.0.1_noncontiguous-ids"}
 OF_950 = {"info": "950_doc_info_placeholder-names", "board": "950PR_info-t-board_i0_25.7.rc1.6_excerpt"}
-VERSION = "Version=24.1.rc2\ncompatible_version_fw=[7.0.0,7.2.99]\n"
+VERSION = "Version=24.1.rc1\ncompatible_version_fw=[7.0.0,7.8.99]\n"
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_every_question_is_asked_once(machine):
     ]
     host = snapshot.host
     assert (host.ascend_driver, host.ascend_firmware, host.soc_family) == ("24.1.rc1.b030", "7.8.0.6.201", "A2")
-    assert (host.ascend_firmware_wanted, host.ascend_install_status) == ("7.0.0 to 7.2.99", "complete")
+    assert (host.ascend_firmware_wanted, host.ascend_install_status) == ("7.0.0 to 7.8.99", "complete")
     assert host.ascend_links == ("HCCS",)
 
 
@@ -141,6 +141,60 @@ def test_the_bus_tells_of_what_no_engine_drives(machine):
 def test_npus_without_a_driver_are_counted(machine):
     machine.pci("0x19e5", "0xd803", 16)
     assert begins(machine.probe()) == ["16 Ascend NPUs (A3) are on the PCI bus, but no driver is here"]
+
+
+def test_a_driver_without_devices_is_not_loaded(machine):
+    machine.pci("0x19e5", "0xd802", 8)
+    machine.file("usr/local/Ascend/driver/version.info", VERSION)
+    assert begins(machine.probe())[0].startswith("8 Ascend NPUs are on the PCI bus and a driver is installed, but")
+
+
+@pytest.mark.parametrize(
+    ("version", "install", "noted"),
+    [
+        ("Version=24.1.rc1\n", "Driver_Install_Status=complete\n", []),
+        ("", "Driver_Install_Type=full\n", []),
+        ("", "Driver_Install_Status=installing\n", ["the Ascend driver was not installed to the end"]),
+        ("Version=25.2.0\n", "", ["the running Ascend driver is 24.1.rc1.b030, its files are of 25.2.0"]),
+        (
+            "Version=24.1.rc1\ncompatible_version_fw=[7.0.0,7.2.99]\n",
+            "",
+            ["firmware 7.8.0.6.201 does not go with driver 24.1.rc1, which takes 7.0.0 to 7.2.99"],
+        ),
+    ],
+)
+def test_what_of_a_driver_does_not_go_together_is_noted(machine, version, install, noted):
+    machine.npu_smi(**A2)
+    machine.nodes(*range(8))
+    machine.file("usr/local/Ascend/driver/version.info", version)
+    machine.file("etc/ascend_install.info", install)
+    assert begins(machine.probe()) == noted
+
+
+def test_files_are_where_the_installation_says(machine):
+    machine.file("etc/ascend_install.info", "Driver_Install_Path_Param=/opt/hdk\n")
+    machine.file("opt/hdk/driver/version.info", "Version=25.5.1\n")
+    machine.file("opt/hdk/firmware/version.info", "Version=7.8.0.6.201\n")
+    host = machine.probe().host
+    assert (host.ascend_driver, host.ascend_firmware) == ("25.5.1", "7.8.0.6.201")
+
+
+def test_faults_of_a_sick_npu_are_asked_for(machine):
+    table, health = ASCEND / "950DT_3of8npu_info_25.6.rc1.b218_trimmed-fixture.txt", "Health Status : Warning"
+    machine.tool(
+        "npu-smi", f"case \"$*\" in info) cat {table};; *health*) echo '{health}'; echo 'Error Code : 80E01801';; esac"
+    )
+    snapshot = machine.probe()
+    assert [a.npu.fault_codes for a in snapshot.accelerators] == [(), (), ("80E01801",)]
+    assert "npu-smi info -t health -i 7" in machine.calls()
+    assert begins(snapshot)[0] == "NPU 7 (950DT) reports health `Warning`, faults 80E01801"
+
+
+def test_a_table_counts_even_when_its_tool_does_not_end(machine):
+    machine.tool("npu-smi", f"cat {ASCEND}/{A2['info']}.txt; exec sleep 60")
+    snapshot = machine.probe(limit_s=0.4)
+    assert (len(snapshot.accelerators), begins(snapshot)) == (8, ["npu-smi did not answer within 0.4 s"])
+    assert machine.calls() == ["npu-smi info"]
 
 
 TORCH = """import types

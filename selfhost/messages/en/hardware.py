@@ -90,6 +90,10 @@ MESSAGES = {
         "NPU {index} ({name}) reports health `{health}`",
         hint="`npu-smi info -t health -i {index}` says why",
     ),
+    "hardware.npu_faulty": Text(
+        "NPU {index} ({name}) reports health `{health}`, faults {codes}",
+        hint="`npu-smi info -t health -i {index}` has their names; a reset or a reboot clears what can be cleared",
+    ),
     "hardware.npu_held": Text(
         "the Ascend driver refuses ({code}, an inner error): in a container, another one holds the NPUs, or this user "
         "may not use them",
@@ -161,6 +165,19 @@ MESSAGES = {
     "hardware.npu_on_bus": Text(
         "{count} Ascend NPUs ({families}) are on the PCI bus, but no driver is here",
         hint="install the Ascend driver; in a container, map /dev/davinci* and mount the driver from the host",
+    ),
+    "hardware.npu_not_loaded": Text(
+        "{count} Ascend NPUs are on the PCI bus and a driver is installed, but it made no devices",
+        hint="reboot after an installation; `dmesg | grep -i devdrv` says why its modules are not loaded; in a "
+        "container, map /dev/davinci*",
+    ),
+    "hardware.npu_driver_differs": Text(
+        "the running Ascend driver is {running}, its files are of {files}",
+        hint="reboot after an update of the driver; in a container, mount the files of the host's",
+    ),
+    "hardware.npu_firmware": Text(
+        "firmware {firmware} does not go with driver {driver}, which takes {wanted}",
+        hint="install the pair of one release: driver first, then firmware, then reboot",
     ),
     "hardware.npu_by_torch": Text(
         "the NPUs were asked through torch_npu ({python}): no health, no processes, no driver version",
