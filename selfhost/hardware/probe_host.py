@@ -113,7 +113,10 @@ def _cann(system: System) -> str | None:
     named = [
         path for path in (system.environ.get("ASCEND_TOOLKIT_HOME"), system.environ.get("ASCEND_HOME_PATH")) if path
     ]
-    for folder in (*named, *_CANN_FOLDERS):
+    # Without root the installer takes the home folder.
+    own = system.environ.get("HOME", "")
+    folders = [*_CANN_FOLDERS, *(folder.replace("/usr/local", own, 1) for folder in _CANN_FOLDERS if own)]
+    for folder in (*named, *folders):
         for info in sorted(system.at(folder).glob("*-linux/ascend_toolkit_install.info")):
             if version := ascend_files.parse_version(system.read(info)):
                 return version

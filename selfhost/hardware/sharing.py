@@ -18,6 +18,9 @@ _VARIABLES = {"nvidia": "CUDA_VISIBLE_DEVICES", "huawei": "ASCEND_RT_VISIBLE_DEV
 _BUSY_FRACTION = 0.1
 """An idle NPU reports up to 9 % as used (910B4: 2.9 of 32 GB), an idle GPU next to nothing."""
 
+_SHOWN = 3
+"""Processes of one accelerator that a note names."""
+
 
 def hide(
     accelerators: Iterable[Accelerator], environ: Mapping[str, str]
@@ -55,7 +58,7 @@ def _names(entry: str, accelerator: Accelerator) -> bool:
 
 
 def busy_notes(accelerators: Iterable[Accelerator]) -> tuple[Message, ...]:
-    """One note per accelerator that others use."""
+    """One note per accelerator that others use, and an engine started from here would see."""
     return tuple(
         Message(
             "hardware.busy",
@@ -63,12 +66,24 @@ def busy_notes(accelerators: Iterable[Accelerator]) -> tuple[Message, ...]:
                 "index": a.index,
                 "name": a.name,
                 "used": format_bytes(a.used_bytes or 0),
-                "total": format_bytes(a.memory_bytes or 0),
+                "total": format_bytes(a.memory_bytes or a.visible_memory_bytes or 0),
+                "by": _by(a),
             },
         )
         for a in accelerators
-        if a.supported and (a.used_bytes or 0) > _BUSY_FRACTION * (a.memory_bytes or 0)
+        if a.supported
+        and not a.hidden
+        and (a.used_bytes or 0) > _BUSY_FRACTION * (a.memory_bytes or a.visible_memory_bytes or 0)
     )
+
+
+def _by(accelerator: Accelerator) -> str:
+    """`, by python (pid 4711)`, those with most memory first; empty when the tool does not tell."""
+    jobs = [process for process in accelerator.processes if not process.context_only]
+    jobs.sort(key=lambda process: (-(process.memory_bytes or 0), process.pid))
+    told = [f"{process.name or 'a process'} (pid {process.pid})" for process in jobs[:_SHOWN]]
+    more = f" and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+    return f", by {', '.join(told)}{more}" if told else ""
 
 
 def assumed_notes(accelerators: Iterable[Accelerator]) -> tuple[Message, ...]:

@@ -142,7 +142,7 @@ class Accelerator:
     """`nvidia` or `huawei`."""
     name: str
     index: int
-    """NVIDIA: as nvidia-smi counts. Ascend: the physical id, else what the tool's table numbers devices by."""
+    """NVIDIA: as nvidia-smi counts. Ascend: the physical id, else what the tool numbers devices by."""
     memory_bytes: int | None
     """As the vendor's tool reports it."""
     visible_memory_bytes: int | None

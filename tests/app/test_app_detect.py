@@ -89,6 +89,17 @@ def test_npus_are_handed_on_with_each_way_of_counting_them():
     assert (gpus.physical_ids, gpus.logical_ids) == ((), ())
 
 
+def test_the_share_of_the_driver_is_taken_off_once():
+    idle = detect.choose_hardware(snapshot(*npus("910B3_8npu_info_24")), None)
+    assert {round(free / GIB, 1) for free in idle.free_memory_bytes} == {60.8}
+    small = detect.choose_hardware(snapshot(*npus("910B4_1npu_info_26")), None)
+    assert round(small.free_memory_bytes[0] / GIB, 1) == 29.2
+    busy = detect.choose_hardware(snapshot(*npus("A3_2card_4die")), None)
+    assert [round(free / GIB, 1) for free in busy.free_memory_bytes] == [60.9, 61.2, 61.0, 53.7]
+    gpu = detect.choose_hardware(snapshot(*nvidia("nvml_8xH20.json")), None)
+    assert gpu.free_memory_bytes[0] < gpu.visible_memory_bytes
+
+
 def test_pythons_with_torch_npu_are_found_by_their_files(tmp_path, monkeypatch):
     def engine(name: str, package: str):
         path = tmp_path / name

@@ -148,7 +148,7 @@ def test_ascend_with_its_driver_and_toolkit(machine):
     host = snapshot.host
     assert (host.ascend_driver, host.cann, host.soc_family) == ("25.2.0", "9.1.0", "A3")
     assert [note.partition(";")[0] for note in snapshot.notes] == [
-        "accelerator 3 (910C) is in use: 10.3 GiB of 64.0 GiB"
+        "accelerator 3 (910C) is in use: 10.3 GiB of 64.0 GiB, by python (pid 990711)"
     ]
 
 

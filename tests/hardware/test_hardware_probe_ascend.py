@@ -179,6 +179,12 @@ def test_files_are_where_the_installation_says(machine):
     assert (host.ascend_driver, host.ascend_firmware) == ("25.5.1", "7.8.0.6.201")
 
 
+def test_a_toolkit_of_a_user_is_in_the_home_folder(machine):
+    machine.environ["HOME"] = "/home/me"
+    machine.file("home/me/Ascend/ascend-toolkit/latest/x86_64-linux/ascend_toolkit_install.info", "version=8.3.RC2\n")
+    assert machine.probe().host.cann == "8.3.RC2"
+
+
 def test_faults_of_a_sick_npu_are_asked_for(machine):
     table, health = ASCEND / "950DT_3of8npu_info_25.6.rc1.b218_trimmed-fixture.txt", "Health Status : Warning"
     machine.tool(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from selfhost.hardware import sharing
-from selfhost.hardware.types import Accelerator, Npu
+from selfhost.hardware.types import Accelerator, DeviceProcess, Npu
 from selfhost.units import GIB
 
 
@@ -65,6 +65,21 @@ def test_what_is_hidden_is_not_guessed_without_logical_ids():
 def test_memory_in_use_is_noted_beyond_a_tenth():
     notes = sharing.busy_notes([gpu(0, 9), gpu(1, 48), gpu(2, 48, supported=False)])
     assert [note.what for note in notes] == ["accelerator 1 (NVIDIA H20) is in use: 48.0 GiB of 96.0 GiB"]
+
+
+def test_who_uses_an_accelerator_is_named():
+    mine = DeviceProcess(pid=7, name="python", memory_bytes=9 * GIB)
+    small = DeviceProcess(pid=8, name="worker", memory_bytes=129 << 20, context_only=True)
+    nameless = [DeviceProcess(pid=pid, name=None, memory_bytes=pid << 20) for pid in (10, 11, 12)]
+    notes = sharing.busy_notes([gpu(0, 48, processes=(small, mine)), gpu(1, 48, processes=(*nameless, mine))])
+    assert [note.what.partition(", by ")[2] for note in notes] == [
+        "python (pid 7)",
+        "python (pid 7), a process (pid 12), a process (pid 11) and 1 more",
+    ]
+
+
+def test_what_is_hidden_is_not_told_as_busy():
+    assert sharing.busy_notes([gpu(0, 48, hidden=True)]) == ()
 
 
 def test_assumed_memory_is_noted_once_per_kind():

@@ -227,7 +227,7 @@ MESSAGES = {
         hint="`unset {variable}` to use all",
     ),
     "hardware.busy": Text(
-        "accelerator {index} ({name}) is in use: {used} of {total}",
+        "accelerator {index} ({name}) is in use: {used} of {total}{by}",
         hint="stop what uses it, or lower `--gpu-memory-utilization`",
     ),
     "hardware.visible_assumed": Text(
