@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -91,12 +92,25 @@ def _ids(rows: Sequence[Row], told: Told) -> dict[tuple[int, int], tuple[int | N
         physical = row.physical_id if chip.physical_id is None else chip.physical_id
         logical = row.logical_id if chip.logical_id is None else chip.logical_id
         ids[key] = (physical, logical)
+    ids = _unambiguous(ids)
     if all(physical is None for physical, _ in ids.values()):
         ids = {key: (by_node, ids[key][1]) for key, by_node in _by_nodes(rows, ids, told.nodes).items()}
     if sorted(physical for physical, _ in ids.values() if physical is not None) == list(range(len(ids))):
         # All devices of a machine: the runtime counts them as the driver does.
         ids = {key: (physical, physical if logical is None else logical) for key, (physical, logical) in ids.items()}
     return ids
+
+
+def _unambiguous(
+    ids: Mapping[tuple[int, int], tuple[int | None, int | None]],
+) -> dict[tuple[int, int], tuple[int | None, int | None]]:
+    """Without numbers that two devices have: npu-smi prints 0 for what it could not ask."""
+    physical = Counter(physical for physical, _ in ids.values())
+    logical = Counter(logical for _, logical in ids.values())
+    return {
+        key: (mine if physical[mine] == 1 else None, counted if logical[counted] == 1 else None)
+        for key, (mine, counted) in ids.items()
+    }
 
 
 def _by_nodes(

@@ -197,14 +197,11 @@ def parse_topology(output: str) -> Topology:
         if row is None or len(cells) <= len(header):
             continue
         mine, told = int(row[2]), cells[1 : len(header) + 1]
-        links |= {(mine, other): link for other, link in zip(header, told, strict=True) if _link(mine, other, link)}
+        beside = ((other, link) for other, link in zip(header, told, strict=True) if other != mine)
+        links |= {(mine, other): link for other, link in beside if _LINK.fullmatch(link)}
         if _CPUS.fullmatch(cells[-1]):
             cpus[mine] = cells[-1]
     return Topology(counted_by=counted_by, links=links, cpus=cpus)
-
-
-def _link(mine: int, other: int, link: str) -> bool:
-    return mine != other and link != "X" and bool(_LINK.fullmatch(link))
 
 
 def parse_health(output: str) -> Health:

@@ -108,10 +108,10 @@ def parse(output: str) -> Table:
             processes = processes or []
         elif process := _process(cells):
             processes = [*(processes or []), process]
-        elif processes is None and (found := _first(cells)):
+        elif found := _first(cells):
             unread += first is not None
             first = found
-        elif processes is None and (pairs := _second(cells)):
+        elif pairs := _second(cells):
             row = _row(first, cells, pairs) if first else None
             known = row is None or (row.card_id, row.chip_id) in rows
             unread += known

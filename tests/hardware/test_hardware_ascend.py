@@ -8,6 +8,7 @@ import pytest
 
 from selfhost.hardware import ascend, npu_names, npu_query, npu_smi
 from selfhost.hardware.npu_query import Mapped
+from selfhost.hardware.npu_smi import Process
 from selfhost.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -119,6 +120,42 @@ def test_ids_of_a_part_keep_those_of_the_host():
     # With nodes of other numbers nothing is known, and nothing is made up.
     (npu,) = ascend.report(one, ascend.Told(nodes=(0, 1))).accelerators
     assert (npu.npu.physical_id, npu.npu.logical_id) == (None, None)
+
+
+def test_the_index_is_the_physical_id_where_it_is_known():
+    table = npu_smi.parse((DATA / "950DT_3of8npu_info_25.6.rc1.b218_trimmed-fixture.txt").read_text())
+    mapping = tuple(Mapped(card_id=card, chip_id=0, physical_id=card + 8) for card in (0, 1, 7))
+    found = ascend.report(table, ascend.Told(mapping=mapping)).accelerators
+    assert [(a.index, a.npu.logical_id, a.npu.physical_id) for a in found] == [(8, 0, 8), (9, 1, 9), (15, 7, 15)]
+
+
+def test_a_number_that_two_devices_have_is_none():
+    # npu-smi prints 0 for the ids of a chip that did not answer.
+    mapping = tuple(Mapped(card_id=i, chip_id=0, logical_id=0 if i == 3 else i) for i in EIGHT)
+    found = npus("910B1_8npu_info_24", mapping=mapping)
+    assert [npu.logical_id for npu in found] == [None, 1, 2, None, 4, 5, 6, 7]
+
+
+def two_chips(*processes: Process) -> npu_smi.Table:
+    rows = [
+        npu_smi.Row(card_id=0, chip_id=chip, name="910B3", health="OK", used_mib=1, total_mib=65536) for chip in (0, 1)
+    ]
+    return npu_smi.Table(rows=tuple(rows), processes=processes)
+
+
+def test_two_chips_of_a_card_are_not_one_node():
+    found = ascend.report(two_chips(), ascend.Told(nodes=(0, 1))).accelerators
+    assert ids([a.npu for a in found]) == [(0, 0, None, None), (0, 1, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "context"),
+    [(129, 29275, True), (400, 500, False), (600, 50_000, False), (129, None, False), (None, 129, False)],
+)
+def test_what_is_a_context_of_another_rank(here, there, context):
+    both = [Process(card_id=0, chip_id=n, pid=7, name="p", memory_mib=mib) for n, mib in enumerate((here, there))]
+    first = ascend.report(two_chips(*both), ascend.Told()).accelerators[0]
+    assert [process.context_only for process in first.processes] == [context]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,9 @@ def test_damaged_output_is_read_or_refused():
         assert "\x1b" not in "".join(said), repr(text)
         json.dumps([accelerator.as_dict() for accelerator in report.accelerators])
         assert len({(a.npu.card_id, a.npu.chip_id) for a in report.accelerators}) == len(table.rows), repr(text)
+        for kind in ("physical_id", "logical_id"):
+            known = [number for a in report.accelerators if (number := getattr(a.npu, kind)) is not None]
+            assert len(set(known)) == len(known), repr(text)
         for row in table.rows:
             # Nothing is made up: what is reported stands in the output.
             assert row.name in text, repr(text)

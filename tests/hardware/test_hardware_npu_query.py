@@ -125,6 +125,8 @@ def test_figures():
     assert npu_query.figures(read("950_doc_info-t-spod-info_unsupported")) == {}
     assert npu_query.figures(read("910B_A2_info-t-temp_i0_25.5.1"))["NPU Temperature (C)"] == 39
     assert npu_query.fields(read("910B_A2_info-t-power_i0_25.5.1"))["NPU Real-time Power(W)"] == "103.5"
+    two = npu_query.figures("\tHBM Usage Rate(%) : 3\n\tChip ID : 0\n\n\tHBM Usage Rate(%) : 90\n\tChip ID : 1\n")
+    assert two == {"HBM Usage Rate(%)": 3, "Chip ID": 0}
     ecc = "\tHBM Single Bit Error Count               : 3\n\tHBM Double Bit Isolated Pages Count      : 1\n"
     assert npu_query.figures(ecc) == {"HBM Single Bit Error Count": 3, "HBM Double Bit Isolated Pages Count": 1}
 

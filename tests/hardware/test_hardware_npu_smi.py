@@ -120,9 +120,16 @@ def test_a_row_without_its_first_half_is_no_device():
     assert (len(table.rows), table.unread) == (7, 1)
 
 
+def test_a_row_without_its_second_half_is_no_device():
+    lines = A2.splitlines()
+    table = npu_smi.parse("\n".join(lines[:10] + lines[11:]))
+    assert ([row.card_id for row in table.rows], table.unread) == ([0, 2, 3, 4, 5, 6, 7], 1)
+
+
 def test_a_device_that_is_told_twice_counts_once():
-    assert len(npu_smi.parse(A2 + A2).rows) == 8
-    assert npu_smi.parse(A2 + A2).unread == 8
+    twice = npu_smi.parse(A2 + A2.replace("3314", "9999"))
+    assert twice.rows == npu_smi.parse(A2).rows
+    assert twice.unread == 8
 
 
 def test_another_language_changes_words_not_rows():

@@ -99,6 +99,12 @@ def test_firmware_of_a_host_is_in_a_file(machine):
     assert machine.probe().host.ascend_firmware == "7.5.0.1.129"
 
 
+def test_what_a_failing_question_prints_does_not_count(machine):
+    mapping = ASCEND / "910A_8npu_info-m.txt"
+    machine.tool("npu-smi", f'case "$*" in info) cat {ASCEND}/{A2["info"]}.txt;; *) cat {mapping}; exit 1;; esac')
+    assert {a.npu.logical_id for a in machine.probe().accelerators} == {None}
+
+
 def test_a_question_that_hangs_is_the_last(machine):
     machine.tool("npu-smi", f'case "$*" in info) cat {ASCEND}/{A2["info"]}.txt;; *) exec sleep 60;; esac')
     began = time.monotonic()
@@ -260,5 +266,7 @@ def test_torch_npu_is_not_looked_for_when_npu_smi_tells_or_nothing_is_there(mach
         raise AssertionError
 
     assert machine.probe(torch_npu=never).accelerators == ()
+    machine.file("dev/davinci_manager")
+    assert begins(machine.probe(torch_npu=never)) == ["an Ascend NPU is there, but npu-smi is not"]
     machine.npu_smi(**A2)
     assert len(machine.probe(torch_npu=never).accelerators) == 8
