@@ -25,6 +25,7 @@ _RANGE = re.compile(r"\[\s*([\d.]{1,40})\s*,\s*([\d.]{1,40})\s*\]")
 _VERSION = re.compile(r"\[?([\w.\-]{1,80})")
 _NODE = re.compile(r"davinci([0-9]{1,9})")
 
+INSTALL_FILE = "/etc/ascend_install.info"
 FAMILIES = {
     "0xd100": "310",
     "0xd105": "310B",
@@ -115,6 +116,11 @@ def parse_install(content: str) -> InstallInfo:
         status=told.get("driver_install_status") or None,
         user=told.get("username") or None,
     )
+
+
+def folder(install_info: str) -> str:
+    """The folder above `driver` and `firmware`, from `/etc/ascend_install.info`."""
+    return parse_install(install_info).path or "/usr/local/Ascend"
 
 
 def same_release(one: str, other: str) -> bool:

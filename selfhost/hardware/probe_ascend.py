@@ -1,7 +1,8 @@
 """Asks about Ascend devices: npu-smi, then torch_npu of an engine, then the device nodes and the PCI bus.
 
 npu-smi is asked for its table first; what adds to it (`-m` for ids, `-t board` for versions and names, `-t topo` for
-links) only when that gave devices, and only while it keeps answering. Changes nothing.
+links, `-t health` of what is not well) only when that gave devices, and only while it keeps answering. Changes nothing.
+Written from sources and from output of others; it has not been run on a device.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import Asking
 
 _TRACES = ("/dev/davinci_manager", "/dev/davinci_manager_docker", "/dev/davinci0")
-_LIBRARIES = ("/usr/local/Ascend/driver/lib64/common", "/usr/local/Ascend/driver/lib64/driver")
-_DRIVER_FILE = "/usr/local/Ascend/driver/version.info"
+_LIBRARIES = ("driver/lib64/common", "driver/lib64/driver")
 _MOST_FAULTY = 4
 """NPUs whose faults are asked for, one call each."""
 _TORCH_SCRIPT = Path(__file__).resolve().parent.parent / "inside" / "selfhost_npus.py"
@@ -45,7 +45,9 @@ class _Npu:
         self.asking = asking
         self.nodes = ascend_files.nodes(path.name for path in asking.system.at("/dev").glob("davinci*"))
         # In a container the driver's libraries are mounted, but nobody sets the path to them.
-        paths = [asking.system.environ.get("LD_LIBRARY_PATH", ""), *_LIBRARIES]
+        self.folder = ascend_files.folder(asking.system.read(ascend_files.INSTALL_FILE))
+        own = (f"{self.folder}/{library}" for library in _LIBRARIES)
+        paths = [asking.system.environ.get("LD_LIBRARY_PATH", ""), *own]
         self.environ = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, paths))}
         self.tool = asking.system.find("npu-smi")
         self.hangs = False
@@ -76,7 +78,7 @@ class _Npu:
         found = self.asking.on_bus.get("huawei", [])
         if not found:
             return None
-        if self.asking.system.read(_DRIVER_FILE):
+        if self.asking.system.read(f"{self.folder}/driver/version.info"):
             return Message("hardware.npu_not_loaded", {"count": len(found)})
         families = sorted({ascend_files.FAMILIES.get(device, device) for device in found})
         return Message("hardware.npu_on_bus", {"count": len(found), "families": ", ".join(families)})

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
 
 _CONTAINER_ENGINES = ("docker", "podman", "nerdctl", "buildah")
-_ASCEND = "/usr/local/Ascend"
 _CANN_FOLDERS = ("/usr/local/Ascend/cann", "/usr/local/Ascend/ascend-toolkit/latest")
 
 
@@ -30,7 +29,8 @@ def probe_host(home: Path, system: System) -> Host:
     total, available, limit = host.usable_memory(
         *host.memory(system.read("/proc/meminfo")), _memory_limits(system, groups)
     )
-    install, folder = ascend_install(system)
+    install = system.read(ascend_files.INSTALL_FILE)
+    folder = ascend_files.folder(install)
     driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
     return Host(
         hostname=uname.nodename,
@@ -49,17 +49,11 @@ def probe_host(home: Path, system: System) -> Host:
         ascend_driver=driver.version,
         ascend_firmware=ascend_files.parse_version(system.read(f"{folder}/firmware/version.info")),
         ascend_firmware_wanted=driver.firmware_wanted,
-        ascend_install_status=install.status,
+        ascend_install_status=ascend_files.parse_install(install).status,
         cann=_cann(system),
         container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
         disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
     )
-
-
-def ascend_install(system: System) -> tuple[ascend_files.InstallInfo, str]:
-    """(how the Ascend driver was installed, the folder above `driver`)."""
-    install = ascend_files.parse_install(system.read("/etc/ascend_install.info"))
-    return install, install.path or _ASCEND
 
 
 def ascend_notes(system: System, running: str | None, firmware: str | None) -> Iterator[Message]:
@@ -67,9 +61,10 @@ def ascend_notes(system: System, running: str | None, firmware: str | None) -> I
 
     running, firmware: as npu-smi tells them; None when it does not.
     """
-    install, folder = ascend_install(system)
+    install = system.read(ascend_files.INSTALL_FILE)
+    folder = ascend_files.folder(install)
     driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
-    if install.status not in (None, "complete"):
+    if ascend_files.parse_install(install).status not in (None, "complete"):
         yield Message("hardware.npu_half_installed")
     if running and driver.version and not ascend_files.same_release(running, driver.version):
         yield Message("hardware.npu_driver_differs", {"running": running, "files": driver.version})

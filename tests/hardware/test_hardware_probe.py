@@ -107,11 +107,10 @@ def test_every_tool_hanging_still_ends_within_the_total(machine):
     began = time.monotonic()
     snapshot = machine.probe(limit_s=0.4)
     assert time.monotonic() - began < 3
-    assert [note.partition(";")[0] for note in snapshot.notes] == [
-        "the NVIDIA driver did not answer within 0.4 s",
-        "cannot read the NVIDIA driver: garbage",
-        "npu-smi did not answer within 0.4 s",
-    ]
+    *notes, last = [note.partition(";")[0] for note in snapshot.notes]
+    assert notes == ["the NVIDIA driver did not answer within 0.4 s", "cannot read the NVIDIA driver: garbage"]
+    # What is left of the time, so never more than one call has.
+    assert last.startswith("npu-smi did not answer within 0")
 
 
 def test_garbled_tools_are_quoted(machine):

@@ -108,8 +108,8 @@ def test_what_a_failing_question_prints_does_not_count(machine):
 def test_a_question_that_hangs_is_the_last(machine):
     machine.tool("npu-smi", f'case "$*" in info) cat {ASCEND}/{A2["info"]}.txt;; *) exec sleep 60;; esac')
     began = time.monotonic()
-    snapshot = machine.probe(limit_s=0.4)
-    assert time.monotonic() - began < 3
+    snapshot = machine.probe(limit_s=1.5)
+    assert time.monotonic() - began < 10
     assert len(snapshot.accelerators) == 8
     assert len(machine.calls()) == 2
 
@@ -117,7 +117,7 @@ def test_a_question_that_hangs_is_the_last(machine):
 @pytest.mark.parametrize(
     ("body", "note"),
     [
-        ("exec sleep 60", "npu-smi did not answer within 0.4 s"),
+        ("exec sleep 60", "npu-smi did not answer within 0."),
         (f"cat {ASCEND}/error_container_dcmi_-8020.txt; exit 1", "another container or process holds the NPUs (-8020)"),
         (f"head -c 700 {ASCEND}/{A2['info']}.txt", "cannot read npu-smi"),
         ("echo '没有找到设备'", "cannot read npu-smi"),
@@ -127,8 +127,8 @@ def test_devices_that_npu_smi_does_not_tell_are_told_by_their_nodes(machine, bod
     machine.tool("npu-smi", body)
     machine.nodes(2, 3)
     machine.pci("0x19e5", "0xd802", 8)
-    snapshot = machine.probe(limit_s=0.4)
-    assert begins(snapshot) == [note]
+    snapshot = machine.probe(limit_s=0.4 if "sleep" in body else 5)
+    assert [said.startswith(note) for said in begins(snapshot)] == [True]
     assert [(a.name, a.index, a.npu.physical_id, a.supported) for a in snapshot.accelerators] == [
         ("Ascend A2", 2, 2, False),
         ("Ascend A2", 3, 3, False),
@@ -204,13 +204,14 @@ def test_faults_of_a_sick_npu_are_asked_for(machine):
 
 def test_a_table_counts_even_when_its_tool_does_not_end(machine):
     machine.tool("npu-smi", f"cat {ASCEND}/{A2['info']}.txt; exec sleep 60")
-    snapshot = machine.probe(limit_s=0.4)
-    assert (len(snapshot.accelerators), begins(snapshot)) == (8, ["npu-smi did not answer within 0.4 s"])
+    snapshot = machine.probe(limit_s=1.5)
+    assert len(snapshot.accelerators) == 8
+    assert [said.partition(" within")[0] for said in begins(snapshot)] == ["npu-smi did not answer"]
     assert machine.calls() == ["npu-smi info"]
 
 
-TORCH = """import types
-def device_count(): return 2
+TORCH = """import os, types
+def device_count(): return 1 if "ASCEND_RT_VISIBLE_DEVICES" in os.environ else 2
 def get_device_name(index): return "Ascend910B4"
 def mem_get_info(index):
     if index: raise RuntimeError("busy")
@@ -231,7 +232,9 @@ def torch_npu(machine, body: str = "__version__ = '2.10.0.post4'; print('a line 
 
 def test_torch_npu_tells_what_npu_smi_does_not(machine):
     machine.nodes(4, 5)
+    machine.environ["ASCEND_RT_VISIBLE_DEVICES"] = "0"
     snapshot = machine.probe(torch_npu=torch_npu(machine))
+    assert [a.hidden for a in snapshot.accelerators] == [False, True]
     assert [(a.name, a.visible_memory_bytes, a.used_bytes, a.supported) for a in snapshot.accelerators] == [
         ("910B4", 31 << 30, 1 << 30, True),
         ("910B4", None, None, False),
