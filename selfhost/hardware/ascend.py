@@ -95,9 +95,10 @@ def _ids(rows: Sequence[Row], told: Told) -> dict[tuple[int, int], tuple[int | N
     ids = _unambiguous(ids)
     if all(physical is None for physical, _ in ids.values()):
         ids = {key: (by_node, ids[key][1]) for key, by_node in _by_nodes(rows, ids, told.nodes).items()}
-    if sorted(physical for physical, _ in ids.values() if physical is not None) == list(range(len(ids))):
+    whole = sorted(physical for physical, _ in ids.values() if physical is not None) == list(range(len(ids)))
+    if whole and all(logical is None for _, logical in ids.values()):
         # All devices of a machine: the runtime counts them as the driver does.
-        ids = {key: (physical, physical if logical is None else logical) for key, (physical, logical) in ids.items()}
+        ids = {key: (physical, physical) for key, (physical, _) in ids.items()}
     return ids
 
 

@@ -136,6 +136,12 @@ def test_a_number_that_two_devices_have_is_none():
     assert [npu.logical_id for npu in found] == [None, 1, 2, None, 4, 5, 6, 7]
 
 
+def test_half_a_mapping_is_not_filled_up():
+    # Found by damaged output: card 1 counts as 1, so card 0's second die cannot.
+    found = npus("A3_2card_4die", mapping=(Mapped(card_id=1, chip_id=0, logical_id=1),))
+    assert [npu.logical_id for npu in found] == [None, None, 1, None]
+
+
 def two_chips(*processes: Process) -> npu_smi.Table:
     rows = [
         npu_smi.Row(card_id=0, chip_id=chip, name="910B3", health="OK", used_mib=1, total_mib=65536) for chip in (0, 1)

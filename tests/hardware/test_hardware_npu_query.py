@@ -106,6 +106,17 @@ def test_links_of_network_cards_are_left_out():
     assert npu_query.parse_topology(text).links == {(0, 1): "HCCS", (1, 0): "HCCS"}
 
 
+def test_links_of_drivers_with_other_names():
+    # hicann/driver npu_info_print_ch.c calls HCCS and HCCS_SW so.
+    text = "\t   NPU0       NPU1       NPU2\nNPU0 X XLink XLink_SW\nNPU1 XLink X NA\nNPU2 XLink_SW NA X\n"
+    assert npu_query.parse_topology(text).kinds == ("NA", "XLink", "XLink_SW")
+
+
+def test_a_row_that_is_cut_is_left_out():
+    text = "\t   NPU0       NPU1       NPU2\nNPU0 X HCCS HCCS\nNPU1 HCCS\nNPU2 HCCS HCCS X\n"
+    assert {mine for mine, _ in npu_query.parse_topology(text).links} == {0, 2}
+
+
 def test_figures():
     usages = npu_query.figures(read("910B_A2_info-t-usages_i0_25.5.1"))
     assert (usages["HBM Capacity(MB)"], usages["HBM Usage Rate(%)"], usages["NPU Utilization(%)"]) == (65536, 5, 0)
