@@ -1,18 +1,17 @@
 """Everything that was told of Ascend devices, put together: rows and answers in, accelerators and notes out.
 
-`npu_smi` reads the table, `npu_query` the sub-commands, `ascend_files` files and the PCI bus; this says what they mean.
+`npu_smi` reads the table, `npu_query` the sub-commands, `ascend_files` files; this says what they mean together.
 The three ways of counting devices (`types.Npu`) are never taken for one another: what is not told stays unknown.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from selfhost.hardware import ascend_files, catalog, npu_codes, npu_names, npu_smi
+from selfhost.hardware import catalog, npu_codes, npu_names, npu_smi
 from selfhost.hardware.npu_query import Board, Mapped, Topology
 from selfhost.hardware.types import Accelerator, DeviceProcess, Npu
 from selfhost.messages import Message, text
@@ -246,55 +245,3 @@ def soc_family(accelerators: Iterable[Accelerator]) -> str | None:
     devices = (catalog.lookup(a.device_id) for a in accelerators if a.vendor == "huawei" and a.device_id)
     families = sorted({device.family for device in devices if device})
     return ", ".join(families) or None
-
-
-def from_torch(output: str) -> tuple[tuple[Accelerator, ...], str | None]:
-    """(devices, what went wrong) from what `inside/selfhost_npus.py` printed: logical ids, and what an engine sees."""
-    line = next((line for line in reversed(output.splitlines()) if line.startswith("{")), "")
-    try:
-        said = json.loads(line)
-        found = tuple(_by_torch(int(each["index"]), each) for each in said["devices"])
-        return found, said["error"] and str(said["error"])
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        return (), npu_codes.shown(lines[-1] if lines else "no output")
-
-
-def _by_torch(logical: int, said: Mapping[str, object]) -> Accelerator:
-    name, total, free = str(said["name"]), said["total"], said["free"]
-    visible = total if isinstance(total, int) and total > 0 else None
-    named = npu_names.resolve(name, visible and visible // MIB)
-    reason = named.reason or ("" if visible else text("hardware.npu_no_memory"))
-    return Accelerator(
-        vendor="huawei",
-        name=named.shown,
-        index=logical,
-        memory_bytes=None,
-        visible_memory_bytes=visible,
-        used_bytes=max(0, visible - free) if visible and isinstance(free, int) else None,
-        supported=not reason,
-        reason=reason,
-        device_id=named.device.id if named.device else None,
-        npu=Npu(logical_id=logical, soc_version=name.lower()),
-    )
-
-
-def unread(nodes: Sequence[int], families: Sequence[str], detail: str) -> tuple[Accelerator, ...]:
-    """Devices of which only their nodes are known, and what the PCI bus tells: their kind is not, so none is usable."""
-    family = families[0] if len(set(families)) == 1 else None
-    known = ascend_files.unsupported(family)
-    reason = known.what if known else text("hardware.npu_unread", detail=detail)
-    return tuple(
-        Accelerator(
-            vendor="huawei",
-            name=f"Ascend {family}" if family else "Ascend",
-            index=node,
-            memory_bytes=None,
-            visible_memory_bytes=None,
-            used_bytes=None,
-            supported=False,
-            reason=reason,
-            npu=Npu(physical_id=node),
-        )
-        for node in nodes
-    )

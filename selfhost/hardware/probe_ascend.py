@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfhost.hardware import ascend, ascend_files, npu_codes, npu_names, npu_query, npu_smi
+from selfhost.hardware import ascend, ascend_files, ascend_other, npu_codes, npu_names, npu_query, npu_smi
 from selfhost.messages import Message, text
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _Npu:
         for python in torch_npu():
             limit_s = self.asking.system.torch_limit_s
             answer = self.asking.ask([str(python), str(_TORCH_SCRIPT)], self.environ, limit_s)
-            found, wrong = ascend.from_torch(answer.output)
+            found, wrong = ascend_other.from_torch(answer.output)
             if found:
                 note = Message("hardware.npu_by_torch", {"python": python})
                 return replace(report, accelerators=found, notes=(note,))
@@ -130,4 +130,4 @@ class _Npu:
             self.asking.notes.append(Message("hardware.npu_torch_failed", {"python": python, "detail": detail}))
         families = [ascend_files.FAMILIES.get(device, "") for device in self.asking.on_bus.get("huawei", [])]
         detail = report.problem.what if report.problem else ""
-        return replace(report, accelerators=ascend.unread(self.nodes, families, detail))
+        return replace(report, accelerators=ascend_other.unread(self.nodes, families, detail))

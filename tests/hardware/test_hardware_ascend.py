@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from selfhost.hardware import ascend, npu_names, npu_query, npu_smi
+from selfhost.hardware import ascend, ascend_other, npu_names, npu_query, npu_smi
 from selfhost.hardware.npu_query import Mapped
 from selfhost.hardware.npu_smi import Process
 from selfhost.units import GIB, MIB
@@ -253,7 +253,7 @@ def test_memory_that_is_not_told_makes_no_device_usable():
 def test_torch_npu_tells_what_an_engine_sees():
     said = {"index": 2, "name": "Ascend910B3", "total": 65452113920, "free": 60_000_000_000}
     output = "WARNING: a line of the runtime\n" + json.dumps({"torch_npu": "2.10.0", "devices": [said], "error": None})
-    (npu,), wrong = ascend.from_torch(output)
+    (npu,), wrong = ascend_other.from_torch(output)
     assert (npu.name, npu.device_id, npu.supported, wrong) == ("910B3", "910B3-64G", True, None)
     assert (npu.visible_memory_bytes, npu.used_bytes, npu.memory_bytes) == (65452113920, 5452113920, None)
     assert (npu.npu.logical_id, npu.npu.physical_id, npu.npu.soc_version) == (2, None, "ascend910b3")
@@ -269,4 +269,4 @@ def test_torch_npu_tells_what_an_engine_sees():
     ],
 )
 def test_torch_npu_that_fails(output, wrong):
-    assert ascend.from_torch(output) == ((), wrong)
+    assert ascend_other.from_torch(output) == ((), wrong)

@@ -10,7 +10,7 @@ import os
 import random
 from pathlib import Path
 
-from selfhost.hardware import ascend, ascend_files, npu_query, npu_smi
+from selfhost.hardware import ascend, ascend_files, ascend_other, npu_query, npu_smi
 
 DATA = Path(__file__).parents[1] / "data" / "ascend"
 SAMPLES = int(os.environ.get("SELFHOST_TEST_SAMPLES", "3000"))
@@ -117,7 +117,7 @@ def read_everything(text: str) -> tuple[ascend.AscendReport, npu_smi.Table]:
     npu_query.parse_processes(text)
     ascend_files.parse_driver(text).takes_firmware(text[:20])
     ascend_files.parse_install(text)
-    ascend.from_torch(text)
+    ascend_other.from_torch(text)
     board = npu_query.parse_board(text)
     told = ascend.Told(
         mapping=npu_query.parse_mapping(text),
