@@ -129,8 +129,6 @@ class AscendFacts:
 
     driver_files: bool = True
     """Whether the driver's version.info is there."""
-    install_status: str | None = None
-    """`Driver_Install_Status` in /etc/ascend_install.info: `complete`; None: no such file or line."""
     nodes: tuple[Node, ...] = ()
     """/dev/davinci_manager, devmm_svm, hisi_hdc."""
     davinci: tuple[Node, ...] = ()
@@ -204,6 +202,8 @@ class Facts:
     cuda: CudaFacts | None = None
     """None: nothing of NVIDIA is here."""
     ascend: AscendFacts | None = None
+    servers: Mapping[int, str] = field(default_factory=dict)
+    """Process -> the server of selfhost that it belongs to."""
     engines: tuple[Engine, ...] = ()
     weights: Weights | None = None
     judged: tuple[Finding, ...] = ()

@@ -1,4 +1,6 @@
-"""Findings about Ascend NPUs that need no model to run: driver, device files, pairs of dies, libraries, variables.
+"""Findings about Ascend NPUs that need no model to run: driver, device files, libraries, variables.
+
+What `detect` notices (health, a half installed driver, single dies of a card, lost devices) is told by `rules_detect`.
 
 Sources: vllm-project/vllm-ascend docs (installation.md, faqs.md) and issues (numbers in `links`), hicann/driver.
 None was seen on a device here; which versions go together is judged elsewhere (`Facts.judged`).
@@ -33,8 +35,6 @@ def driver(facts: Facts) -> Iterator[Finding]:
     if not ascend.driver_files:
         kind = warning if facts.host.in_container else error
         yield kind("driver", Message("doctor_ascend.no_driver_files"))
-    if ascend.install_status is not None and ascend.install_status != "complete":
-        yield error("driver", Message("doctor_ascend.incomplete", {"status": ascend.install_status}))
     if version and (numbers := _numbers(version)) and numbers < _DRIVER_FLOOR:
         wanted = ".".join(map(str, _DRIVER_FLOOR))
         yield warning("driver", Message("doctor_ascend.old_driver", {"found": version, "wanted": wanted}))
@@ -58,19 +58,8 @@ def nodes(facts: Facts) -> Iterator[Finding]:
     if shut:
         yield error("devices", Message("doctor_ascend.shut_nodes", {"paths": " ".join(shut)}))
     told = sum(a.vendor == "huawei" for a in facts.snapshot.accelerators)
-    if ascend.davinci and told and told != len(ascend.davinci):
-        values = {"nodes": len(ascend.davinci), "told": told}
-        yield warning("devices", Message("doctor_ascend.other_count", values))
-    elif told and not ascend.davinci:
+    if told and not ascend.davinci:
         yield error("devices", Message("doctor_ascend.no_davinci", {"told": told}))
-
-
-def pairs(facts: Facts) -> Iterator[Finding]:
-    """A3 cards of which one die is missing: both must be given out together."""
-    dies = [a.index for a in facts.snapshot.accelerators if a.name == "910C"]
-    lonely = sorted(index for index in dies if index ^ 1 not in dies)
-    if lonely:
-        yield error("devices", Message("doctor_ascend.single_die", {"dies": ", ".join(map(str, lonely))}))
 
 
 def toolkit(facts: Facts) -> Iterator[Finding]:
@@ -141,4 +130,4 @@ def _npus(facts: Facts) -> AscendFacts | None:
     return facts.ascend
 
 
-RULES = (driver, nodes, pairs, toolkit, variables, packages, host)
+RULES = (driver, nodes, toolkit, variables, packages, host)

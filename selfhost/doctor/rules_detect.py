@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.doctor.facts import Process
 from selfhost.doctor.rules_host import warning
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
@@ -12,13 +13,19 @@ from selfhost.units import GIB, format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from selfhost.doctor.facts import Facts, Process
+    from selfhost.doctor.facts import Facts
     from selfhost.hardware.types import Accelerator
 
 _TOLD_HERE = {"hardware.busy"}
 """Told with the processes that hold the memory: `memory_held`."""
-_NOTES = {"hardware.hidden", "hardware.visible_assumed"}
-_WARNINGS = {"hardware.npu_none", "hardware.nvidia_no_devices"}
+_NOTES = {
+    *("hardware.hidden", "hardware.hidden_unknown", "hardware.visible_assumed"),
+    *("hardware.npu_by_torch", "hardware.npu_mixed"),
+}
+_WARNINGS = {
+    *("hardware.npu_none", "hardware.nvidia_no_devices"),
+    *("hardware.npu_cut", "hardware.npu_not_listed", "hardware.npu_torch_failed"),
+}
 _IDLE_BYTES = 4 * GIB
 """An idle NPU of 64 GB reports up to 3.4 GB as used, a 950PR of 128 GB 5.2 GB; an idle GPU less than 1 GB."""
 _IDLE_FRACTION = 0.05
@@ -46,7 +53,8 @@ def memory_held(facts: Facts) -> Iterator[Finding]:
         used, total = accelerator.used_bytes or 0, accelerator.memory_bytes or 0
         if not accelerator.supported or used <= max(_IDLE_BYTES, _IDLE_FRACTION * total):
             continue
-        processes = by_index.get(accelerator.index, ()) if accelerator.vendor == "nvidia" else ()
+        own = accelerator.vendor == "nvidia"
+        processes = by_index.get(accelerator.index, ()) if own else _told(facts, accelerator)
         where = f"{accelerator.name} {accelerator.index}"
         values = {"where": where, "used": format_bytes(used), "total": format_bytes(total)}
         who = "\n".join(_line(process) for process in processes[:_SHOWN])
@@ -56,6 +64,20 @@ def memory_held(facts: Facts) -> Iterator[Finding]:
             yield warning(where, Message("doctor.memory_held", {**values, "who": who}))
         else:
             yield warning(where, Message("doctor.memory_held_by", {**values, "tool": _tool(accelerator)}))
+
+
+def _told(facts: Facts, accelerator: Accelerator) -> tuple[Process, ...]:
+    """What npu-smi tells; every rank of an engine leaves a small context on the first NPU, which is no work there."""
+    return tuple(
+        Process(
+            pid=one.pid,
+            name=one.name or "no name",
+            used_bytes=one.memory_bytes,
+            server=facts.servers.get(one.container_pid or one.pid),
+        )
+        for one in accelerator.processes
+        if not one.context_only
+    )
 
 
 def _line(process: Process) -> str:

@@ -146,8 +146,10 @@ def nothing_runs(facts: Facts) -> Iterator[Finding]:
 
 def mixture(facts: Facts) -> Iterator[Finding]:
     """Accelerators of several kinds, of which one engine takes one kind."""
-    kinds = sorted({a.name for a in facts.snapshot.accelerators if a.supported and not a.mig})
-    if len(kinds) > 1:
+    usable = [a for a in facts.snapshot.accelerators if a.supported and not a.mig]
+    kinds = sorted({a.name for a in usable})
+    # Of NPUs `detect` says so.
+    if len(kinds) > 1 and any(a.vendor != "huawei" for a in usable):
         yield note("accelerators", Message("doctor.mixture", {"kinds": ", ".join(kinds)}))
 
 

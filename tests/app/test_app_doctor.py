@@ -17,7 +17,7 @@ from selfhost.hardware.system import System
 from selfhost.home import find_home
 from selfhost.serve import records
 from selfhost.serve.lifecycle import Phase, State
-from tests.hardware.test_hardware_probe import ASCEND, Machine
+from tests.fakes.machine import ASCEND, Machine
 from tests.test_readme import CONFIG
 
 DRIVER = "550.144.03"
@@ -93,9 +93,9 @@ def test_npus_of_a_half_made_container(machine, tmp_path):
         "doctor_ascend.other_family",
         "doctor_ascend.two_tritons",
         "doctor_ascend.no_vllm",
-        "doctor.memory_held_by",
+        "doctor.memory_held",
     }
-    assert not ids(examined) & {"doctor_ascend.no_node", "doctor_ascend.other_count", "doctor_ascend.incomplete"}
+    assert not ids(examined) & {"doctor_ascend.no_node", "hardware.npu_no_node", "hardware.npu_half_installed"}
     assert tmp_path
 
 
@@ -104,7 +104,7 @@ def test_npus_that_are_only_half_there(machine):
     (machine.root / "dev/devmm_svm").unlink()
     machine.file("etc/ascend_install.info", "Driver_Install_Status=failed\n")
     found = ids(machine.examine())
-    assert found >= {"doctor_ascend.no_node", "doctor_ascend.other_count", "doctor_ascend.incomplete"}
+    assert found >= {"doctor_ascend.no_node", "hardware.npu_half_installed"}
 
 
 def test_device_files_of_somebody_else(machine, monkeypatch):

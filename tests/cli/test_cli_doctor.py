@@ -37,13 +37,13 @@ def test_a_machine_that_is_well_is_exit_code_0(here, selfhost):
 def test_warnings_are_exit_code_0_and_errors_3(here, selfhost):
     here(with_host(cuda(), open_files=1024))
     assert selfhost("doctor")[0] == 0
-    here(ascend(install_status="failed"))
+    here(ascend(driver_files=False))
     code, out, _ = selfhost("doctor")
     assert code == 3
     assert out == (
-        "error: driver: the driver was not installed to its end: failed\n"
-        "    Driver_Install_Status in /etc/ascend_install.info is not `complete`\n"
-        "    fix: install driver, then firmware, again, and reboot\n"
+        "error: driver: /usr/local/Ascend/driver/version.info is not there\n"
+        "    CANN reads the driver's version from it\n"
+        "    fix: install the driver on the host; in a container, mount that file and /usr/local/Ascend/driver/lib64\n"
         "    see: https://docs.vllm.ai/projects/ascend/en/latest/installation.html\n"
     )
 
@@ -51,13 +51,13 @@ def test_warnings_are_exit_code_0_and_errors_3(here, selfhost):
 def test_json_has_the_same_and_what_was_not_told(here, selfhost):
     from dataclasses import replace
 
-    here(replace(ascend(install_status="failed"), not_told=(Message("doctor.dmesg_closed"),)))
+    here(replace(ascend(driver_files=False), not_told=(Message("doctor.dmesg_closed"),)))
     code, out, err = selfhost("doctor", "--json")
     body = json.loads(out)
     assert (code, err) == (3, "")
     assert (body["schema_version"], body["errors"], body["warnings"]) == (1, 1, 0)
     [found] = body["findings"]
-    assert (found["severity"], found["id"]) == ("error", "doctor_ascend.incomplete")
+    assert (found["severity"], found["id"]) == ("error", "doctor_ascend.no_driver_files")
     assert found["link"].startswith("https://")
     assert len(body["not_told"]) == 1
 

@@ -102,7 +102,6 @@ def node(path: str, **more) -> Node:
 def ascend(count: int = 2, **more) -> Facts:
     """A machine with NPUs; `more` are its AscendFacts."""
     given = {
-        "install_status": "complete",
         "nodes": tuple(node(f"/dev/{name}") for name in ("davinci_manager", "devmm_svm", "hisi_hdc")),
         "davinci": tuple(node(f"/dev/davinci{i}") for i in range(count)),
         "packages": {"vllm": "0.23.0", "vllm-ascend": "0.23.0", "triton-ascend": "3.2.2"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.app.detect import torch_npu_pythons
 from selfhost.app.doctor import ascend, cuda
 from selfhost.app.doctor.asking import Asking
 from selfhost.app.doctor.host import host_facts
@@ -65,7 +66,7 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
     """
     asking = Asking(system)
     resolved = resolve(model) if model else None
-    snapshot = probe(home.root, asking.system)
+    snapshot = probe(home.root, asking.system, torch_npu=lambda: torch_npu_pythons(home))
     servers, problems = list_servers(home)
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
     host = host_facts(asking)
@@ -77,6 +78,7 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
         if cuda.is_here(asking, snapshot)
         else None,
         ascend=ascend.ascend_facts(asking) if ascend.is_here(asking, snapshot) else None,
+        servers=pids,
         engines=tuple(_engines(home)),
         weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
         judged=tuple(judge_plan(resolved, model, snapshot)) if resolved and model else (),

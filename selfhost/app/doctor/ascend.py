@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import selfhost
 from selfhost.doctor.facts import AscendFacts, Node
+from selfhost.hardware import ascend_files
 from selfhost.messages import Message
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from selfhost.hardware.types import HardwareSnapshot
 
 _NODES = ("/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc")
-_DRIVER_FILE = "/usr/local/Ascend/driver/version.info"
-_STATUS = re.compile(r"^Driver_Install_Status\s*=\s*(\S+)", re.MULTILINE)
 # Written when vllm-ascend is built (setup.py @ 0.23.0).
 _BUILT_FOR = re.compile(r"^__device_type__\s*=\s*['\"]?(?:AscendDeviceType\.)?(\w+)", re.MULTILINE)
 _VERSIONS_SCRIPT = Path(selfhost.__file__).resolve().parent / "inside" / "selfhost_versions.py"
@@ -31,18 +30,16 @@ def is_here(asking: Asking, snapshot: HardwareSnapshot) -> bool:
         any(a.vendor == "huawei" for a in snapshot.accelerators)
         or any(message.id.startswith("hardware.npu_") for message in snapshot.messages)
         or asking.exists("/dev/davinci_manager")
-        or asking.exists(_DRIVER_FILE)
+        or asking.exists(_driver_file(asking.system))
     )
 
 
 def ascend_facts(asking: Asking) -> AscendFacts:
     """Everything about NPUs that needs no model."""
     system = asking.system
-    status = _STATUS.search(system.read("/etc/ascend_install.info"))
     python, answer = _packages(asking)
     return AscendFacts(
-        driver_files=asking.exists(_DRIVER_FILE),
-        install_status=status[1] if status else None,
+        driver_files=asking.exists(_driver_file(system)),
         nodes=tuple(_node(system, path) for path in _NODES),
         davinci=_davinci(system),
         packages={str(name): str(version) for name, version in answer.get("versions", {}).items()},
@@ -55,6 +52,10 @@ def ascend_facts(asking: Asking) -> AscendFacts:
         ),
         hccn_conf=asking.exists("/etc/hccn.conf"),
     )
+
+
+def _driver_file(system: System) -> str:
+    return f"{ascend_files.folder(system.read(ascend_files.INSTALL_FILE))}/driver/version.info"
 
 
 def _node(system: System, path: str) -> Node:

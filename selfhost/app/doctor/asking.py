@@ -5,28 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from selfhost.hardware.system import Answer, System, run
+from selfhost.hardware import system as machine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from selfhost.messages import Message
 
 TOTAL_LIMIT_S = 20.0
 
 
-class Asking:
+class Asking(machine.Asking):
     """Questions to one machine; each ends within the system's limit, all together within 20 s."""
 
-    def __init__(self, system: System | None = None, limit_s: float = TOTAL_LIMIT_S) -> None:
-        self.system = system or System()
+    def __init__(self, system: machine.System | None = None, limit_s: float = TOTAL_LIMIT_S) -> None:
+        super().__init__(system or machine.System())
+        self.deadline = time.monotonic() + limit_s
         self.not_told: list[Message] = []
-        self._deadline = time.monotonic() + limit_s
-
-    def ask(self, argv: Sequence[str], more: Mapping[str, str] | None = None) -> Answer:
-        """What a tool says."""
-        limit_s = min(self.system.call_limit_s, self._deadline - time.monotonic())
-        return run(argv, {**self.system.environ, "LC_ALL": "C", **(more or {})}, limit_s)
 
     def exists(self, path: str) -> bool:
         """Whether a file is there, as far as this user can see."""

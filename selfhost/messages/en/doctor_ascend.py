@@ -8,11 +8,6 @@ MESSAGES = {
         "CANN reads the driver's version from it",
         "install the driver on the host; in a container, mount that file and /usr/local/Ascend/driver/lib64",
     ),
-    "doctor_ascend.incomplete": Text(
-        "the driver was not installed to its end: {status}",
-        "Driver_Install_Status in /etc/ascend_install.info is not `complete`",
-        "install driver, then firmware, again, and reboot",
-    ),
     "doctor_ascend.old_driver": Text(
         "the Ascend driver is old: {found}",
         "below {wanted} captured graphs can run out of streams (207005, 207008, EL0009)",
@@ -28,20 +23,10 @@ MESSAGES = {
         "they belong to HwHiAiUser, mostly uid and gid 1000, mode 0660",
         "run as that user or in its group (`--group-add 1000`); as root keep the capability CAP_DAC_OVERRIDE",
     ),
-    "doctor_ascend.other_count": Text(
-        "there are {nodes} device files /dev/davinciN, and npu-smi tells of {told} devices",
-        "a container that was given only some, or a device that the driver has lost",
-        "compare: `ls /dev/davinci*`, `npu-smi info`",
-    ),
     "doctor_ascend.no_davinci": Text(
         "npu-smi tells of {told} devices, and there is no /dev/davinci0",
         hint="in a container: `--device /dev/davinci0` for each, and the three that all need: "
         "davinci_manager, devmm_svm, hisi_hdc",
-    ),
-    "doctor_ascend.single_die": Text(
-        "only one die of an A3 card is here: device {dies}",
-        "the two dies of a card work together only",
-        "give out whole cards: devices 0 and 1, 2 and 3, and so on",
     ),
     "doctor_ascend.no_cann": Text(
         "CANN is not found",
