@@ -1,0 +1,89 @@
+"""Looks for the versions of an Ascend stack on this machine: files of driver, CANN and NNAL, one question to npu-smi.
+
+Nothing is changed and nothing fails; what is not there is None.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost.engines import compat_files as reading
+from selfhost.engines.compat_types import Found
+from selfhost.hardware.system import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.hardware.system import System
+
+_ROOT = "/usr/local/Ascend"
+_DRIVER = f"{_ROOT}/driver/version.info"
+_FIRMWARE = f"{_ROOT}/firmware/version.info"
+_INSTALL_INFO = "/etc/ascend_install.info"
+_LIBRARIES = (f"{_ROOT}/driver/lib64/common", f"{_ROOT}/driver/lib64/driver")
+_CANN_FOLDERS = (f"{_ROOT}/cann", f"{_ROOT}/ascend-toolkit/latest")
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+
+
+def look(system: System) -> Found:
+    """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
+    firmware, fits = _firmware(system)
+    complete = reading.driver_complete(system.read(_INSTALL_INFO))
+    if any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
+        # A container has the host's file, part of it, or an empty folder that the runtime made; npu-smi does not go
+        # by it there either.
+        complete = complete or None
+    return Found(
+        driver=reading.version(system.read(_DRIVER)),
+        driver_complete=complete,
+        firmware=firmware,
+        firmware_fits=fits,
+        cann=_cann(system),
+        nnal=_nnal(system),
+        cann_looked_for=True,
+    )
+
+
+def _firmware(system: System) -> tuple[str | None, bool | None]:
+    from_file = reading.version(system.read(_FIRMWARE))
+    tool = system.find("npu-smi")
+    if tool is None:
+        return from_file, None
+    paths = filter(None, (system.environ.get("LD_LIBRARY_PATH", ""), *_LIBRARIES))
+    environ = {**system.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": os.pathsep.join(paths)}
+    npu = reading.first_npu(run([tool, "info", "-l"], environ, system.call_limit_s).output)
+    if npu is None:
+        return from_file, None
+    board = run([tool, "info", "-t", "board", "-i", npu], environ, system.call_limit_s).output
+    told, fits = reading.firmware(board)
+    return told or from_file, fits
+
+
+def _cann(system: System) -> str | None:
+    """Of the toolkit that the environment names, else of where its installer puts it."""
+    for folder in (*_named(system, "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"), *map(system.at, _CANN_FOLDERS)):
+        for info in sorted(folder.glob("*-linux/ascend_toolkit_install.info")):
+            if version := reading.version(system.read(info)):
+                return version
+    return None
+
+
+def _nnal(system: System) -> str | None:
+    """By the name of its folder: `nnal/atb/9.1.0`, which `latest` leads to."""
+    homes = [home.resolve() for home in _named(system, "ATB_HOME_PATH")]
+    default = system.at(f"{_ROOT}/nnal/atb")
+    homes += [(default / "latest").resolve(), *sorted(default.glob("*"), reverse=True)]
+    for home in homes:
+        for folder in (home, *home.parents):
+            if folder.parent.name == "atb" and folder.name[:1].isdigit() and folder.is_dir():
+                return folder.name
+    return None
+
+
+def _named(system: System, *variables: str) -> Iterator[Path]:
+    """Folders that variables of the environment name."""
+    for variable in variables:
+        if value := system.environ.get(variable):
+            yield system.at(value) if Path(value).is_absolute() else Path(value)
