@@ -12,6 +12,7 @@ from selfhost.cli.options import AcceptLicense, Offline, RecipePath, takes_setti
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
+    from selfhost.app.serve import Prepared
     from selfhost.planner.plan import Plan
     from selfhost.serve.records import Record
 
@@ -36,7 +37,9 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start although the plan says that it does not fit.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start although it does not fit, or the Ascend stack does not match.")
+    ] = False,
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[
@@ -92,8 +95,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         tools = serve.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
         tools = tools._replace(show_plan=_show)
         prepared = serve.prepare(home, wanted, tools)
-        if not prepared.plan.fits:
-            output.warn(text("serve.forced"))
+        _warn(prepared)
         record, orders = serve.claim(home, wanted, prepared)
         report = start.StartReport(line.show)
         if detach:
@@ -111,6 +113,16 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     elif number is not None:
         output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+
+
+def _warn(prepared: Prepared) -> None:
+    from selfhost.cli import output
+    from selfhost.messages import text
+
+    for line in prepared.warnings:
+        output.warn(line)
+    if not prepared.plan.fits:
+        output.warn(text("serve.forced"))
 
 
 def _show(plan: Plan) -> None:

@@ -43,6 +43,12 @@ def first_npu(listing: str) -> str | None:
     return found if found.isdecimal() else None
 
 
+def driver(board: str) -> str | None:
+    """The driver's version from the same answer as `firmware`: in a container its file is often not mounted."""
+    match = _VERSION.match(values(board).get("software version", ""))
+    return match[0] if match else None
+
+
 def firmware(board: str) -> tuple[str | None, bool | None]:
     """(version, whether it fits the driver) from `npu-smi info -t board -i ID`."""
     told = values(board)

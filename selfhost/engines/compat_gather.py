@@ -29,16 +29,17 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 def look(system: System) -> Found:
     """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
-    firmware, fits = _firmware(system)
+    board = _board(system)
+    firmware, fits = reading.firmware(board)
     complete = reading.driver_complete(system.read(_INSTALL_INFO))
     if any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
         # A container has the host's file, part of it, or an empty folder that the runtime made; npu-smi does not go
         # by it there either.
         complete = complete or None
     return Found(
-        driver=reading.version(system.read(_DRIVER)),
+        driver=reading.version(system.read(_DRIVER)) or reading.driver(board),
         driver_complete=complete,
-        firmware=firmware,
+        firmware=firmware or reading.version(system.read(_FIRMWARE)),
         firmware_fits=fits,
         cann=_cann(system),
         nnal=_nnal(system),
@@ -46,19 +47,17 @@ def look(system: System) -> Found:
     )
 
 
-def _firmware(system: System) -> tuple[str | None, bool | None]:
-    from_file = reading.version(system.read(_FIRMWARE))
+def _board(system: System) -> str:
+    """What npu-smi says of the board of the first NPU; empty without the tool, or when it does not answer in time."""
     tool = system.find("npu-smi")
     if tool is None:
-        return from_file, None
+        return ""
     paths = filter(None, (system.environ.get("LD_LIBRARY_PATH", ""), *_LIBRARIES))
     environ = {**system.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": os.pathsep.join(paths)}
     npu = reading.first_npu(run([tool, "info", "-l"], environ, system.call_limit_s).output)
     if npu is None:
-        return from_file, None
-    board = run([tool, "info", "-t", "board", "-i", npu], environ, system.call_limit_s).output
-    told, fits = reading.firmware(board)
-    return told or from_file, fits
+        return ""
+    return run([tool, "info", "-t", "board", "-i", npu], environ, system.call_limit_s).output
 
 
 def _cann(system: System) -> str | None:

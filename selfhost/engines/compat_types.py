@@ -26,6 +26,10 @@ _LABELS = {
     "torch_npu": "compat.torch_npu",
     "triton": "compat.triton",
     "weights": "compat.weights",
+    "wheel_chip": "compat.chip",
+    "wheel_python": "compat.python",
+    "wheel_glibc": "compat.glibc",
+    "wheel_machine": "compat.machine",
 }
 
 

@@ -31,6 +31,44 @@ MESSAGES = {
     "compat.firmware_differs": Text("not of the driver's release"),
     "compat.python_wanted": Text("{low} or newer, below {below}"),
     "compat.two_tritons": Text("{found} beside triton {other}"),
+    "compat.glibc": Text("C library"),
+    "compat.machine": Text("machine"),
+    "compat.mismatch": Text("does not match: {item}, wanted {wanted}, found {found}"),
+    "compat.first": Text("to change first: {remedy}"),
+    "compat.remark": Text("{item} {found}: {note}"),
+    "compat.unchecked": Text("not checked, because nothing here tells: {items}"),
+    "compat.forced": Text("starting although the Ascend stack does not match, because of `--force`: {items}"),
+    "compat.not_started": Text(
+        "`{name}` is not started: what {engine} {version} needs does not match: {items}",
+        "{table}",
+        "{remedy}\nto start it nevertheless: `--force`",
+    ),
+    "compat.host": Text(
+        "this machine does not suit {engine} {version}, whichever way it is installed",
+        "{table}",
+        "{remedy}\non a machine that only prepares another: `selfhost engine install ascend --no-driver-check`",
+    ),
+    "compat.image_of_families": Text("IMAGE, by chip family: {images}"),
+    "compat.by_image": Text(
+        "{engine} {version} is not installed here: its image suits this machine, its wheels do not",
+        "{table}",
+        "take the image: {image}\nfiles that run it: `selfhost render compose MODEL`, `selfhost render --help`",
+    ),
+    "compat.by_wheels": Text(
+        "{engine} {version} is not installed by selfhost: no lock can name all of its packages",
+        "{table}\ntriton-ascend {triton} and torch {torch}+cpu are not on the index that locks are made from",
+        "take the image: {image}\n"
+        "or make an environment; INDEX is where vllm-ascend's installation guide finds triton-ascend {triton}:\n"
+        "`{python} -m venv DIR && DIR/bin/pip install vllm=={version}`\n"
+        "`DIR/bin/pip install {engine}=={version} --extra-index-url INDEX`\n"
+        "then `selfhost serve MODEL --engine-python DIR/bin/python`",
+    ),
+    "compat.no_environment": Text(
+        "no environment with {engine} {version} was named",
+        "selfhost has no lock for this engine and makes no environment with it",
+        "name one: `--engine-python PYTHON`; or run the image {image} with what `selfhost render` writes\n"
+        "`selfhost engine install ascend` says what suits this machine",
+    ),
     "compat.fix_chip": Text(
         "plan for another device: {chip} has no kernels in vllm-ascend, A2 (910B1 to 910B4) is first"
     ),
