@@ -142,6 +142,8 @@ def _release(case: _Case) -> Item | None:
     fits = None
     if case.found.packages is not None and case.name:
         fits = here is not None and versions.of_release(here) == versions.of_release(case.name)
+        if here is not None and not fits and versions.is_development(here):
+            fits = None
     return Item(
         key="vllm_ascend",
         wanted=case.name or "?",

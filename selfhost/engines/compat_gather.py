@@ -29,7 +29,7 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 def look(system: System) -> Found:
     """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
-    board = _board(system)
+    board, cann = _board(system), find_cann(system)
     firmware, fits = reading.firmware(board)
     complete = reading.driver_complete(system.read(_INSTALL_INFO))
     if any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
@@ -41,7 +41,7 @@ def look(system: System) -> Found:
         driver_complete=complete,
         firmware=firmware or reading.version(system.read(_FIRMWARE)),
         firmware_fits=fits,
-        cann=_cann(system),
+        cann=cann[1] if cann else None,
         nnal=_nnal(system),
         cann_looked_for=True,
     )
@@ -60,12 +60,15 @@ def _board(system: System) -> str:
     return run([tool, "info", "-t", "board", "-i", npu], environ, system.call_limit_s).output
 
 
-def _cann(system: System) -> str | None:
-    """Of the toolkit that the environment names, else of where its installer puts it."""
+def find_cann(system: System) -> tuple[Path, str] | None:
+    """(folder, version) of the toolkit that the environment names, else of where its installer puts it.
+
+    The folder is the one that is judged: `set_env.sh` is to be read from there.
+    """
     for folder in (*_named(system, "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"), *map(system.at, _CANN_FOLDERS)):
         for info in sorted(folder.glob("*-linux/ascend_toolkit_install.info")):
             if version := reading.version(system.read(info)):
-                return version
+                return folder, version
     return None
 
 

@@ -85,6 +85,8 @@ def test_the_environment_names_another_cann_and_nnal(machine):
     machine.file("opt/nnal/atb/9.0.1/atb/cxx_abi_1/lib/libatb.so", "")
     machine.environ |= {"ASCEND_HOME_PATH": "/opt/cann-9.0.1", "ATB_HOME_PATH": "/opt/nnal/atb/9.0.1/atb/cxx_abi_1"}
     assert (machine.look().cann, machine.look().nnal) == ("9.0.1", "9.0.1")
+    system = System(root=machine.root, environ=machine.environ)
+    assert compat_gather.find_cann(system) == (machine.root / "opt/cann-9.0.1", "9.0.1")
 
 
 def test_a_driver_whose_installer_did_not_finish(machine):
