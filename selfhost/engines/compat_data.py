@@ -11,7 +11,8 @@ from types import MappingProxyType
 from selfhost.records import dataclass
 
 MATRIX = "vllm-project/vllm-ascend docs/source/community/versioning_policy.md"
-"""Source of the rows; those of 0.23.0 are in its wheel, too (`Requires-Dist`)."""
+"""Source of the rows, as its documents of 0.23.0 and later branches have them; those of 0.23.0 are in its wheel, too
+(`Requires-Dist`)."""
 TORCH_NPU_TABLE = "Ascend/pytorch COMPATIBILITY.en.md"
 DRIVER_TABLE = "hicann/release-management 9.1.1/release-notes.md"
 DRIVER_NEWEST = "26.1"
@@ -58,11 +59,25 @@ RELEASES = (
             torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
     # Its images moved to CANN 9.0.0 later (vllm-project/vllm-ascend#9856).
     Release(plugin="0.18.0", vllm="0.18.0", cann=("8.5.1", "9.0.0"),
-            torch="2.9.0", torch_npu="2.9.0.post1", triton_ascend="3.2.0"),
+            torch="2.9.0", torch_npu="2.9.0.post1", triton_ascend="3.2.0.dev20260322"),
+    Release(plugin="0.18.0rc1", vllm="0.18.0", cann=("8.5.1",),
+            torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
+    Release(plugin="0.17.0rc1", vllm="0.17.0", cann=("8.5.1",),
+            torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
+    Release(plugin="0.16.0rc1", vllm="0.16.0", cann=("8.5.1",),
+            torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
+    Release(plugin="0.15.0rc1", vllm="0.15.0", cann=("8.5.0",),
+            torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
+    Release(plugin="0.14.0rc1", vllm="0.14.1", cann=("8.5.0",),
+            torch="2.9.0", torch_npu="2.9.0", triton_ascend="3.2.0"),
     Release(plugin="0.13.0", vllm="0.13.0", cann=("8.5.0",),
             torch="2.8.0", torch_npu="2.8.0.post2", triton_ascend="3.2.0"),
     Release(plugin="0.11.0", vllm="0.11.0", python_from=(3, 9), cann=("8.3.RC2",),
             torch="2.7.1", torch_npu="2.7.1.post1"),
+    Release(plugin="0.11.0rc1", vllm="0.11.0", python_from=(3, 9), cann=("8.3.RC1",),
+            torch="2.7.1", torch_npu="2.7.1"),
+    Release(plugin="0.10.2rc1", vllm="0.10.2", python_from=(3, 9), cann=("8.2.RC1",),
+            torch="2.7.1", torch_npu="2.7.1.dev20250724"),
     Release(plugin="0.9.1", vllm="0.9.1", python_from=(3, 9), cann=("8.2.RC1",),
             torch="2.5.1", torch_npu="2.5.1.post1"),
     Release(plugin="0.7.3", vllm="0.7.3", python_from=(3, 9), cann=("8.1.RC1",),
@@ -75,6 +90,7 @@ CANN_OF_TORCH_NPU = MappingProxyType(
         "2.12.0": "9.1.0",
         "2.11.0": "9.1.0",
         "2.10.0.post4": "9.1.0",
+        "2.10.0": "9.0.0",
         "2.9.0.post6": "9.1.0",
         "2.7.1.post8": "9.1.0",
         "2.9.0.post2": "9.0.0",

@@ -26,6 +26,16 @@ def version(content: str) -> str | None:
     return match[0] if match else None
 
 
+def nnal(content: str) -> str | None:
+    r"""Of NNAL's `version.info`.
+
+    >>> nnal("    Ascend-cann-atb : 8.0.0\n    Ascend-cann-atb Version : 8.0.0.B100\n    Platform : aarch64\n")
+    '8.0.0'
+    """
+    match = re.search(r"^\s*Ascend-cann-(?:atb|nnal)\s*[:=]\s*(\d+\.\w[\w.\-]*)", content, re.MULTILINE)
+    return match[1] if match else version(content)
+
+
 def driver_complete(install_info: str) -> bool | None:
     """Whether the driver's installer finished, by /etc/ascend_install.info; None when the file says nothing.
 

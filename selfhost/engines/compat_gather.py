@@ -73,14 +73,15 @@ def find_cann(system: System) -> tuple[Path, str] | None:
 
 
 def _nnal(system: System) -> str | None:
-    """By the name of its folder: `nnal/atb/9.1.0`, which `latest` leads to."""
-    homes = [home.resolve() for home in _named(system, "ATB_HOME_PATH")]
+    """By the file in its folder `nnal/atb/9.1.0`, which `latest` leads to; else by the folder's name."""
     default = system.at(f"{_ROOT}/nnal/atb")
-    homes += [(default / "latest").resolve(), *sorted(default.glob("*"), reverse=True)]
-    for home in homes:
+    homes = [*_named(system, "ATB_HOME_PATH"), default / "latest", *sorted(default.glob("*"), reverse=True)]
+    for home in (home.resolve() for home in homes):
         for folder in (home, *home.parents):
-            if folder.parent.name == "atb" and folder.name[:1].isdigit() and folder.is_dir():
-                return folder.name
+            if folder.parent.name == "atb" and folder.parent.parent.name == "nnal" and folder.is_dir():
+                name = folder.name if folder.name[:1].isdigit() else None
+                if version := reading.nnal(system.read(folder / "version.info")) or name:
+                    return version
     return None
 
 

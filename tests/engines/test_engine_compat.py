@@ -55,8 +55,8 @@ V018 = {
     "vllm": "0.18.0",
     "vllm-ascend": "0.18.0",
     "torch": "2.9.0",
-    "torch-npu": "2.9.0.post1",
-    "triton-ascend": "3.2.0",
+    "torch-npu": "2.9.0.post1+git4c901a4",
+    "triton-ascend": "3.2.0.dev20260322",
 }
 V013 = {
     "vllm": "0.13.0",
@@ -78,6 +78,8 @@ ROWS = [
     (PUBLISHED, {"vllm-ascend": "0.23.0.post1", "cann": "9.1.1", "nnal": "9.1.1"}, "", ""),
     ("hicann 9.1.1: HDK 25.0.X is marked N", {"driver": "25.0.rc1.1"}, "driver", "HDK 25.2 or newer for CANN 9.1.0"),
     ("hicann 9.1.1: HDK 25.2.X is marked Y", {"driver": "25.2.0"}, "", ""),
+    ("a public report of one 910B3 that ran", {"driver": "25.3.rc1.1"}, "", ""),
+    ("a public report of a qualified stack", {"driver": "25.5.1"}, "", ""),
     ("#5468: driver 24.1", {"driver": "24.1.0.3"}, "driver", "not 24.1.0.3"),
     ("#9005: 23.0.7 failed", {**V018, "cann": "8.5.1", "nnal": "8.5.1", "driver": "23.0.7"}, "", ""),
     ("#9005: 25.5.0 helped", {**V018, "cann": "8.5.1", "nnal": "8.5.1", "driver": "25.5.0"}, "", ""),
@@ -126,9 +128,7 @@ def test_another_release_is_the_first_thing_and_packages_are_judged_by_the_wante
     said = compat.judge(of({**V018, "cann": "8.5.1", "nnal": "8.5.1"}), wanted="0.23.0")
     assert said.wrong[0].key == "vllm_ascend"
     assert "vllm-ascend 0.23.0" in said.remedy
-    assert {item.key for item in said.wrong} == {
-        *("vllm_ascend", "cann", "nnal", "vllm", "torch", "torch_npu", "triton")
-    }
+    assert {item.key for item in said.wrong} == {*("vllm_ascend", "cann", "nnal", "vllm", "torch", "torch_npu")}
 
 
 def test_what_was_not_told_is_unknown_and_stops_nothing():
@@ -164,7 +164,7 @@ def test_a_driver_that_suits_may_still_be_too_old_for_graphs(driver, noted):
 
 
 def test_an_unknown_release_is_judged_by_torch_npu_alone():
-    found = of({"vllm-ascend": "0.13.0rc1", "torch-npu": "2.9.0", "cann": "9.1.0", "nnal": "8.5.0"})
+    found = of({"vllm-ascend": "0.12.0", "torch-npu": "2.9.0", "cann": "9.1.0", "nnal": "8.5.0"})
     said = compat.judge(found)
     assert [item.key for item in said.wrong] == ["cann"]
     assert "CANN 8.5.0" in said.remedy

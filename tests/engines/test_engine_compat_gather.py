@@ -89,6 +89,13 @@ def test_the_environment_names_another_cann_and_nnal(machine):
     assert compat_gather.find_cann(system) == (machine.root / "opt/cann-9.0.1", "9.0.1")
 
 
+def test_nnal_is_told_by_its_file_where_its_folder_has_no_number(machine):
+    # The file out of a public report of CANN 8.0.0.
+    said = "    Ascend-cann-atb : 8.0.0\n    Ascend-cann-atb Version : 8.0.0.B100\n    Platform : aarch64\n"
+    machine.file("usr/local/Ascend/nnal/atb/latest/version.info", said)
+    assert machine.look().nnal == "8.0.0"
+
+
 def test_a_driver_whose_installer_did_not_finish(machine):
     machine.file("etc/ascend_install.info", INSTALL.replace("Driver_Install_Status=complete\n", ""))
     assert machine.look().driver_complete is False

@@ -58,7 +58,8 @@ MESSAGES = {
         "{engine} {version} is not installed by selfhost: no lock can name all of its packages",
         "{table}\ntriton-ascend {triton} and torch {torch}+cpu are not on the index that locks are made from",
         "take the image: {image}\n"
-        "or make an environment; INDEX is where vllm-ascend's installation guide finds triton-ascend {triton}:\n"
+        "or make an environment; INDEX is where vllm-ascend's installation guide finds triton-ascend {triton}; x86_64 "
+        "needs one more, for torch {torch}+cpu:\n"
         "`{python} -m venv DIR && DIR/bin/pip install vllm=={version}`\n"
         "`DIR/bin/pip install {engine}=={version} --extra-index-url INDEX`\n"
         "then `selfhost serve MODEL --engine-python DIR/bin/python`",
