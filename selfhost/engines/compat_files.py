@@ -36,6 +36,12 @@ def nnal(content: str) -> str | None:
     return match[1] if match else version(content)
 
 
+def driver_folder(install_info: str) -> str | None:
+    """Where the driver is, by /etc/ascend_install.info: its installer may have been told another place."""
+    path = values(install_info).get("driver_install_path_param", "")
+    return f"{path.rstrip('/')}/driver" if path.startswith("/") and path.isprintable() else None
+
+
 def driver_complete(install_info: str) -> bool | None:
     """Whether the driver's installer finished, by /etc/ascend_install.info; None when the file says nothing.
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
 
 _ROOT = "/usr/local/Ascend"
-_DRIVER = f"{_ROOT}/driver/version.info"
+_DRIVER = f"{_ROOT}/driver"
 _FIRMWARE = f"{_ROOT}/firmware/version.info"
 _INSTALL_INFO = "/etc/ascend_install.info"
 _LIBRARIES = (f"{_ROOT}/driver/lib64/common", f"{_ROOT}/driver/lib64/driver")
-_CANN_FOLDERS = (f"{_ROOT}/cann", f"{_ROOT}/ascend-toolkit/latest")
+_CANN_FOLDERS = ("cann", "ascend-toolkit/latest")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -31,13 +31,14 @@ def look(system: System) -> Found:
     """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
     board, cann = _board(system), find_cann(system)
     firmware, fits = reading.firmware(board)
-    complete = reading.driver_complete(system.read(_INSTALL_INFO))
+    install_info = system.read(_INSTALL_INFO)
+    complete, driver = reading.driver_complete(install_info), reading.driver_folder(install_info) or _DRIVER
     if any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
         # A container has the host's file, part of it, or an empty folder that the runtime made; npu-smi does not go
         # by it there either.
         complete = complete or None
     return Found(
-        driver=reading.version(system.read(_DRIVER)) or reading.driver(board),
+        driver=reading.version(system.read(f"{driver}/version.info")) or reading.driver(board),
         driver_complete=complete,
         firmware=firmware or reading.version(system.read(_FIRMWARE)),
         firmware_fits=fits,
@@ -65,7 +66,8 @@ def find_cann(system: System) -> tuple[Path, str] | None:
 
     The folder is the one that is judged: `set_env.sh` is to be read from there.
     """
-    for folder in (*_named(system, "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"), *map(system.at, _CANN_FOLDERS)):
+    default = (root / folder for root in _roots(system) for folder in _CANN_FOLDERS)
+    for folder in (*_named(system, "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"), *default):
         for info in sorted(folder.glob("*-linux/ascend_toolkit_install.info")):
             if version := reading.version(system.read(info)):
                 return folder, version
@@ -74,8 +76,9 @@ def find_cann(system: System) -> tuple[Path, str] | None:
 
 def _nnal(system: System) -> str | None:
     """By the file in its folder `nnal/atb/9.1.0`, which `latest` leads to; else by the folder's name."""
-    default = system.at(f"{_ROOT}/nnal/atb")
-    homes = [*_named(system, "ATB_HOME_PATH"), default / "latest", *sorted(default.glob("*"), reverse=True)]
+    homes = list(_named(system, "ATB_HOME_PATH"))
+    for default in (root / "nnal" / "atb" for root in _roots(system)):
+        homes += [default / "latest", *sorted(default.glob("*"), reverse=True)]
     for home in (home.resolve() for home in homes):
         for folder in (home, *home.parents):
             if folder.parent.name == "atb" and folder.parent.parent.name == "nnal" and folder.is_dir():
@@ -83,6 +86,13 @@ def _nnal(system: System) -> str | None:
                 if version := reading.nnal(system.read(folder / "version.info")) or name:
                     return version
     return None
+
+
+def _roots(system: System) -> Iterator[Path]:
+    """Where installers put CANN and NNAL: root's is first, then that of the user."""
+    yield system.at(_ROOT)
+    if home := system.environ.get("HOME"):
+        yield system.at(home) / "Ascend"
 
 
 def _named(system: System, *variables: str) -> Iterator[Path]:

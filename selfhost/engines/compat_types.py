@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from selfhost.findings import Finding, Severity
 from selfhost.messages import Message, text
 from selfhost.records import dataclass
 
@@ -119,6 +120,17 @@ class Judgement:
         first = next((item.fix for item in self.wrong if item.fix), None)
         return first.what if first else ""
 
+    def findings(self) -> tuple[Finding, ...]:
+        """For a doctor: what is wrong as errors, in the order of repair; what is only worth knowing as warnings."""
+        found = [Finding(severity=Severity.ERROR, where=item.key, message=_message(item)) for item in self.wrong]
+        noted = (item for item in self.items if item.note)
+        values = [{"item": item.label, "found": item.found, "note": item.note} for item in noted]
+        found += [
+            Finding(severity=Severity.WARNING, where="stack", message=Message("compat.remark", value))
+            for value in values
+        ]
+        return tuple(found)
+
     def rows(self) -> list[str]:
         """A table for people."""
         head = (text("compat.column_item"), text("compat.column_wanted"), text("compat.column_found"), "")
@@ -129,3 +141,8 @@ class Judgement:
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         return {"release": self.release, "items": [item.as_dict() for item in self.items], "remedy": self.remedy}
+
+
+def _message(item: Item) -> Message:
+    values = {"item": item.label, "wanted": item.wanted, "found": item.found, "source": item.source}
+    return Message("compat.finding", {**values, "fix": item.fix.what if item.fix else ""})

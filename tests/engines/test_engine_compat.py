@@ -179,6 +179,16 @@ def test_the_table_for_people_has_a_row_per_item():
     assert len(rows) == 1 + len(compat.judge(RIGHT).items)
 
 
+def test_a_doctor_gets_an_error_for_each_mismatch_and_a_warning_for_each_remark():
+    errors = compat.judge(of({"driver": "24.1.rc1", "vllm": "0.22.1"})).findings()
+    assert [(one.severity.value, one.where) for one in errors] == [("error", "driver"), ("error", "vllm")]
+    assert "found: 24.1.rc1" in errors[0].message.why
+    assert errors[1].message.hint == "`/opt/e/bin/python -m pip install --no-deps vllm==0.23.0`"
+    (warning,) = compat.judge(of({"driver": "25.2.0"})).findings()
+    assert (warning.severity.value, "--enforce-eager" in warning.message.what) == ("warning", True)
+    assert compat.judge(RIGHT).findings() == ()
+
+
 def test_json_has_every_item_with_its_source():
     said = compat.judge(RIGHT).as_dict()
     assert (said["release"], said["remedy"]) == ("0.23.0", "")

@@ -6,12 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from selfhost.engines import compat, compat_gather
 from selfhost.engines import compat_files as reading
-from selfhost.engines import compat_gather
+from selfhost.engines.compat_types import Found
 from selfhost.hardware.system import System
 
 DATA = Path(__file__).parents[1] / "data" / "ascend"
+BOARD = "910B_A2_info-t-board_i0_25.5.1.txt"
 TOOLKIT = (
     "package_name=Ascend-cann-toolkit\nversion=8.3.RC2\ninnerversion=V100R001C23SPC002B210\n"
     "compatible_version=[V100R001C15],[V100R001C18]\narch=x86_64\nos=linux\n"
@@ -87,6 +91,30 @@ def test_the_environment_names_another_cann_and_nnal(machine):
     assert (machine.look().cann, machine.look().nnal) == ("9.0.1", "9.0.1")
     system = System(root=machine.root, environ=machine.environ)
     assert compat_gather.find_cann(system) == (machine.root / "opt/cann-9.0.1", "9.0.1")
+
+
+def test_a_user_who_is_not_root_has_cann_at_home(machine):
+    machine.environ["HOME"] = "/home/me"
+    machine.file("home/me/Ascend/cann/aarch64-linux/ascend_toolkit_install.info", "version=9.1.0\n")
+    machine.file("home/me/Ascend/nnal/atb/9.1.0/version.info", "")
+    assert (machine.look().cann, machine.look().nnal) == ("9.1.0", "9.1.0")
+
+
+def test_a_driver_that_was_put_elsewhere(machine):
+    machine.file("etc/ascend_install.info", INSTALL.replace("/usr/local/Ascend", "/opt/npu/"))
+    machine.file("opt/npu/driver/version.info", DRIVER)
+    assert machine.look().driver == "25.7.rc1.6"
+
+
+@pytest.mark.parametrize("path", ["", "relative", "/a\0b", "/no-such-place"])
+def test_a_place_of_the_driver_that_is_none(machine, path):
+    machine.file("etc/ascend_install.info", INSTALL.replace("/usr/local/Ascend", path))
+    assert machine.look().driver is None
+
+
+def test_in_a_container_without_the_drivers_file_npu_smi_tells_its_version(machine):
+    machine.tool(f'case "$*" in "info -l") cat {DATA}/910B_A2_8npu_info-l_25.5.1.txt;; *) cat {DATA}/{BOARD};; esac')
+    assert machine.look().driver == "25.5.1"
 
 
 def test_nnal_is_told_by_its_file_where_its_folder_has_no_number(machine):
@@ -178,3 +206,25 @@ def test_what_a_package_was_built_for(content, kind):
 def test_files_that_are_cut_off_or_of_another_kind(content):
     assert reading.version(content) is None
     assert reading.driver_complete(content) is None
+
+
+READERS = (
+    reading.version,
+    reading.nnal,
+    reading.driver_folder,
+    reading.driver_complete,
+    reading.first_npu,
+    reading.driver,
+    reading.firmware,
+    reading.device_type,
+)
+SEEN = (DRIVER, INSTALL, TOOLKIT, (DATA / BOARD).read_text(), "__device_type__ = 'A2'\n", "Ascend-cann-atb : 8.0.0\n")
+
+
+@given(st.sampled_from(SEEN), st.integers(0, 1200), st.text(max_size=12), st.integers(0, 40))
+def test_whatever_is_cut_out_or_put_in_no_reader_raises(content, at, put, cut):
+    mutated = content[:at] + put + content[at + cut :]
+    for reader in READERS:
+        reader(mutated)
+    version = reading.version(mutated) or put
+    compat.judge(Found(driver=version, cann=version, nnal=put, python=put, packages={"torch": put, "vllm-ascend": put}))
