@@ -55,6 +55,7 @@ def advice(chip: Chip, machine: Machine) -> MissingError:
         "engine": compat.ENGINE,
         "version": version,
         "triton": release.triton_ascend if release else "?",
+        "arctic": compat_data.ARCTIC_INFERENCE,
         "torch": release.torch if release else "?",
         "table": "\n".join(wheels.rows()),
         "image": image or text("compat.image_of_families", images=_images(version)),

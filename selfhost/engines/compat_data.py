@@ -159,6 +159,9 @@ FORMATS = MappingProxyType(
 """Method of quantization -> families with kernels for it; no row: no code at all. Empty: not quantized."""
 FORMAT_SOURCE = "vllm-ascend 0.23.0 platform.py; vllm-project/vllm-ascend#1526, #3197 (FP8), #4378 (AWQ), #6974 (GPTQ)"
 
+ARCTIC_INFERENCE = "0.1.1"
+"""Pinned by vllm-ascend 0.23.0 and published as source only: no lock of wheels can have it."""
+
 
 def image(version: str, family: str | None) -> str | None:
     """The official image of a release for a chip family; None for a family that has none.

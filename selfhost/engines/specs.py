@@ -106,8 +106,7 @@ SPECS = (CUDA, CPU)
 
 ASCEND = "ascend"
 ASCEND_ENGINE = "vllm-ascend"
-"""Without a lock: it needs torch 2.10.0+cpu and triton-ascend 3.2.2, which the index that locks are made from lacks
-(locks/README.md)."""
+"""Without a lock: some of its packages have no wheel on the index that locks are made from (locks/README.md)."""
 
 
 def find_spec(name: str) -> EngineSpec:

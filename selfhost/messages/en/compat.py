@@ -57,10 +57,11 @@ MESSAGES = {
     ),
     "compat.by_wheels": Text(
         "{engine} {version} is not installed by selfhost: no lock can name all of its packages",
-        "{table}\ntriton-ascend {triton} and torch {torch}+cpu are not on the index that locks are made from",
+        "{table}\ntriton-ascend {triton} is not on the index that locks are made from, nor torch {torch}+cpu for x86_64; "
+        "arctic-inference {arctic} has no wheel",
         "take the image: {image}\n"
         "or make an environment; INDEX is where vllm-ascend's installation guide finds triton-ascend {triton}; x86_64 "
-        "needs one more, for torch {torch}+cpu:\n"
+        "needs one more, for torch {torch}+cpu; arctic-inference {arctic} is built from source, with a C++ compiler:\n"
         "`{python} -m venv DIR && DIR/bin/pip install vllm=={version}`\n"
         "`DIR/bin/pip install {engine}=={version} --extra-index-url INDEX`\n"
         "then `selfhost serve MODEL --engine-python DIR/bin/python`",
