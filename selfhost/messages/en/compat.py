@@ -57,8 +57,9 @@ MESSAGES = {
     ),
     "compat.by_wheels": Text(
         "{engine} {version} is not installed by selfhost: no lock can name all of its packages",
-        "{table}\ntriton-ascend {triton} is not on the index that locks are made from, nor torch {torch}+cpu for x86_64; "
-        "arctic-inference {arctic} has no wheel",
+        "{table}\n"
+        "no wheels on the index that locks are made from: triton-ascend {triton}, arctic-inference {arctic}, and for "
+        "x86_64 torch {torch}+cpu",
         "take the image: {image}\n"
         "or make an environment; INDEX is where vllm-ascend's installation guide finds triton-ascend {triton}; x86_64 "
         "needs one more, for torch {torch}+cpu; arctic-inference {arctic} is built from source, with a C++ compiler:\n"
