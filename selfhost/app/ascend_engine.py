@@ -70,10 +70,3 @@ def advice(chip: Chip, machine: Machine) -> MissingError:
 def _images(version: str) -> str:
     found = ((family, compat_data.image(version, family)) for family in compat_data.IMAGE_SUFFIXES)
     return ", ".join(f"{family} {image}" for family, image in found)
-
-
-def no_environment(chip: Chip) -> MissingError:
-    """For `serve`, which finds no engine for Ascend."""
-    version = known.load(compat.ENGINE).ref.version
-    image = compat_data.image(version, chip.family) or text("compat.no_image")
-    return MissingError("compat.no_environment", engine=compat.ENGINE, version=version, image=image)

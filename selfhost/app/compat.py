@@ -18,7 +18,7 @@ from selfhost.home import user_path
 from selfhost.messages import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from selfhost.app.model import ResolvedModel
@@ -110,15 +110,23 @@ def remarks(judgement: Judgement) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def check(found: ResolvedModel, plan: Plan, engine_python: Path | None, *, force: bool) -> tuple[str, ...]:
+def check(
+    found: ResolvedModel,
+    plan: Plan,
+    engine_python: Path | None,
+    warn: Callable[[str], object],
+    *,
+    force: bool,
+) -> None:
     """For `serve`: as `check_start`, for a plan on Ascend devices that are here; nothing for others."""
     if not applies(plan.hardware):
-        return ()
+        return
     quantization = found.of_variant(plan.variant).to_plan().arch.quantization
     python = environment.from_python(engine_python).python if engine_python else None
     method = quantization.method if quantization else ""
     judgement = judge_here(chip_of(plan.hardware.device), python, weights=method)
-    return check_start(judgement, plan.model, force=force)
+    for line in check_start(judgement, plan.model, force=force):
+        warn(line)
 
 
 def check_start(judgement: Judgement, name: str, *, force: bool) -> tuple[str, ...]:

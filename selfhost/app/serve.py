@@ -78,8 +78,8 @@ class Tools(NamedTuple):
     """(the model, the engine's Python) -> where its files are, fetched or checked."""
     of_variant: Callable[[Any, str], Model] = lambda found, _variant: found
     """(the model, the variant that was planned) -> the model in that variant."""
-    check_stack: Callable[[Any, Plan, bool], tuple[str, ...]] = lambda _found, _plan, _force: ()
-    """(the model, the plan, `--force`) -> warnings. Raises MissingError when driver and packages do not match."""
+    check_stack: Callable[[Any, Plan, bool], None] = lambda _found, _plan, _force: None
+    """(the model, the plan, `--force`). Raises MissingError when driver and packages do not match."""
     show_plan: Callable[[Plan], object] = lambda _plan: None
     """Told once, when the plan is decided and before weights are fetched."""
 
@@ -92,7 +92,6 @@ class Prepared:
     plan: Plan
     argv: tuple[str, ...]
     require_key: bool
-    warnings: tuple[str, ...] = ()
 
 
 def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
@@ -107,7 +106,8 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     require_key = keys.check_exposure(wanted.host, has_keys=keys.has_keys(home))
     check_port(home, request.target, wanted.host, wanted.port)
     plan = tools.make_plan(model, wanted)
-    warnings = tools.check_stack(found, plan, request.force) if plan.argv and (plan.fits or request.force) else ()
+    if plan.argv and (plan.fits or request.force):
+        tools.check_stack(found, plan, request.force)
     check_fits(request, plan)
     tools.show_plan(plan)
     found = tools.of_variant(found, plan.variant)
@@ -116,8 +116,7 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     if path != plan.model_path:
         plan = tools.make_plan(replace(found.to_plan(), model_path=path), wanted)
         check_fits(request, plan)
-    argv = engine_command(python, plan)
-    return Prepared(name=name, plan=plan, argv=argv, require_key=require_key, warnings=warnings)
+    return Prepared(name=name, plan=plan, argv=engine_command(python, plan), require_key=require_key)
 
 
 def server_name(given: str | None, model: str) -> str:
@@ -274,10 +273,10 @@ def real_tools(
 
     engine_python: another environment's Python. accept: licences that the command line accepts.
     """
-    from selfhost.app import ascend_engine, compat, detect, model, repository, weights
+    from selfhost.app import compat, detect, model, repository, weights
     from selfhost.app.plan import plan_to_start
     from selfhost.app.pull import PullRequest
-    from selfhost.engines import environment, specs
+    from selfhost.engines import environment
 
     @functools.cache
     def hardware() -> Hardware:
@@ -287,8 +286,6 @@ def real_tools(
     def python_for(plan: Plan) -> Path:
         if engine_python is not None:
             return environment.from_python(engine_python).python
-        if plan.engine.name == specs.ASCEND_ENGINE:
-            raise ascend_engine.no_environment(compat.chip_of(plan.hardware.device))
         return environment.require(home, plan.engine.name).python
 
     return Tools(
@@ -301,5 +298,5 @@ def real_tools(
             found, home, PullRequest(engine_python=python, accept_licence=tuple(accept)), talk
         ),
         of_variant=lambda found, variant: found.of_variant(variant),
-        check_stack=lambda found, plan, force: compat.check(found, plan, engine_python, force=force),
+        check_stack=lambda found, plan, force: compat.check(found, plan, engine_python, talk.warn, force=force),
     )

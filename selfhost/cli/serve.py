@@ -12,7 +12,6 @@ from selfhost.cli.options import AcceptLicense, Offline, RecipePath, takes_setti
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
-    from selfhost.app.serve import Prepared
     from selfhost.planner.plan import Plan
     from selfhost.serve.records import Record
 
@@ -95,7 +94,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         tools = serve.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
         tools = tools._replace(show_plan=_show)
         prepared = serve.prepare(home, wanted, tools)
-        _warn(prepared)
+        if not prepared.plan.fits:
+            output.warn(text("serve.forced"))
         record, orders = serve.claim(home, wanted, prepared)
         report = start.StartReport(line.show)
         if detach:
@@ -113,16 +113,6 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     elif number is not None:
         output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
-
-
-def _warn(prepared: Prepared) -> None:
-    from selfhost.cli import output
-    from selfhost.messages import text
-
-    for line in prepared.warnings:
-        output.warn(line)
-    if not prepared.plan.fits:
-        output.warn(text("serve.forced"))
 
 
 def _show(plan: Plan) -> None:

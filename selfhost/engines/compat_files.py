@@ -59,6 +59,16 @@ def first_npu(listing: str) -> str | None:
     return found if found.isdecimal() else None
 
 
+def firmware_ranges(driver_info: str) -> tuple[tuple[str, str], ...]:
+    r"""Lowest and highest firmware that a driver goes with, by its own word: `compatible_version_fw` of `version.info`.
+
+    >>> firmware_ranges("Version=25.5.1\ncompatible_version_fw=[7.0.0,8.9.9]\n")
+    (('7.0.0', '8.9.9'),)
+    """
+    said = values(driver_info).get("compatible_version_fw", "")
+    return tuple(re.findall(r"\[\s*([\d.]{1,40})\s*,\s*([\d.]{1,40})\s*\]", said))
+
+
 def driver(board: str) -> str | None:
     """The driver's version from the same answer as `firmware`: in a container its file is often not mounted."""
     match = _VERSION.match(values(board).get("software version", ""))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.engines import compat_files as reading
+from selfhost.engines import compat_versions as versions
 from selfhost.engines.compat_types import Found
 from selfhost.hardware.system import run
 
@@ -24,28 +25,41 @@ _FIRMWARE = f"{_ROOT}/firmware/version.info"
 _INSTALL_INFO = "/etc/ascend_install.info"
 _LIBRARIES = (f"{_ROOT}/driver/lib64/common", f"{_ROOT}/driver/lib64/driver")
 _CANN_FOLDERS = ("cann", "ascend-toolkit/latest")
+_FIRST_TO_TELL = "24.0"
+"""Drivers before do not write `Driver_Install_Status` (hicann/driver scripts/package/custom/driver)."""
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
 def look(system: System) -> Found:
     """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
     board, cann = _board(system), find_cann(system)
-    firmware, fits = reading.firmware(board)
     install_info = system.read(_INSTALL_INFO)
-    complete, driver = reading.driver_complete(install_info), reading.driver_folder(install_info) or _DRIVER
-    if any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
-        # A container has the host's file, part of it, or an empty folder that the runtime made; npu-smi does not go
-        # by it there either.
-        complete = complete or None
+    driver_info = system.read(f"{reading.driver_folder(install_info) or _DRIVER}/version.info")
+    driver = reading.version(driver_info) or reading.driver(board)
+    told, fits = reading.firmware(board)
+    firmware = told or reading.version(system.read(_FIRMWARE))
+    if fits is None and firmware:
+        fits = versions.within(firmware, reading.firmware_ranges(driver_info))
     return Found(
-        driver=reading.version(system.read(f"{driver}/version.info")) or reading.driver(board),
-        driver_complete=complete,
-        firmware=firmware or reading.version(system.read(_FIRMWARE)),
+        driver=driver,
+        driver_complete=_complete(system, install_info, driver),
+        firmware=firmware,
         firmware_fits=fits,
         cann=cann[1] if cann else None,
         nnal=_nnal(system),
         cann_looked_for=True,
     )
+
+
+def _complete(system: System, install_info: str, driver: str | None) -> bool | None:
+    """Whether the driver's installer finished; False only where it would have said so."""
+    complete = reading.driver_complete(install_info)
+    silent = driver is None or versions.is_series_older(driver, _FIRST_TO_TELL)
+    # A container has the host's file, part of it, or an empty folder that the runtime made; npu-smi does not go by it
+    # there either.
+    if silent or any(system.at(mark).exists() for mark in _CONTAINER_MARKS):
+        return complete or None
+    return complete
 
 
 def _board(system: System) -> str:

@@ -108,6 +108,8 @@ def find(home: Home, name: str) -> EngineEnvironment | None:
 
 def require(home: Home, name: str) -> EngineEnvironment:
     """As `find`; raises MissingError with the command that installs it."""
+    if name in {specs.ASCEND, specs.ASCEND_ENGINE}:
+        raise MissingError("engine.no_lock", engine=specs.ASCEND_ENGINE)
     if environment := find(home, name):
         return environment
     spec = specs.find_spec(name)

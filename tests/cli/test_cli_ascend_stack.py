@@ -10,7 +10,9 @@ from selfhost.app import ascend_engine, compat
 from selfhost.app.compat import Chip
 from selfhost.engines import environment
 from selfhost.engines.needs import Machine
+from selfhost.errors import MissingError
 from selfhost.hardware.probe import probe
+from selfhost.home import Home
 from tests.ascend_host import A3, AscendHost
 
 
@@ -63,7 +65,15 @@ def test_serve_says_nothing_against_a_stack_that_matches(selfhost, host):
     assert (error["id"].startswith("compat."), code == 4) == (False, False), error
 
 
-def test_force_starts_what_does_not_match_with_a_warning(host):
+def test_force_goes_on_with_a_warning(selfhost, host):
+    host.driver("24.1.0")
+    python = host.engine(torch_npu="2.9.0")
+    _, out, err = selfhost("serve", "qwen2.5-7b", "--engine-python", python, "--port", "0", "--force", "--json")
+    assert not json.loads(out)["error"]["id"].startswith("compat.")
+    assert "warning: starting although the Ascend stack does not match, because of `--force`: driver" in err
+
+
+def test_force_names_all_that_does_not_match(host):
     host.driver("24.1.0")
     judgement = compat.judge_here(Chip("A2", "910B3"), host.engine(torch_npu="2.9.0"))
     warned = compat.check_start(judgement, "m", force=True)
@@ -173,9 +183,16 @@ def test_where_wheels_do_not_suit_it_is_told_why(chip, changes, key):
     assert [item["item"] for item in error.message.params["details"]["items"] if item["state"] == "wrong"] == [key]
 
 
+def test_a_server_without_an_environment_is_told_how_to_name_one(home):
+    with pytest.raises(MissingError) as caught:
+        environment.require(Home(home), "vllm-ascend")
+    assert (caught.value.message.id, "--engine-python PYTHON" in caught.value.message.hint) == ("engine.no_lock", True)
+
+
 def test_other_commands_say_that_there_is_no_environment_of_selfhosts_own(selfhost, host):
-    code, _, err = selfhost("engine", "path", "ascend")
-    assert (code, "`selfhost engine install ascend`" in err) == (2, True)
+    for command, expected in (("path", 4), ("check", 4), ("remove", 2)):
+        code, _, err = selfhost("engine", command, "ascend")
+        assert (code, "`selfhost engine install ascend`" in err) == (expected, True), command
 
 
 def test_several_kinds_of_npu_are_no_one_kind(host):

@@ -124,13 +124,19 @@ def test_nnal_is_told_by_its_file_where_its_folder_has_no_number(machine):
     assert machine.look().nnal == "8.0.0"
 
 
-def test_a_driver_whose_installer_did_not_finish(machine):
+@pytest.mark.parametrize(
+    ("driver", "complete"), [("25.5.1", False), ("24.1.rc1", False), ("23.0.7", None), (None, None)]
+)
+def test_a_driver_whose_installer_did_not_finish(machine, driver, complete):
+    if driver:
+        machine.file("usr/local/Ascend/driver/version.info", f"Version={driver}\n")
     machine.file("etc/ascend_install.info", INSTALL.replace("Driver_Install_Status=complete\n", ""))
-    assert machine.look().driver_complete is False
+    assert machine.look().driver_complete is complete
 
 
 @pytest.mark.parametrize("mark", [".dockerenv", "run/.containerenv"])
 def test_in_a_container_the_installers_file_says_nothing_against_the_driver(machine, mark):
+    machine.file("usr/local/Ascend/driver/version.info", DRIVER)
     machine.file("etc/ascend_install.info", INSTALL.replace("Driver_Install_Status=complete\n", ""))
     machine.file(mark, "")
     assert machine.look().driver_complete is None
@@ -163,6 +169,15 @@ def test_npu_smi_tells_the_firmware_of_the_first_npu_there_is(machine):
 def test_npu_smi_that_says_nothing_of_use(machine, body):
     machine.tool(body)
     assert (machine.look().firmware, machine.look().firmware_fits) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("firmware", "fits"), [("7.8.0.6.201", True), ("8.9.9.1", True), ("9.0.0.105.229", False), ("6.4.12", False)]
+)
+def test_the_driver_tells_which_firmware_it_goes_with(machine, firmware, fits):
+    machine.file("usr/local/Ascend/driver/version.info", "Version=25.5.1\ncompatible_version_fw=[7.0.0,8.9.9]\n")
+    machine.file("usr/local/Ascend/firmware/version.info", f"Version={firmware}\n")
+    assert (machine.look().firmware, machine.look().firmware_fits) == (firmware, fits)
 
 
 def test_npu_smi_that_hangs_is_not_waited_for(machine):
@@ -209,6 +224,7 @@ def test_files_that_are_cut_off_or_of_another_kind(content):
 
 
 READERS = (
+    reading.firmware_ranges,
     reading.version,
     reading.nnal,
     reading.driver_folder,

@@ -67,12 +67,6 @@ MESSAGES = {
         "`DIR/bin/pip install {engine}=={version} --extra-index-url INDEX`\n"
         "then `selfhost serve MODEL --engine-python DIR/bin/python`",
     ),
-    "compat.no_environment": Text(
-        "no environment with {engine} {version} was named",
-        "selfhost has no lock for this engine and makes no environment with it",
-        "name one: `--engine-python PYTHON`; or run the image {image} with what `selfhost render` writes\n"
-        "`selfhost engine install ascend` says what suits this machine",
-    ),
     "compat.fix_chip": Text(
         "plan for another device: {chip} has no kernels in vllm-ascend, A2 (910B1 to 910B4) is first"
     ),

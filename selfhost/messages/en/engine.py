@@ -39,7 +39,8 @@ MESSAGES = {
     ),
     "engine.no_lock": Text(
         "engine `{engine}` is in no environment of selfhost's own: there is no lock for it",
-        hint="`selfhost engine install ascend` says what suits this machine: an image, or wheels by hand",
+        hint="name one that has it: `--engine-python PYTHON`\n"
+        "`selfhost engine install ascend` says what suits this machine: an image, or wheels by hand",
     ),
     "engine.not_installed": Text(
         "engine `{name}` ({engine}) is not installed",
