@@ -39,7 +39,7 @@ def test_serve_refuses_what_does_not_match(selfhost, host, home, driver, cann, p
     host.driver(driver)
     host.cann(cann)
     python = host.engine(**packages)
-    code, out, err = selfhost("serve", "qwen2.5-7b", "--engine-python", python, "--port", "0", "--json")
+    code, out, err = selfhost("serve", "qwen2.5-7b", "--engine-python", python, "--port", "0", "--offline", "--json")
     error = json.loads(out)["error"]
     assert (code, error["code"], error["id"]) == (4, 4, "compat.not_started")
     assert wrong(error) == items
@@ -53,22 +53,25 @@ def test_serve_refuses_what_does_not_match(selfhost, host, home, driver, cann, p
 
 def test_serve_refuses_a_wrong_driver_when_no_environment_is_named(selfhost, host):
     host.driver("24.1.0")
-    code, out, _ = selfhost("serve", "qwen2.5-7b", "--port", "0", "--json")
+    code, out, _ = selfhost("serve", "qwen2.5-7b", "--port", "0", "--offline", "--json")
     error = json.loads(out)["error"]
     assert (code, wrong(error)) == (4, ["driver"])
     assert {item["state"] for item in error["details"]["items"] if item["item"] == "torch_npu"} == {"unknown"}
 
 
 def test_serve_says_nothing_against_a_stack_that_matches(selfhost, host):
-    code, out, _ = selfhost("serve", "qwen2.5-7b", "--engine-python", host.engine(), "--port", "0", "--json")
+    _, out, _ = selfhost("serve", "qwen2.5-7b", "--engine-python", host.engine(), "--port", "0", "--offline", "--json")
+    # What comes next refuses: there is no such engine here to start.
     error = json.loads(out)["error"]
-    assert (error["id"].startswith("compat."), code == 4) == (False, False), error
+    assert not error["id"].startswith("compat."), error
 
 
 def test_force_goes_on_with_a_warning(selfhost, host):
     host.driver("24.1.0")
     python = host.engine(torch_npu="2.9.0")
-    _, out, err = selfhost("serve", "qwen2.5-7b", "--engine-python", python, "--port", "0", "--force", "--json")
+    _, out, err = selfhost(
+        "serve", "qwen2.5-7b", "--engine-python", python, "--port", "0", "--offline", "--force", "--json"
+    )
     assert not json.loads(out)["error"]["id"].startswith("compat.")
     assert "warning: starting although the Ascend stack does not match, because of `--force`: driver" in err
 
