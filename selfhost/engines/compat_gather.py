@@ -24,7 +24,8 @@ _DRIVER = f"{_ROOT}/driver"
 _FIRMWARE = f"{_ROOT}/firmware/version.info"
 _INSTALL_INFO = "/etc/ascend_install.info"
 _LIBRARIES = (f"{_ROOT}/driver/lib64/common", f"{_ROOT}/driver/lib64/driver")
-_CANN_FOLDERS = ("cann", "ascend-toolkit/latest")
+_CANN_FOLDERS = ("ascend-toolkit/latest", "cann")
+"""In the order in which their `set_env.sh` is looked for; releases from 8.5 on leave both, one linked to the other."""
 _FIRST_TO_TELL = "24.0"
 """Drivers before do not write `Driver_Install_Status` (hicann/driver scripts/package/custom/driver)."""
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")

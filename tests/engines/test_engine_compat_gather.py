@@ -82,6 +82,12 @@ def test_an_older_cann_in_its_older_place(machine):
     assert machine.look().cann == "8.3.RC2"
 
 
+def test_of_two_canns_the_one_counts_whose_set_env_is_sourced_first(machine):
+    machine.file("usr/local/Ascend/cann/aarch64-linux/ascend_toolkit_install.info", "version=9.1.0\n")
+    machine.file("usr/local/Ascend/ascend-toolkit/latest/x86_64-linux/ascend_toolkit_install.info", TOOLKIT)
+    assert machine.look().cann == "8.3.RC2"
+
+
 def test_the_environment_names_another_cann_and_nnal(machine):
     machine.file("usr/local/Ascend/cann/aarch64-linux/ascend_toolkit_install.info", "version=9.1.0\n")
     machine.file("usr/local/Ascend/nnal/atb/9.1.0/version.info", "")

@@ -53,7 +53,8 @@ MESSAGES = {
     "compat.by_image": Text(
         "{engine} {version} is not installed here: its image suits this machine, its wheels do not",
         "{table}",
-        "take the image: {image}\nfiles that run it: `selfhost render compose MODEL`, `selfhost render --help`",
+        "take the image: {image}\n"
+        "with selfhost in it, for the files of `selfhost render`: `selfhost image build ascend --base IMAGE`",
     ),
     "compat.by_wheels": Text(
         "{engine} {version} is not installed by selfhost: no lock can name all of its packages",
