@@ -138,6 +138,8 @@ BUILD_SOURCE = "vllm-ascend 0.23.0 utils.py `check_ascend_device_type`; vllm-pro
 IMAGE = "quay.io/ascend/vllm-ascend"
 IMAGE_SUFFIXES = MappingProxyType({"A2": "", "A3": "-a3", "310P": "-310p", "950": "-950dt"})
 """After the tag of a release. Source: vllm-project/vllm-ascend .github/workflows/_nightly_image_build.yaml."""
+CPU_TORCH_MACHINE = "x86_64"
+"""Where torch-npu asks for torch `+cpu` (`Requires-Dist` of its wheels); that of aarch64 asks for the plain version."""
 NO_TRITON = frozenset({"310P"})
 """Families that run without it."""
 

@@ -49,6 +49,7 @@ def look(system: System) -> Found:
         cann=cann[1] if cann else None,
         nnal=_nnal(system),
         cann_looked_for=True,
+        machine=os.uname().machine,
     )
 
 

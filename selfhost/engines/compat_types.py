@@ -60,6 +60,8 @@ class Found:
     nnal: str | None = None
     cann_looked_for: bool = False
     """Whether the places of CANN and NNAL were looked at: then None is absent."""
+    machine: str = ""
+    """As `uname -m` says."""
     python: str | None = None
     """Version of the environment's Python."""
     executable: str = "python3"

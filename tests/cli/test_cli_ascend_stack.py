@@ -143,6 +143,12 @@ def test_install_refuses_a_driver_that_no_image_can_bring(selfhost, host):
     assert (code, "quay.io/ascend/vllm-ascend:v0.23.0" in err) == (4, True)
 
 
+def test_install_refuses_a_chip_of_the_first_generation(selfhost, host):
+    host.table("910gen1_910PremiumA_8npu_info_23.0.rc2_UNSUPPORTED.txt")
+    code, _, err = selfhost("engine", "install", "ascend")
+    assert (code, "hint: plan for another device: 910PremiumA has no kernels in vllm-ascend" in err) == (4, True)
+
+
 def test_install_where_there_is_no_npu_names_all_images(selfhost, host):
     host.file("bin/npu-smi", "#!/bin/sh\nexit 1\n")
     code, _, err = selfhost("engine", "install", "ascend")

@@ -88,6 +88,8 @@ ROWS = [
     ("#9799", {"family": "A3"}, "build", "quay.io/ascend/vllm-ascend:v0.23.0-a3"),
     ("#7587", {**V011, **C83, "torch": "2.8.0", "torch-npu": "2.8.0"}, "torch torch_npu", "torch==2.7.1"),
     ("#5710", {**V011, **C83, "torch": "2.8.0"}, "torch", "/opt/e/bin/python -m pip install --no-deps torch==2.7.1"),
+    ("torch-npu's wheel of x86_64", {"machine": "x86_64", "torch": "2.11.0"}, "torch", "torch==2.10.0+cpu --extra"),
+    ("torch-npu's wheel of aarch64", {"machine": "aarch64", "torch": "2.11.0"}, "torch", "--no-deps torch==2.10.0`"),
     ("#12404", {**V013, **C85, "torch": "2.9.0"}, "torch", "torch==2.8.0"),
     ("#9305, #9672: another vllm", {"vllm": "0.24.0"}, "vllm", "vllm==0.23.0"),
     ("#117, #750: no symbol in atb", {"nnal": "8.3.RC1"}, "nnal", "NNAL 9.1.0"),

@@ -96,6 +96,10 @@ MESSAGES = {
         "install NNAL {wanted}, which has libatb.so: `./Ascend-cann-nnal_{wanted}_linux-$(uname -m).run --install`"
     ),
     "compat.fix_package": Text("`{python} -m pip install --no-deps {name}=={wanted}`"),
+    "compat.fix_torch": Text(
+        "`{python} -m pip install --no-deps {name}=={wanted}+cpu --extra-index-url INDEX`: INDEX is PyTorch's own of "
+        "CPU wheels, which torch-npu asks for on x86_64"
+    ),
     "compat.fix_triton": Text(
         "`{python} -m pip uninstall -y triton triton-ascend`, then `{python} -m pip install --no-deps "
         "triton-ascend=={wanted} --extra-index-url INDEX`: INDEX as vllm-ascend's installation guide names it"
