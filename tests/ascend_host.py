@@ -33,9 +33,11 @@ class AscendHost:
         self.cann("9.1.0")
         self.table(table)
         # Devices and driver of whoever runs the tests are left out.
-        environ = {"PATH": str(self.root / "bin")}
         for module in (probe, compat):
-            monkeypatch.setattr(module, "System", lambda: System(root=self.root, environ=environ))
+            monkeypatch.setattr(module, "System", self.system)
+
+    def system(self) -> System:
+        return System(root=self.root, environ={"PATH": str(self.root / "bin")})
 
     def file(self, path: str, content: str) -> None:
         target = self.root / path

@@ -35,6 +35,7 @@ MESSAGES = {
     "compat.machine": Text("machine"),
     "compat.mismatch": Text("does not match: {item}, wanted {wanted}, found {found}"),
     "compat.finding": Text("{item} does not match", "wanted: {wanted}\nfound: {found}\nsource: {source}", "{fix}"),
+    "compat.not_here": Text("`{name}` does not run on {device}: `selfhost plan MODEL --variant VARIANT` says why"),
     "compat.first": Text("to change first: {remedy}"),
     "compat.remark": Text("{item} {found}: {note}"),
     "compat.unchecked": Text("not checked, because nothing here tells: {items}"),
