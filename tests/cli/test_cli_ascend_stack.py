@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from selfhost.app.compat import Chip
 from selfhost.engines import environment
 from selfhost.engines.needs import Machine
 from selfhost.errors import MissingError
+from selfhost.hardware import spec
 from selfhost.hardware.probe import probe
 from selfhost.home import Home
 from tests.ascend_host import A3, AscendHost
@@ -111,6 +113,16 @@ def test_a_plan_for_supposed_hardware_asks_nothing_of_this_machine(selfhost, hos
     host.driver("24.1.0")
     _, out, _ = selfhost("plan", "qwen2.5-7b", "--on", "8x910B3", "--json")
     assert not any("does not match" in reason or "not checked" in reason for reason in json.loads(out)["reasons"])
+
+
+@pytest.mark.parametrize(("on", "found_here", "applies"), [
+    ("8x910B3", True, True),
+    ("8x910B3", False, False),
+    ("8xH20", True, False),
+])  # fmt: skip
+def test_only_npus_that_are_here_have_a_stack_to_judge(on, found_here, applies):
+    hardware = replace(spec.parse(on), assumed=not found_here)
+    assert compat.applies(hardware) is applies
 
 
 def test_what_an_environment_was_built_for_is_read_without_importing_it(host):

@@ -99,6 +99,13 @@ def test_the_environment_names_another_cann_and_nnal(machine):
     assert compat_gather.find_cann(system) == (machine.root / "opt/cann-9.0.1", "9.0.1")
 
 
+def test_nnal_that_the_environment_names_by_its_link(machine):
+    machine.file("opt/nnal/atb/9.0.1/atb/cxx_abi_1/lib/libatb.so", "")
+    (machine.root / "opt/nnal/atb/latest").symlink_to("9.0.1")
+    machine.environ["ATB_HOME_PATH"] = "/opt/nnal/atb/latest/atb/cxx_abi_1"
+    assert machine.look().nnal == "9.0.1"
+
+
 def test_a_user_who_is_not_root_has_cann_at_home(machine):
     machine.environ["HOME"] = "/home/me"
     machine.file("home/me/Ascend/cann/aarch64-linux/ascend_toolkit_install.info", "version=9.1.0\n")
