@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from selfhost.engines import compat_files as reading
 from selfhost.engines import compat_versions as versions
 from selfhost.engines.compat_types import Found
+from selfhost.hardware import ascend_files, npu_query
+from selfhost.hardware.npu_query import Board
 from selfhost.hardware.system import run
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
 
 _ROOT = "/usr/local/Ascend"
-_DRIVER = f"{_ROOT}/driver"
-_FIRMWARE = f"{_ROOT}/firmware/version.info"
-_INSTALL_INFO = "/etc/ascend_install.info"
 _LIBRARIES = (f"{_ROOT}/driver/lib64/common", f"{_ROOT}/driver/lib64/driver")
 _CANN_FOLDERS = ("ascend-toolkit/latest", "cann")
 """In the order in which their `set_env.sh` is looked for; releases from 8.5 on leave both, one linked to the other."""
@@ -34,18 +33,17 @@ _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 def look(system: System) -> Found:
     """Versions of driver, firmware, CANN and NNAL; chip and packages are for others to fill in."""
     board, cann = _board(system), find_cann(system)
-    install_info = system.read(_INSTALL_INFO)
-    driver_info = system.read(f"{reading.driver_folder(install_info) or _DRIVER}/version.info")
-    driver = reading.version(driver_info) or reading.driver(board)
-    told, fits = reading.firmware(board)
-    firmware = told or reading.version(system.read(_FIRMWARE))
-    if fits is None and firmware:
-        fits = versions.within(firmware, reading.firmware_ranges(driver_info))
+    install_info = system.read(ascend_files.INSTALL_FILE)
+    folder = ascend_files.folder(install_info)
+    info = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
+    driver = reading.numbered(info.version) or reading.numbered(board.driver)
+    firmware = board.firmware or ascend_files.parse_version(system.read(f"{folder}/firmware/version.info"))
+    fits = reading.firmware_fits(board.compatibility)
     return Found(
         driver=driver,
         driver_complete=_complete(system, install_info, driver),
-        firmware=firmware,
-        firmware_fits=fits,
+        firmware=reading.numbered(firmware),
+        firmware_fits=info.takes_firmware(firmware) if fits is None else fits,
         cann=cann[1] if cann else None,
         nnal=_nnal(system),
         cann_looked_for=True,
@@ -64,17 +62,18 @@ def _complete(system: System, install_info: str, driver: str | None) -> bool | N
     return complete
 
 
-def _board(system: System) -> str:
-    """What npu-smi says of the board of the first NPU; empty without the tool, or when it does not answer in time."""
+def _board(system: System) -> Board:
+    """What npu-smi says of the board of the first NPU; nothing without the tool, or when it does not answer in time."""
     tool = system.find("npu-smi")
     if tool is None:
-        return ""
+        return Board()
     paths = filter(None, (system.environ.get("LD_LIBRARY_PATH", ""), *_LIBRARIES))
     environ = {**system.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": os.pathsep.join(paths)}
-    npu = reading.first_npu(run([tool, "info", "-l"], environ, system.call_limit_s).output)
-    if npu is None:
-        return ""
-    return run([tool, "info", "-t", "board", "-i", npu], environ, system.call_limit_s).output
+    _, npus = npu_query.parse_list(run([tool, "info", "-l"], environ, system.call_limit_s).output)
+    if not npus:
+        return Board()
+    argv = [tool, "info", "-t", "board", "-i", str(npus[0])]
+    return npu_query.parse_board(run(argv, environ, system.call_limit_s).output)
 
 
 def find_cann(system: System) -> tuple[Path, str] | None:
@@ -85,7 +84,7 @@ def find_cann(system: System) -> tuple[Path, str] | None:
     default = (root / folder for root in _roots(system) for folder in _CANN_FOLDERS)
     for folder in (*_named(system, "ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"), *default):
         for info in sorted(folder.glob("*-linux/ascend_toolkit_install.info")):
-            if version := reading.version(system.read(info)):
+            if version := reading.numbered(ascend_files.parse_version(system.read(info))):
                 return folder, version
     return None
 

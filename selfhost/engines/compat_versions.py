@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _PART = re.compile(r"([A-Za-z]*)(\d*)")
 _RELEASED = (1, 0)
@@ -54,17 +50,6 @@ def is_series_older(version: str, than: str) -> bool:
     (False, True)
     """
     return is_older(series(version), series(than))
-
-
-def within(version: str, ranges: Iterable[tuple[str, str]]) -> bool | None:
-    """Whether a version is in one of the ranges, whose ends count with all that begins like them; None without ranges.
-
-    >>> within("7.8.0.6.201", [("7.0.0", "8.9.9")]), within("9.0.0.105", [("7.0.0", "8.9.9")]), within("7.8", [])
-    (True, False, None)
-    """
-    found = parts(version)
-    inside = [parts(low) <= found and found[: len(parts(high))] <= parts(high) for low, high in ranges]
-    return any(inside) if inside else None
 
 
 def takes(wanted: str, found: str) -> bool:
