@@ -14,7 +14,7 @@ import shlex
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from selfhost.app import servers
+from selfhost.app import compat, servers
 from selfhost.app.engine_env import engine_command
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import MissingError, NoError, UsageError
@@ -273,7 +273,7 @@ def real_tools(
 
     engine_python: another environment's Python. accept: licences that the command line accepts.
     """
-    from selfhost.app import compat, detect, model, repository, weights
+    from selfhost.app import detect, model, repository, weights
     from selfhost.app.plan import plan_to_start
     from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
