@@ -72,7 +72,7 @@ def list_keys(
     if as_json:
         output.write_json({"schema_version": 1, "keys": keys})
     elif not keys:
-        output.note(text("key.none"))
+        output.note(text("key.gateway_none") if gateway else text("key.none"))
     else:
         width = max(len(row["name"] or "") for row in keys)
         for row in keys:
