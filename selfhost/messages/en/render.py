@@ -33,6 +33,11 @@ MESSAGES = {
         "several files are written, into a directory",
         "name a directory: `--output {path}.d`",
     ),
+    "render.not_readable": Text(
+        "what is in the directory already cannot be read: `{path}`",
+        "{detail}",
+        "run the command as its owner, or name another directory: `--output deploy`",
+    ),
     "render.not_writable": Text(
         "cannot write to `{path}`",
         "{detail}",
