@@ -55,6 +55,20 @@ MESSAGES = {
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
     ),
+    "render.template_not_here": Text(
+        "`--chat-template {path}` is no file here and is not rendered: the engine looks for it where it runs, and "
+        "among its own"
+    ),
+    "render.empty_template": Text(
+        "the chat template is empty: `{path}`",
+        "a model would get nothing of what it is asked",
+        "name another one with `-- --chat-template FILE`, or leave it out for the model's own",
+    ),
+    "render.large_template": Text(
+        "the chat template is too large for Kubernetes",
+        "`kubectl apply` keeps it in an annotation, of at most {limit} KiB here",
+        "name a smaller one with `-- --chat-template FILE`, or put it into an image and name its path there",
+    ),
     "render.bad_template": Text(
         "the chat template cannot be read: `{path}`",
         "{detail}",

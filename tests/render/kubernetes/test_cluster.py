@@ -92,6 +92,14 @@ def test_a_model_in_an_image_needs_no_store_and_on_older_clusters_a_feature_gate
     assert MODEL in readme
 
 
+def test_a_model_in_an_image_lies_in_no_directory_of_the_machines(selfhost, tmp_path):
+    image = ("--cluster", f"image={MODEL}", "--cluster", "version=1.35")
+    words = ("qwen2.5-72b", "--on", "8xH20", "--directory", "/srv/x", *image)
+    code, _, err = selfhost("render", "k8s", *words, "--output", tmp_path / "out")
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert f"two places for one model: `--directory /srv/x` and `image={MODEL}`" in err
+
+
 def test_the_list_of_images_has_the_models(selfhost, tmp_path):
     place = ("--cluster", f"image={MODEL}", "--cluster", "version=1.35", "--output", tmp_path)
     assert selfhost("render", "images", "smollm2-135m", "--on", "cpu@8", *place)[0] == 0
