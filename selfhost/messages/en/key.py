@@ -79,7 +79,8 @@ MESSAGES = {
     "key.gateway_made": Text("key `{name}` made; it is in `{path}`, as it is: keep that file to its owner and gateway"),
     "key.gateway_reload": Text(
         "a gateway reads the file when it starts and on SIGHUP: `docker compose kill -s HUP gateway`,"
-        " `podman kill -s HUP NAME-gateway`, `systemctl reload NAME-gateway`"
+        " `podman kill -s HUP NAME-gateway`, `systemctl reload NAME-gateway`;"
+        " in Kubernetes as the `README.md` of the rendered files says"
     ),
     "key.gateway_revoked": Text("key `{name}` is no longer in `{path}`"),
     "key.made": Text("key `{name}` made; it is shown only this once and kept nowhere"),
