@@ -81,7 +81,7 @@ def list_keys(
 
 @group.command()
 def revoke(name: str = NAME, gateway: Path = GATEWAY) -> None:
-    """End a key; running servers refuse it within about a second."""
+    """End a key; running servers refuse it within about a second, a gateway when it has read its file again."""
     from selfhost.app import key
     from selfhost.cli import output
     from selfhost.messages import text

@@ -214,3 +214,8 @@ def test_nginx_lets_in_who_has_a_key_of_the_file_and_nobody_whose_key_was_ended(
             assert "bob" in {request["caller"] for request in door.requests}
     finally:
         engine.close()
+
+
+def test_the_help_does_not_promise_that_a_gateway_refuses_an_ended_key_at_once(selfhost):
+    said = " ".join(selfhost("key", "revoke", "--help")[1].split())
+    assert "a gateway when it has read its file again" in said
