@@ -14,6 +14,8 @@ from selfhost.planner.plan import PlanRequest
 from tests.bench import bench_plan_matrix as matrix
 
 ENGINE = known.load("vllm-ascend")
+FP8_ALONE = {"minimax-m2"}
+"""Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
 
 
 def planned(name: str, on: str, **request):
@@ -120,7 +122,7 @@ def test_parsers_that_it_has_stay():
 @pytest.mark.parametrize("recipe", matrix.recipes())
 def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
     lines = {plan.argv for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv}
-    assert lines
+    assert bool(lines) is (recipe not in FP8_ALONE)
     for argv in lines:
         for name, value in values(argv).items():
             flag = ENGINE.flags[name]
