@@ -110,3 +110,9 @@ def seconds(
         work += work // _PASSES if scheme.name.endswith("gptq") else 0
         terms.append(Term("passes", work / (bf16_flops * EFFICIENCY)))
     return tuple(terms)
+
+
+def modelslim(source_bytes: int, output_bytes: int) -> Needs:
+    """What msModelSlim takes on a host: the model in memory, layer by layer on the NPUs; its time is not known here."""
+    terms = (Term("model", source_bytes), Term("base", BASE_BYTES))
+    return Needs(output_bytes, int(output_bytes * DISK_MARGIN), source_bytes + BASE_BYTES, terms)
