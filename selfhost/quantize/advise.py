@@ -17,7 +17,7 @@ from selfhost.planner.plan import Verdict
 from selfhost.quant.formats import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from selfhost.hardware.types import Device, Hardware
     from selfhost.planner.plan import Plan
@@ -67,11 +67,22 @@ class Way(NamedTuple):
     note: str = ""
     cost: Cost | None = None
     commands: tuple[str, ...] = ()
+    group_size: int | None = None
 
     @property
     def fits(self) -> bool:
         """Whether it can be had and holds the whole context."""
         return self.against is None and self.plan.fits
+
+    @property
+    def why_not(self) -> str | None:
+        """What stands against it, in one line: the engine, then what it is, then its size; None where it fits."""
+        if self.fits:
+            return None
+        reasons = self.plan.reasons
+        if self.plan.verdict is Verdict.UNSUPPORTED and reasons:
+            return reasons[0]
+        return self.against or (reasons[0] if reasons else self.plan.verdict.value)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -81,9 +92,10 @@ class Way(NamedTuple):
             "name": self.name,
             "format": self.format.value if self.format else None,
             "bits": self.bits,
+            "group_size": self.group_size,
             "fits": self.fits,
             "verdict": plan.verdict.value,
-            "against": self.against or (None if plan.fits else (plan.reasons[0] if plan.reasons else None)),
+            "against": self.why_not,
             "note": self.note or None,
             "layout": layout_dict(plan.layout),
             "per_rank": memory_dict(memory) | {"missing_bytes": max(0, plan.missing_bytes)},
@@ -111,6 +123,8 @@ class Advice(NamedTuple):
     model: str
     hardware: Hardware
     ways: tuple[Way, ...]
+    own: str
+    """The recipe's first variant, in the format that the model was published in."""
     larger: tuple[Hardware, Way] | None = None
     """Where none fits: the fewest such devices on which one does."""
 
@@ -157,25 +171,25 @@ def preference(device: Device) -> dict[Format | None, int]:
 def ranked(ways: Iterable[Way], own: str | None, device: Device) -> tuple[Way, ...]:
     """The ways, the best first.
 
-    What fits before what fits with less context, before what does not; the model's own format, 16 bits, 8 bits, 4 bits;
-    on one level the device's arithmetic, then what is ready before what has to be made, data-free before calibrated.
+    What fits before what fits with less context, before what does not, the nearest first; the model's own format, 16
+    bits, 8 bits, 4 bits; on one level what is ready before what has to be made, then the device's arithmetic, data-free
+    before calibrated.
+
     own: name of the recipe's first variant.
     """
     places = preference(device)
 
-    def key(way: Way) -> tuple[int, bool, int, bool, int, bool, str]:
+    def key(way: Way) -> tuple[int, int, bool, int, bool, int, bool, str]:
         level = 0 if way.kind is Kind.READY and way.name == own else 32 - way.bits
         out = 3 if way.against is not None or way.plan.verdict is Verdict.UNSUPPORTED else 2
         standing = 0 if way.fits else 1 if out < 3 and way.shorter else out  # noqa: PLR2004
         made = way.kind is not Kind.READY
         slow = way.format in _BNB
-        return standing, slow, level, made, order(places, way.format), bool(way.cost and len(_times(way)) > 1), way.name
+        lacks = way.plan.missing_bytes * way.plan.layout.world_size if standing == 2 else 0  # noqa: PLR2004
+        calibrated = way.cost is not None and any(term.name == "passes" for term in way.cost.seconds or ())
+        return standing, lacks, slow, level, made, order(places, way.format), calibrated, way.name
 
     return tuple(sorted(ways, key=key))
-
-
-def _times(way: Way) -> Sequence[Term]:
-    return (way.cost.seconds if way.cost else None) or ()
 
 
 def against_scheme(scheme: Scheme, device: Device, *, source_fp8: bool) -> str | None:

@@ -71,7 +71,9 @@ class Steps(NamedTuple):
     """Whether it takes FP8 files as they are; else they are made into 16 bits first."""
 
 
-def steps(name: str, kind: str, *, source: str, target: str, devices: int, fp8: bool) -> Steps | None:
+def steps(  # noqa: PLR0913 - what, of what, to where, on what
+    name: str, kind: str, *, source: str, target: str, devices: int, fp8: bool
+) -> Steps | None:
     """The commands for a repository's name (`Qwen2.5-72B-Instruct`) and a kind (`w8a8`, `w4a8`).
 
     None where msModelSlim does not know the model, or the kind for it. Check: DeepSeek-V3 w8a8 from FP8 ->
@@ -86,18 +88,16 @@ def steps(name: str, kind: str, *, source: str, target: str, devices: int, fp8: 
         f"git clone {REPOSITORY} && cd msmodelslim && bash install.sh",
         "export PYTORCH_NPU_ALLOC_CONF=expandable_segments:False",
     )
-    script = adapter == "deepseek_v3"
+    script, paths = adapter == "deepseek_v3", f"--model_path {source} --save_path {target}"
     if script:
-        run = (
+        of = "--from_fp8" if fp8 else "--from_bf16"
+        run = [
             f"export ASCEND_RT_VISIBLE_DEVICES={npus}",
-            f"cd example/DeepSeek && python3 {_SCRIPTS[kind]} --model_path {source} --save_path {target}"
-            f"{' --from_fp8' if fp8 else ' --from_bf16'} --trust_remote_code True",
-        )
+            f"cd example/DeepSeek && python3 {_SCRIPTS[kind]} {paths} {of} --trust_remote_code True",
+        ]
     else:
-        run = (
-            f"msmodelslim quant --model_path {source} --save_path {target} --device npu:{npus} "
-            f"--model_type {model_type} --quant_type {kind} --trust_remote_code True",
-        )
+        what = f"--model_type {model_type} --quant_type {kind}"
+        run = [f"msmodelslim quant {paths} --device npu:{npus} {what} --trust_remote_code True"]
     return Steps(model_type, (*prepare, *run), _TRANSFORMERS.get(adapter), takes_fp8=script)
 
 
@@ -140,9 +140,7 @@ _EXPERT = re.compile(r"\.experts\.\d+\.")
 _SHOWN = 3
 
 
-def problems(
-    description: Mapping[str, Any], tensors: Mapping[str, Tensor], config: Mapping[str, Any]
-) -> list[Finding]:
+def problems(description: Mapping[str, Any], tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[Finding]:
     """Where description, files and config of a result disagree, or say what the engine has no code for.
 
     tensors: of all weight files. Errors first come as they are found; empty for a sound result.
@@ -198,7 +196,7 @@ def _dtypes(modules: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Iterat
     for module, kind in modules.items():
         tensor = tensors.get(f"{module}.weight")
         wanted = _FLOATS if kind == FLOAT or _is_norm(module) else _INTEGERS
-        if tensor is not None and tensor.dtype not in wanted:
+        if kind in (FLOAT, *BITS) and tensor is not None and tensor.dtype not in wanted:
             wrong.append(f"{module}.weight ({kind}, {tensor.dtype})")
     if wrong:
         yield _finding("modelslim.dtype", "weights", wrong)

@@ -11,10 +11,11 @@ from selfhost.errors import SelfhostError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models.arch import ModelArch
+from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.quant import ascend
 from selfhost.quant.read import quantization_from_config
-from selfhost.quantize import advise, modelslim, needs, schemes
+from selfhost.quantize import advise, layers, modelslim, needs, schemes
 from selfhost.quantize.advise import Advice, Cost, Kind, Way
 from selfhost.weights import check
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 COUNTS = (2, 4, 8, 16, 32)
 """Devices that are tried where none of the ways fits."""
 _LEAST_TOKENS = 1024
+_NEAR = 1.25
+"""How much heavier on a device a larger group size may be: its own scales are lighter, a worse cut is not."""
 
 
 def advise_on(text_: str, hardware: Hardware, recipe_paths: Sequence[Path] = ()) -> Advice:
@@ -38,7 +41,7 @@ def advise_on(text_: str, hardware: Hardware, recipe_paths: Sequence[Path] = ())
     model = resolve(text_, recipe_paths=recipe_paths)
     found = _Asked(model, hardware)
     ways = advise.ranked(found.ways(), found.own, hardware.device)
-    advice = Advice(model.name, hardware, ways)
+    advice = Advice(model.name, hardware, ways, found.own)
     return advice if advice.best or not found.plannable else advice._replace(larger=_larger(model, hardware))
 
 
@@ -80,12 +83,12 @@ class _Asked:
         """What would be quantized: the variant in 16 bits, else the recipe's first, which may be FP8."""
         recipe = self.model.recipe
         if recipe is None:
-            assert self.model.directory is not None  # noqa: S101
+            assert self.model.directory is not None
             return check.read_config(self.model.directory), self.model.weight_bytes_total or 0
         plain = [one for one in recipe.variants if quantization_from_config(recipe.config_of(one)) is None]
         variant = (plain or list(recipe.variants))[0]
         config = recipe.config_of(variant)
-        stored = needs.checkpoint_bytes(ModelArch.from_config(config))
+        stored = checkpoint_bytes(ModelArch.from_config(config))
         return config, variant.bytes_on_disk or stored
 
     @staticmethod
@@ -129,14 +132,13 @@ class _Asked:
     def _made(self, scheme: Scheme) -> Way:
         against = advise.against_scheme(scheme, self.hardware.device, source_fp8=self._fp8)
         source = needs.Source(self._config, self._bytes, min(self._bytes, needs.SHARD_BYTES))
+        note = advise.note_for(scheme, self.hardware.device)
         try:
-            arch = source.of(scheme)
-            note = advise.note_for(scheme, self.hardware.device)
-            cost = self._cost(source, scheme)
+            size, plan, shorter = self._best_group(source, scheme)
+            cost = self._cost(source, scheme, size)
         except SelfhostError as error:
             plan, _ = self._plan(self._to_plan)
             return Way(Kind.MADE, scheme.name, scheme.format, scheme.bits, plan, against=error.message.what)
-        plan, shorter = self._plan(replace(self._to_plan, arch=arch, variant=scheme.name, weight_bytes_total=None))
         return Way(
             Kind.MADE,
             scheme.name,
@@ -147,26 +149,48 @@ class _Asked:
             against=text(against) if against else None,
             note=text(note) if note else "",
             cost=cost,
-            commands=self._commands(scheme),
+            commands=self._commands(scheme, size),
+            group_size=size,
         )
 
-    def _cost(self, source: needs.Source, scheme: Scheme) -> Cost:
+    def _best_group(self, source: needs.Source, scheme: Scheme) -> tuple[int | None, Plan, int | None]:
+        """The largest group size, but a smaller one where that lets the layers be cut over more devices.
+
+        Qwen2.5-72B has 29,568 inputs: 231 groups of 128, which no even number of devices can share; 924 of 32.
+        """
+        plain = ModelArch.from_config({k: v for k, v in self._config.items() if k != "quantization_config"})
+        sizes = [size for size in schemes.GROUP_SIZES if not layers.undivided(plain, size)] if scheme.grouped else []
+        found: list[tuple[int | None, Plan, int | None]] = []
+        for size in (*sizes,) or (None,):
+            arch = source.of(scheme, size)
+            found.append(
+                (size, *self._plan(replace(self._to_plan, arch=arch, variant=scheme.name, weight_bytes_total=None)))
+            )
+        least = min(plan.memory.weight_bytes for _, plan, _ in found)
+        near = [one for one in found if one[1].memory.weight_bytes <= _NEAR * least]
+        return next((one for one in near if one[1].fits), near[0])
+
+    def _cost(self, source: needs.Source, scheme: Scheme, size: int | None) -> Cost:
         flops = self.hardware.device.bf16_flops
         if not self._fp8 or scheme.format is None:
-            return Cost(needs.needs(source, scheme), needs.seconds(source, scheme, bf16_flops=flops))
+            times = needs.seconds(source, scheme, bf16_flops=flops, group_size=size)
+            return Cost(needs.needs(source, scheme, group_size=size), times)
         # Of FP8 a copy in 16 bits comes first.
         first = schemes.find("bf16")
         copied = needs.needs(source, first)
         plain = needs.Source(self._config, copied.output_bytes, 2 * source.shard_bytes)
-        times = needs.seconds(plain, scheme, bf16_flops=flops)
+        times = needs.seconds(plain, scheme, bf16_flops=flops, group_size=size)
         before = needs.seconds(source, first, bf16_flops=flops)
-        total = None if times is None or before is None else (*before, *times)
-        return Cost(needs.needs(plain, scheme), total, first_bytes=copied.disk_bytes)
+        copying = tuple(needs.Term("copying", term.value) for term in before or ())
+        total = None if times is None else (*copying, *times)
+        return Cost(needs.needs(plain, scheme, group_size=size), total, first_bytes=copied.disk_bytes)
 
-    def _commands(self, scheme: Scheme) -> tuple[str, ...]:
+    def _commands(self, scheme: Scheme, size: int | None) -> tuple[str, ...]:
         name = self.model.name if self.model.recipe else str(self.model.directory)
         more = "" if self.model.recipe else " --output DIR"
         command = f"selfhost quantize {name} --scheme {scheme.name}{more}"
+        if size is not None and size != max(schemes.GROUP_SIZES):
+            command += f" --group-size {size}"
         if self._fp8 and scheme.format is not None:
             return (f"selfhost quantize {name} --scheme bf16{more}", f"{command} --from bf16")
         return (command,)
@@ -191,7 +215,7 @@ class _Asked:
                 devices=self.hardware.devices_per_node,
                 fp8=self._fp8,
             )
-            output = needs.checkpoint_bytes(made)
+            output = checkpoint_bytes(made)
             yield Way(
                 Kind.MODELSLIM,
                 kind,

@@ -30,14 +30,16 @@ MESSAGES = {
     "advise.shorter": Text(
         "{model} on {hardware}: nothing holds the whole context; {name} holds {length} tokens of it"
     ),
+    "advise.own_shorter": Text("{name}, which loses less, holds {length} of {whole} tokens"),
     "advise.nothing": Text("{model} on {hardware}: nothing fits"),
     "advise.larger": Text("the fewest that would do: {hardware}, with {name}"),
-    "advise.no_larger": Text("nor on {count} of them"),
+    "advise.no_larger": Text("nor on 32 of them"),
     "advise.head_way": Text("WAY"),
     "advise.head_verdict": Text("VERDICT"),
     "advise.head_weights": Text("WEIGHTS/RANK"),
     "advise.head_kv": Text("LEFT FOR KV"),
     "advise.head_context": Text("CONTEXT"),
+    "advise.head_layout": Text("LAYOUT"),
     "advise.head_time": Text("TIME"),
     "advise.head_memory": Text("RAM"),
     "advise.head_disk": Text("DISK"),
@@ -47,9 +49,9 @@ MESSAGES = {
         "{name}: per rank {budget} = weights {weights} + activations {activations} + other {other} + KV cache {kv}; "
         "one request of {length} tokens takes {request}"
     ),
-    "advise.term_time": Text("{name}: time {time} = {terms}"),
-    "advise.term_memory": Text("{name}: RAM {memory} = {terms}"),
-    "advise.term_disk": Text("{name}: disk {disk} = result {output}{first}"),
+    "advise.term_time": Text("time {time} = {terms}"),
+    "advise.term_memory": Text("RAM {memory} = {terms}"),
+    "advise.term_disk": Text("disk {disk} = result {output}{first}"),
     "advise.term_disk_first": Text(" + its copy in 16 bits {first}, which is not kept"),
     "advise.why": Text("Why the others are not it:"),
     "advise.why_line": Text("{name}: {why}"),

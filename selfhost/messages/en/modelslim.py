@@ -48,10 +48,5 @@ MESSAGES = {
         "msModelSlim writes it beside the weights; by it the engine knows what they are",
         "name the directory that was its `--save_path`",
     ),
-    "modelslim.unsound": Text(
-        "`{path}` is not what vllm-ascend can load: {count} findings",
-        "{findings}",
-        "see above; `selfhost serve {path}` would fail while it loads",
-    ),
     "modelslim.sound": Text("{path}: whole, {modules} matrices: {counts}"),
 }
