@@ -204,7 +204,7 @@ def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
     made = make.run_plan(plan, home, _Terminal())
     name = f"{plan.source.name} ({plan.variant})" if plan.variant else plan.source.name
     if made.already:
-        output.note(text("quantize.already", name=name, path=plan.directory))
+        output.note(text("quantize.there_already", name=name, path=plan.directory))
     else:
         duration = format_duration(time.monotonic() - started)
         output.note(text("quantize.made", name=name, duration=duration, path=plan.directory))

@@ -19,7 +19,7 @@ from selfhost.quantize import job as jobs
 from selfhost.recipe.schema import NAME, SourceKind
 from selfhost.records import dataclass
 from selfhost.weights import check, store
-from selfhost.weights.lock import ModelLock, Origin
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, ModelLock, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -317,6 +317,8 @@ def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, 
         with files.explain_os_errors(plan.directory):
             if plan.directory.is_dir():
                 plan.directory.rmdir()
+            for name in (LOCK_NAME, MODEL_SIGNATURE_NAME):
+                (target / name).unlink(missing_ok=True)
             target.rename(plan.directory)
             files.sync(plan.directory.parent)
         return None
@@ -335,7 +337,8 @@ def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, 
 def _link(target: Path, made: Path) -> None:
     """Every file under a second name: until the model is taken in, an interrupted run can go on with the first."""
     for path in sorted(target.rglob("*")):
-        if path.is_file():
+        # Of the source: another lock, and a signature of other files.
+        if path.is_file() and path.name not in (LOCK_NAME, MODEL_SIGNATURE_NAME):
             new = made / path.relative_to(target)
             new.parent.mkdir(parents=True, exist_ok=True)
             try:
