@@ -16,7 +16,7 @@ from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
 from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.quantize import job as jobs
-from selfhost.recipe.schema import NAME, SourceKind
+from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
 from selfhost.weights import check, store
 from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, ModelLock, Origin
@@ -168,13 +168,9 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
             raise UsageError("quantize.name_of_directory", name=request.name, path=source.directory)
         return None
     if request.name is None:
-        free = user_recipe.is_free(source, request.scheme.name)
+        free = user_recipe.is_free(source.recipe, request.scheme.name)
         return request.scheme.name if free else f"{request.scheme.name}-local"
-    if not NAME.fullmatch(request.name):
-        raise UsageError("quantize.bad_name", name=request.name, pattern=NAME.pattern)
-    if not user_recipe.is_free(source, request.name):
-        names = ", ".join(variant.name for variant in source.recipe.variants)
-        raise UsageError("quantize.name_taken", name=request.name, recipe=source.name, names=names)
+    user_recipe.check_name(source.recipe, request.name)
     return request.name
 
 
@@ -189,7 +185,7 @@ def _places(request: Request, source: SourceModel, variant: str | None, home: Ho
         return directory, directory.parent / f".{directory.name}.selfhost-quantize"
     if source.recipe is None or variant is None or source.recipe_path is None:
         raise UsageError("quantize.output_needed", path=source.directory, scheme=request.scheme.name)
-    user_recipe.check_place(source, home)
+    user_recipe.check_place(source.name, source.recipe_path, home)
     return store.model_directory(home.models, source.name, variant), home.quantize / source.name / variant
 
 

@@ -59,6 +59,14 @@ MESSAGES = {
         "variants: {names}",
         "give it another name: `--variant-name {name}-local`",
     ),
+    "quantize.not_in_flight": Text(
+        "`--in-flight` goes with `--scheme nf4` only: `{scheme}` is made beforehand",
+        hint="leave `--in-flight` out",
+    ),
+    "quantize.in_flight_summary": Text(
+        "Files of {source}, made into NF4 while they are loaded: by vllm-bnb-plugin, on CUDA"
+    ),
+    "quantize.registered": Text("`{path}` knows `{name}` ({variant}); it has no files of its own"),
     "quantize.output_not_empty": Text(
         "`{path}` is there and not empty",
         hint="name a directory that is not there yet: `--output DIR`",
