@@ -273,21 +273,27 @@ class _Terminal:
         output.warn(line)
 
     @contextlib.contextmanager
-    def following(self, what: str) -> Iterator[Callable[[Event], None]]:
-        """Show how far a script is."""
+    def following(self, what: str, *, steps: bool = False) -> Iterator[Callable[[Event], None]]:
+        """Show how far a script is; steps: it counts them, not bytes."""
         from selfhost.cli.progress import StatusLine
 
         with StatusLine() as line:
-            yield _Follower(what, line.show)
+            yield Follower(what, line.show, steps=steps)
 
 
-class _Follower:
-    """Events of a script as a line: bytes, rate, what is left."""
+class Follower:
+    """Events of a script as a line: bytes or steps, rate, what is left."""
 
     def __init__(
-        self, what: str, show: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        what: str,
+        show: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        steps: bool = False,
     ) -> None:
         self._what, self._show, self._clock = what, show, clock
+        self._steps = steps
         self._total = 0
         self._first: tuple[float, int] | None = None
 
@@ -308,21 +314,24 @@ class _Follower:
         # What an earlier run finished is no speed of this one.
         began, before = self._first = self._first or (now, done)
         rate = (done - before) / (now - began) if now > began else 0.0
+        shown = str if self._steps else format_bytes
         values = {
             "what": self._what,
-            "done": format_bytes(done),
-            "total": format_bytes(self._total),
+            "done": shown(done),
+            "total": shown(self._total),
             "percent": min(100 * done // self._total, 100),
             "rate": self._rate(rate, self._total - done),
             "file": f", {file}" if file else "",
         }
         return text("quantize.progress", **values)
 
-    @staticmethod
-    def _rate(rate: float, left: int) -> str:
+    def _rate(self, rate: float, left: int) -> str:
         from selfhost.messages import text
         from selfhost.units import format_bytes, format_duration
 
         if rate <= 0 or left < 0:
             return ""
-        return text("quantize.progress_left", rate=format_bytes(rate), left=format_duration(left / rate))
+        told = format_duration(left / rate)
+        if self._steps:
+            return text("quantize.steps_left", left=told)
+        return text("quantize.progress_left", rate=format_bytes(rate), left=told)

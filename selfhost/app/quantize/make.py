@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from selfhost import files
-from selfhost.app.quantize import loss, preflight, run, user_recipe
+from selfhost.app.quantize import leftovers, loss, preflight, run, user_recipe
 from selfhost.app.quantize import source as sources
 from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
 from selfhost.messages import text
@@ -42,8 +44,8 @@ class Talk(Protocol):
     def warn(self, line: str) -> None:
         """Tell something that may have been overlooked."""
 
-    def following(self, what: str) -> AbstractContextManager[Tell]:
-        """Show how far a script is."""
+    def following(self, what: str, *, steps: bool = False) -> AbstractContextManager[Tell]:
+        """Show how far a script is; steps: it counts them, not bytes."""
 
 
 class Tell(Protocol):
@@ -198,12 +200,13 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     if (there := _already(plan)) is not None:
         return there
     files.make_directory(plan.work.parent)
-    with files.hold_lock(plan.work.with_name(f"{plan.work.name}.lock"), blocking=False) as got:
+    with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
         if not got:
             raise NoError("quantize.runs", path=plan.work)
         resumed = _open_work(plan)
         preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=resumed)
         talk.note(_announcement(plan, resumed))
+        began = time.monotonic()
         with talk.following(plan.request.scheme.name) as tell:
             done = run.run(
                 plan.python,
@@ -214,11 +217,11 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
             )
         _check_result(plan, done)
         lost = loss.measure(plan, talk)
-        provenance = _provenance(plan, done)
+        provenance = _provenance(plan, done, time.monotonic() - began)
         files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
         recipe = _publish(plan, done, home, talk, lost)
         shutil.rmtree(plan.work, ignore_errors=True)
-    plan.work.with_name(f"{plan.work.name}.lock").unlink(missing_ok=True)
+    leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
 
 
@@ -291,7 +294,7 @@ def _check_result(plan: Plan, done: Done) -> None:
         raise IntegrityError("quantize.bad_result", path=target, detail=detail)
 
 
-def _provenance(plan: Plan, done: Done) -> dict[str, Any]:
+def _provenance(plan: Plan, done: Done, seconds: float) -> dict[str, Any]:
     from selfhost import __version__
 
     source = plan.source
@@ -303,6 +306,8 @@ def _provenance(plan: Plan, done: Done) -> dict[str, Any]:
         "job": {k: v for k, v in plan.job.as_dict().items() if k not in ("schema_version", "source", "target")},
         "tools": {"selfhost": __version__, **run.versions(plan.python)},
         "peak_rss_bytes": done.peak_rss_bytes,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
     }
 
 
