@@ -118,7 +118,7 @@ def test_without_the_environment_the_command_that_makes_it_is_told(selfhost, mod
 
 
 def test_a_line_tells_how_far_it_is():
-    from selfhost.cli.quantize import Follower
+    from selfhost.cli.following import Follower
     from selfhost.quantize.job import Planned, Progress
 
     lines, clock = [], iter([0.0, 10.0, 20.0])

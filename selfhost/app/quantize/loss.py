@@ -14,7 +14,7 @@ from selfhost.quantize.job import LOSS_NAME, SCHEMA_VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from selfhost.app.quantize.make import Plan, Talk
+    from selfhost.app.quantize.types import Plan, Talk
 
 SCRIPT = "selfhost_quantize_loss.py"
 
