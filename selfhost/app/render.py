@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost import __version__, files
 from selfhost.app.plan import engine_for
 from selfhost.engines import owned
+from selfhost.engines.patience import DISK_BYTES_PER_S
 from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
@@ -22,7 +23,6 @@ from selfhost.render.kubernetes import OLDEST_MINOR, Kubernetes, Storage
 from selfhost.render.rendered import differences
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
-from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
