@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import servers
@@ -28,7 +28,7 @@ from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from selfhost.app.pull import Talk
@@ -76,6 +76,8 @@ class Tools(NamedTuple):
     """Python of the engine's environment. Raises MissingError."""
     ensure_weights: Callable[[Any, Path], Path]
     """(the model, the engine's Python) -> where its files are, fetched or checked."""
+    machine_env: Callable[[Plan, Path], Mapping[str, str]] = lambda _plan, _python: {}
+    """(the plan, the engine's Python) -> variables of this machine's installation (CANN). Raises MissingError."""
     of_variant: Callable[[Any, str], Model] = lambda found, _variant: found
     """(the model, the variant that was planned) -> the model in that variant."""
     show_plan: Callable[[Plan], object] = lambda _plan: None
@@ -90,6 +92,8 @@ class Prepared:
     plan: Plan
     argv: tuple[str, ...]
     require_key: bool
+    machine_env: Mapping[str, str] = field(default_factory=dict)
+    """Beside the plan's variables, which win."""
 
 
 def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
@@ -108,11 +112,13 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     tools.show_plan(plan)
     found = tools.of_variant(found, plan.variant)
     python = tools.engine_python(plan)
+    machine_env = tools.machine_env(plan, python)
     path = str(tools.ensure_weights(found, python))
     if path != plan.model_path:
         plan = tools.make_plan(replace(found.to_plan(), model_path=path), wanted)
         check_fits(request, plan)
-    return Prepared(name=name, plan=plan, argv=engine_command(python, plan), require_key=require_key)
+    argv = engine_command(python, plan)
+    return Prepared(name=name, plan=plan, argv=argv, require_key=require_key, machine_env=machine_env)
 
 
 def server_name(given: str | None, model: str) -> str:
@@ -179,7 +185,6 @@ def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
     """Raises NoError for a plan that cannot run, with what could; `--force` lets pass what is only too tight."""
-    _check_engine(request, plan)
     if (nodes := nodes_used(plan.hardware, plan.layout)) > 1:
         command = shlex.join(plan.argv)
         raise NoError("serve.several_nodes", name=plan.model, nodes=nodes, hardware=plan.hardware.text, command=command)
@@ -199,18 +204,6 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
         reasons=reasons,
         command=here or there,
     )
-
-
-def _check_engine(request: ServeRequest, plan: Plan) -> None:
-    if plan.hardware.device.platform is Platform.ASCEND and plan.argv and (plan.fits or request.force):
-        raise NoError(
-            "serve.ascend_not_yet",
-            name=plan.model,
-            hardware=plan.hardware.text,
-            engine=plan.engine.name,
-            version=plan.engine.version,
-            model=shlex.quote(request.target),
-        )
 
 
 def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record, Orders]:
@@ -246,14 +239,15 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         records.write_control_key(home, name, key)
         folder.engine_log.unlink(missing_ok=True)
         records.write(home, record)
-    return record, _orders(request, plan, mark)
+    return record, _orders(request, prepared, mark)
 
 
-def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
+def _orders(request: ServeRequest, prepared: Prepared, mark: str) -> Orders:
+    plan = prepared.plan
     check = plan.check
     return Orders(
         mark=mark,
-        env=plan.env,
+        env={**prepared.machine_env, **plan.env},
         prompt=check.prompt if check else _ANY_ANSWER,
         expect=check.expect if check else "",
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
@@ -270,9 +264,11 @@ def real_tools(
     engine_python: another environment's Python. accept: licences that the command line accepts.
     """
     from selfhost.app import detect, model, repository, weights
+    from selfhost.app.engine_env import cann_env
     from selfhost.app.plan import plan_to_start
     from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
+    from selfhost.hardware.system import System
 
     @functools.cache
     def hardware() -> Hardware:
@@ -284,7 +280,11 @@ def real_tools(
             return environment.from_python(engine_python).python
         return environment.require(home, plan.engine.name).python
 
+    def machine_env(plan: Plan, python: Path) -> Mapping[str, str]:
+        return cann_env(System(), python) if plan.hardware.device.platform is Platform.ASCEND else {}
+
     return Tools(
+        machine_env=machine_env,
         resolve=lambda target, variant: model.resolve(
             target, variant=variant, recipe_paths=recipe_paths, ask=repository.describe
         ),

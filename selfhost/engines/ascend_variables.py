@@ -31,7 +31,7 @@ def variables(plan: Plan, model: ModelToPlan, argv: Sequence[str] = ()) -> dict[
         # Sleeping gives memory back by an allocator that cannot have it (platform.py `check_and_update_config`).
         values[_ALLOCATOR] = "expandable_segments:True"
     values |= _host(model)
-    if ids := plan.hardware.device_indices[: plan.layout.world_size]:
+    if ids := plan.hardware.logical_ids[: plan.layout.world_size]:
         values[VISIBLE] = ",".join(map(str, ids))
     if plan.layout.world_size > 1:
         values |= _between_ranks(plan, model)

@@ -72,6 +72,10 @@ class Hardware:
     """What other processes leave of each device that was found, in the order of `device_indices`; empty: not known."""
     device_indices: tuple[int, ...] = ()
     """Of devices that were found, as the vendor's tool counts them; empty when only supposed, and for MIG slices."""
+    physical_ids: tuple[int, ...] = ()
+    """Of Ascend devices that were found, in the same order: N of /dev/davinciN; empty when one is not known."""
+    logical_ids: tuple[int, ...] = ()
+    """The same: what ASCEND_RT_VISIBLE_DEVICES counts."""
     notes: tuple[str, ...] = ()
     """What detection could not tell, of hardware that was found: a tool that hung, a driver that does not match."""
 

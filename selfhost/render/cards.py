@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 def used(plan: Plan, nodes: int) -> tuple[int, ...]:
-    """Accelerators that one of the nodes uses, as the vendor's tool counts; the first ones when unknown."""
+    """Accelerators that one of the nodes uses, as containers are given them; the first ones when unknown."""
     count = plan.layout.world_size // nodes
-    return plan.hardware.device_indices[:count] or tuple(range(count))
+    found = plan.hardware.physical_ids or plan.hardware.device_indices
+    return found[:count] or tuple(range(count))
 
 
 def whole(plan: Plan, devices: Iterable[int]) -> tuple[int, ...]:

@@ -125,11 +125,21 @@ def test_what_was_given_replaces_what_the_plan_says():
 
 
 def test_devices_are_bound_by_the_variable_of_ascend_and_not_by_those_of_cuda():
-    hardware = replace(parse("4x910B3"), device_indices=(4, 5, 6, 7))
+    # In a container that got the last four of eight: they are counted from 0 there.
+    hardware = replace(
+        parse("4x910B3"), device_indices=(4, 5, 6, 7), physical_ids=(4, 5, 6, 7), logical_ids=(0, 1, 2, 3)
+    )
     made = plan_model(resolve("qwen2.5-72b").to_plan(), hardware, PlanRequest())
     assert made.fits
     assert not [name for name in made.env if name.startswith("CUDA_")]
-    assert made.env["ASCEND_RT_VISIBLE_DEVICES"] == "4,5,6,7"
+    assert made.env["ASCEND_RT_VISIBLE_DEVICES"] == "0,1,2,3"
+
+
+def test_devices_whose_logical_ids_are_not_known_are_not_bound():
+    """Another number would take another device, or none."""
+    hardware = replace(parse("4x910B3"), device_indices=(4, 5, 6, 7))
+    made = plan_model(resolve("qwen2.5-72b").to_plan(), hardware, PlanRequest())
+    assert "ASCEND_RT_VISIBLE_DEVICES" not in made.env
 
 
 def test_parsers_that_this_engine_does_not_have_are_left_out_and_told():

@@ -21,7 +21,9 @@ MANAGERS = ["/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc"]
 
 def rendered(target: str, on: str, indices: tuple[int, ...] = ()):
     """Files of a small model on hardware whose devices are numbered so."""
-    hardware = replace(parse(on), device_indices=indices, assumed=not indices)
+    hardware = replace(
+        parse(on), device_indices=indices, physical_ids=indices, logical_ids=indices, assumed=not indices
+    )
     plan = plan_model(resolve("qwen2.5-7b").to_plan(), hardware, PlanRequest(host="127.0.0.1"))
     assert plan.argv, plan.reasons
     made = deploy(plan, Choices(store="/srv/selfhost", gateway=GATEWAY, version="0.1.0"))
