@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from selfhost.app.engine_env import engine_command
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_for, plan_model
 from selfhost.engines import known, patience, vllm_ascend
@@ -163,7 +165,10 @@ def test_parsers_that_it_has_stay():
 
 @pytest.mark.parametrize("recipe", matrix.recipes())
 def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
-    lines = {plan.argv for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv}
+    made = [plan for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv]
+    lines = {argv for plan in made for argv in (plan.argv, *plan.node_argv)}
+    # As `serve` runs it, with the front door; without the launcher, which is no option.
+    lines |= {engine_command(Path("python"), plan)[1:] for plan in made}
     assert lines
     for argv in lines:
         for name, value in values(argv).items():
