@@ -54,8 +54,8 @@ def _of_node(node: HccnNode, family: str, serious: Severity) -> Iterator[Finding
         yield _finding(serious, node, members, Message("hccn.link_down", {"state": members[0].link}))
     yield from _health(node, serious)
     yield from _addresses(node, serious)
-    for members in _grouped(node.devices, lambda device: device.told[0] if device.told else None):
-        question, answer = members[0].told[0]
+    for question, answer in dict.fromkeys(told for device in node.devices for told in device.told):
+        members = [device for device in node.devices if (question, answer) in device.told]
         message = Message("hccn.not_told", {"question": question, "answer": answer})
         yield _finding(Severity.NOTE, node, members, message)
 
@@ -73,8 +73,9 @@ def _health(node: HccnNode, serious: Severity) -> Iterator[Finding]:
 
 
 def _addresses(node: HccnNode, serious: Severity) -> Iterator[Finding]:
-    if missing := [device for device in node.devices if device.ip is None and device.link]:
-        # Also where the tool says that there is none, in whatever words.
+    if missing := [
+        device for device in node.devices if device.ip is None and device.link and "ip" not in dict(device.told)
+    ]:
         yield _finding(serious, node, missing, Message("hccn.no_address"))
     for device in node.devices:
         network = _network(device)

@@ -89,6 +89,22 @@ def test_dense_models_and_single_nodes_dispatch_nothing_between_nodes(on):
     assert not {"HCCL_EXEC_TIMEOUT", "HCCL_INTRA_PCIE_ENABLE", "HCCL_OP_EXPANSION_MODE"} & set(made.env)
 
 
+@pytest.mark.parametrize("model", ["deepseek-v3", "glm-4.6"])
+@pytest.mark.parametrize("seqs", [1, 16, 64, 256, 512])
+def test_the_buffer_holds_what_dispatch_in_two_steps_wants(model, seqs):
+    """Its own formula, which replaces that of one step: moeExpertNum * Bs * (H * 2 + 4 * align8(K) * 4) + 104 MB.
+
+    Source: operator documents of CANN (aclnnMoeDistributeDispatch, `hierarchy`).
+    """
+    made = planned(model, "2x8x910B3", max_num_seqs=seqs)
+    arch = resolve(model).to_plan().arch
+    assert made.env["HCCL_INTRA_PCIE_ENABLE"] == "1"
+    tokens = -(-seqs // made.layout.tensor_parallel_size)
+    chosen = -(-arch.experts.num_experts_per_tok // 8) * 8
+    wanted = arch.experts.num_experts * tokens * (2 * arch.hidden_size + 16 * chosen) + (104 << 20)
+    assert int(made.env["HCCL_BUFFSIZE"]) << 20 >= wanted
+
+
 def test_an_engine_that_may_sleep_has_another_allocator():
     assert "PYTORCH_NPU_ALLOC_CONF" not in planned("qwen2.5-7b", "910B3", engine_args=("--enable-sleep-mode",)).env
 

@@ -104,6 +104,24 @@ def test_a_report_is_read_back():
     assert hccn.device_from(json.loads(json.dumps(device.as_dict()))) == device
 
 
+def test_what_another_node_saved_is_read_whatever_it_is():
+    report = {"schema_version": 1, "snapshot": {"accelerators": [{"index": 0}]}, "ascend": {"hccn": [GOOD.as_dict()]}}
+    assert hccn.from_saved(json.dumps(report)) == (GOOD,)
+    assert hccn.from_saved("# hccn_tool -i 3 -link -g\nlink status: UP\n") == (HccnDevice(index=3, link="UP"),)
+    assert hccn.from_saved("address_1=192.0.2.1\n") == (HccnDevice(index=1, ip="192.0.2.1"),)
+    for nothing in ("", "{}", "[[[", "[" * 100_000, "null", "hello", json.dumps({"a": [{"index": 0}]})):
+        assert hccn.from_saved(nothing) == ()
+
+
+def test_addresses_that_were_taken_out_of_a_report_are_no_trouble():
+    """`doctor --report` writes numbers instead of addresses unless it is told to keep them."""
+    hidden = [
+        {**replace(GOOD, index=index).as_dict(), "ip": "[address 1]", "gateway": "[address 2]"} for index in (0, 1)
+    ]
+    devices = hccn.from_saved(json.dumps(hidden))
+    assert [finding.message.id for finding in judge([node("there", *devices)], "A2")] == ["hccn.not_told"]
+
+
 @pytest.mark.parametrize("value", [None, [], {}, {"index": "0"}, {"index": True}, {"index": 1.0}])
 def test_what_is_no_device_is_none(value):
     assert hccn.device_from(value) is None
@@ -197,7 +215,10 @@ def test_nodes_that_are_well_have_no_findings(family):
         ({"ip": "192.0.2.11"}, [("hccn.same_address", "error", "192.0.2.11")]),
         ({"ip": "203.0.113.5", "gateway": "203.0.113.1"}, [("hccn.routed", "note", "NPU 1")]),
         ({"ip": "203.0.113.5", "gateway": None}, [("hccn.apart", "error", "NPU 1")]),
-        ({"told": (("lldp", "no output"),)}, [("hccn.not_told", "note", "node1: NPU 1")]),
+        (
+            {"told": (("lldp", "no output"), ("ip", "failed")), "ip": None},
+            [("hccn.not_told", "note", "node1: NPU 1")] * 2,
+        ),
     ],
 )
 def test_each_trouble_has_its_finding(changes, found):
