@@ -56,7 +56,7 @@ help:
 # Schemas of others, for rendered files.
 .venv/validators.done: .venv/pip.done
 	$(PYTHON) -m venv --without-pip .venv/validators
-	$(BIN)/python -m pip --python .venv/validators/bin/python install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
+	$(BIN)/python -m pip --python .venv/validators/bin/python install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0 podman-compose==1.6.0
 	touch $@
 
 # The linter of Containerfiles.

@@ -24,6 +24,12 @@ def home(tmp_path, monkeypatch) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_arrive():
+    """Shells start what they put in the background with interrupts ignored; tests send some, to children, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _signals_as_before():
     """A command that runs in the process of a test leaves no handler for the tests after it."""

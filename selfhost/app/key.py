@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost import files
+from selfhost.app import gateway_key
 from selfhost.errors import UsageError
 from selfhost.home import find_home
 from selfhost.serve import keys
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def new(name: str, output: Path | None = None) -> str:
-    """Make a key and return it; with `output` also write it there (0600).
+def new(name: str, output: Path | None = None, gateway: Path | None = None) -> str:
+    """Make a key and return it; with `output` also write it there (0600). gateway: its file, in place of the home's.
 
     Raises UsageError when `output` exists, or its directory does not, and for the name as `keys.new` does.
     """
@@ -22,24 +23,35 @@ def new(name: str, output: Path | None = None) -> str:
         raise UsageError("key.output_exists", path=output)
     if output is not None and not output.absolute().parent.is_dir():
         raise UsageError("key.no_directory", path=output.absolute().parent)
-    home = find_home()
-    key = keys.new(home, name)
+    key = gateway_key.new(name, gateway) if gateway else keys.new(find_home(), name)
     if output is not None:
         try:
             with files.atomic_write(output.absolute(), 0o600) as stream:
                 stream.write(key.encode() + b"\n")
         except BaseException:
             # A key that nobody has must not stay in force.
-            keys.revoke(home, name)
+            revoke(name, gateway)
             raise
     return key
 
 
-def ls() -> list[keys.ApiKey]:
-    """The keys in force, in the order they were made."""
-    return keys.load(find_home())
+def ls(gateway: Path | None = None) -> list[dict[str, str | None]]:
+    """The keys in force, in the order they were made: name, when (unknown of a gateway's), first digits of the sha256.
+
+    Raises UsageError for a gateway's file that is not there.
+    """
+    if gateway:
+        return [_row(known.name, None, keys.fingerprint(known.key)) for known in gateway_key.ls(gateway)]
+    return [_row(known.name, known.created, known.fingerprint) for known in keys.load(find_home())]
 
 
-def revoke(name: str) -> None:
+def _row(name: str, created: str | None, digits: str) -> dict[str, str | None]:
+    return {"name": name, "created": created, "sha256_prefix": digits}
+
+
+def revoke(name: str, gateway: Path | None = None) -> None:
     """End a key. Raises UsageError for an unknown name."""
-    keys.revoke(find_home(), name)
+    if gateway:
+        gateway_key.revoke(name, gateway)
+    else:
+        keys.revoke(find_home(), name)

@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import re
-from dataclasses import field, replace
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from dataclasses import field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from selfhost import __version__, files
+from selfhost.app.model import from_recipe
 from selfhost.app.plan import engine_for
-from selfhost.engines import owned
+from selfhost.app.render_cluster import parse_image
+from selfhost.app.render_output import left_over
+from selfhost.engines import owned, vllm
 from selfhost.engines.patience import DISK_BYTES_PER_S
-from selfhost.errors import MissingError, NoError, UsageError
+from selfhost.errors import NoError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
 from selfhost.recipe import load
 from selfhost.records import dataclass
-from selfhost.render.deployment import Image, is_loopback, label
-from selfhost.render.kubernetes import OLDEST_MINOR, Kubernetes, Storage
-from selfhost.render.rendered import differences
+from selfhost.render import templates
+from selfhost.render.deployment import is_loopback, label
+from selfhost.render.kubernetes import IMAGE_VOLUME_DEFAULT_MINOR, Kubernetes
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
     from selfhost.home import Home
     from selfhost.planner.plan import Plan, PlanRequest
     from selfhost.render.deployment import Deployment
     from selfhost.render.rendered import RenderedFile
 
 SCHEMA_VERSION = 1
+_CLUSTER_TARGETS = ("k8s", "k8s-lws")
 _FIRST_FREE_PORT = 1024
 """Lower ones of a machine are for root, or for capabilities that nothing here has."""
-_IMAGE = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-"""With its registry, as podman asks which one is meant otherwise. Source: distribution/reference, grammar of names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,8 +72,6 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
     for option, place in places:
         if any(character == ":" or not character.isprintable() for character in place):
             raise UsageError("render.odd_path", option=option, path=place)
-    # Settings that were given after `--` are in the plan; written out twice, the two could contradict each other.
-    further = owned.absorb(settings, engine_for(plan.hardware)).engine_args
     stored = "" if request.directory else _place_in_store(plan, home)
     path = _recipe_path(plan, home, request.recipe_paths)
     return deploy(
@@ -92,9 +85,10 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             port=request.port,
             model_sha256=_model_digest(home.models / (stored or f"{plan.model}/{plan.variant}")),
             stored=stored,
-            engine_args=further,
+            engine_args=further_options(plan, settings, path if request.kubernetes.image else None),
             version=__version__,
             recipe=_own_recipe(path),
+            chat_template=_chat_template(plan),
             research_only=bool(path and load.read_recipe(path).licence.research_only),
             directory=request.directory or "",
             disk_bytes_per_s=request.disk_bytes_per_s or DISK_BYTES_PER_S,
@@ -103,36 +97,19 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
     )
 
 
-def parse_cluster(words: Iterable[str]) -> Kubernetes:
-    """`version=1.30`, `namespace=llm`, `storage=host`, `claim=NAME`, `resource=NAME`, `interface=eth0`.
+def further_options(plan: Plan, settings: PlanRequest, recipe: Path | None) -> tuple[str, ...]:
+    """What stands after `--`: the user's own options.
 
-    Raises UsageError for other keys, and for values that no cluster can have.
+    recipe: of a model that is opened without it; then its options come before the user's. Raises UsageError.
     """
-    found = Kubernetes()
-    for word in words:
-        key, _, value = word.partition("=")
-        if key == "version":
-            minor = re.fullmatch(r"v?1\.(\d+)(?:\..*)?", value)
-            if not minor or int(minor[1]) < OLDEST_MINOR:
-                raise UsageError("render.bad_version", value=value, oldest=f"1.{OLDEST_MINOR}")
-            found = replace(found, minor=int(minor[1]))
-        elif key == "storage" and value in {*Storage}:
-            found = replace(found, storage=Storage(value))
-        elif key in _CLUSTER and _CLUSTER[key].fullmatch(value):
-            changes: dict[str, Any] = {key: value}
-            found = replace(found, **changes)
-        else:
-            raise UsageError("render.bad_cluster", word=word)
-    return found
-
-
-_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_CLUSTER = {
-    "namespace": re.compile(_DNS_LABEL),
-    "claim": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"),
-    "resource": re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*/[A-Za-z0-9](?:[A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?"),
-    "interface": re.compile(r"[A-Za-z0-9_.-]{1,15}"),
-}
+    # Settings that were given after `--` are in the plan; written out twice, the two could contradict each other.
+    engine = engine_for(plan.hardware)
+    asked = owned.absorb(settings, engine)
+    if recipe is None:
+        return asked.engine_args
+    model = from_recipe(load.read_recipe(recipe), recipe, plan.variant, find_home()).to_plan()
+    options = itertools.chain(*vllm.engine_options(model, asked, engine))
+    return tuple(itertools.chain.from_iterable(option.tokens for option in options))
 
 
 def _check(request: RenderRequest) -> None:
@@ -167,12 +144,25 @@ def _own_recipe(path: Path | None) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def _chat_template(plan: Plan) -> str:
+    """Text of the file that the engine is told to read; empty for none, and for one that is not here.
+
+    Raises UsageError for a file that cannot be read as text.
+    """
+    path = Path(templates.named(plan.argv))
+    try:
+        return path.read_bytes().decode() if path.is_file() else ""
+    except (OSError, ValueError) as error:
+        raise UsageError("render.bad_template", path=path, detail=error) from error
+
+
 def notes(target: str, deployment: Deployment) -> list[str]:
     """What must still be done or known before the files are of use, one line each."""
-    plan, in_cluster = deployment.plan, target in {"k8s", "k8s-lws"}
+    plan, in_cluster = deployment.plan, target in _CLUSTER_TARGETS
     found = []
-    if not deployment.directory and not deployment.model_sha256:
+    if not (deployment.directory or deployment.model_sha256 or deployment.model_image):
         found.append(text("render.not_stored", name=plan.model, pull=deployment.pulled_as))
+    further = templates.without(plan.argv[3:]) if deployment.chat_template else plan.argv[3:]
     if not plan.fits:
         found.append(text("render.forced", hardware=plan.hardware.text))
     found += [
@@ -182,12 +172,14 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     ]
     found += [
         text("render.local_file", option=option, path=path)
-        for option, path in itertools.pairwise(plan.argv[3:])
+        for option, path in itertools.pairwise(further)
         if option.startswith("--") and path.startswith("/")
     ]
     if target == "systemd" and deployment.store.startswith(("/root/", "/home/")):
         found.append(text("render.private_store", store=deployment.store))
     if in_cluster:
+        if deployment.model_image and deployment.kubernetes.minor < IMAGE_VOLUME_DEFAULT_MINOR:
+            found.append(text("render.image_volume_gate", first=f"1.{IMAGE_VOLUME_DEFAULT_MINOR}"))
         # Addresses are the cluster's there.
         return found
     if any(node.headless for node in deployment.nodes) and deployment.meeting_port is None:
@@ -214,14 +206,6 @@ def _model_digest(directory: Path) -> str:
     return files.sha256_file(lock) if lock.is_file() else ""
 
 
-def parse_image(reference: str, role: str) -> Image:
-    """`registry/name[:tag][@sha256:...]` as a record. Raises UsageError."""
-    found = _IMAGE.fullmatch(reference)
-    if not found:
-        raise UsageError("render.bad_image", image=reference)
-    return Image(name=found["name"], tag=found["tag"] or "", digest=found["digest"] or "", role=role)
-
-
 def check_target(target: str) -> None:
     """Raises UsageError for a target that is not known."""
     if target not in TARGETS:
@@ -231,6 +215,8 @@ def check_target(target: str) -> None:
 def render(target: str, deployment: Deployment) -> list[RenderedFile]:
     """The files of a target. Raises UsageError for one that is not known, or that cannot have the port."""
     check_target(target)
+    if deployment.model_image and target not in {*_CLUSTER_TARGETS, "images"}:
+        raise UsageError("render.image_of_clusters", target=target)
     shared = target == "systemd" or (deployment.host_network and target in {"compose", "quadlet"})
     if shared and deployment.port < _FIRST_FREE_PORT:
         raise UsageError("render.low_port", port=deployment.port)
@@ -247,41 +233,8 @@ def as_dict(
         "name": deployment.name,
         "plan": deployment.fingerprint,
         "files": [str(output / file.path) for file in rendered],
+        "left_over": [str(output / path) for path in left_over(rendered, output)],
         "images": [image.reference for image in deployment.images],
         "notes": notes(target, deployment),
     }
     return said if difference is None else said | {"same": not difference, "diff": difference}
-
-
-def write(rendered: list[RenderedFile], output: Path) -> list[str]:
-    """Write files below a directory, where others stay; those that were there and different.
-
-    Raises UsageError for a file in the place of the directory, MissingError when it cannot be written.
-    """
-    there = _on_disk(rendered, output)
-    try:
-        for file in rendered:
-            path = output / file.path
-            files.make_directory(path.parent)
-            with files.atomic_write(path, file.mode) as stream:
-                stream.write(file.text.encode())
-    except MissingError as error:
-        if error.message.id != "cli.not_writable":
-            raise
-        raise MissingError("render.not_writable", **error.message.params) from error
-    return [file.path for file in rendered if there[file.path] not in (None, file.text)]
-
-
-def _on_disk(rendered: list[RenderedFile], output: Path) -> dict[str, str | None]:
-    """Text of the files that are there, byte for byte; what is no text counts as different. Raises UsageError."""
-    if output.exists() and not output.is_dir():
-        raise UsageError("render.output_is_a_file", path=output)
-    paths = {file.path: output / file.path for file in rendered}
-    return {
-        name: path.read_bytes().decode(errors="replace") if path.is_file() else None for name, path in paths.items()
-    }
-
-
-def compare(rendered: list[RenderedFile], output: Path) -> str:
-    """How files on disk differ from what would be rendered; empty when they do not."""
-    return differences(rendered, _on_disk(rendered, output))

@@ -31,7 +31,10 @@ def _argument(name: str, text: str, **more: Any) -> Any:
 
 
 _ON = "Hardware: `8xH20`, `2x8x910B3`, `cpu@16`; without it this machine's."
-_CLUSTER = "Of Kubernetes, repeatable: `version=1.30`, `namespace=NAME`, `storage=host`, `claim=NAME`, `resource=NAME`."
+_CLUSTER = (
+    "Of Kubernetes, repeatable: `version=1.30`, `namespace=NAME`, `storage=host`, `claim=NAME`, `image=NAME@sha256:...`"
+    " with the model, `uid=any`, `resource=NAME`."
+)
 _TARGET = "What runs it: `compose`, `quadlet`, `systemd`, ...; `images` lists the images."
 
 
@@ -66,6 +69,7 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
     """
     from selfhost.app import render
     from selfhost.app.plan import plan_for
+    from selfhost.app.render_cluster import parse_cluster
 
     render.check_target(target)
     paths = tuple(recipe_path or ())
@@ -81,21 +85,23 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
         disk_bytes_per_s=disk_mb_s and disk_mb_s * 1_000_000,
         recipe_paths=paths,
         directory=directory,
-        kubernetes=render.parse_cluster(cluster or ()),
+        kubernetes=parse_cluster(cluster or ()),
         force=force,
     )
     _act(target, render.deployment_of(plan, asked, request), output, check=check, as_json=as_json)
 
 
 def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_json: bool) -> None:
-    from selfhost.app import render
+    import shlex
+
+    from selfhost.app import render, render_output
     from selfhost.cli import output as out
     from selfhost.errors import ExitCode
     from selfhost.messages import text
 
     rendered = render.render(target, deployment)
-    difference = render.compare(rendered, output) if check else ""
-    replaced = [] if check else render.write(rendered, output)
+    difference = render_output.compare(rendered, output) if check else ""
+    replaced = [] if check else render_output.write(rendered, output)
     if as_json:
         out.write_json(render.as_dict(target, deployment, rendered, output, difference if check else None))
     elif check:
@@ -105,6 +111,9 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
             out.write(str(output / file.path))
     for note in render.notes(target, deployment):
         out.note(note)
+    if left := render_output.left_over(rendered, output):
+        paths = [str(output / path) for path in left]
+        out.note(text("render.left_over", command=shlex.join(["rm", "--", *paths])))
     if replaced:
         out.note(text("render.replaced", paths=", ".join(replaced)))
     if difference:

@@ -9,9 +9,10 @@ from selfhost.hardware.types import Platform
 from selfhost.render import gateway
 from selfhost.render.containers import (
     ASCEND_GROUP,
-    KEYS_FOLDER,
     ascend_devices,
     binds,
+    engine_parts,
+    gateway_binds,
     gateway_parts,
     labels,
     node_health_code,
@@ -22,6 +23,7 @@ from selfhost.render.rendered import RenderedFile, header, of_node, yaml_text
 from selfhost.render.resolve import Site, at_site
 
 if TYPE_CHECKING:
+    from selfhost.render.containers import Bind
     from selfhost.render.deployment import Deployment, Node
 
 SITE = Site(
@@ -56,8 +58,7 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
         files.append(RenderedFile(path=".env.example", text=site_example(deployment, "Copy to `.env`")))
     if not node.headless:
         files += gateway_parts(deployment)
-    if deployment.recipe:
-        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    files += engine_parts(deployment)
     return [of_node(deployment, node, file) for file in files]
 
 
@@ -94,13 +95,15 @@ def _literal(node: Node) -> Node:
 
 def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
     own = deployment.entry is Entry.SELFHOST
-    volumes = [f"{bind.source}:{bind.target}:ro".replace("$", "$$") for bind in binds(deployment)]
+    # `selfhost serve` reaps what its workers leave behind; a stock engine as the first process would not.
+    init = {} if own else {"init": True}
     return {
         "image": deployment.engine.reference,
         "pull_policy": "never",
         "labels": labels(deployment),
         "entrypoint": list(node.argv[:2]),
         "command": list(node.argv[2:]),
+        **init,
         **_HARDENED,
         **_devices(deployment),
         "ipc": "private",
@@ -108,11 +111,22 @@ def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
         "mem_limit": deployment.memory_bytes,
         "ulimits": {"memlock": -1, "nofile": 65536},
         "environment": dict(node.env),
-        "volumes": [*volumes, *([f"state:{HOME}"] if own else []), f"cache:{CACHE}"],
+        "volumes": [*map(_mounted, binds(deployment)), *([f"state:{HOME}"] if own else []), f"cache:{CACHE}"],
         **_network(deployment, node),
         **_health(deployment, node),
         "stop_grace_period": f"{deployment.times.grace_s}s",
         **_ENDS,
+    }
+
+
+def _mounted(bind: Bind) -> dict[str, Any]:
+    """In the long form, in which a path that is not there is an error, not an empty directory of root's."""
+    return {
+        "type": "bind",
+        "source": bind.source.replace("$", "$$"),
+        "target": bind.target.replace("$", "$$"),
+        "read_only": True,
+        "bind": {"create_host_path": False},
     }
 
 
@@ -167,10 +181,7 @@ def _gateway(deployment: Deployment) -> dict[str, Any]:
         **_HARDENED,
         "mem_limit": "512m",
         "network_mode": "host" if deployment.host_network else "service:engine",
-        "volumes": [
-            f"./gateway/nginx.conf:{gateway.CONFIGURATION}:ro",
-            f"./{KEYS_FOLDER}:{gateway.KEYS_DIRECTORY}:ro",
-        ],
+        "volumes": [*map(_mounted, gateway_binds())],
         "depends_on": {"engine": {"condition": "service_started"}},
         "stop_signal": gateway.STOP_SIGNAL,
         "stop_grace_period": f"{deployment.times.grace_s}s",

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
-from selfhost.render import cards, gateway
-from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render import cards, gateway, templates
+from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry
+from selfhost.render.places import directory_mount
+from selfhost.render.rendered import RenderedFile
 
 if TYPE_CHECKING:
     from selfhost.render.deployment import Deployment, Node
-    from selfhost.render.rendered import RenderedFile
 
 RECIPES_FOLDER = "recipes"
 KEYS_FOLDER = "gateway/keys"
@@ -59,6 +60,8 @@ def binds(deployment: Deployment) -> list[Bind]:
         found.append(Bind(source=f"{store}/accepted", target=ACCEPTED))
     if deployment.recipe:
         found.append(Bind(source=f"./{RECIPES_FOLDER}", target=RECIPES))
+    if deployment.chat_template:
+        found.append(Bind(source=f"./{templates.FOLDER}", target=templates.MOUNTED))
     if deployment.platform is Platform.ASCEND:
         newest = deployment.plan.hardware.device.family == "950"
         network = (*_ASCEND_NETWORK, *(_ASCEND_950 if newest else ())) if deployment.host_network else ()
@@ -69,6 +72,14 @@ def binds(deployment: Deployment) -> list[Bind]:
 def given_devices(deployment: Deployment) -> tuple[int, ...]:
     """Accelerators that a node's container gets, by their physical number: of A3 whole cards."""
     return cards.whole(deployment.plan, deployment.device_indices)
+
+
+def gateway_binds() -> list[Bind]:
+    """What the gateway's container reads of its host."""
+    return [
+        Bind(source="./gateway/nginx.conf", target=gateway.CONFIGURATION),
+        Bind(source=f"./{KEYS_FOLDER}", target=gateway.KEYS_DIRECTORY),
+    ]
 
 
 def ascend_devices(deployment: Deployment) -> list[str]:
@@ -95,6 +106,15 @@ def node_health_code(deployment: Deployment, node: Node, first_node: str) -> str
     if deployment.meeting_port is None:
         return None
     return f"import socket; socket.create_connection(('{first_node}', {deployment.meeting_port}), 4)"
+
+
+def engine_parts(deployment: Deployment) -> list[RenderedFile]:
+    """What an engine reads besides its model: the user's own recipe, and a chat template."""
+    found = {
+        f"{RECIPES_FOLDER}/{deployment.plan.model}.toml": deployment.recipe,
+        templates.BESIDE: deployment.chat_template,
+    }
+    return [RenderedFile(path=path, text=text) for path, text in found.items() if text]
 
 
 def gateway_parts(deployment: Deployment) -> list[RenderedFile]:

@@ -12,7 +12,6 @@ import json
 import re
 from dataclasses import field
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
@@ -20,6 +19,7 @@ from selfhost.planner.layouts import nodes_used
 from selfhost.records import dataclass
 from selfhost.render import cards
 from selfhost.render.kubernetes import Kubernetes
+from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ HOME = "/var/lib/selfhost"
 MODELS = f"{HOME}/models"
 BLOBS = f"{HOME}/blobs"
 KEYS = f"{HOME}/keys"
-DIRECTORIES = "/models"
-"""Models that are plain directories are mounted below it."""
 ACCEPTED = f"{HOME}/accepted"
 """Licences whose terms were accepted where the model was fetched."""
 RECIPES = f"{HOME}/recipes"
@@ -79,7 +77,7 @@ class Image:
     digest: str = ""
     """`sha256:...`; empty: only a tag is known, which somebody can move."""
     role: str = "engine"
-    """`engine` or `gateway`."""
+    """`engine`, `gateway` or `model`."""
 
     @property
     def reference(self) -> str:
@@ -132,6 +130,8 @@ class Deployment:
     """A model that is a plain directory: where it lies on the machines; empty for one of the store."""
     recipe: str = ""
     """Text of the user's own recipe, which no image has; empty for a built-in one."""
+    chat_template: str = ""
+    """Text of a chat template that is a file here; it travels with the files."""
     research_only: bool = False
     """The model's licence wants to be accepted: `selfhost serve` looks for that beside the model."""
     kubernetes: Kubernetes = field(default_factory=Kubernetes)
@@ -146,7 +146,15 @@ class Deployment:
     @property
     def model_path(self) -> str:
         """The model's directory in a container."""
+        if self.model_image:
+            return f"{IMAGE}/{IN_IMAGE}"
         return directory_mount(self.directory).path if self.directory else f"{MODELS}/{self.stored}"
+
+    @property
+    def model_image(self) -> Image | None:
+        """The image that the model's files are in; None: they are in a store, or a directory."""
+        name, _, digest = self.kubernetes.image.partition("@")
+        return Image(name=name, digest=digest, role="model") if name else None
 
     @property
     def pulled_as(self) -> str:
@@ -233,7 +241,7 @@ class Deployment:
     @property
     def images(self) -> tuple[Image, ...]:
         """All images the files name."""
-        return (self.engine, *([self.gateway] if self.gateway else ()))
+        return tuple(image for image in (self.engine, self.gateway, self.model_image) if image)
 
     @property
     def fingerprint(self) -> str:
@@ -247,6 +255,7 @@ class Deployment:
             "recipe": self.recipe,
             "times": [self.times.start_s, self.times.grace_s],
             "hardware": self.plan.hardware.text,
+            **({"chat_template": self.chat_template} if self.chat_template else {}),
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -254,30 +263,6 @@ class Deployment:
 def is_loopback(address: str) -> bool:
     """Whether only the machine itself reaches an address."""
     return address in {"localhost", "::1"} or address.startswith("127.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DirectoryMount:
-    """A directory of the host in a container."""
-
-    source: str
-    target: str
-    path: str
-    """Of the model in the container."""
-
-
-def directory_mount(directory: str) -> DirectoryMount:
-    """How a model that is a plain directory gets into a container.
-
-    Of a hub's cache the whole repository, as its snapshots are links.
-
-    >>> directory_mount("/srv/hub/models--Qwen--Qwen3-8B/snapshots/0a1b").path
-    '/models/models--Qwen--Qwen3-8B/snapshots/0a1b'
-    """
-    place = PurePosixPath(directory)
-    top = place.parent.parent if place.parent.name == "snapshots" else place
-    target = f"{DIRECTORIES}/{top.name}"
-    return DirectoryMount(source=str(top), target=target, path=str(PurePosixPath(target) / place.relative_to(top)))
 
 
 def label(name: str) -> str:

@@ -335,8 +335,8 @@ http {
 
 _KEYS = """\
 # One line for each key: the key as an exact regular expression, and the name that the access log gets.
-# Only letters, digits, - and _ need no care. A line with a new key, whose file only the gateway's group (@group@) may
-# read:
+# `selfhost key new alice --gateway keys.conf` adds one. Without selfhost: only letters, digits, - and _ need no care; a
+# line with a new key, whose file only the gateway's group (@group@) may read:
 #
 #     printf '"~^%s$" "alice";\\n' "sk-$(openssl rand -hex 32)" >> keys.conf
 #     chgrp @group@ keys.conf && chmod 0640 keys.conf

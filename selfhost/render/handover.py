@@ -9,6 +9,7 @@ from selfhost.hardware import hccn
 from selfhost.hardware.types import Platform
 from selfhost.images.kinds import OURS
 from selfhost.render.deployment import CACHE, HOME, Entry
+from selfhost.render.gateway import KEYS_NAME
 from selfhost.render.leaving import leaving
 from selfhost.render.monitoring import KEY_FILE, monitoring_files
 from selfhost.render.rendered import RenderedFile, header
@@ -101,16 +102,28 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
         yield f"The images: {', '.join(f'`{image.reference}`' for image in deployment.images)}. {_making(deployment)}"
         if not deployment.engine.name.startswith(OURS):
             yield _of_others(deployment)
-    yield from _KEYS[deployment.entry](deployment, target)
+    if deployment.entry is Entry.SELFHOST:
+        yield _own_keys(deployment, target)
     if target == "systemd":
         yield from _host_steps(deployment)
     if target == "quadlet":
-        yield f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or newer."
-    if deployment.host_network:
-        example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
-        yield f"The addresses: `cp {example}.example {example}`, and fill it in."
-        if check := npu_network(deployment):
-            yield check
+        init = ", and its `catatonit`" if deployment.entry is Entry.STOCK else ""
+        yield (
+            f"The units: copy all of it to `/etc/containers/systemd/{deployment.name}/`. Wanted: podman 5.0 or"
+            f" newer{init}."
+        )
+    if deployment.gateway:
+        yield _gateway_keys(deployment, target)
+    yield from _between_nodes(deployment, target)
+
+
+def _between_nodes(deployment: Deployment, target: str) -> Iterator[str]:
+    if not deployment.host_network:
+        return
+    example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
+    yield f"The addresses: `cp {example}.example {example}`, and fill it in."
+    if check := npu_network(deployment):
+        yield check
 
 
 def npu_network(deployment: Deployment) -> str:
@@ -131,22 +144,23 @@ def npu_network(deployment: Deployment) -> str:
 _FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}
 
 
-def _own_keys(deployment: Deployment, target: str) -> Iterator[str]:
+def _own_keys(deployment: Deployment, target: str) -> str:
     made = f"An API key: `SELFHOST_HOME={_store(deployment)} selfhost key new NAME`; only its digest is kept."
     keys = shlex.quote(f"{deployment.store}/keys")
     if target == "systemd":
-        yield f"{made} Its user reads it: `chown -R selfhost: {keys}`, after each new key, once there is that user."
-        return
-    yield f"{made} The container reads it as group 0: `chgrp -R 0 {keys} && chmod -R g+rX {keys}`, after each new key."
+        return f"{made} Its user reads it: `chown -R selfhost: {keys}`, after each new key, once there is that user."
+    return f"{made} The container reads it as group 0: `chgrp -R 0 {keys} && chmod -R g+rX {keys}`, after each new key."
 
 
-def _gateway_keys(deployment: Deployment, target: str) -> Iterator[str]:
-    folder = "gateway" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/gateway"
-    where = "on the first node " if len(deployment.nodes) > 1 else ""
-    yield f"An API key: {where}a line in `{folder}/keys/keys.conf`, as `gateway/keys.conf.example` says."
-
-
-_KEYS = {Entry.SELFHOST: _own_keys, Entry.STOCK: _gateway_keys}
+def _gateway_keys(deployment: Deployment, target: str) -> str:
+    folder = "gateway/keys" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/gateway/keys"
+    group = "selfhost" if target == "systemd" else "0"
+    where = " on the first node" if len(deployment.nodes) > 1 else ""
+    return (
+        f"An API key{where}: `selfhost key new NAME --gateway {folder}/{KEYS_NAME}`. The file holds keys as they are;"
+        f" the gateway reads it as group {group}: `chgrp -R {group} {folder} && chmod -R g+rX {folder}`, once."
+        " Without selfhost there: as `gateway/keys.conf.example` says."
+    )
 
 
 def _host_steps(deployment: Deployment) -> Iterator[str]:

@@ -10,7 +10,7 @@ from selfhost.render.deployment import Entry
 from selfhost.render.gateway import KEYS_NAME
 from selfhost.render.handover import npu_network
 from selfhost.render.k8s_names import base_name, claim_name, service_name
-from selfhost.render.kubernetes import Storage
+from selfhost.render.kubernetes import IMAGE_VOLUME_DEFAULT_MINOR, Storage
 from selfhost.render.leaving import leaving
 from selfhost.render.rendered import RenderedFile, header, yaml_text
 
@@ -60,11 +60,28 @@ Rendered by selfhost; render again instead of editing, or put a kustomization of
 
 Requests: service `{service_name(deployment)}`, port {deployment.port}, from pods of the namespace `{space}` and of
 namespaces with the label `{objects.ACCESS}=true`; ingress controllers and Prometheus need it on theirs. Nothing goes
-out, but between pods of this deployment{_names(deployment)}.
+out, but between pods of this deployment{_names(deployment)}.{_user(deployment)}
 
 Drain of a machine: the disruption budget refuses to evict pods of this deployment, as nobody is served without one of
 them. Delete the pod yourself when that is wanted.
 """
+
+
+def _user(deployment: Deployment) -> str:
+    """Who the pods run as, where the files do not say it. Source: OpenShift docs, managing SCCs; k8s_pod."""
+    cluster = deployment.kubernetes
+    if not cluster.any_user:
+        return ""
+    said = """
+
+No uid and no group is written. OpenShift's `restricted-v2` gives the pods a uid of the project's range, an fsGroup, and
+group 0, which may read and write where uid 2000 may. Other clusters run them as their images say: 2000:0 in those of
+selfhost; an image of root, as nginx's own, is refused there."""
+    if cluster.storage is Storage.HOST:
+        said += " Directories of the host need another SCC than\n`restricted-v2`."
+    if deployment.model_image:
+        said += " Image volumes are let through by OpenShift 4.21\nor newer."
+    return said
 
 
 _NEEDS = {
@@ -107,6 +124,14 @@ def _store_step(deployment: Deployment) -> str:
         return (
             f"The model: in `{place}` on every machine that may run it (`selfhost pull` or `selfhost bundle import`)."
         )
+    if deployment.model_image:
+        gate = (
+            ", and the feature gate `ImageVolume`" if deployment.kubernetes.minor < IMAGE_VOLUME_DEFAULT_MINOR else ""
+        )
+        return (
+            "The model: its image is mounted; `selfhost bundle push VOLUME REGISTRY/REPOSITORY --as modelcar` makes"
+            f" one.\n   Wanted on every machine: containerd 2.1 or CRI-O 1.31 (or newer){gate}."
+        )
     if deployment.directory:
         return f"The model: its directory at the top of the claim `{claim}`."
     store = f"{parts} of a store that has {plan.model} ({plan.variant})"
@@ -124,6 +149,6 @@ def _keys_step(deployment: Deployment) -> str:
     if deployment.entry is Entry.SELFHOST:
         return f"Keys: `selfhost key new NAME`, then `{start} --from-file=keys.json=SELFHOST_HOME/keys/keys.json`."
     return (
-        f'Keys: a file `{KEYS_NAME}` with a line `"~^KEY$" "NAME";` for each, then\n'
-        f"   `{start} --from-file={KEYS_NAME}`."
+        f"Keys: `selfhost key new NAME --gateway {KEYS_NAME}` for each, then\n   `{start} --from-file={KEYS_NAME}`."
+        f'\n   Without selfhost: a line `"~^KEY$" "NAME";` for each key.'
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from selfhost.render import templates
 from selfhost.render.alerts import groups
 from selfhost.render.dashboard import dashboard_text
 from selfhost.render.deployment import ENGINE_PORT, GATEWAY_PORT
 from selfhost.render.gateway import GatewayOptions, nginx_text
 from selfhost.render.k8s_names import FRONT, base_name, claim_name, labels, metadata, service_name
-from selfhost.render.kubernetes import Storage
+from selfhost.render.kubernetes import IMAGE_VOLUME_RESTRICTED_MINOR, Storage
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ _DNS = (53, 5353)
 
 def namespace(deployment: Deployment) -> dict[str, Any]:
     """With the Pod Security Standard that the pods keep; directories of the host are allowed by `privileged` only."""
-    claim = deployment.kubernetes.storage is Storage.CLAIM
-    level = "restricted" if claim else "privileged"
+    cluster = deployment.kubernetes
+    level = "privileged" if cluster.storage is Storage.HOST else "restricted"
+    if deployment.model_image and cluster.minor < IMAGE_VOLUME_RESTRICTED_MINOR:
+        level = "baseline"
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -119,13 +122,15 @@ def claim(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 def config_maps(deployment: Deployment) -> list[dict[str, Any]]:
-    """The gateway's configuration, and the user's own recipe."""
+    """The gateway's configuration, the user's own recipe, a chat template."""
     made: dict[str, dict[str, str]] = {}
     if deployment.gateway:
         options = GatewayOptions(listen=str(GATEWAY_PORT), engine=f"127.0.0.1:{deployment.engine_port}")
         made["gateway"] = {"nginx.conf": nginx_text(options)}
     if deployment.recipe:
         made["recipes"] = {f"{deployment.plan.model}.toml": deployment.recipe}
+    if deployment.chat_template:
+        made[templates.FOLDER] = {templates.NAME: deployment.chat_template}
     return [
         {
             "apiVersion": "v1",

@@ -4,6 +4,9 @@
   the segments of a killed engine (llm-d/llm-d#352). `args` is the engine's own command line.
 - No `fsGroup`: it would have the kubelet change the group of every file of the store. All that is mounted can be read
   by group 0, which is the pod's, and OpenShift gives an fsGroup of its own.
+- No init in front of a stock engine, as there is with the other targets: Kubernetes has none, and a shared process
+  namespace (whose first process reaps) would show the gateway's keys to the engine and the engine's memory to the
+  gateway, as both have one uid. What a killed worker leaves behind goes with the container, which ends with the engine.
 - Probes ask `/health` or nothing: other routes want a key.
 """
 
@@ -20,7 +23,7 @@ from selfhost.render.containers import ASCEND_GROUP, given_devices, health_code
 from selfhost.render.deployment import GATEWAY_PORT, GROUP_ID, USER_ID
 from selfhost.render.k8s_names import FRONT, labels
 from selfhost.render.k8s_objects import config_maps
-from selfhost.render.k8s_volumes import model_mounts, mounts, volumes
+from selfhost.render.k8s_volumes import model_mounts, mounts, pull_policy, volumes
 from selfhost.render.kubernetes import NATIVE_SLEEP_MINOR
 from selfhost.render.resolve import Site, at_site
 from selfhost.units import MIB
@@ -68,7 +71,6 @@ def pod(deployment: Deployment, node: Node, first_node: str) -> dict[str, Any]:
     containers = [_engine(deployment, placed)]
     if deployment.gateway and not node.headless:
         containers.append(_gateway(deployment, deployment.gateway))
-    groups = {"supplementalGroups": [ASCEND_GROUP]} if deployment.platform is Platform.ASCEND else {}
     return {
         "metadata": {
             "labels": labels(deployment, "worker" if node.headless else "leader"),
@@ -79,18 +81,18 @@ def pod(deployment: Deployment, node: Node, first_node: str) -> dict[str, Any]:
             # A service of the same namespace can set variables that the engine reads: `VLLM_PORT=tcp://...`.
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": deployment.times.grace_with_pre_stop_s,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER_ID,
-                "runAsGroup": GROUP_ID,
-                **groups,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": _security(deployment),
             "initContainers": [_model_check(deployment)],
             "containers": containers,
             "volumes": volumes(deployment, node),
         },
     }
+
+
+def _security(deployment: Deployment) -> dict[str, Any]:
+    user = {} if deployment.kubernetes.any_user else {"runAsUser": USER_ID, "runAsGroup": GROUP_ID}
+    groups = {"supplementalGroups": [ASCEND_GROUP]} if deployment.platform is Platform.ASCEND else {}
+    return {"runAsNonRoot": True, **user, **groups, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def _annotations(deployment: Deployment) -> dict[str, str]:
@@ -110,11 +112,6 @@ _LOCKED: dict[str, Any] = {
 }
 
 
-def _pull_policy(image: Image) -> str:
-    """An image that was made here is in no registry."""
-    return "Never" if image.is_local else "IfNotPresent"
-
-
 def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
     several = len(deployment.nodes) > 1
     own = {"name": POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
@@ -124,7 +121,7 @@ def _engine(deployment: Deployment, node: Node) -> dict[str, Any]:
     container = {
         "name": "engine",
         "image": deployment.engine.reference,
-        "imagePullPolicy": _pull_policy(deployment.engine),
+        "imagePullPolicy": pull_policy(deployment.engine),
         "command": ["/bin/sh", "-c", _start(node)],
         "args": [_literal(word) for word in _arguments(node)],
         "env": env,
@@ -238,7 +235,7 @@ def _gateway(deployment: Deployment, image: Image) -> dict[str, Any]:
     return {
         "name": "gateway",
         "image": image.reference,
-        "imagePullPolicy": _pull_policy(image),
+        "imagePullPolicy": pull_policy(image),
         "command": list(gateway.ARGV),
         "ports": [{"name": FRONT, "containerPort": GATEWAY_PORT}],
         "resources": {
@@ -265,14 +262,14 @@ def _gateway(deployment: Deployment, image: Image) -> dict[str, Any]:
 
 def _model_check(deployment: Deployment) -> dict[str, Any]:
     """Every node reads the very model that was rendered for: another revision on one of them fails late or never."""
-    if deployment.directory:
+    if deployment.directory or deployment.model_image:
         code, arguments = _DIRECTORY_CHECK, [deployment.model_path]
     else:
         code, arguments = _MODEL_CHECK, [deployment.model_path, deployment.model_sha256]
     return {
         "name": "model",
         "image": deployment.engine.reference,
-        "imagePullPolicy": _pull_policy(deployment.engine),
+        "imagePullPolicy": pull_policy(deployment.engine),
         "command": ["python3", "-c", code],
         "args": arguments,
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}},

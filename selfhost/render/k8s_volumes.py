@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from selfhost.render.deployment import ACCEPTED, BLOBS, CACHE, HOME, KEYS, MODELS, RECIPES, Entry, directory_mount
+from selfhost.render import templates
+from selfhost.render.deployment import ACCEPTED, BLOBS, CACHE, HOME, KEYS, MODELS, RECIPES, Entry
 from selfhost.render.k8s_names import base_name, claim_name
 from selfhost.render.kubernetes import Storage
+from selfhost.render.places import IMAGE, directory_mount
 from selfhost.units import MIB
 
 if TYPE_CHECKING:
-    from selfhost.render.deployment import Deployment, Node
+    from selfhost.render.deployment import Deployment, Image, Node
 
 
 def model_mounts(deployment: Deployment) -> list[dict[str, Any]]:
     """Where a container finds the model."""
+    if deployment.model_image:
+        return [{"name": "store", "mountPath": IMAGE, "readOnly": True}]
     claim = deployment.kubernetes.storage is Storage.CLAIM
     if deployment.directory:
         mount = directory_mount(deployment.directory)
@@ -39,6 +43,8 @@ def mounts(deployment: Deployment) -> list[dict[str, Any]]:
         found.append({"name": "store", "mountPath": ACCEPTED, "subPath": "accepted", "readOnly": True})
     if deployment.recipe:
         found.append({"name": "recipes", "mountPath": RECIPES, "readOnly": True})
+    if deployment.chat_template:
+        found.append({"name": templates.FOLDER, "mountPath": templates.MOUNTED, "readOnly": True})
     return [
         *found,
         {"name": "cache", "mountPath": CACHE},
@@ -49,14 +55,9 @@ def mounts(deployment: Deployment) -> list[dict[str, Any]]:
 
 def volumes(deployment: Deployment, node: Node) -> list[dict[str, Any]]:
     """What the containers of a node's pod mount."""
-    name, cluster = base_name(deployment), deployment.kubernetes
+    name = base_name(deployment)
     own, keys = deployment.entry is Entry.SELFHOST, {"secretName": f"{name}-keys", "defaultMode": 0o440}
-    if cluster.storage is Storage.CLAIM:
-        store: dict[str, Any] = {"persistentVolumeClaim": {"claimName": claim_name(deployment), "readOnly": True}}
-    else:
-        place = directory_mount(deployment.directory).source if deployment.directory else deployment.store
-        store = {"hostPath": {"path": place, "type": "Directory"}}
-    found: list[dict[str, Any]] = [{"name": "store", **store}]
+    found: list[dict[str, Any]] = [{"name": "store", **_store(deployment)}]
     if own:
         found += [{"name": "state", "emptyDir": {}}]
     if not node.headless:
@@ -68,6 +69,8 @@ def volumes(deployment: Deployment, node: Node) -> list[dict[str, Any]]:
         ]
     if deployment.recipe:
         found += [{"name": "recipes", "configMap": {"name": f"{name}-recipes"}}]
+    if deployment.chat_template:
+        found += [{"name": templates.FOLDER, "configMap": {"name": f"{name}-{templates.FOLDER}"}}]
     shared = {"medium": "Memory", "sizeLimit": f"{math.ceil(deployment.shm_bytes / MIB)}Mi"}
     return [
         *found,
@@ -75,3 +78,18 @@ def volumes(deployment: Deployment, node: Node) -> list[dict[str, Any]]:
         {"name": "dshm", "emptyDir": shared},
         {"name": "tmp", "emptyDir": {}},
     ]
+
+
+def _store(deployment: Deployment) -> dict[str, Any]:
+    """Where the model comes from."""
+    if image := deployment.model_image:
+        return {"image": {"reference": image.reference, "pullPolicy": pull_policy(image)}}
+    if deployment.kubernetes.storage is Storage.CLAIM:
+        return {"persistentVolumeClaim": {"claimName": claim_name(deployment), "readOnly": True}}
+    place = directory_mount(deployment.directory).source if deployment.directory else deployment.store
+    return {"hostPath": {"path": place, "type": "Directory"}}
+
+
+def pull_policy(image: Image) -> str:
+    """An image that was made here is in no registry."""
+    return "Never" if image.is_local else "IfNotPresent"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import FIRST_NODE
+from selfhost.render import templates
 from selfhost.render.deployment import INTERFACE, THIS_NODE
 from selfhost.render.rendered import RenderedFile, header
 from selfhost.render.resolve import Site, between_nodes, patience
@@ -32,11 +33,14 @@ def stock_commands(deployment: Deployment) -> list[tuple[str, ...]]:
     plan = deployment.plan
     commands = plan.node_argv or (plan.argv,)
     more = patience(plan, deployment.times)
-    return [(*argv[:2], model_on_host(deployment), *argv[3:], *more) for argv in commands]
+    words = [(*argv[:2], model_on_host(deployment), *argv[3:], *more) for argv in commands]
+    return [templates.at(deployment, argv, templates.BESIDE) for argv in words]
 
 
 def model_on_host(deployment: Deployment) -> str:
-    """The model's directory on the machines."""
+    """The model's directory on the machines; of one in an image where the pods have it."""
+    if deployment.model_image:
+        return deployment.model_path
     return deployment.directory or f"{deployment.store}/models/{deployment.stored}"
 
 
@@ -50,6 +54,9 @@ def _lines(deployment: Deployment) -> Iterator[str]:
         f"`{model_on_host(deployment)}` is a plain directory, as its hub has it, and the engine is"
         f" `{_PACKAGES[deployment.platform]}=={plan.engine.version}` as published. Nothing below needs selfhost."
     )
+    if deployment.chat_template:
+        yield ""
+        yield f"`{templates.BESIDE}` is among the rendered files; of those for Kubernetes it is in `config.yaml`."
     if several:
         yield ""
         yield "On each node, first: `FIRST_NODE` is the address of the first node, `THIS_NODE` its own, `INTERFACE` the"

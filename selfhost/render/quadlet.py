@@ -11,9 +11,10 @@ from selfhost.render import gateway
 from selfhost.render.compose import site_example
 from selfhost.render.containers import (
     ASCEND_GROUP,
-    KEYS_FOLDER,
     ascend_devices,
     binds,
+    engine_parts,
+    gateway_binds,
     gateway_parts,
     labels,
     node_health_code,
@@ -67,8 +68,7 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
     if deployment.gateway and not node.headless:
         files.append(RenderedFile(path=f"{name}-gateway.container", text=start + _gateway(deployment)))
         files += gateway_parts(deployment)
-    if deployment.recipe:
-        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    files += engine_parts(deployment)
     return files
 
 
@@ -80,6 +80,7 @@ def _engine(deployment: Deployment, node: Node) -> str:
         *[("Label", quoted(f"{key}={value}")) for key, value in labels(deployment).items()],
         ("Entrypoint", node.argv[0]),
         ("Exec", " ".join(map(engine_word, node.argv[1:]))),
+        *_init(deployment),
         *_HARDENED,
         *_devices(deployment),
         ("ShmSize", deployment.shm_bytes),
@@ -99,6 +100,11 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Service", _service(deployment)),
         ("Install", [("WantedBy", "multi-user.target default.target")]),
     )
+
+
+def _init(deployment: Deployment) -> Keys:
+    """`selfhost serve` reaps what its workers leave behind; a stock engine as the first process would not."""
+    return [] if deployment.entry is Entry.SELFHOST else [("RunInit", "true")]
 
 
 def _service(deployment: Deployment) -> Keys:
@@ -181,8 +187,7 @@ def _gateway(deployment: Deployment) -> str:
         ("Entrypoint", gateway.ARGV[0]),
         ("Exec", " ".join(word(text) for text in gateway.ARGV[1:])),
         *_HARDENED,
-        ("Volume", f"./gateway/nginx.conf:{gateway.CONFIGURATION}:ro"),
-        ("Volume", f"./{KEYS_FOLDER}:{gateway.KEYS_DIRECTORY}:ro"),
+        *[("Volume", f"{bind.source}:{bind.target}:ro") for bind in gateway_binds()],
         ("Network", network),
         ("StopTimeout", deployment.times.grace_s),
         ("PodmanArgs", f"--memory=512m --stop-signal={gateway.STOP_SIGNAL}"),

@@ -79,13 +79,19 @@ def differences(rendered: Iterable[RenderedFile], on_disk: Mapping[str, str | No
 
     on_disk: text by path; None for a file that is not there.
     """
-    lines: list[str] = []
-    for file in rendered:
-        there = on_disk.get(file.path)
-        lines += difflib.unified_diff(
-            (there or "").splitlines(keepends=True),
-            file.text.splitlines(keepends=True),
-            "/dev/null" if there is None else f"{file.path} (on disk)",
-            f"{file.path} (rendered)",
-        )
+    return "".join(_difference(file.path, on_disk.get(file.path), file.text) for file in rendered)
+
+
+def removals(on_disk: Mapping[str, str]) -> str:
+    """The same for files that are on disk and would not be rendered; text by path."""
+    return "".join(_difference(path, text, None) for path, text in on_disk.items())
+
+
+def _difference(path: str, there: str | None, rendered: str | None) -> str:
+    lines = difflib.unified_diff(
+        (there or "").splitlines(keepends=True),
+        (rendered or "").splitlines(keepends=True),
+        "/dev/null" if there is None else f"{path} (on disk)",
+        "/dev/null" if rendered is None else f"{path} (rendered)",
+    )
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

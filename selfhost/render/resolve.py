@@ -26,11 +26,12 @@ from selfhost.render.deployment import (
     Entry,
     Image,
     Node,
-    directory_mount,
     entry_of,
     label,
 )
 from selfhost.render.kubernetes import Kubernetes
+from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
+from selfhost.render.templates import IN_CONTAINER, with_template
 from selfhost.render.times import Times, times
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Choices:
     """selfhost's, the tag of images made here."""
     recipe: str = ""
     """Text of the user's own recipe; empty for a built-in one."""
+    chat_template: str = ""
+    """Text of the file that the plan's `--chat-template` names, where it is one of this machine."""
     research_only: bool = False
     directory: str = ""
     """A model that is a plain directory: where it lies on the machines; empty: as here."""
@@ -80,7 +83,7 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
     """The deployment of a plan that has a command (`argv`)."""
     entry = entry_of(plan)
     when = times(plan.weight_bytes_total, choices.disk_bytes_per_s, drain_s=vllm.drain_s(plan.argv))
-    own = entry is Entry.SELFHOST
+    own, stored = entry is Entry.SELFHOST, not choices.kubernetes.image
     return Deployment(
         name=label(choices.name or plan.served_model_name),
         plan=plan,
@@ -90,21 +93,24 @@ def deploy(plan: Plan, choices: Choices) -> Deployment:
         gateway=None if own else choices.gateway or NGINX,
         store=choices.store,
         stored=stored_of(plan, choices),
-        model_sha256=choices.model_sha256,
+        model_sha256=choices.model_sha256 if stored else "",
         address=choices.address,
         port=choices.port,
         times=when,
         directory=directory_of(plan, choices),
-        recipe=choices.recipe if own else "",
-        research_only=choices.research_only and own,
+        # What is opened as a directory is started without its recipe, whose options stand in the command.
+        recipe=choices.recipe if own and stored else "",
+        chat_template=choices.chat_template,
+        research_only=choices.research_only and own and stored,
         kubernetes=choices.kubernetes,
         host_network=len(plan.node_argv) > 1,
     )
 
 
 def directory_of(plan: Plan, choices: Choices) -> str:
-    """Where a model that is a plain directory lies on the machines; empty for one of the store."""
-    return (choices.directory or plan.model_path) if plan.variant == DIRECTORY and not choices.stored else ""
+    """Where a model that is a plain directory lies on the machines; empty for one of the store, or in an image."""
+    plain = plan.variant == DIRECTORY and not choices.stored and not choices.kubernetes.image
+    return (choices.directory or plan.model_path) if plain else ""
 
 
 def stored_of(plan: Plan, choices: Choices) -> str:
@@ -119,7 +125,9 @@ def own_image(plan: Plan, version: str) -> Image:
 
 
 def model_in_container(plan: Plan, choices: Choices) -> str:
-    """The path at which a stock engine opens the model in a container."""
+    """The path at which an engine opens the model in a container."""
+    if choices.kubernetes.image:
+        return f"{IMAGE}/{IN_IMAGE}"
     directory = directory_of(plan, choices)
     return directory_mount(directory).path if directory else f"{MODELS}/{stored_of(plan, choices)}"
 
@@ -128,9 +136,11 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     """`selfhost serve` with the plan's settings written out, so that it makes this plan and no other."""
     layout, settings = plan.layout, plan.settings
     argv = ["selfhost", "serve"]
-    argv += (
-        [model_in_container(plan, choices)] if plan.variant == DIRECTORY else [plan.model, "--variant", plan.variant]
-    )
+    opened = plan.variant == DIRECTORY or choices.kubernetes.image
+    argv += [model_in_container(plan, choices)] if opened else [plan.model, "--variant", plan.variant]
+    if choices.kubernetes.image:
+        # Else the server is called as the directory is: `models`, like that of every other image.
+        argv += ["--name", label(choices.name or plan.served_model_name)]
     argv += ["--offline", "--host", ANY_ADDRESS, "--port", str(ENGINE_PORT)]
     argv += ["--served-model-name", plan.served_model_name]
     argv += ["--tensor-parallel-size", str(layout.tensor_parallel_size)]
@@ -147,7 +157,7 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
     if not plan.fits:
         # It was asked for when this was rendered; `serve` would refuse the plan as well.
         argv += ["--force"]
-    after = list(choices.engine_args)
+    after = [*_with_template(choices, choices.engine_args)]
     if layout.decode_context_parallel_size > 1:
         after += ["--decode-context-parallel-size", str(layout.decode_context_parallel_size)]
     if after:
@@ -163,7 +173,7 @@ def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     return tuple(
         Node(
             number=number,
-            argv=_stock(plan, argv, model_in_container(plan, choices), port, when),
+            argv=_with_template(choices, _stock(plan, argv, model_in_container(plan, choices), port, when)),
             env=env,
             headless=number > 0,
         )
@@ -176,6 +186,10 @@ def _of_whole_cards(plan: Plan, nodes: int) -> dict[str, str]:
     used = cards.used(plan, nodes)
     given = cards.whole(plan, used)
     return {} if given == used else {VISIBLE: ",".join(str(given.index(device)) for device in used)}
+
+
+def _with_template(choices: Choices, argv: tuple[str, ...]) -> tuple[str, ...]:
+    return with_template(argv, IN_CONTAINER) if choices.chat_template else argv
 
 
 def _stock(plan: Plan, argv: tuple[str, ...], model: str, port: int, when: Times) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines.ascend_variables import VISIBLE
 from selfhost.hardware.types import Platform
-from selfhost.render import gateway
+from selfhost.render import gateway, templates
 from selfhost.render.compose import site_example
-from selfhost.render.containers import ascend_devices
+from selfhost.render.containers import ascend_devices, engine_parts
 from selfhost.render.deployment import CACHE, SECOND_ENGINE_PORT, Entry, is_loopback
 from selfhost.render.handover import handover
 from selfhost.render.leaving import model_on_host
@@ -63,8 +63,7 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
     if deployment.gateway and not node.headless:
         files.append(RenderedFile(path=f"{name}-gateway.service", text=start + _gateway(deployment)))
         files += gateway.gateway_files(deployment, _gateway_options(deployment))
-    if deployment.recipe:
-        files.append(RenderedFile(path=f"recipes/{deployment.plan.model}.toml", text=deployment.recipe))
+    files += engine_parts(deployment)
     return files
 
 
@@ -85,7 +84,7 @@ def host_argv(deployment: Deployment, node: Node) -> list[str]:
     if deployment.recipe:
         place = argv.index("--offline")
         argv[place:place] = ["--recipe-path", f"{CONFIGURATION}/{deployment.name}/recipes"]
-    return argv
+    return [*templates.at(deployment, argv, f"{CONFIGURATION}/{deployment.name}/{templates.BESIDE}")]
 
 
 def _engine(deployment: Deployment, node: Node) -> str:

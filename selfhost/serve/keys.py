@@ -66,21 +66,36 @@ def load(home: Home) -> list[ApiKey]:
         raise IntegrityError("key.damaged", path=path, detail=error) from error
 
 
+def fingerprint(key: str) -> str:
+    """Enough of a key's digest to tell it from others."""
+    return _sha256(key)[:_HASH_DIGITS_SHOWN]
+
+
 def has_keys(home: Home) -> bool:
     """Whether any key is in force, so that servers must ask for one."""
     return bool(load(home))
 
 
-def new(home: Home, name: str) -> str:
-    """Make a key and return it; it is kept nowhere, only its digest. Raises UsageError for a bad or a taken name."""
+def check_name(name: str) -> None:
+    """Raises UsageError for what cannot be the name of a key."""
     if not _NAME.fullmatch(name):
         raise UsageError("key.bad_name", name=name)
+
+
+def make() -> str:
+    """A key of 256 random bits, of letters, digits, `-` and `_`; in force nowhere yet."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def new(home: Home, name: str) -> str:
+    """Make a key and return it; it is kept nowhere, only its digest. Raises UsageError for a bad or a taken name."""
+    check_name(name)
     files.make_directory(home.keys, 0o700)
     with files.hold_lock(home.keys / ".lock"):
         known = load(home)
         if taken := next((key for key in known if key.name == name), None):
             raise UsageError("key.taken", name=name, created=taken.created)
-        key = _PREFIX + secrets.token_urlsafe(32)
+        key = make()
         created = datetime.now(UTC).isoformat(timespec="seconds")
         _save(home, [*known, ApiKey(name=name, sha256=_sha256(key), created=created)])
     return key
@@ -127,7 +142,7 @@ def write_gate(path: Path, *, require_key: bool, keys_file: Path | None) -> str:
     The control key always holds; it is for selfhost itself (readiness, `selfhost chat`), made anew for each server.
     Even with `require_key=False` pass the keys file: the first key that is made closes the running server.
     """
-    control = _PREFIX + secrets.token_urlsafe(32)
+    control = make()
     value = {
         "schema_version": SCHEMA_VERSION,
         "require_key": require_key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -30,6 +31,13 @@ def render(selfhost, tmp_path):
 
 def engine(render):
     return yaml.safe_load((render.output / "compose.yaml").read_text())["services"]["engine"]
+
+
+def binds(render):
+    """`SOURCE:TARGET` of what is mounted read-only."""
+    found = [mount for mount in engine(render)["volumes"] if isinstance(mount, dict)]
+    assert all((mount["type"], mount["read_only"]) == ("bind", True) for mount in found)
+    return [f"{mount['source']}:{mount['target']}" for mount in found]
 
 
 def test_paths_go_to_stdout_and_what_is_left_to_do_to_stderr(render):
@@ -153,7 +161,7 @@ def test_a_recipe_of_ones_own_travels_with_the_files(render, home, tmp_path):
     (home / "recipes" / "smollm2-135m.toml").write_text(text + "\n# ours\n")
     render(*PLAN)
     assert (render.output / "recipes" / "smollm2-135m.toml").read_text().endswith("# ours\n")
-    assert "./recipes:/var/lib/selfhost/recipes:ro" in engine(render)["volumes"]
+    assert "./recipes:/var/lib/selfhost/recipes" in binds(render)
 
 
 def test_a_directory_is_mounted_where_it_lies_and_of_a_hubs_cache_all_that_its_links_need(render, tmp_path):
@@ -163,7 +171,7 @@ def test_a_directory_is_mounted_where_it_lies_and_of_a_hubs_cache_all_that_its_l
     (snapshot / "config.json").write_text((data / "config.json").read_text())
     assert render(snapshot, "--on", "2xA800-80G")[0] == 0
     assert engine(render)["command"][0] == "/models/models--Qwen--Tiny/snapshots/0a1b"
-    assert f"{tmp_path}/hub/models--Qwen--Tiny:/models/models--Qwen--Tiny:ro" in engine(render)["volumes"]
+    assert f"{tmp_path}/hub/models--Qwen--Tiny:/models/models--Qwen--Tiny" in binds(render)
 
 
 def test_an_address_that_others_reach_is_told(render):
@@ -203,8 +211,8 @@ def test_a_stop_waits_for_running_requests_in_every_spelling(render):
 @pytest.mark.parametrize(("model", "mounted"), [("qwen2.5-3b", True), ("qwen2.5-7b", False)])
 def test_terms_that_were_accepted_for_research_are_seen_in_the_container(render, model, mounted):
     render(model, "--on", "RTX4090", "--store", "/srv/selfhost")
-    bind = "/srv/selfhost/accepted:/var/lib/selfhost/accepted:ro"
-    assert (bind in engine(render)["volumes"]) is mounted
+    bind = "/srv/selfhost/accepted:/var/lib/selfhost/accepted"
+    assert (bind in binds(render)) is mounted
     render(model, "--on", "RTX4090", target="k8s")
     texts = [(render.output / name).read_text() for name in ("deployment.yaml", "README.md")]
     assert ["accepted" in text for text in texts] == [mounted, mounted]
@@ -237,7 +245,7 @@ def test_a_name_is_no_address_that_a_container_engine_takes(render, host):
 def test_signs_in_paths_reach_the_container_engine_as_they_are(render):
     store = "/srv/self host/$x/50%"
     render(*PLAN, "--store", store)
-    assert "/srv/self host/$$x/50%/models:/var/lib/selfhost/models:ro" in engine(render)["volumes"]
+    assert "/srv/self host/$$x/50%/models:/var/lib/selfhost/models" in binds(render)
     assert f"`SELFHOST_HOME='{store}' selfhost pull" in (render.output / "README.md").read_text()
     render(*PLAN, "--store", store, target="quadlet")
     unit = (render.output / "smollm2-135m.container").read_text()
@@ -293,6 +301,58 @@ def test_files_of_this_machine_that_the_engine_is_told_of_are_named(render, tmp_
     assert "`--chat-template /srv/chat.jinja` is a file of this machine" in err
 
 
+def words_after(words, flag):
+    return [following for word, following in itertools.pairwise(words) if word == flag]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["--chat-template {}", "--chat_template={}", "--chat-template /a --chat-template={}"]
+)
+@pytest.mark.parametrize("plan", [PLAN, ("qwen2.5-72b", "--on", "8x910B3")])
+def test_a_chat_template_that_is_here_travels_in_every_spelling(render, tmp_path, spelling, plan):
+    (tmp_path / "my.jinja").write_bytes(b"{{ messages }}\r\n")
+    before = render(*plan, "--json")[1]
+    _, _, err = render(*plan, "--", *spelling.format(tmp_path / "my.jinja").split())
+    assert "is a file of this machine" not in err
+    assert (render.output / "templates" / "chat.jinja").read_bytes() == b"{{ messages }}\r\n"
+    told = engine(render)["command"]
+    assert words_after(told, "--chat-template") == ["/var/lib/selfhost/templates/chat.jinja"]
+    assert "./templates:/var/lib/selfhost/templates" in binds(render)
+    assert "my.jinja" not in " ".join([*told, (render.output / "LEAVING.md").read_text()])
+    first = engine(render)["labels"]["selfhost.plan"]
+    (tmp_path / "my.jinja").write_text("{{ other }}")
+    render(*plan, "--", *spelling.format(tmp_path / "my.jinja").split())
+    assert len({json.loads(before)["plan"], first, engine(render)["labels"]["selfhost.plan"]}) == 3
+
+
+def test_the_chat_template_that_a_recipe_of_ones_own_names_travels_too(render, home):
+    text = next(builtin_directory().rglob("smollm2-135m.toml")).read_text()
+    assert "\n[serving.sampling]\n" in text
+    (home / "recipes").mkdir(parents=True)
+    (home / "recipes" / "ours.jinja").write_text("{{ messages }}")
+    serving = '\n[serving]\nchat_template = "ours.jinja"\n\n[serving.sampling]\n'
+    named = text.replace("\n[serving.sampling]\n", serving)
+    (home / "recipes" / "smollm2-135m.toml").write_text(named)
+    render(*PLAN)
+    assert (render.output / "templates" / "chat.jinja").read_text() == "{{ messages }}"
+    assert words_after(engine(render)["command"], "--chat-template") == ["/var/lib/selfhost/templates/chat.jinja"]
+
+
+@pytest.mark.parametrize("template", ["{{ messages }}", "template_chatml.jinja"])
+def test_a_template_that_is_no_file_here_is_handed_on_as_it_is(render, template):
+    assert render(*PLAN, "--", "--chat-template", template)[0] == 0
+    assert words_after(engine(render)["command"], "--chat-template") == [template]
+    assert not (render.output / "templates").exists()
+
+
+def test_a_chat_template_that_is_no_text_is_refused(render, tmp_path):
+    (tmp_path / "my.jinja").write_bytes(b"\xff")
+    code, _, err = render(*PLAN, "--", "--chat-template", str(tmp_path / "my.jinja"))
+    assert code == 2
+    assert f"the chat template cannot be read: `{tmp_path}/my.jinja`" in err
+    assert not render.output.exists()
+
+
 def test_a_recipe_of_ones_own_is_found_by_a_unit_of_systemd(render, home):
     text = next(builtin_directory().rglob("smollm2-135m.toml")).read_text()
     (home / "recipes").mkdir(parents=True)
@@ -339,6 +399,25 @@ def test_the_gateway_can_read_the_keys_that_its_example_has_made(render, target,
     assert runs_as.endswith(":0") if group == "0" else "\nGroup=selfhost\n" in unit.read_text()
 
 
+@pytest.mark.parametrize(
+    ("target", "folder", "file", "looked_for"),
+    [
+        ("compose", "", "compose.yaml", "source: ./gateway/keys\n"),
+        ("quadlet", "/etc/containers/systemd/qwen2-5-72b/", "qwen2-5-72b-gateway.container", "=./gateway/keys:"),
+        ("systemd", "/etc/selfhost/qwen2-5-72b/", "gateway/nginx.conf", "/etc/selfhost/qwen2-5-72b/gateway/keys/"),
+    ],
+)
+def test_the_readme_makes_a_key_where_the_gateway_looks(render, selfhost, *, target, folder, file, looked_for):
+    render("qwen2.5-72b", "--on", "8x910B3", target=target)
+    steps = re.findall(r"(?m)^\d+\. (.*)$", (render.output / "README.md").read_text())
+    (number,) = [number for number, step in enumerate(steps) if step.startswith("An API key")]
+    assert not [step for step in steps[number:] if step.startswith("The units")], "its folder is not there before"
+    place = re.search(r"`selfhost key new NAME --gateway (\S+)`", steps[number])[1]
+    assert place == f"{folder}gateway/keys/keys.conf"
+    assert looked_for in (render.output / file).read_text()
+    assert selfhost("key", "new", "alice", "--gateway", render.output / place.removeprefix(folder))[0] == 0
+
+
 @pytest.mark.parametrize("by_path", [False, True])
 def test_a_model_without_a_recipe_is_opened_in_the_store_as_its_files_are_links_into_it(render, home, by_path):
     data = Path(__file__).parent.parent / "data" / "render" / "models" / "tiny-qwen"
@@ -349,8 +428,8 @@ def test_a_model_without_a_recipe_is_opened_in_the_store_as_its_files_are_links_
     words = (directory if by_path else "Org/tiny", "--on", "2xA800-80G", "--store", "/srv/selfhost")
     assert render(*words)[0] == 0
     assert engine(render)["command"][0] == "/var/lib/selfhost/models/Org/tiny"
-    binds = [volume for volume in engine(render)["volumes"] if "models" in volume or "blobs" in volume]
-    assert binds == [f"/srv/selfhost/{part}:/var/lib/selfhost/{part}:ro" for part in ("models", "blobs")]
+    mounted = [bind for bind in binds(render) if "models" in bind or "blobs" in bind]
+    assert mounted == [f"/srv/selfhost/{part}:/var/lib/selfhost/{part}" for part in ("models", "blobs")]
     assert engine(render)["labels"]["selfhost.model-sha256"] == hashlib.sha256(b"{}").hexdigest()
     assert "selfhost pull Org/tiny`" in (render.output / "README.md").read_text()
     assert "`/srv/selfhost/models/Org/tiny` is a plain directory" in (render.output / "LEAVING.md").read_text()

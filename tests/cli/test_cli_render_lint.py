@@ -53,7 +53,7 @@ def test_json_has_rule_place_and_remedy_of_each(selfhost, compose):
 
 def test_what_is_rendered_passes_as_a_directory_and_is_held_against_its_model(selfhost, tmp_path):
     assert selfhost("render", "compose", "smollm2-135m", "--on", "cpu@8", "--output", tmp_path)[0] == 0
-    read = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in {".md", ".txt"}]
+    read = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in {".md", ".txt", ""}]
     code, out, err = selfhost("render", "--lint", tmp_path, "--model", "smollm2-135m", "--on", "cpu@8", "--strict")
     assert (code, out, err) == (0, "", f"{len(read)} files: nothing found\n")
     code, out, _ = selfhost("render", "--lint", tmp_path, "--model", "deepseek-v3")

@@ -17,10 +17,14 @@ WANTED = (
 )
 
 
+TEMPLATE = os.path.join(os.path.dirname(__file__), "../data/render/models/chat.jinja")  # noqa: PTH118, PTH120
+"""The parser opens it, and the place that a command names is on the machines only."""
+
+
 def parsed(words: list[str]) -> dict:
     """The values of one command line."""
     try:
-        args = PARSER.parse_args(words)
+        args = PARSER.parse_args([TEMPLATE if word.endswith("templates/chat.jinja") else word for word in words])
         validate_parsed_serve_args(args)
     except (SystemExit, Exception) as error:  # noqa: BLE001 - whatever the engine says
         return {"error": str(error)}

@@ -82,7 +82,7 @@ class Cluster:
     def _start_engine(self, number: int, machine, engine: dict, more: tuple[str, ...]) -> None:
         said = [*engine["entrypoint"], *engine["command"]]
         assert said[:2] == ["vllm", "serve"]
-        ((source, target),) = [bind.split(":")[:2] for bind in engine["volumes"] if bind.endswith(":ro")]
+        ((source, target),) = [(bind["source"], bind["target"]) for bind in engine["volumes"] if isinstance(bind, dict)]
         assert (source, said[2]) == (str(self._model), target)
         words = ["serve", source, *said[3:]]
         cache = self._folder / f"cache{number}"

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from selfhost.app.render_output import LIST
 from selfhost.render import targets
 from tests.render.kubernetes import plans
 
@@ -19,6 +20,7 @@ TARGETS = [target for target in targets.TARGETS if not target.startswith("k8s")]
 """Those of Kubernetes take one machine or several, not both: they have plans of their own, kept in `kubernetes`."""
 CLUSTERS = DATA / "kubernetes"
 GATEWAY = ("--gateway-image", "registry.example/nginx@sha256:" + "9f" * 32)
+TEMPLATE = ("--chat-template", str(DATA / "models" / "chat.jinja"))
 EVERYWHERE = ("--store", "/srv/selfhost")
 PLANS = {
     "smollm2-cpu": ("smollm2-135m", "--on", "cpu@8"),
@@ -33,10 +35,10 @@ PLANS = {
         *GATEWAY,
     ),
     # With the gateway's image that is taken where none is named.
-    "qwen2.5-72b-2x4x910b3": ("qwen2.5-72b", "--on", "2x4x910B3", "--port", "9000"),
+    "qwen2.5-72b-2x4x910b3": ("qwen2.5-72b", "--on", "2x4x910B3", "--port", "9000", "--", *TEMPLATE),
     "directory-2xa800": (
         *(str(DATA / "models" / "tiny-qwen"), "--directory", "/data/models/tiny-qwen", "--on", "2xA800-80G"),
-        *("--name", "tiny", "--", "--shutdown-timeout", "20"),
+        *("--name", "tiny", "--", "--shutdown-timeout", "20", *TEMPLATE),
     ),
 }
 """The command line of each, without target and output."""
@@ -66,10 +68,9 @@ def arguments(plan: str, target: str, output: Path) -> list[str]:
 
 
 def files(directory: Path) -> dict[str, str]:
-    """Text by path."""
-    return {
-        str(path.relative_to(directory)): path.read_text() for path in sorted(directory.rglob("*")) if path.is_file()
-    }
+    """Text by path; without the list of what was written."""
+    paths = [path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != LIST]
+    return {str(path.relative_to(directory)): path.read_text() for path in paths}
 
 
 def main() -> None:
@@ -81,6 +82,7 @@ def main() -> None:
                 output = DATA / plan / target
                 command = [sys.executable, "-m", "selfhost", *arguments(plan, target, output)]
                 subprocess.run(command, check=True, env={"SELFHOST_HOME": home}, stdout=sys.stderr)
+                (output / LIST).unlink()
                 if target != "compose":
                     (output / "LEAVING.md").unlink(missing_ok=True)
                     shutil.rmtree(output / "monitoring", ignore_errors=True)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.render import golden
+from tests.render.engine_commands import systemd_words
 from tests.render.kubernetes import plans
 
 CASES = [(plan, target) for plan in golden.PLANS for target in golden.TARGETS]
@@ -69,17 +70,12 @@ def test_every_target_starts_the_same_engine_with_the_same_options(plan):
 
 
 def words(argv):
-    """Without what differs: model, host, port, how the first node is written."""
+    """Without what differs: model, host, port, the template's place, how the first node is written."""
     made = [re.sub(r"^\$\{FIRST_NODE.*\}$", "FIRST", word.replace("$$", "$")) for word in argv[1:]]
-    for flag in ("--host", "--port"):
+    for flag in {"--host", "--port", "--chat-template"} & {*made}:
         place = made.index(flag)
         made[place : place + 2] = []
     return made
-
-
-def systemd_words(text):
-    """As systemd takes a command line apart, for the forms that are rendered."""
-    return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(text)]
 
 
 @pytest.mark.parametrize("plan", golden.PLANS)
@@ -147,8 +143,42 @@ def test_nothing_in_a_container_may_do_more_than_it_must(plan):
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["pull_policy"] == "never"
-            assert all(mount.endswith(":ro") for mount in service["volumes"] if mount.startswith(("/", ".")))
+            assert all(
+                isinstance(mount, dict) or mount.startswith(("state:", "cache:")) for mount in service["volumes"]
+            )
+            binds = [mount for mount in service["volumes"] if isinstance(mount, dict)]
+            assert all(bind["read_only"] and not bind["bind"]["create_host_path"] for bind in binds)
             assert not any("key" in name.lower() for name in service.get("environment", {}))
+
+
+@pytest.mark.parametrize("plan", golden.PLANS)
+def test_a_stock_engine_has_an_init_that_reaps_and_ours_is_one_itself(plan):
+    engines = [document["services"]["engine"] for document in composes(plan)]
+    stock = engines[0]["entrypoint"] == ["vllm", "serve"]
+    assert [engine.get("init", False) for engine in engines] == [stock] * len(engines)
+    units = [text for path, text in kept(plan, "quadlet").items() if path.endswith(".container")]
+    assert sum("\nRunInit=true\n" in text for text in units) == (len(engines) if stock else 0)
+
+
+@pytest.mark.parametrize("plan", [plan for plan, words in golden.PLANS.items() if "--chat-template" in words])
+def test_a_chat_template_travels_and_each_engine_is_told_where_it_is(plan):
+    text = (golden.DATA / "models" / "chat.jinja").read_text()
+    for target in ("compose", "quadlet", "systemd"):
+        found = kept(plan, target)
+        folders = [f"node{number}/" for number in range(2)] if plan in SEVERAL else [""]
+        assert [found[f"{folder}templates/chat.jinja"] for folder in folders] == [text] * len(folders)
+    (first, *_) = composes(plan)
+    service = first["services"]["engine"]
+    (bind,) = [bind for bind in service["volumes"] if "templates" in str(bind)]
+    told = service["command"][service["command"].index("--chat-template") + 1]
+    assert (bind["source"], f"{bind['target']}/chat.jinja") == ("./templates", told)
+    units = {path: text for path, text in kept(plan, "systemd").items() if path.endswith(".service")}
+    name = first["name"]
+    engines = [text for path, text in units.items() if "gateway" not in path]
+    assert all(f" --chat-template /etc/selfhost/{name}/templates/chat.jinja\n" in text for text in engines)
+    containers = [text for path, text in kept(plan, "quadlet").items() if path.endswith(f"/{name}.container")]
+    assert all("\nVolume=./templates:/var/lib/selfhost/templates:ro\n" in text for text in containers)
+    assert " --chat-template templates/chat.jinja" in kept(plan, "compose")["LEAVING.md"].replace("\\\n ", "")
 
 
 def test_a_variable_that_is_not_meant_reaches_the_engine_as_it_is(selfhost, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 
 from tests.conftest import missing
 from tests.render import golden
@@ -84,6 +85,44 @@ def test_the_schema_of_compose_takes_all_files_and_would_not_take_a_misspelt_key
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(COMPOSE[0].read_text().replace("stop_grace_period", "stop_grace"))
     assert schema(wrong).returncode == 1
+
+
+@pytest.fixture
+def podman_compose():
+    python = os.environ.get("SELFHOST_TEST_VALIDATORS_PYTHON")
+    program = Path(python).with_name("podman-compose") if python else None
+    if program is None or not program.exists():
+        missing(
+            "podman-compose",
+            "`pip install podman-compose==1.6.0` into the environment that SELFHOST_TEST_VALIDATORS_PYTHON names",
+        )
+
+    def run(path, *words):
+        argv = [program, "--dry-run", "-f", path, *words]
+        site = dict.fromkeys(("FIRST_NODE", "THIS_NODE", "INTERFACE"), "10.0.0.1")
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=os.environ | site)
+
+    return run
+
+
+@pytest.mark.slow
+def test_podman_compose_reads_all_files(podman_compose):
+    for path in COMPOSE:
+        done = podman_compose(path, "config")
+        assert done.returncode == 0, done.stderr
+        said, meant = (yaml.safe_load(text)["services"] for text in (done.stdout, path.read_text()))
+        for name in meant:
+            assert said[name]["volumes"] == meant[name]["volumes"]
+
+
+@pytest.mark.slow
+def test_a_path_that_is_not_there_is_told_and_not_made(podman_compose, tmp_path):
+    text = (golden.DATA / "smollm2-cpu" / "compose" / "compose.yaml").read_text()
+    (tmp_path / "compose.yaml").write_text(text.replace("/srv/selfhost", f"{tmp_path}/typo"))
+    done = podman_compose(tmp_path / "compose.yaml", "up", "-d")
+    assert done.returncode
+    assert f"bind source path does not exist: {tmp_path}/typo/models" in done.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 @pytest.fixture

@@ -41,6 +41,36 @@ MESSAGES = {
         "no such directory: `{path}`",
         hint="make it first: `mkdir -p {path}`",
     ),
+    "key.gateway_taken": Text(
+        "a key of this name is in the file already: `{name}`",
+        "{path}",
+        "take another name, or end that one first: `selfhost key revoke {name} --gateway {quoted}`",
+    ),
+    "key.gateway_unknown": Text(
+        "no key of this name in `{path}`: `{name}`",
+        "nearest: {nearest}",
+        "see all of them: `selfhost key ls --gateway {quoted}`",
+    ),
+    "key.gateway_no_file": Text(
+        "no such file: `{path}`",
+        hint="make it with its first key: `selfhost key new NAME --gateway {quoted}`",
+    ),
+    "key.gateway_place": Text(
+        "no file of keys can be here: `{path}`",
+        "it is a directory, or the folder above its own is missing",
+        "name the file below a rendered folder: `--gateway gateway/keys/keys.conf`",
+    ),
+    "key.gateway_unreadable": Text(
+        "the file of keys cannot be read: `{path}`",
+        "{detail}",
+        "run the command as its owner, or with `sudo`",
+    ),
+    "key.gateway_made": Text("key `{name}` made; it is in `{path}`, as it is: keep that file to its owner and gateway"),
+    "key.gateway_reload": Text(
+        "a gateway reads the file when it starts and on SIGHUP: `docker compose kill -s HUP gateway`,"
+        " `podman kill -s HUP NAME-gateway`, `systemctl reload NAME-gateway`"
+    ),
+    "key.gateway_revoked": Text("key `{name}` is no longer in `{path}`"),
     "key.made": Text("key `{name}` made; it is shown only this once and kept nowhere"),
     "key.written": Text("key `{name}` made; it is in `{path}` (mode 0600) and kept nowhere else"),
     "key.in_force": Text("it holds now, on running servers too; servers that asked for no key ask for one from now on"),

@@ -43,8 +43,17 @@ MESSAGES = {
         "`--store /srv/selfhost`"
     ),
     "render.replaced": Text("replaced, as they were different before: {paths}; `--check` shows how without writing"),
+    "render.left_over": Text(
+        "an earlier render wrote files that this one does not, and they are still there; when nothing needs them: "
+        "`{command}`"
+    ),
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
+    ),
+    "render.bad_template": Text(
+        "the chat template cannot be read: `{path}`",
+        "{detail}",
+        "name a text file in UTF-8 with `-- --chat-template FILE`, or leave it out for the model's own",
     ),
     "render.bad_image": Text(
         "not the name of an image: `{image}`",
@@ -94,10 +103,40 @@ MESSAGES = {
         "the oldest: {oldest}",
         "name the oldest version of your clusters: `--cluster version=1.30`",
     ),
+    "render.model_by_tag": Text(
+        "the model's image has no digest: `{image}`",
+        "nothing else in the files says which model it is, and a tag can be moved",
+        "name it by digest: `--cluster image=NAME@sha256:...`; "
+        "`skopeo inspect --format '{{{{.Digest}}}}' docker://{image}` prints it",
+    ),
+    "render.no_model_image": Text(
+        "`storage=image` does not say which image has the model",
+        "the pods mount it instead of a store",
+        "name it by digest: `--cluster image=NAME@sha256:...`",
+    ),
+    "render.two_places": Text(
+        "two places for one model: `{other}` and `image={image}`",
+        "pods mount one of them",
+        "leave one of them out",
+    ),
+    "render.no_image_volumes": Text(
+        "Kubernetes {version} has no image volumes, and files work on that version unless another is named",
+        "the first that has them: {first}",
+        "name the oldest version of your clusters: `--cluster version=1.35`; or take a claim: `--cluster claim=NAME`",
+    ),
+    "render.image_of_clusters": Text(
+        "`{target}` mounts no image with a model",
+        "`--cluster image=...` is an image volume of Kubernetes",
+        "leave it out: the model is taken from `--store` on the machines",
+    ),
+    "render.image_volume_gate": Text(
+        "before Kubernetes {first} image volumes are switched off: API server and kubelets need the feature gate "
+        "`ImageVolume`"
+    ),
     "render.bad_cluster": Text(
         "`--cluster` does not take `{word}`",
-        "known: `version=1.30`, `namespace=NAME`, `storage=claim` or `storage=host`, `claim=NAME`, "
-        "`resource=nvidia.com/gpu`, `interface=eth0`",
+        "known: `version=1.30`, `namespace=NAME`, `storage=claim`, `storage=host` or `storage=image`, `claim=NAME`, "
+        "`image=NAME@sha256:...`, `uid=any`, `resource=nvidia.com/gpu`, `interface=eth0`",
         "write one of them: `--cluster namespace=llm`",
     ),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.records import dataclass
 from selfhost.render.lint.command import engine_of
 from selfhost.render.lint.quantity import number, seconds, size
-from selfhost.render.lint.site import LOOPBACK, Container, Kind, Mount, Policy, Port, Probe, Service
+from selfhost.render.lint.site import LOOPBACK, Container, ImageVolume, Kind, Mount, Policy, Port, Probe, Service
 from selfhost.render.lint.values import below, expressions, join, mapping, mappings, sequence, text, words
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _object(site: Site, document: Document, data: Mapping[str, Any], place: str)
         for pod in _pods(document, data, place, namespace):
             labels = {**pod.labels, **_set_by_controller(kind, data, pod.place)}
             site.containers.extend(_containers(replace(pod, labels=labels, config_maps=site.config_maps)))
+            site.image_volumes.extend(_image_volumes(pod))
 
 
 def _set_by_controller(kind: str, data: Mapping[str, Any], place: str) -> dict[str, str]:
@@ -156,6 +157,14 @@ def _container(pod: _Pod, place: str, said: Mapping[str, Any], *, init: bool) ->
     )
 
 
+def _image_volumes(pod: _Pod) -> Iterator[ImageVolume]:
+    for number_, volume in mappings(pod.spec.get("volumes")):
+        if image := mapping(volume.get("image")):
+            place = f"{join(pod.place, 'volumes')}[{number_}].image"
+            reference, pull = text(image.get("reference")), text(image.get("pullPolicy"))
+            yield ImageVolume(document=pod.document, place=place, image=reference, pull=pull)
+
+
 def _words(value: object) -> tuple[str, ...]:
     return words(value) if isinstance(value, list) else ()
 
@@ -193,6 +202,7 @@ def _mounts(pod: _Pod, said: Mapping[str, Any]) -> Iterator[Mount]:
             or below(volume, "persistentVolumeClaim", "readOnly") is True,
             memory=empty.get("medium") == "Memory",
             size_bytes=size(empty.get("sizeLimit"), decimal=True),
+            image=text(below(volume, "image", "reference")),
         )
 
 

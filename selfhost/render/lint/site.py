@@ -59,6 +59,8 @@ class Mount:
     memory: bool = False
     """A tmpfs."""
     size_bytes: int | None = None
+    image: str = ""
+    """Of Kubernetes: the image whose files are mounted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,11 +148,31 @@ class Container:
         place = _KEYS_OF_UNITS.get(self.kind, {}).get(place, place)
         return self.document.where(f"{self.place}.{place}" if place and self.place else place or self.place)
 
+    def mount_of(self, path: str) -> Mount | None:
+        """The mount that a path of the container lies in."""
+        above = [mount for mount in self.mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
+        return max(above, key=lambda mount: len(mount.target), default=None)
+
     @property
     def deployment(self) -> str:
         """The same for the nodes of one deployment: folders `node0`, `node1` are one."""
         folders = [part for part in self.document.file.split("/")[:-1] if not part.startswith("node")]
         return "/".join(folders) if self.kind is not Kind.KUBERNETES else self.document.file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVolume:
+    """An image of Kubernetes that is mounted, not run."""
+
+    document: Document
+    place: str
+    image: str
+    pull: str = ""
+    kind: Kind = Kind.KUBERNETES
+
+    def at(self, _place: str = "") -> str:
+        """Where it is named."""
+        return self.document.where(f"{self.place}.reference")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,6 +233,7 @@ class Site:
 
     beside: Beside
     containers: list[Container] = field(default_factory=list)
+    image_volumes: list[ImageVolume] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
     config_maps: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)

@@ -4,72 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from selfhost.bundle import modelcar, modelpack
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render.k8s import k8s
 from selfhost.weights.lock import LOCK_NAME
 from tests.render.kubernetes.plans import CASES, ONE_NODE, SEVERAL_NODES, container, deployment, pods
-
-LEADER = "deepseek-0.deepseek.selfhost"
-POD_IPS = [f"10.0.0.{index}" for index in range(1, 9)]
-
-
-def expand(text, variables):
-    """As Kubernetes does: `$(NAME)` of a known variable is replaced, `$$` is `$`, all else stays.
-
-    Source: k8s.io/kubernetes third_party/forked/golang/expansion.
-    """
-    return re.sub(
-        r"\$\$|\$\(([^()]*)\)",
-        lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]),
-        text,
-    )
-
-
-def variables_of(template, index):
-    """The environment of a pod: what the controller sets, then what the files do, in their order."""
-    found = {"LWS_LEADER_ADDRESS": LEADER, "LWS_WORKER_INDEX": str(index)}
-    for entry in container(template)["env"]:
-        if "valueFrom" in entry:
-            assert entry["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
-            found[entry["name"]] = POD_IPS[index]
-        else:
-            found[entry["name"]] = expand(entry["value"], found)
-    return found
-
-
-def run_pod(template, index, tmp_path):
-    """What the engine of a pod is started with, and its environment; /dev/shm is a folder of the test."""
-    shared = tmp_path / "shm"
-    shared.mkdir(exist_ok=True)
-    (shared / "psm_left_over").touch()
-    programs = tmp_path / "bin"
-    programs.mkdir(exist_ok=True)
-    say = "import json, os, sys\nprint(json.dumps([[NAME, *sys.argv[1:]], dict(os.environ)]))\n"
-    for name in ("vllm", "selfhost"):
-        (programs / name).write_text(f"#!{sys.executable}\nNAME = {name!r}\n{say}")
-        (programs / name).chmod(0o755)
-    variables = variables_of(template, index)
-    found = container(template)
-    command = [expand(word, variables) for word in [*found["command"], *found["args"]]]
-    command[2] = command[2].replace("/dev/shm", str(shared))
-    assert "/dev/" not in command[2]
-    done = subprocess.run(
-        command, env={**variables, "PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
-    )
-    assert not list(shared.iterdir())
-    return json.loads(done.stdout)
+from tests.render.kubernetes.running import LEADER, POD_IPS, expand, run_pod
 
 
 @pytest.mark.parametrize("name", SEVERAL_NODES)
@@ -145,6 +99,27 @@ class TestModelCheck:
         code, said = check("0" * 64)
         assert code == 1
         assert "the model is not here" in said
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.kubernetes.image])
+def test_a_models_image_of_ours_has_the_model_where_the_engine_is_sent(name, tmp_path):
+    body = b"{}"
+    layer = modelpack.Layer(path="config.json", sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    manifest = SimpleNamespace(layers=(layer,))
+    for made in modelcar.layers_of(manifest):
+        content = b"".join(part if isinstance(part, bytes) else body for part in made.parts)
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(tmp_path, filter="data")
+    for template in pods(name).values():
+        (found,) = template["spec"]["initContainers"]
+        (mount,) = [mount for mount in found["volumeMounts"] if mount["name"] == "store"]
+        place = container(template)["args"][2]
+        assert found["args"] == [place]
+        assert mount in container(template)["volumeMounts"]
+        for missing, wanted in ((False, 0), (True, 1)):
+            there = place.replace(mount["mountPath"], str(tmp_path / "nowhere" if missing else tmp_path))
+            done = subprocess.run([sys.executable, *found["command"][1:], there], capture_output=True, check=False)
+            assert done.returncode == wanted
 
 
 def probe(name, role, replaced, by):

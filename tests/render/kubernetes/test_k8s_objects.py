@@ -16,6 +16,7 @@ from selfhost.render.lws import lws
 from selfhost.units import GIB, MIB
 from tests.render.kubernetes.plans import (
     CASES,
+    MODEL_IMAGE,
     ONE_NODE,
     SEVERAL_NODES,
     container,
@@ -80,7 +81,8 @@ def test_pods_are_locked_down(name, role):
     assert spec["enableServiceLinks"] is False
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
-    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (2000, 0)
+    user = {key: value for key, value in spec["securityContext"].items() if key in {"runAsUser", "runAsGroup"}}
+    assert user == ({} if CASES[name].kubernetes.any_user else {"runAsUser": 2000, "runAsGroup": 0})
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for found in [*spec["initContainers"], *spec["containers"]]:
         assert found["securityContext"] == {
@@ -195,7 +197,7 @@ def test_secrets_are_named_and_never_in_files(name):
 @EVERY
 def test_no_image_is_named_that_the_list_of_images_has_not(name):
     text = "".join(rendered(name).values())
-    assert set(re.findall(r"^ *image: (\S+)$", text, re.MULTILINE)) == {
+    assert set(re.findall(r"^ *(?:image|reference): (\S+)$", text, re.MULTILINE)) == {
         image.reference for image in deployment(name).images
     }
 
@@ -228,7 +230,10 @@ def test_all_is_in_one_namespace_whose_standard_the_pods_keep(name):
         found["metadata"].get("namespace") for (what, _), found in objects(name).items() if what != "Namespace"
     } == {wanted}
     host = any("hostPath" in volume for template in pods(name).values() for volume in template["spec"]["volumes"])
-    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == ("privileged" if host else "restricted")
+    image = any("image" in volume for template in pods(name).values() for volume in template["spec"]["volumes"])
+    # The standard itself lets image volumes through from 1.33 on.
+    level = "privileged" if host else "baseline" if image and CASES[name].kubernetes.minor < 33 else "restricted"
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == level
 
 
 @EVERY
@@ -237,6 +242,9 @@ def test_a_claim_is_made_unless_one_is_named_or_the_host_has_the_store(name):
     (store,) = [volume for volume in pods(name)["leader"]["spec"]["volumes"] if volume["name"] == "store"]
     if cluster.storage == "host":
         assert store["hostPath"]["path"] == "/srv/selfhost"
+        assert not claims
+    elif cluster.storage == "image":
+        assert store["image"] == {"reference": MODEL_IMAGE, "pullPolicy": "IfNotPresent"}
         assert not claims
     elif cluster.claim:
         assert store["persistentVolumeClaim"]["claimName"] == cluster.claim
@@ -274,6 +282,32 @@ def test_a_model_of_a_directory_is_mounted_as_such():
     mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "store"]
     assert mounts == [{"name": "store", "mountPath": "/models/tiny", "subPath": "tiny", "readOnly": True}]
     assert spec["initContainers"][0]["args"] == ["/models/tiny"]
+
+
+@EVERY
+def test_openshifts_standard_constraints_take_pods_that_name_no_uid(name):
+    """As `restricted-v2` has it: uid and fsGroup are the project's, and only these volumes are mounted.
+
+    Source: openshift/cluster-kube-apiserver-operator, bindata: 0000_20_kube-apiserver-operator_00_scc-restricted-v2.
+    """
+    volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "secret"}
+    for template in pods(name).values():
+        spec, text = template["spec"], json.dumps(template)
+        named = any(key in text for key in ("runAsUser", "runAsGroup", "fsGroup"))
+        assert named is not CASES[name].kubernetes.any_user
+        if CASES[name].kubernetes.any_user:
+            assert {key for volume in spec["volumes"] for key in volume} - {"name"} <= volumes
+            assert not any(key in text for key in ("hostNetwork", "hostPort", "hostPID", "hostIPC", "privileged"))
+            assert "OpenShift" in rendered(name)["README.md"]
+        else:
+            assert "OpenShift" not in rendered(name)["README.md"]
+
+
+def test_directories_of_the_host_are_not_said_to_be_taken_by_openshifts_standard_constraints():
+    before = deployment("glm-4.5-air-8xH100-host")
+    after = replace(before, kubernetes=replace(before.kubernetes, any_user=True))
+    (readme,) = [file.text for file in k8s(after) if file.path == "README.md"]
+    assert "Directories of the host need another SCC" in readme
 
 
 def test_an_own_recipe_goes_along():

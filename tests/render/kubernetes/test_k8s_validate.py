@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from selfhost.render.kubernetes import IMAGE_VOLUME_MINOR
 from tests.conftest import missing
 from tests.render.kubernetes.plans import CASES, SEVERAL_NODES, objects, pods, rendered
 from tests.render.kubernetes.schemas import SCHEMAS
@@ -56,7 +57,8 @@ def builtin(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("minor", [30, 37])
 def test_kubernetes_takes_every_object(minor, validator, tmp_path):
-    documents = [found for name in CASES for found in builtin(name)]
+    names = [name for name, case in CASES.items() if case.kubernetes.minor <= minor]
+    documents = [found for name in names for found in builtin(name)]
     good, said = validate(validator, minor, documents, tmp_path)
     assert good, said
 
@@ -66,6 +68,18 @@ def test_files_for_an_old_cluster_are_taken_by_it(validator, tmp_path):
     old = [name for name, case in CASES.items() if case.kubernetes.minor == 29]
     good, said = validate(validator, 29, [found for name in old for found in builtin(name)], tmp_path)
     assert good, said
+
+
+@pytest.mark.slow
+def test_image_volumes_are_taken_by_the_oldest_cluster_that_has_them_and_by_none_before(validator, tmp_path):
+    names = [name for name, case in CASES.items() if case.kubernetes.image]
+    assert {name in SEVERAL_NODES for name in names} == {True, False}
+    documents = [found for name in names for found in builtin(name)]
+    good, said = validate(validator, IMAGE_VOLUME_MINOR, documents, tmp_path)
+    assert good, said
+    good, said = validate(validator, IMAGE_VOLUME_MINOR - 1, documents, tmp_path)
+    assert not good
+    assert "image" in said
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from selfhost.engines.specs import CUDA
-from selfhost.render.lint.site import Container, Kind, error, warning
+from selfhost.render.lint.site import Container, ImageVolume, Kind, error, warning
 from selfhost.render.lint.values import name_and_tag
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ _LOCAL_PULL = {Kind.COMPOSE: {"never"}, Kind.QUADLET: {"never"}, Kind.KUBERNETES
 
 
 def pinned(site: Site) -> Iterator[Finding]:
-    """R1: an image is named by digest; one made on the machine has a version and is never pulled."""
-    for container in site.containers:
+    """R1: an image is named by digest, run or mounted; one made on the machine has a version and is never pulled."""
+    named: list[Container | ImageVolume] = [*site.containers, *site.image_volumes]
+    for container in named:
         image = container.image
         if not image:
             continue
@@ -37,7 +38,7 @@ def pinned(site: Site) -> Iterator[Finding]:
             yield error(container.at("image"), "render_lint.r1_not_brought", image=image)
 
 
-def _by_tag(container: Container) -> Iterator[Finding]:
+def _by_tag(container: Container | ImageVolume) -> Iterator[Finding]:
     image, where = container.image, container.at("image")
     _, tag = name_and_tag(image)
     if not image.startswith("localhost/"):
@@ -66,14 +67,17 @@ def same_on_all_nodes(site: Site) -> Iterator[Finding]:
                 there=one.image,
                 where=one.at("image"),
             )
-        if engine.model != other.model:
+        here, there = _model(container, engine), _model(one, other)
+        if here != there:
             yield error(
-                container.at("command"),
-                "render_lint.r15_model",
-                here=engine.model,
-                there=other.model,
-                where=one.at("command"),
+                container.at("command"), "render_lint.r15_model", here=here, there=there, where=one.at("command")
             )
+
+
+def _model(container: Container, engine: Engine) -> str:
+    """What it reads: the path of its command, and the image that is mounted there."""
+    mount = container.mount_of(engine.model) if engine.model.startswith("/") else None
+    return f"{engine.model} of {mount.image}" if mount and mount.image else engine.model
 
 
 def _object(container: Container) -> str:

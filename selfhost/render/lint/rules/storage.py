@@ -55,13 +55,8 @@ def _weights(container: Container, engine: Engine) -> list[Mount]:
     """What weights are read from: the mount that holds the model, and those of our store."""
     if engine.own and (home := container.env.get("SELFHOST_HOME")):
         return [mount for mount in container.mounts if mount.target in {f"{home}/models", f"{home}/blobs"}]
-    found = _holder(container, engine.model) if engine.model.startswith("/") else None
+    found = container.mount_of(engine.model) if engine.model.startswith("/") else None
     return [found] if found else []
-
-
-def _holder(container: Container, path: str) -> Mount | None:
-    above = [mount for mount in container.mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
-    return max(above, key=lambda mount: len(mount.target), default=None)
 
 
 def _caches(container: Container, weights: list[Mount]) -> Iterator[Finding]:
@@ -69,7 +64,7 @@ def _caches(container: Container, weights: list[Mount]) -> Iterator[Finding]:
         path = container.env.get(name) or ""
         if not path.startswith("/"):
             continue
-        holder = _holder(container, path)
+        holder = container.mount_of(path)
         if holder in weights and holder is not None:
             yield error(container.at(), "render_lint.r14_together", variable=name, path=path, mount=holder.target)
         elif holder is not None and holder.read_only:

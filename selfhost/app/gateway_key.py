@@ -1,0 +1,86 @@
+"""`selfhost key --gateway`: make, list and end keys of a gateway, in the file that it reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import stat
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost import files
+from selfhost.errors import MissingError, UsageError
+from selfhost.render import gateway_keys
+from selfhost.serve import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selfhost.render.gateway_keys import GatewayKey
+
+_ENCODING = ("utf-8", "surrogateescape")
+"""Whatever else people have written stays as it is, byte for byte."""
+
+
+def new(name: str, path: Path) -> str:
+    """Make a key of a gateway, add its line to the file, and return it.
+
+    Raises UsageError for a bad or a taken name and where the file cannot lie, MissingError when it cannot be written.
+    """
+    keys.check_name(name)
+    with _locked(path) as real:
+        text = _read(real)
+        if any(known.name == name for known in gateway_keys.read(text)):
+            raise UsageError("key.gateway_taken", name=name, path=path, quoted=shlex.quote(str(path)))
+        key = keys.make()
+        _write(real, gateway_keys.added(text, name, key))
+    return key
+
+
+def ls(path: Path) -> list[GatewayKey]:
+    """The keys in a gateway's file. Raises UsageError for one that is not there."""
+    if not path.is_file():
+        raise UsageError("key.gateway_no_file", path=path, quoted=shlex.quote(str(path)))
+    return gateway_keys.read(_read(path))
+
+
+def revoke(name: str, path: Path) -> None:
+    """Take a key out of a gateway's file. Raises UsageError for an unknown name, and for a file that is not there."""
+    names = [known.name for known in ls(path)]
+    if name not in names:
+        near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or "none"
+        raise UsageError("key.gateway_unknown", name=name, path=path, nearest=near, quoted=shlex.quote(str(path)))
+    with _locked(path) as real:
+        _write(real, gateway_keys.without(_read(real), name))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[Path]:
+    """The file itself, all links followed, held against others; its folder is made, but not those above."""
+    real = Path(os.path.realpath(path))
+    if real.is_dir() or not real.parent.parent.is_dir():
+        raise UsageError("key.gateway_place", path=path)
+    files.make_directory(real.parent)
+    with files.hold_lock(real.parent / f".{real.name}.lock"):
+        yield real
+
+
+def _read(path: Path) -> str:
+    """Text of the file; empty for one that is not there yet. Raises MissingError when it may not be read."""
+    try:
+        return path.read_bytes().decode(*_ENCODING)
+    except FileNotFoundError:
+        return ""
+    except PermissionError as error:
+        raise MissingError("key.gateway_unreadable", path=path, detail=error.strerror) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """The owner's alone when it is made; after that owner, group and mode stay, so that the gateway can read it."""
+    before = path.stat() if path.exists() else None
+    with files.atomic_write(path, stat.S_IMODE(before.st_mode) if before else 0o600) as stream:
+        stream.write(text.encode(*_ENCODING))
+        if before:
+            os.fchown(stream.fileno(), before.st_uid, before.st_gid)
