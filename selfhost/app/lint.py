@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selfhost.app.model import from_recipe
+from selfhost.app.plan import engine_for, plan_model
 from selfhost.engines import known, owned
 from selfhost.errors import SelfhostError, UsageError
+from selfhost.hardware import spec
+from selfhost.hardware.types import Platform
 from selfhost.home import find_home
 from selfhost.messages import Message
-from selfhost.planner.plan import PlanRequest
+from selfhost.planner import ascend_terms
+from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.recipe import load
+from selfhost.recipe.claims import Judged
 from selfhost.recipe.lint import LintEngine, duplicate_hub_ids, lint
+from selfhost.recipe.table import shown
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selfhost.findings import Finding, Severity
+    from selfhost.planner.plan import ModelToPlan, Plan
+    from selfhost.recipe.claims import Claim
     from selfhost.recipe.schema import Recipe
 
 _ENGINE = "vllm"
@@ -104,7 +114,63 @@ def pinned_engine() -> LintEngine:
         tool_call_parsers=facts.tool_call_parsers,
         reasoning_parsers=facts.reasoning_parsers,
         flag_problems=_flag_problems,
+        judge_claim=judge_claim,
     )
+
+
+def judge_claim(recipe: Recipe, claim: Claim) -> Judged:
+    """What `selfhost plan` says of a published way to run a variant."""
+    try:
+        model = _model_of(recipe, claim)
+        engine = engine_for(spec.parse(claim.hardware)).ref.name
+        plan = _plan_of(model, claim)
+    except SelfhostError as error:
+        return Judged(problems=(_cut(error.message),))
+    if plan.fits:
+        return Judged(engine=engine, fits=True)
+    if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
+        return Judged(engine=engine, refused=True, reason=plan.reasons[0])
+    missing = max(plan.missing_bytes, _missing_beside(model, plan))
+    return Judged(engine=engine, missing_bytes=missing, reason=plan.reasons[0])
+
+
+def _cut(message: Message) -> Message:
+    """With long values of the recipe cut."""
+    params = {name: shown(value) if isinstance(value, str) else value for name, value in message.params.items()}
+    return Message(message.id, params)
+
+
+def plan_claim(recipe: Recipe, claim: Claim) -> Plan:
+    """The plan for a claim's variant, hardware and options. Raises UsageError for one of them that is not known."""
+    return _plan_of(_model_of(recipe, claim), claim)
+
+
+def _model_of(recipe: Recipe, claim: Claim) -> ModelToPlan:
+    """Only the variant that the claim is about, so that its plan's reasons do not begin with that it was asked for."""
+    return replace(from_recipe(recipe, Path(), claim.variant, find_home()).to_plan(), variants=())
+
+
+def _plan_of(model: ModelToPlan, claim: Claim) -> Plan:
+    hardware = spec.parse(claim.hardware)
+    request = owned.absorb(PlanRequest(engine_args=claim.options), engine_for(hardware))
+    # What was published leaves to the engine's defaults: one rank of each kind, experts not spread.
+    request = replace(
+        request,
+        tensor_parallel_size=request.tensor_parallel_size or 1,
+        pipeline_parallel_size=request.pipeline_parallel_size or 1,
+        data_parallel_size=request.data_parallel_size or 1,
+        enable_expert_parallel=request.enable_expert_parallel or False,
+    )
+    return plan_model(model, hardware, request, with_remedies=False)
+
+
+def _missing_beside(model: ModelToPlan, plan: Plan) -> int:
+    """What graphs lack beside the budget on Ascend, in bytes; 0 elsewhere."""
+    hardware, settings = plan.hardware, plan.settings
+    if hardware.device.platform is not Platform.ASCEND:
+        return 0
+    taken = ascend_terms.beside(model.arch, hardware, plan.layout, eager=settings.enforce_eager)
+    return max(0, plan.memory.budget_bytes + taken.likely - hardware.visible_memory_bytes)
 
 
 def _flag_problems(arguments: Sequence[str]) -> list[Message]:

@@ -7,7 +7,7 @@ planner's question: `target_from_dict` gives the snapshot that it takes.
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfhost.bundle.layout import NO_LINKS
@@ -15,7 +15,7 @@ from selfhost.engines.needs import Machine, check_driver, check_machine
 from selfhost.engines.wheel_tags import misfit
 from selfhost.errors import MissingError, UsageError
 from selfhost.findings import Finding, Severity
-from selfhost.hardware.types import Accelerator, Disk, HardwareSnapshot, Host, Platform
+from selfhost.hardware.types import Accelerator, DeviceProcess, Disk, HardwareSnapshot, Host, Npu, Platform
 from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
@@ -61,12 +61,23 @@ def target_from_dict(data: Mapping[str, Any], path: object) -> HardwareSnapshot:
         host["disks"] = tuple(_record(Disk, disk) for disk in host.get("disks", ()))
         return HardwareSnapshot(
             captured_at=str(data["captured_at"]),
-            accelerators=tuple(_record(Accelerator, one) for one in data["accelerators"]),
+            accelerators=tuple(_accelerator(one) for one in data["accelerators"]),
             host=_record(Host, host),
             notes=tuple(str(note) for note in data.get("notes", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError("target.not_a_profile", path=path, detail=f"{type(error).__name__}: {error}") from error
+
+
+def _accelerator(data: Mapping[str, Any]) -> Accelerator:
+    """One accelerator with the records within it. Raises KeyError, TypeError."""
+    plain = _record(Accelerator, {**data, "npu": None, "processes": ()})
+    npu, processes = data.get("npu"), data.get("processes", ())
+    return replace(
+        plain,
+        npu=None if npu is None else _record(Npu, {**npu}),
+        processes=tuple(_record(DeviceProcess, {**one}) for one in processes),
+    )
 
 
 def _record(kind: type[_T], data: Mapping[str, Any]) -> _T:

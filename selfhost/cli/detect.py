@@ -49,7 +49,7 @@ def _accelerators(found: tuple[Accelerator, ...]) -> list[str]:
     for same in kinds.values():
         first = same[0]
         sizes = [first.memory_bytes, first.visible_memory_bytes, max((a.used_bytes or 0 for a in same), default=0)]
-        remark = first.reason or ("hidden by the environment" if first.hidden else "")
+        remark = first.reason or ("hidden by the environment" if first.hidden else _logical(same))
         rows.append((
             f"{len(same)}x {first.name}",
             ranges([a.index for a in same]),
@@ -57,6 +57,17 @@ def _accelerators(found: tuple[Accelerator, ...]) -> list[str]:
             remark,
         ))  # fmt: skip
     return _table(rows if found else [("ACCELERATORS",), ("none",)])
+
+
+def _logical(same: list[Accelerator]) -> str:
+    """How an engine counts NPUs, where that is not as they are listed."""
+    from selfhost.hardware.sharing import ranges
+
+    ids = [a.npu.logical_id for a in same if a.npu]
+    known = [each for each in ids if each is not None]
+    if not ids or len(known) < len(ids) or known == [a.index for a in same]:
+        return ""
+    return f"ASCEND_RT_VISIBLE_DEVICES counts them {ranges(known)}"
 
 
 def _host(snapshot: HardwareSnapshot) -> list[str]:
@@ -69,7 +80,7 @@ def _host(snapshot: HardwareSnapshot) -> list[str]:
     numa = f", {host.numa_nodes} NUMA nodes" if host.numa_nodes > 1 else ""
     flags = f" ({' '.join(host.cpu_flags)})" if host.cpu_flags else ""
     drivers = {"NVIDIA": host.nvidia_driver, "CUDA up to": host.cuda_ceiling, "Ascend": host.ascend_driver}
-    drivers |= {"CANN": host.cann, "SoC": host.soc_family}
+    drivers |= {"firmware": host.ascend_firmware, "CANN": host.cann, "SoC": host.soc_family}
     rows: list[tuple[str, ...]] = [
         ("", ""),
         ("HOST", host.hostname),

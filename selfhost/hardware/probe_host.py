@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from selfhost.hardware import ascend, host
+from selfhost.hardware import ascend_files, host
 from selfhost.hardware.types import Disk, Host
+from selfhost.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +29,9 @@ def probe_host(home: Path, system: System) -> Host:
     total, available, limit = host.usable_memory(
         *host.memory(system.read("/proc/meminfo")), _memory_limits(system, groups)
     )
+    install = system.read(ascend_files.INSTALL_FILE)
+    folder = ascend_files.folder(install)
+    driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
     return Host(
         hostname=uname.nodename,
         os=host.os_name(system.read("/etc/os-release")) or uname.sysname,
@@ -42,11 +46,32 @@ def probe_host(home: Path, system: System) -> Host:
         memory_bytes=total,
         available_memory_bytes=available,
         cgroup_memory_limit_bytes=limit,
-        ascend_driver=ascend.parse_install_info(system.read("/usr/local/Ascend/driver/version.info")),
+        ascend_driver=driver.version,
+        ascend_firmware=ascend_files.parse_version(system.read(f"{folder}/firmware/version.info")),
+        ascend_firmware_wanted=driver.firmware_wanted,
+        ascend_install_status=ascend_files.parse_install(install).status,
         cann=_cann(system),
         container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
         disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
     )
+
+
+def ascend_notes(system: System, running: str | None, firmware: str | None) -> Iterator[Message]:
+    """What of an Ascend driver does not go together: its files, what is running, the firmware, its installation.
+
+    running, firmware: as npu-smi tells them; None when it does not.
+    """
+    install = system.read(ascend_files.INSTALL_FILE)
+    folder = ascend_files.folder(install)
+    driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
+    if ascend_files.parse_install(install).status not in (None, "complete"):
+        yield Message("hardware.npu_half_installed")
+    if running and driver.version and not ascend_files.same_release(running, driver.version):
+        yield Message("hardware.npu_driver_differs", {"running": running, "files": driver.version})
+    firmware = firmware or ascend_files.parse_version(system.read(f"{folder}/firmware/version.info"))
+    if driver.takes_firmware(firmware) is False:
+        values = {"driver": driver.version, "wanted": driver.firmware_wanted, "firmware": firmware}
+        yield Message("hardware.npu_firmware", values)
 
 
 def _glibc() -> str | None:
@@ -83,9 +108,12 @@ def _cann(system: System) -> str | None:
     named = [
         path for path in (system.environ.get("ASCEND_TOOLKIT_HOME"), system.environ.get("ASCEND_HOME_PATH")) if path
     ]
-    for folder in (*named, *_CANN_FOLDERS):
+    # Without root the installer takes the home folder.
+    own = system.environ.get("HOME", "")
+    folders = [*_CANN_FOLDERS, *(folder.replace("/usr/local", own, 1) for folder in _CANN_FOLDERS if own)]
+    for folder in (*named, *folders):
         for info in sorted(system.at(folder).glob("*-linux/ascend_toolkit_install.info")):
-            if version := ascend.parse_install_info(system.read(info)):
+            if version := ascend_files.parse_version(system.read(info)):
                 return version
     return None
 

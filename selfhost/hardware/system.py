@@ -19,9 +19,18 @@ from selfhost.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from selfhost.messages import Message
+
 CALL_LIMIT_S = 5.0
+NPU_LIMIT_S = 8.0
+"""npu-smi asks every device in turn: seconds on a machine with sixteen of them."""
 TOTAL_LIMIT_S = 10.0
+TORCH_LIMIT_S = 30.0
+"""Beside the total: torch_npu, which is only asked when npu-smi told nothing of NPUs that are there."""
 _MOST_OUTPUT_BYTES = 4 << 20
+_PCI_VENDORS = {"0x10de": "nvidia", "0x19e5": "huawei"}
+_PCI_CLASSES = ("0x03", "0x12")
+"""Display controllers and processing accelerators; network and storage controllers have other classes."""
 _VENDOR_PATHS = ("/usr/local/bin", "/usr/local/sbin", "/usr/lib/wsl/lib")
 
 
@@ -34,7 +43,9 @@ class System:
     # -P: the script's folder must not be on the path, its types.py would hide the standard library's.
     nvml_argv: tuple[str, ...] = (sys.executable, "-P", str(Path(__file__).with_name("nvml.py")))
     call_limit_s: float = CALL_LIMIT_S
+    npu_limit_s: float = NPU_LIMIT_S
     total_limit_s: float = TOTAL_LIMIT_S
+    torch_limit_s: float = TORCH_LIMIT_S
 
     def at(self, path: str) -> Path:
         """An absolute path, under this machine's root."""
@@ -60,6 +71,39 @@ class Answer:
     output: str
     returncode: int | None
     """None when it did not end in time, negative when a signal ended it."""
+
+
+def accelerators_on_bus(system: System) -> dict[str, list[str]]:
+    """Vendor -> PCI ids of its accelerators, driver or not."""
+    found: dict[str, list[str]] = {}
+    for device in sorted(system.at("/sys/bus/pci/devices").glob("*")):
+        vendor = _PCI_VENDORS.get(system.read(device / "vendor").strip())
+        if vendor and system.read(device / "class").startswith(_PCI_CLASSES):
+            found.setdefault(vendor, []).append(system.read(device / "device").strip().lower())
+    return found
+
+
+class Asking:
+    """Calls to the vendors' tools, the time they have together, and what went wrong."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.deadline = time.monotonic() + system.total_limit_s
+        self.notes: list[Message] = []
+        self.on_bus = accelerators_on_bus(system)
+
+    def left_s(self, limit_s: float) -> float:
+        """A limit, or what is left of the time when that is less."""
+        return min(limit_s, self.deadline - time.monotonic())
+
+    def ask(self, argv: Sequence[str], more: Mapping[str, str] | None = None, limit_s: float | None = None) -> Answer:
+        """What a tool says within a limit: that of one call, and what is left of the time, if none is given."""
+        limit_s = self.left_s(self.system.call_limit_s) if limit_s is None else limit_s
+        return run(argv, {**self.system.environ, "LC_ALL": "C", **(more or {})}, limit_s)
+
+    def traces(self, paths: Sequence[str]) -> bool:
+        """Whether one of these is there."""
+        return any(self.system.at(path).exists() for path in paths)
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], limit_s: float) -> Answer:

@@ -98,6 +98,43 @@ class Hardware:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceProcess:
+    """A process that holds memory of an accelerator."""
+
+    pid: int
+    """As the host counts."""
+    name: str | None
+    memory_bytes: int | None
+    container_pid: int | None = None
+    context_only: bool = False
+    """A small context beside its work on another device: every rank of an engine leaves one on NPU 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Npu:
+    """The three ways an Ascend device is counted, which differ in containers and between families, and its state."""
+
+    card_id: int | None = None
+    """`NPU` of npu-smi, what its `-i` takes. Two dies of A3 share one; on 310P they have gaps."""
+    chip_id: int | None = None
+    """On its card: what `-c` of npu-smi takes."""
+    physical_id: int | None = None
+    """N of /dev/davinciN; what containers are given (ASCEND_VISIBLE_DEVICES), and what hccn_tool takes."""
+    logical_id: int | None = None
+    """What an engine and ASCEND_RT_VISIBLE_DEVICES count; from 0 within a container."""
+    soc_version: str | None = None
+    """`ascend910_9392`, in lower case, where the tool tells it."""
+    health: str | None = None
+    """`OK`, `Warning`, `Alarm`, `Critical`, `UNKNOWN`, or what else the tool wrote."""
+    fault_codes: tuple[str, ...] = ()
+    """Hexadecimal, of a device that is not well; asked of the first few."""
+    utilization_percent: int | None = None
+    """Of the AI cores (950: of the NPU)."""
+    bus_id: str | None = None
+    """`0000:c1:00.0`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Accelerator:
     """One accelerator found on this machine."""
 
@@ -105,6 +142,7 @@ class Accelerator:
     """`nvidia` or `huawei`."""
     name: str
     index: int
+    """NVIDIA: as nvidia-smi counts. Ascend: the physical id, else what the tool numbers devices by."""
     memory_bytes: int | None
     """As the vendor's tool reports it."""
     visible_memory_bytes: int | None
@@ -122,6 +160,10 @@ class Accelerator:
     """Whether `visible_memory_bytes` is a fraction of the reported total, the device or its size not being listed."""
     hidden: bool = False
     """Left out by CUDA_VISIBLE_DEVICES or ASCEND_RT_VISIBLE_DEVICES: an engine started from here would not see it."""
+    npu: Npu | None = None
+    """Of Ascend devices."""
+    processes: tuple[DeviceProcess, ...] = ()
+    """As far as the tool tells; not asked of NVIDIA's."""
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
@@ -140,6 +182,8 @@ class Accelerator:
             "mig": self.mig,
             "visible_memory_assumed": self.visible_memory_assumed,
             "hidden": self.hidden,
+            "npu": asdict(self.npu) if self.npu else None,
+            "processes": [asdict(process) for process in self.processes],
         }
 
 
@@ -177,8 +221,16 @@ class Host:
     cuda_ceiling: str | None = None
     """Highest CUDA version the driver runs."""
     ascend_driver: str | None = None
+    ascend_firmware: str | None = None
+    ascend_firmware_wanted: str | None = None
+    """Which firmware the driver goes with, by its own word: `7.0.0 to 8.9.9`."""
+    ascend_install_status: str | None = None
+    """`complete` in /etc/ascend_install.info; None where drivers before 24 or a container do not tell."""
+    ascend_links: tuple[str, ...] = ()
+    """Kinds of links between the NPUs: `HCCS`, `HCCS_SW`, `SIO`, `UB`, `SYS`, ..."""
     cann: str | None = None
     soc_family: str | None = None
+    """Of the Ascend devices: `A2`, `A3`, `310P`, `950`; what the engine's image is chosen by."""
     container_engines: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
 

@@ -24,6 +24,7 @@ from selfhost.models.media import ANY_MEDIA, Media, tower_mode
 from selfhost.models.moonvit import read_moonvit
 from selfhost.models.reader import Reader
 from selfhost.models.vision import read_tower
+from selfhost.quant import ascend as modelslim
 from selfhost.quant.ignored import renamed
 from selfhost.quant.schemes import quantization_from_config
 from selfhost.records import dataclass
@@ -244,6 +245,8 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
     quantization = quantization_from_config(config)
     if quantization is not None and family.renames:
         quantization = replace(quantization, ignored=renamed(quantization.ignored, family.renames))
+    if quantization is not None and family.described_as:
+        quantization = replace(quantization, types=modelslim.renamed(quantization.types, family.described_as))
     mixers = _read_mixers(reader, family, hidden, (count, drafts), quantization)
     feeds = read_feeds(reader, config, family, count + drafts)
     block = reader.integer("attn_res_block_size", default=0) if family.delta else 0

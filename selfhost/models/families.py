@@ -59,6 +59,8 @@ class Family:
     """Where the decoder is in the engine's class."""
     renames: Renames = ()
     """What the engine makes of names in checkpoints (`hf_to_vllm_mapper`)."""
+    described_as: Renames = ()
+    """Parts of names in a description of msModelSlim, which keeps the checkpoint's, and what they are called here."""
     linear_attention: str | None = None
     """Layers that are gated delta nets: `fused` or `split`, as their projections are in the checkpoint."""
     output_gate: bool = False
@@ -187,7 +189,17 @@ FAMILIES: dict[str, Family] = {
         transformers_backend=True,
     ),
     "MiniMaxM2ForCausalLM": Family(
-        qk_norm="full", moe=True, moe_only=True, router_dtype_bytes=4, expert_correction=True
+        qk_norm="full",
+        moe=True,
+        moe_only=True,
+        router_dtype_bytes=4,
+        expert_correction=True,
+        described_as=(
+            ("block_sparse_moe.", "mlp."),
+            (".w1", ".gate_proj"),
+            (".w2", ".down_proj"),
+            (".w3", ".up_proj"),
+        ),
     ),
 }
 """Architectures whose tensors selfhost knows. Source of each row: the class in vLLM 0.32 model_executor/models/."""

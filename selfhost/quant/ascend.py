@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.quant.ignored import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 METHOD = "ascend"
 DESCRIPTION = "quant_model_description.json"
@@ -55,6 +55,16 @@ def read_types(section: Mapping[str, Any]) -> Types:
     if all(kind == FLOAT for _, kind in types):
         message = "`types` leaves everything as it is"
         raise ValueError(message)
+    return types
+
+
+def renamed(types: Types, renames: Iterable[tuple[str, str]]) -> Types:
+    """Types with parts of their names replaced, in order.
+
+    Check: `*.block_sparse_moe.experts.*.w1` -> `*.mlp.experts.*.w1` with (("block_sparse_moe.", "mlp."),).
+    """
+    for old, new in renames:
+        types = tuple((name.replace(old, new), kind) for name, kind in types)
     return types
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from selfhost.recipe import schema
 
 _URL = "https://json-schema.org/draft-07/schema#"
-_KEYS = {"variants": "variant", "sources": "source", "facts": "source", "files": "file"}
+_KEYS = {"variants": "variant", "sources": "source", "facts": "source", "claims": "claim", "files": "file"}
 """A list of tables is written `[[variant]]`."""
 _NAME = {"pattern": f"^{schema.NAME.pattern}$"}
 _SHA256 = {"pattern": f"^{schema.SHA256.pattern}$"}

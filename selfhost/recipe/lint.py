@@ -16,6 +16,8 @@ from selfhost.hardware import catalog, spec
 from selfhost.messages import Message
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
+from selfhost.quant import ascend as modelslim
+from selfhost.recipe.claims import ENGINES, claim_findings
 from selfhost.recipe.lint_config import config_findings
 from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
@@ -26,11 +28,11 @@ from selfhost.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from selfhost.recipe.claims import Claim, Judged
     from selfhost.recipe.schema import Recipe, Variant
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s]+")
-_ENGINES = ("vllm", "vllm-ascend", "vllm-cpu")
 _TOLERANCE = 0.02
 _NEAREST = 3
 _RECIPES_OWN = ("variant", "scheme", "id", "url", "fact", "expect", "family", "name", "other")
@@ -48,6 +50,8 @@ class LintEngine:
     reasoning_parsers: frozenset[str]
     flag_problems: Callable[[Sequence[str]], list[Message]]
     """What is wrong with `engine_args`: unknown, owned, or settings of the plan."""
+    judge_claim: Callable[[Recipe, Claim], Judged]
+    """What the planner says of a published way to run it, for the engine and hardware of that."""
 
 
 def lint(recipe: Recipe, engine: LintEngine, *, folder: str | None = None) -> list[Finding]:
@@ -60,6 +64,7 @@ def lint(recipe: Recipe, engine: LintEngine, *, folder: str | None = None) -> li
         *_architectures(recipe, engine),
         *_serving(recipe, engine),
         *_support(recipe),
+        *_claims(recipe, engine),
         *_references(recipe),
         *_folder(recipe, folder),
         *_check(recipe),
@@ -199,12 +204,12 @@ def _sampling(recipe: Recipe) -> Iterator[Finding]:
 
 def _support(recipe: Recipe) -> Iterator[Finding]:
     for number, support in enumerate(recipe.support):
-        if support.engine not in _ENGINES:
+        if support.engine not in ENGINES:
             yield _error(
                 f"support[{number}].engine",
                 "lint.engine_unknown",
                 found=shown(support.engine),
-                known=", ".join(_ENGINES),
+                known=", ".join(ENGINES),
             )
         if support.hardware and not _is_hardware(support.hardware):
             device = re.sub(r"^[\dx]*x", "", support.hardware.partition("@")[0])
@@ -215,6 +220,19 @@ def _support(recipe: Recipe) -> Iterator[Finding]:
                 nearest=", ".join(catalog.nearest(device[:80])) or "none",
                 recipe=recipe.name,
             )
+
+
+def _claims(recipe: Recipe, engine: LintEngine) -> Iterator[Finding]:
+    names = [variant.name for variant in recipe.variants]
+    yield from claim_findings(recipe.claims, names, lambda claim: engine.judge_claim(recipe, claim))
+    for number, claim in enumerate(recipe.claims):
+        if not _ADDRESS.match(claim.url):
+            yield _warning(f"claim[{number}].url", "lint.fact_source", fact=claim.by, found=shown(claim.url))
+    claimed = {claim.variant for claim in recipe.claims}
+    for number, variant in enumerate(recipe.variants):
+        made_for_ascend = (variant.quantization_config or {}).get("quant_method") == modelslim.METHOD
+        if made_for_ascend and variant.name not in claimed:
+            yield _warning(f"variant[{number}]", "lint.no_claim", variant=variant.name)
 
 
 def _is_hardware(text: str) -> bool:

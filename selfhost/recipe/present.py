@@ -14,6 +14,7 @@ from selfhost.units import format_bytes, format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from selfhost.recipe.claims import Claim
     from selfhost.recipe.schema import Recipe, Source, Support, Variant
 
 COLUMNS = ("NAME", "PARAMETERS", "CONTEXT", "VARIANTS", "LICENCE")
@@ -69,6 +70,8 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("check", f"{recipe.check.prompt} -> {recipe.check.expect}")
     for support in recipe.support:
         yield from _support(support)
+    for claim in recipe.claims:
+        yield from _claim(claim)
     for note in recipe.notes:
         yield from _row("note", note)
     for doubt in recipe.unverified:
@@ -132,3 +135,15 @@ def _support(support: Support) -> Iterator[str]:
     hardware = f" ({support.hardware})" if support.hardware else ""
     yield from _row("", f"on {support.where}{hardware}, {support.date}")
     yield from _row("", support.note)
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    yield from _row("published", f"{claim.variant} on {claim.hardware} ({claim.where})")
+    yield from _row("", f"by {claim.by}: {claim.url}")
+    variables = (f"{name}={value}" for name, value in (claim.environment or {}).items())
+    yield from _row("", f"{claim.engine} {claim.versions}: {' '.join((*variables, *claim.options))}")
+    if claim.lacks_gib is not None:
+        yield from _row("", f"does not fit by selfhost's arithmetic: {claim.lacks_gib:g} GiB missing per device")
+    if claim.refused:
+        yield from _row("", "refused by selfhost's planner")
+    yield from _row("", claim.note)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import UsageError
 from selfhost.messages import text
+from selfhost.recipe.claims import Claim, read_claim
 from selfhost.recipe.table import Table, shown
 from selfhost.records import dataclass
 
@@ -209,6 +210,8 @@ class Recipe:
     serving: ServingSettings = ServingSettings()
     check: Check | None = None
     support: tuple[Support, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    """How others say that they run it."""
     facts: tuple[FactSource, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know, one sentence each."""
@@ -277,6 +280,7 @@ def _recipe(root: Table) -> Recipe:
         serving=_serving(serving),
         check=Check(prompt=check.string("prompt"), expect=check.string("expect")) if "check" in root else None,
         support=tuple(_support(table) for table in root.tables("support")),
+        claims=tuple(read_claim(table) for table in root.tables("claim")),
         facts=tuple(FactSource(fact=t.string("fact"), url=t.string("url")) for t in root.tables("source")),
         notes=root.strings("notes"),
         unverified=root.strings("unverified"),

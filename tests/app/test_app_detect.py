@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from selfhost.app import detect
+from selfhost.engines.environment import EngineEnvironment
 from selfhost.errors import UsageError
 from selfhost.hardware import ascend, cuda
 from selfhost.hardware.sharing import hide
@@ -79,6 +80,37 @@ def test_dies_are_counted_one_by_one():
     assert detect.choose_hardware(snapshot(*npus("A3_2card_4die")), None).text == "4x910C-64G"
 
 
+def test_npus_are_handed_on_with_each_way_of_counting_them():
+    found = detect.choose_hardware(snapshot(*npus("A3_2card_4die")), None)
+    assert (found.device_indices, found.physical_ids, found.logical_ids) == ((0, 1, 2, 3),) * 3
+    part = detect.choose_hardware(snapshot(*npus("A3_2card_info_26")), None)
+    assert (part.device_indices, part.physical_ids, part.logical_ids) == ((0, 1, 10, 11), (0, 1, 10, 11), ())
+    gpus = detect.choose_hardware(snapshot(*nvidia("nvml_8xH20.json")), None)
+    assert (gpus.physical_ids, gpus.logical_ids) == ((), ())
+
+
+def test_the_share_of_the_driver_is_taken_off_once():
+    idle = detect.choose_hardware(snapshot(*npus("910B3_8npu_info_24")), None)
+    assert {round(free / GIB, 1) for free in idle.free_memory_bytes} == {60.8}
+    small = detect.choose_hardware(snapshot(*npus("910B4_1npu_info_26")), None)
+    assert round(small.free_memory_bytes[0] / GIB, 1) == 29.2
+    busy = detect.choose_hardware(snapshot(*npus("A3_2card_4die")), None)
+    assert [round(free / GIB, 1) for free in busy.free_memory_bytes] == [60.9, 61.2, 61.0, 53.7]
+    gpu = detect.choose_hardware(snapshot(*nvidia("nvml_8xH20.json")), None)
+    assert gpu.free_memory_bytes[0] < gpu.visible_memory_bytes
+
+
+def test_pythons_with_torch_npu_are_found_by_their_files(tmp_path, monkeypatch):
+    def engine(name: str, package: str):
+        path = tmp_path / name
+        (path / "lib/python3.11/site-packages" / package).mkdir(parents=True)
+        return EngineEnvironment(name="vllm", version="1", path=path, python=path / "bin/python")
+
+    here = (engine("one", "torch"), engine("two", "torch_npu"))
+    monkeypatch.setattr(detect, "engines_here", lambda _home: here)
+    assert detect.torch_npu_pythons(Home(tmp_path)) == (tmp_path / "two/bin/python",)
+
+
 def test_on_wins_over_what_is_here():
     here = snapshot(*nvidia("nvml_8xH20.json"))
     assert detect.choose_hardware(here, "2x8x910B3").text == "2x8x910B3-64G"
@@ -116,6 +148,20 @@ def test_the_json_contract():
         "mig": False,
         "visible_memory_assumed": False,
         "hidden": False,
+        "npu": {
+            "card_id": 1,
+            "chip_id": 1,
+            "physical_id": 3,
+            "logical_id": 3,
+            "soc_version": None,
+            "health": "OK",
+            "fault_codes": [],
+            "utilization_percent": 0,
+            "bus_id": "0000:39:00.0",
+        },
+        "processes": [
+            {"pid": 990711, "name": "python", "memory_bytes": 7746 << 20, "container_pid": None, "context_only": False}
+        ],
     }
     assert body["host"]["glibc"] == "2.36"
     assert body["engines"] == []

@@ -52,6 +52,19 @@ def since_estimate(row: Row) -> bool:
     return row.kv is not None and row.case.version is not None and row.case.version >= SINCE_ESTIMATE
 
 
+def ascend(rows: Sequence[Row]) -> list[Target]:
+    """The same for the rows of vllm-ascend alone, with the KV cache of any release."""
+    own = [row for row in rows if row.case.on_ascend]
+    weights = [abs(row.weights.error) for row in own if row.weights]
+    rates = [abs(row.rate.error) for row in own if row.rate]
+    caches = [abs(row.kv.error) for row in own if row.kv]
+    return [
+        Target("Ascend: weights, worst", len(weights), max(weights, default=1.0), WEIGHTS_TARGET),
+        Target("Ascend: bytes per token, worst", len(rates), max(rates, default=1.0), RATE_TARGET),
+        Target("Ascend: KV cache, worst share", len(caches), max(caches, default=1.0), KV_TARGET),
+    ]
+
+
 def targets(rows: Sequence[Row]) -> list[Target]:
     """All of them."""
     weights = [abs(row.weights.error) for row in rows if row.weights]
@@ -67,6 +80,7 @@ def targets(rows: Sequence[Row]) -> list[Target]:
         Target("KV cache since 0.21, median share", len(caches), statistics.median(caches or [1.0]), KV_TARGET),
         Target("tokens of no whole number of blocks", len(blocks), odd, 0),
         Target("verdicts wrong", len(verdicts), wrong, 0),
+        *ascend(rows),
     ]
 
 

@@ -2,7 +2,8 @@
 
 Fields of a line: what a plan needs (`model`, `device`, `layout`, `settings`), what the engine logged (`measured`,
 `log`) and two remarks of our own. `identified` says why a row is taken for a model that its log does not name, or for
-another layout than its command: `inferred` when numbers decided. `not_compared` names the checks that a row is left out
+another layout than its command: `inferred` when numbers decided; `quantization_config` how it is then taken to be
+stored. `not_compared` names the checks that a row is left out
 of (`all` for every one) with a reason of the closed set below.
 """
 
@@ -95,6 +96,8 @@ class Case:
     """As logged; None: the catalogue's."""
     device_count: int | None
     layout: Mapping[str, Any]
+    quantization: Mapping[str, Any] | None
+    """How the weights are stored, where that is not in the config: made by msModelSlim for Ascend."""
     settings: Mapping[str, Any]
     measured: Mapping[str, Any]
     left: Mapping[str, Left]
@@ -103,6 +106,11 @@ class Case:
     def left_out(self, check: str) -> Left | None:
         """Why the row says not to make this check."""
         return self.left.get(check) or self.left.get("all")
+
+    @property
+    def on_ascend(self) -> bool:
+        """Whether vllm-ascend logged it."""
+        return self.engine == "vllm-ascend"
 
     @property
     def fits(self) -> bool | None:
@@ -135,6 +143,7 @@ def _case(row: dict[str, Any]) -> Case:
         visible_gib=row["device_memory_gib"],
         device_count=row["device_count"],
         layout=row["layout"],
+        quantization=row.get("quantization_config"),
         settings=row["settings"],
         measured=row["measured"],
         left={check: Left(reason=Reason(x["reason"]), why=x["why"]) for check, x in left.items()},
@@ -179,7 +188,8 @@ def arch_of(case: Case) -> ModelArch | Left:
     entry = entry_of(case)
     if entry is None:
         return Left(reason=Reason.CONFIG_UNKNOWN, why=f"no config of {case.config or case.model} in tests/data/configs")
+    changed = {} if case.quantization is None else {"quantization_config": case.quantization}
     try:
-        return ModelArch.from_config(entry["config"])
+        return ModelArch.from_config({**entry["config"], **changed})
     except SelfhostError as error:
         return Left(reason=Reason.ARCHITECTURE_UNKNOWN, why=str(error).splitlines()[0])

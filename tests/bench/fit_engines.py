@@ -49,7 +49,7 @@ class Line(NamedTuple):
     """What a version does with a model."""
 
     runner: str
-    """`v0`, `v1` or `v2`."""
+    """`v0`, `v1`, `v2`, or `ascend`."""
     utilization: float
     estimates_graphs: bool
     counts_state: bool
@@ -58,6 +58,22 @@ class Line(NamedTuple):
     """Whether large tensors always take whole segments."""
     sampler_bytes_per_logit: float
     """0: the sampler of the profiling run keeps no copies (V2)."""
+
+
+def ascend_line(version: tuple[int, int, int]) -> Line:
+    """What a version of vllm-ascend does: the planner's own terms, which are that engine's.
+
+    Source: vllm_ascend/worker/worker.py `determine_available_memory` of 0.11.0, 0.18.0 and 0.23.0; the part of the
+    memory is vLLM's default. What was in torchair graphs before 0.12 is not modelled.
+    """
+    return Line(
+        runner="ascend",
+        utilization=0.92 if version >= (0, 20, 0) else 0.9,
+        estimates_graphs=True,
+        counts_state=True,
+        rounds_weights=True,
+        sampler_bytes_per_logit=0.0,
+    )
 
 
 def line_of(version: tuple[int, int, int], arch: ModelArch, device: Device) -> Line:

@@ -12,11 +12,12 @@ from selfhost.engines.speculative import CONFIG
 from selfhost.errors import SelfhostError
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Hardware
+from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.models.tensors import rank_weights
 from selfhost.planner.plan import ModelToPlan, PlanRequest, Verdict
 from selfhost.units import GIB, MIB
 from tests.bench.fit_cases import CHECKS, Left, Reason, arch_of, entry_of
-from tests.bench.fit_engines import default_batch, is_hybrid, line_of, sampler_peak, sampler_state
+from tests.bench.fit_engines import ascend_line, default_batch, is_hybrid, line_of, sampler_peak, sampler_state
 from tests.bench.fit_rows import KV, Pair, Row
 from tests.bench.fit_rules import RULES, Question
 
@@ -61,7 +62,8 @@ def _setup(case: Case, arch: ModelArch) -> Setup:
     # A row that is compared by weights and rate alone can be planned anywhere: the one of them whose kernels pad or
     # repack names an Orin, of A100's generation.
     device = case.device or catalog.lookup("A100-80G")
-    line = line_of(case.version or PINNED, arch, device)
+    version = case.version or PINNED
+    line = ascend_line(version) if case.on_ascend else line_of(version, arch, device)
     told = case.settings
     visible = case.visible_gib or (device.visible_memory_bytes or 0) / GIB
     length = told.get("max_model_len", arch.max_position_embeddings)
@@ -259,6 +261,8 @@ def _logged_tokens(case: Case) -> float | None:
 def _rules(case: Case, arch: ModelArch, setup: Setup) -> dict[str, Answer]:
     entry = entry_of(case)
     assert entry is not None, "planned without a config"
+    if case.quantization is not None:
+        entry = {**entry, "checkpoint_bytes": checkpoint_bytes(arch)}
     question = Question(
         arch=arch,
         entry=entry,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import PurePath
+from dataclasses import replace
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from selfhost.bundle.profile import Needs, findings, refuse, target_from_dict
 from selfhost.engines import specs
 from selfhost.errors import ExitCode, MissingError, UsageError
 from selfhost.findings import Severity
+from selfhost.hardware import ascend
 from selfhost.home import Home
 
 GB = 1_000_000_000
@@ -54,6 +56,18 @@ def ids(target, needs):
 def test_what_fits_has_no_findings():
     assert ids(changed(), CUDA) == []
     refuse([], "target.json")
+
+
+def test_npus_come_back_as_they_were_told():
+    capture = Path(__file__).parents[1] / "data/ascend/A3_2card_info_26.0.rc1_116col_trimmed-fixture.txt"
+    found = ascend.parse_info(capture.read_text()).accelerators
+    there = target_from_dict(TARGET, "target.json")
+    told = detect.as_dict(replace(there, accelerators=found), ())
+    assert target_from_dict(json.loads(json.dumps(told)), "target.json").accelerators == found
+    assert found[0].processes
+    for wrong in ({"npu": 1}, {"npu": {"card_id": "0"}}, {"processes": [{"pid": 1}]}, {"processes": 1}):
+        with pytest.raises(UsageError):
+            target_from_dict(TARGET | {"accelerators": [NPU | wrong]}, "target.json")
 
 
 @pytest.mark.parametrize(

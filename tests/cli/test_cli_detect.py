@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ none
 """
     )
     assert err == "warning: something; do this\n"
+
+
+def test_npus_that_an_engine_counts_another_way_say_so(found, capsys):
+    counted = [replace(a, index=n + 10, npu=replace(a.npu, logical_id=n)) for n, a in enumerate(found.accelerators)]
+    rows = command._accelerators(tuple(counted))
+    assert rows[1].endswith("10.3 GiB  ASCEND_RT_VISIBLE_DEVICES counts them 0-3")
+    assert rows[1].split()[2] == "10-13"
 
 
 def test_json_is_one_object_and_nothing_else(found, capsys):

@@ -53,19 +53,18 @@ class Container:
 
     def start(self, *arguments: str) -> Container:
         """Start the image's entry point with arguments."""
-        argv = [*self._config["Entrypoint"], *arguments]
-        values = self._values | {
-            "env": shlex.join(self._config["Env"]),
-            "argv": shlex.join(argv),
-            "chroot": "/usr/sbin/chroot",
-            "setpriv": "/usr/bin/setpriv",
-        }
         command = ["unshare", "--pid", "--fork", "--net", "--mount", "--kill-child"]
+        script = self._script([*self._config["Entrypoint"], *arguments])
         with self.stdout.open("wb") as out, self.stderr.open("wb") as error:
             self._outer = subprocess.Popen(
-                [*command, "sh", "-c", _SET_UP.format(**values)], stdout=out, stderr=error, stdin=subprocess.DEVNULL
+                [*command, "sh", "-c", script], stdout=out, stderr=error, stdin=subprocess.DEVNULL
             )
         return self
+
+    def _script(self, argv: list[str]) -> str:
+        """What is run in the fresh namespaces."""
+        values = self._values | {"env": shlex.join(self._config["Env"]), "argv": shlex.join(argv)}
+        return _SET_UP.format(**values, chroot="/usr/sbin/chroot", setpriv="/usr/bin/setpriv")
 
     def __enter__(self) -> Self:
         return self
@@ -99,11 +98,39 @@ class Container:
 
     def ask(self, path: str, body: dict | None = None, key: str | None = None) -> tuple[int, str]:
         """A request from inside its network: status and body."""
-        argv = ["nsenter", f"--net=/proc/{self.first.pid}/ns/net", "curl", "--silent", "--max-time", "90"]
-        argv += ["--write-out", "\n%{http_code}", f"http://127.0.0.1:8000{path}"]
+        with self.open(path, body, key) as asked:
+            text, _, status = asked.communicate()[0].rpartition("\n")
+        return int(status or 0), text
+
+    def open(self, path: str, body: dict | None = None, key: str | None = None) -> subprocess.Popen[str]:
+        """The same while it is answered: what comes, and the status as the last line."""
+        argv = ["nsenter", f"--net=/proc/{self.first.pid}/ns/net", "curl", "--silent", "--no-buffer"]
+        argv += ["--max-time", "90", "--write-out", "\n%{http_code}", f"http://127.0.0.1:8000{path}"]
         argv += ["--header", f"Authorization: Bearer {key}"] if key else []
         if body is not None:
             argv += ["--header", "Content-Type: application/json", "--data", json.dumps(body)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        text, _, status = done.stdout.rpartition("\n")
-        return int(status or 0), text
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+class BuildahContainer(Container):
+    """The same by `buildah run --isolation chroot`, which leaves processes and network to whoever starts it."""
+
+    def __init__(self, name: str, work: Path, config: dict, mounts: dict[str, tuple[Path, bool]], uid: int) -> None:
+        """name: of a working container of the image."""
+        super().__init__(work, work, config, {}, uid)
+        self._words = ["buildah", "run", "--isolation", "chroot", "--user", f"{uid}:0"]
+        for target, (source, writable) in mounts.items():
+            self._words += ["--volume", f"{source}:{target}{'' if writable else ':ro'}"]
+        self._words += [name, "--"]
+
+    def _script(self, argv: list[str]) -> str:
+        # buildah reads /proc: it has to be the one of these process ids.
+        return f"set -e; mount -t proc proc /proc; ip link set lo up; exec {shlex.join([*self._words, *argv])}"
+
+    @property
+    def first(self) -> psutil.Process:
+        """The image's entry point; buildah has processes of its own before it, one with the image's user."""
+        (entry, *_) = self._config["Entrypoint"]
+        below = psutil.Process(self._outer.pid).children(recursive=True)
+        below = [process for process in below if not process.name().startswith(("buildah", "memfd:"))]
+        return next(process for process in below if entry in process.cmdline())

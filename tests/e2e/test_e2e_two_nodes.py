@@ -49,6 +49,8 @@ class Cluster:
     def __init__(self, machines, folder: Path, python: Path, model: Path) -> None:
         self.machines = machines
         self._folder, self._python, self._model = folder, python, model
+        self.variables: dict[str, str] = {}
+        """For the engines, beside those that are rendered."""
         self._port = 0
         self._nodes: list[dict] = []
         self._running: list[subprocess.Popen[bytes]] = []
@@ -88,6 +90,7 @@ class Cluster:
         cache = self._folder / f"cache{number}"
         variables = {name: value.replace(CACHE, str(cache)) for name, value in engine["environment"].items()}
         variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "PATH": os.environ["PATH"]}
+        variables |= self.variables
         cache.mkdir()
         command = [*machine.enter, str(self._python), str(LAUNCHER), *words, *FOR_A_CPU, *more]
         with self.log(number).open("wb") as log:
@@ -266,6 +269,14 @@ def test_data_parallel_over_two_nodes_splits_the_requests(cluster, nginx):
     cluster.start(nginx, *EAGER, data_parallel_size=2)
     cluster.wait()
     assert set(texts(cluster.ask(*[chat()] * REQUESTS))) == {ANSWER}
+    counts = answered(cluster)
+    assert sum(counts.values()) == REQUESTS
+    assert len(counts) == 2, counts
+    assert all(counts.values()), counts
+
+
+def answered(cluster: Cluster) -> dict[str, float]:
+    """Requests that each engine has finished, by its number."""
     ((status, metrics),) = cluster.machines[0].ask(
         "127.0.0.1", gateway.METRICS_PORT, {"method": "GET", "path": "/metrics"}
     )
@@ -273,7 +284,4 @@ def test_data_parallel_over_two_nodes_splits_the_requests(cluster, nginx):
     found = re.findall(
         r'^vllm:request_success_total\{engine="(\d)",finished_reason="stop".*\} (\S+)$', metrics, re.MULTILINE
     )
-    counts = {engine: float(number) for engine, number in found}
-    assert sum(counts.values()) == REQUESTS
-    assert len(counts) == 2, counts
-    assert all(counts.values()), counts
+    return {engine: float(number) for engine, number in found}

@@ -16,6 +16,8 @@ from selfhost.planner.plan import PlanRequest
 from tests.bench import bench_plan_matrix as matrix
 
 ENGINE = known.load("vllm-ascend")
+FP8_ALONE = {"minimax-m2"}
+"""Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
 
 
 def planned(name: str, on: str, **request):
@@ -185,7 +187,7 @@ def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
     lines = {argv for plan in made for argv in (plan.argv, *plan.node_argv)}
     # As `serve` runs it, with the front door; without the launcher, which is no option.
     lines |= {engine_command(Path("python"), plan)[1:] for plan in made}
-    assert lines
+    assert bool(lines) is (recipe not in FP8_ALONE)
     for argv in lines:
         for name, value in values(argv).items():
             flag = ENGINE.flags[name]

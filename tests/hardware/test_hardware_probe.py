@@ -7,54 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.hardware.probe import probe
-from selfhost.hardware.system import System
 from selfhost.units import GIB, MIB
+from tests.fakes.machine import Machine
 
 DATA = Path(__file__).parents[1] / "data"
 NVIDIA, ASCEND = DATA / "nvidia", DATA / "ascend"
-
-
-class Machine:
-    """A root directory, a PATH and an NVML that tests fill."""
-
-    def __init__(self, root: Path):
-        self.root, self.bin, self.nvml = root / "root", root / "bin", ("/bin/cat", str(NVIDIA / "absent"))
-        self.root.mkdir()
-        self.bin.mkdir()
-        self.environ = {"PATH": str(self.bin)}
-
-    def file(self, path: str, content: str = "") -> None:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content)
-
-    def tool(self, name: str, body: str) -> None:
-        path = self.bin / name
-        path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\necho {name} $* >> {self.bin}/calls\n{body}\n")
-        path.chmod(0o755)
-
-    def nvml_does(self, body: str) -> None:
-        self.nvml = ("/bin/sh", "-c", f"PATH=/usr/bin:/bin; {body}")
-
-    def says_nvml(self, name: str) -> None:
-        """NVML answers with a recorded file; its indentation is undone, as the child prints one line."""
-        self.nvml_does(f"tr -d '\\n' < {NVIDIA / name}")
-        self.file("dev/nvidiactl")
-
-    def probe(self, limit_s: float = 5.0):
-        system = System(
-            root=self.root,
-            environ=self.environ,
-            nvml_argv=self.nvml,
-            call_limit_s=limit_s,
-            total_limit_s=2 * limit_s,
-        )
-        return probe(self.root / "home", system)
-
-    def calls(self) -> list[str]:
-        path = self.bin / "calls"
-        return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
@@ -150,11 +107,10 @@ def test_every_tool_hanging_still_ends_within_the_total(machine):
     began = time.monotonic()
     snapshot = machine.probe(limit_s=0.4)
     assert time.monotonic() - began < 3
-    assert [note.partition(";")[0] for note in snapshot.notes] == [
-        "the NVIDIA driver did not answer within 0.4 s",
-        "cannot read the NVIDIA driver: garbage",
-        "npu-smi did not answer within 0.4 s",
-    ]
+    *notes, last = [note.partition(";")[0] for note in snapshot.notes]
+    assert notes == ["the NVIDIA driver did not answer within 0.4 s", "cannot read the NVIDIA driver: garbage"]
+    # What is left of the time, so never more than one call has.
+    assert last.startswith("npu-smi did not answer within 0")
 
 
 def test_garbled_tools_are_quoted(machine):
@@ -187,11 +143,11 @@ def test_ascend_with_its_driver_and_toolkit(machine):
     machine.file("usr/local/Ascend/cann/aarch64-linux/ascend_toolkit_install.info", "version=9.1.0\n")
     snapshot = machine.probe()
     assert [(npu.name, npu.index) for npu in snapshot.accelerators] == [("910C", i) for i in range(4)]
-    assert machine.calls() == ["npu-smi info"]
+    assert machine.calls()[0] == "npu-smi info"
     host = snapshot.host
     assert (host.ascend_driver, host.cann, host.soc_family) == ("25.2.0", "9.1.0", "A3")
     assert [note.partition(";")[0] for note in snapshot.notes] == [
-        "accelerator 3 (910C) is in use: 10.3 GiB of 64.0 GiB"
+        "accelerator 3 (910C) is in use: 10.3 GiB of 64.0 GiB, by python (pid 990711)"
     ]
 
 

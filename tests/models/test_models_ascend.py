@@ -216,3 +216,15 @@ def test_a_description_counts_like_the_patterns_it_was_made_by():
     layout = {"tp": 4, "dp": 4, "ep": True}
     counted = ascend.rank_weights(of("deepseek-ai/DeepSeek-V3", modelslim.condensed(described)), **layout)
     assert counted.bytes == ascend.rank_weights(of("deepseek-ai/DeepSeek-V3", W8A8), **layout).bytes
+
+
+def test_a_description_of_minimax_speaks_in_the_names_of_its_checkpoint():
+    """minimax_m2 in vllm-ascend 0.23.0 quantization/modelslim_config.py `get_quant_method`: `mlp` is looked up as
+    `block_sparse_moe`, whose matrices are w1, w2 and w3."""
+    experts = "model.layers.{}.block_sparse_moe.experts.{}.{}.weight"
+    names = [experts.format(layer, 0, matrix) for layer in (0, 1) for matrix in ("w1", "w2", "w3")]
+    description = modelslim.condensed(dict.fromkeys(names, "W8A8_DYNAMIC"))
+    floating = ascend.rank_weights(of("MiniMaxAI/MiniMax-M2.7"), tp=8, ep=True).bytes
+    quantized = ascend.rank_weights(of("MiniMaxAI/MiniMax-M2.7", description), tp=8, ep=True).bytes
+    matrices = 62 * 256 // 8 * 3 * 1536 * 3072
+    assert floating - quantized == pytest.approx(matrices, rel=0.005)

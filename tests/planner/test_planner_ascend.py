@@ -70,6 +70,11 @@ def sizes(layout: Layout) -> tuple[int, int, int, bool]:
         ("deepseek-ai/DeepSeek-V3", "8x910B3", "fp8-block do not run on 910B3: it takes bf16, and W8A8 or W4A8"),
         ("deepseek-ai/DeepSeek-V3", "8x910C", "fp8-block do not run"),
         ("Qwen/Qwen2.5-72B-Instruct-AWQ", "8x910B3", "int-group do not run"),
+        (
+            "Qwen/Qwen2.5-72B-Instruct-AWQ",
+            "16x910C",
+            "int-group do not run on Ascend910: it takes bf16, and W8A8 or W4A8",
+        ),
         ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4", "8x910C", "int-group do not run"),
         ("Qwen/Qwen2.5-7B-Instruct-AWQ", "310P3", "int-group do not run"),
         ("zai-org/GLM-4.5-Air-FP8", "8x910C", "fp8-channel do not run"),
@@ -166,6 +171,17 @@ def test_sixteen_heads_run_with_a_warning():
     assert any("FAQ names 32, 64 and 128 query heads" in reason for reason in made.reasons)
 
 
+@pytest.mark.parametrize(("name", "heads"), [("deepseek-ai/DeepSeek-V3", 128), ("moonshotai/Kimi-K2-Instruct", 64)])
+@pytest.mark.parametrize("tp", [1, 2, 4, 8, 16])
+def test_how_many_query_heads_graphs_of_latent_attention_take(name, heads, tp):
+    """FAQ 13: 32, 64 or 128 for each NPU; 16 with a warning, fewer not at all."""
+    made = planned(arch(name, quantization_config=V3_W8A8), "2x16x910C", tensor_parallel_size=tp, max_model_len=4096)
+    left = heads // tp
+    refused = made.verdict is Verdict.UNSUPPORTED and "query heads per NPU, too few" in made.reasons[0]
+    warned = any("FAQ names 32, 64 and 128 query heads" in reason for reason in made.reasons)
+    assert (refused, warned) == (left < 16, left == 16)
+
+
 @pytest.mark.parametrize(
     ("tp", "dp", "words"),
     [
@@ -189,6 +205,28 @@ def test_servers_of_910c_hold_sixteen_dies():
 
 
 # Memory.
+
+
+def test_deepseek_v3_in_bfloat16_needs_more_than_a_server_of_910b():
+    """671 billion parameters of two bytes, the attention of 128 heads cut at TP=4 only, on eight NPUs of 61.0 GiB."""
+    made = planned(v3(quantization_config=None), "8x910B3", max_model_len=8192, remedies=True)
+    experts = 58 * 256 * 3 * 7168 * 2048 * 2 / 8
+    assert made.verdict is Verdict.DOES_NOT_FIT
+    assert experts / GIB < made.memory.weight_bytes / GIB < experts / GIB + 12
+    assert made.memory.weight_bytes / GIB == pytest.approx(162.4, abs=0.1)
+    assert made.missing_bytes > made.memory.weight_bytes - made.memory.budget_bytes > 100 * GIB
+    assert made.reasons[0].startswith("memory: ")
+    assert "56.1 GiB usable" in made.reasons[0]
+
+
+def test_deepseek_r1_in_w8a8_needs_two_servers_of_eight_910b2():
+    """All experts are on eight NPUs instead of sixteen: 38 GiB more each than the 44.3 that fit."""
+    made = planned(v3(), "8x910B2", max_model_len=16_384, remedies=True)
+    assert made.verdict is Verdict.DOES_NOT_FIT
+    assert made.memory.weight_bytes / GIB == pytest.approx(82.46, abs=0.01)
+    moved = 58 * 256 // 16 * 3 * 7168 * 2048
+    assert (made.memory.weight_bytes - 44.347 * GIB) / moved == pytest.approx(1, rel=0.01)
+    assert [remedy.change for remedy in made.remedies] == ["--on 2x8x910B2-64G"]
 
 
 def test_deepseek_v3_in_w8a8_on_two_servers_of_eight_910b3():

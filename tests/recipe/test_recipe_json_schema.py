@@ -81,6 +81,22 @@ FULL = {
             "note": "n",
         }
     ],
+    "claim": [
+        {
+            "variant": "fp8",
+            "by": "somebody",
+            "engine": "vllm",
+            "versions": "0.32.0",
+            "hardware": "8xH20",
+            "where": "a server",
+            "url": "https://example.org",
+            "options": ["--tensor-parallel-size", "8"],
+            "environment": {"X": "1"},
+            "lacks_gib": 1.5,
+            "refused": True,
+            "note": "n",
+        }
+    ],
     "source": [{"fact": "config", "url": "https://example.org"}],
 }
 
@@ -118,7 +134,7 @@ def places(value, way=()):
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*way, key)
-        if key not in ("config", "quantization_config", "rope_scaling"):
+        if key not in ("config", "quantization_config", "rope_scaling", "environment"):
             yield from places(inner, (*way, key))
 
 

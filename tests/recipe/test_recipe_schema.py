@@ -95,7 +95,7 @@ def test_the_first_variant_is_the_default_and_others_go_by_name():
         pytest.param({"variant": []}, "variant: is empty", id="no variant"),
         pytest.param({"Title": "x"}, "Title: not a known key, did you mean `title`?", id="another case"),
         pytest.param(
-            {"zz": 1}, "zz: not a known key; known here: `active_parameters`, `check`, `config`", id="no near key"
+            {"zz": 1}, "zz: not a known key; known here: `active_parameters`, `check`, `claim`", id="no near key"
         ),
         pytest.param({"x" * 99: 1}, f"{'x' * 57}...: not a known key; known here: `active_", id="long key"),
         pytest.param(

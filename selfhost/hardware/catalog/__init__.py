@@ -46,6 +46,12 @@ def _names(device: Device) -> set[str]:
 
 
 @cache
+def _reported() -> tuple[tuple[Device, frozenset[str]], ...]:
+    """Each device with what a vendor's tool may call it."""
+    return tuple((device, frozenset(_names(device))) for device in DEVICES)
+
+
+@cache
 def _index() -> dict[str, Device]:
     """Ids win over aliases, aliases over names; a name that begins other ids (`910B`) says too little to count."""
     ids = {_key(device.id): device for device in DEVICES}
@@ -100,7 +106,8 @@ def match(name: str, reported_bytes: int | None) -> Device | None:
     of the chip. A row whose memory differs is still returned when the name is right: the chip is the same, and
     `visible_memory` then goes by the reported total.
     """
-    named = [d for d in DEVICES if {_key(name), _bare(_key(name))} & _names(d)]
+    keys = {_key(name), _bare(_key(name))}
+    named = [device for device, names in _reported() if keys & names]
     if not named or reported_bytes is None:
         return named[0] if named else None
     if not any(_is_board(d, reported_bytes) for d in named):

@@ -30,6 +30,7 @@ MESSAGES = {
     "hardware.unsupported_910_gen1": Text(
         "first-generation Ascend 910: vllm-ascend starts with the 910B1 to 910B4 (A2)"
     ),
+    "hardware.unsupported_310": Text("Ascend 310: vllm-ascend starts with the 310P"),
     "hardware.unsupported_310b": Text("Ascend 310B, a developer kit: vllm-ascend does not support it"),
     "hardware.unsupported_mlu": Text("Cambricon: none of the engines that selfhost drives has a backend for it"),
     "hardware.unsupported_mtt": Text("Moore Threads: its vLLM plugin is not driven by selfhost"),
@@ -89,9 +90,50 @@ MESSAGES = {
         "NPU {index} ({name}) reports health `{health}`",
         hint="`npu-smi info -t health -i {index}` says why",
     ),
+    "hardware.npu_faulty": Text(
+        "NPU {index} ({name}) reports health `{health}`, faults {codes}",
+        hint="`npu-smi info -t health -i {index}` has their names; a reset or a reboot clears what can be cleared",
+    ),
     "hardware.npu_held": Text(
-        "the Ascend driver refuses ({code}): another container holds the NPUs, or this user may not use them",
-        hint="stop the other container, or run as the owner of /dev/davinci* (`ls -ln /dev/davinci*`)",
+        "the Ascend driver refuses ({code}, an inner error): in a container, another one holds the NPUs, or this user "
+        "may not use them",
+        hint="stop the other container, or run as the owner of /dev/davinci* (`ls -ln /dev/davinci*`); root needs "
+        "CAP_DAC_OVERRIDE; of an A3 card, map both dies",
+    ),
+    "hardware.npu_occupied": Text(
+        "another container or process holds the NPUs ({code})",
+        hint="stop it; several containers share an NPU after `npu-smi set -t device-share -i CARD -c CHIP -d 1` on the "
+        "host",
+    ),
+    "hardware.npu_not_permitted": Text(
+        "this user may not ask the Ascend driver ({code})",
+        hint="run as the owner of /dev/davinci* (`ls -ln /dev/davinci*`), or add this user to its group",
+    ),
+    "hardware.npu_no_answer": Text(
+        "the Ascend driver does not reach the NPUs ({code}, time or message lost)",
+        hint="`dmesg | grep -i -e devdrv -e davinci` says more; reset the NPU (`npu-smi set -t reset -i CARD -c CHIP`) "
+        "or reboot, and compare driver and firmware",
+    ),
+    "hardware.npu_not_there": Text(
+        "the Ascend driver finds no such NPU ({code})",
+        hint="compare `ls /dev/davinci*` with `npu-smi info -l`; in a container, map the devices and "
+        "/dev/davinci_manager, /dev/devmm_svm, /dev/hisi_hdc",
+    ),
+    "hardware.npu_not_ready": Text(
+        "the NPUs are not ready ({code}): being reset, or just after it",
+        hint="try again in a minute; when it stays, reboot",
+    ),
+    "hardware.npu_not_in_container": Text(
+        "the Ascend driver does not tell this within a container ({code})",
+        hint="run `selfhost detect --json` on the host",
+    ),
+    "hardware.npu_upgrading": Text(
+        "the firmware of the NPUs is being upgraded ({code})",
+        hint="wait until it is done, then reboot",
+    ),
+    "hardware.npu_not_queried": Text(
+        "the Ascend driver does not support this question ({code})",
+        hint="the versions of npu-smi and driver may differ: `npu-smi -v`, `cat /usr/local/Ascend/driver/version.info`",
     ),
     "hardware.npu_dcmi_failed": Text(
         "the Ascend driver refuses ({code})",
@@ -100,6 +142,15 @@ MESSAGES = {
     "hardware.npu_none": Text(
         "npu-smi finds no NPU",
         hint="in a container, map /dev/davinci0 and the following, /dev/davinci_manager, /dev/devmm_svm, /dev/hisi_hdc",
+    ),
+    "hardware.npu_no_library": Text(
+        "npu-smi does not find its libraries: {detail}",
+        hint="in a container, mount /usr/local/Ascend/driver/lib64 and /usr/local/dcmi from the host; on a host, "
+        "install the driver again",
+    ),
+    "hardware.npu_not_run": Text(
+        "npu-smi cannot be run: {detail}",
+        hint="`ls -l $(command -v npu-smi)`; it must be of this machine's processor, and executable",
     ),
     "hardware.npu_failed": Text("cannot read npu-smi: {detail}", hint="run `npu-smi info` and see what it says"),
     "hardware.npu_hangs": Text(
@@ -111,13 +162,72 @@ MESSAGES = {
         hint="install the Ascend driver; in a container, mount /usr/local/bin/npu-smi and "
         "/usr/local/Ascend/driver/lib64 from the host",
     ),
+    "hardware.npu_on_bus": Text(
+        "{count} Ascend NPUs ({families}) are on the PCI bus, but no driver is here",
+        hint="install the Ascend driver; in a container, map /dev/davinci* and mount the driver from the host",
+    ),
+    "hardware.npu_not_loaded": Text(
+        "{count} Ascend NPUs are on the PCI bus and a driver is installed, but it made no devices",
+        hint="reboot after an installation; `dmesg | grep -i devdrv` says why its modules are not loaded; in a "
+        "container, map /dev/davinci*",
+    ),
+    "hardware.npu_driver_differs": Text(
+        "the running Ascend driver is {running}, its files are of {files}",
+        hint="reboot after an update of the driver; in a container, mount the files of the host's",
+    ),
+    "hardware.npu_firmware": Text(
+        "firmware {firmware} does not go with driver {driver}, which takes {wanted}",
+        hint="install the pair of one release: driver first, then firmware, then reboot",
+    ),
+    "hardware.npu_by_torch": Text(
+        "the NPUs were asked through torch_npu ({python}): no health, no processes, no driver version",
+    ),
+    "hardware.npu_torch_failed": Text(
+        "torch_npu ({python}) does not tell of the NPUs either: {detail}",
+        hint="`source` the set_env.sh of the CANN toolkit first",
+    ),
+    "hardware.npu_torch_silent": Text("no answer in time"),
+    "hardware.npu_unread": Text("its kind and memory are not known: {detail}"),
     "hardware.npu_unknown": Text("`{name}` is no Ascend device that selfhost knows"),
+    "hardware.npu_no_memory": Text("how much memory it has is not told"),
+    "hardware.npu_half_installed": Text(
+        "the Ascend driver was not installed to the end",
+        hint="install it again: `cat /etc/ascend_install.info` must say Driver_Install_Status=complete",
+    ),
+    "hardware.npu_cut": Text(
+        "the output of npu-smi is cut or damaged: {count} of its rows are not read, {read} devices are",
+        hint="compare with `npu-smi info`",
+    ),
+    "hardware.npu_incompatible": Text(
+        "driver {driver} and firmware {firmware} do not go together: npu-smi says `{said}`",
+        hint="install the pair of one release, the driver first, and reboot",
+    ),
+    "hardware.npu_no_node": Text(
+        "npu-smi lists NPUs without a device node here: {nodes}",
+        hint="in a container, map them; an engine cannot open what has no node",
+    ),
+    "hardware.npu_not_listed": Text(
+        "device nodes that npu-smi does not list ({read} NPUs are): {nodes}",
+        hint="`npu-smi info -l` and `dmesg` tell whether a card was lost",
+    ),
+    "hardware.npu_mixed": Text(
+        "NPUs of different kinds: {kinds}",
+        hint="an engine takes those of one kind: give them with ASCEND_RT_VISIBLE_DEVICES, or plan `--on` one kind",
+    ),
+    "hardware.npu_half_card": Text(
+        "only one die of the A3 card is here: card {cards}",
+        hint="hand over whole cards: both /dev/davinciN of each",
+    ),
+    "hardware.hidden_unknown": Text(
+        "{variable} is set to `{value}`: which NPUs it leaves is not known, as npu-smi does not tell their logical ids",
+        hint="see `npu-smi info -m`; `unset {variable}` to use all",
+    ),
     "hardware.hidden": Text(
         "{variable} is set to `{value}`: an engine started from here sees {kept} of {found}",
         hint="`unset {variable}` to use all",
     ),
     "hardware.busy": Text(
-        "accelerator {index} ({name}) is in use: {used} of {total}",
+        "accelerator {index} ({name}) is in use: {used} of {total}{by}",
         hint="stop what uses it, or lower `--gpu-memory-utilization`",
     ),
     "hardware.visible_assumed": Text(

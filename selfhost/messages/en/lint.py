@@ -102,6 +102,38 @@ MESSAGES = {
         "family: {family}; name: {name}",
         "move the file to the folder of its family, or correct `family`",
     ),
+    "lint.claim_variant": Text(
+        "a claim is about variant `{found}`, which the recipe does not have",
+        "known: {known}",
+        "correct `variant`, or add the variant",
+    ),
+    "lint.claim_engine": Text(
+        "a claim is about {found} on {hardware}, which {engine} drives",
+        hint="correct `engine` or `hardware`",
+    ),
+    "lint.claim_refused": Text(
+        "variant `{variant}` is said to run on {hardware}, but `selfhost plan` refuses it there",
+        "{reason}",
+        "correct the claim, or set `refused = true` with the reason in `note`",
+    ),
+    "lint.claim_lacks": Text(
+        "variant `{variant}` is said to run on {hardware}, but each device there lacks {missing} GiB for it",
+        "{reason}",
+        "correct the claim, or say it: `lacks_gib = {missing}`",
+    ),
+    "lint.claim_figure": Text(
+        "variant `{variant}` on {hardware}: `lacks_gib` is not what the planner computes",
+        "found {found}, computed {missing}",
+        "set `lacks_gib = {missing}`",
+    ),
+    "lint.claim_fits": Text(
+        "variant `{variant}` is said not to fit on {hardware}, but it does",
+        hint="remove `lacks_gib` and `refused` from the claim",
+    ),
+    "lint.no_claim": Text(
+        "variant `{variant}` is made for Ascend, and nothing says on which hardware it was run",
+        hint="add `[[claim]]` with hardware, options and the address of whoever published them",
+    ),
     "lint.check_in_question": Text(
         "the check expects `{expect}`, which already stands in its question",
         "a model that only repeats the question would pass",
