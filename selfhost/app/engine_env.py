@@ -83,6 +83,9 @@ def engine_env(  # noqa: PLR0913 - two environments and four facts
     cache: a directory for what the engine caches when the user has no home directory of their own (`has_home`).
     """
     env = inherited(parent)
+    if "PYTORCH_NPU_ALLOC_CONF" in planned:
+        # The same for any device since torch 2.10; torch_npu takes one of the two only.
+        env.pop("PYTORCH_ALLOC_CONF", None)
     if not has_home:
         # A container may run under a uid without a passwd entry and without HOME; torch asks for a user name.
         env |= {"HOME": str(cache), "USER": "selfhost", "LOGNAME": "selfhost"}

@@ -64,11 +64,8 @@ def read(system: System, base: Mapping[str, str], limit_s: float = LIMIT_S) -> C
 
     Raises MissingError when one of them, the driver's libraries or bash is not there, or a script does not work.
     """
-    toolkit, nnal = _first(_toolkit_scripts(system)), _first(_nnal_scripts(system))
-    if toolkit is None:
-        raise MissingError("cann.no_toolkit", looked=_looked(_toolkit_scripts(system)))
-    if nnal is None:
-        raise MissingError("cann.no_nnal", looked=_looked(_nnal_scripts(system)))
+    toolkit = _first(_toolkit_scripts(system), "cann.no_toolkit")
+    nnal = _first(_nnal_scripts(system), "cann.no_nnal")
     after = _ask(system, base, (toolkit, nnal), limit_s)
     after["LD_LIBRARY_PATH"] = os.pathsep.join((after.get("LD_LIBRARY_PATH", ""), *_driver_folders(system)))
     after |= {name: _once(after[name]) for name in _PATHS if name in after}
@@ -122,12 +119,16 @@ def _both(scripts: Iterable[Path]) -> str:
     return " and ".join(f"`{script}`" for script in scripts)
 
 
-def _looked(paths: Iterable[Path]) -> str:
-    return ", ".join(dict.fromkeys(map(str, paths)))
-
-
-def _first(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file() and os.access(path, os.R_OK)), None)
+def _first(paths: Iterable[Path], missing: str) -> Path:
+    """The first script that is there. Raises MissingError, `missing` when there is none."""
+    looked = list(dict.fromkeys(paths))
+    for path in looked:
+        # False also where a folder above it may not be searched: then it is not there for this user.
+        if os.path.isfile(path):  # noqa: PTH113
+            if not os.access(path, os.R_OK):
+                raise MissingError("cann.not_readable", script=path, uid=os.getuid())
+            return path
+    raise MissingError(missing, looked=", ".join(map(str, looked)))
 
 
 def _roots(system: System) -> Iterator[Path]:

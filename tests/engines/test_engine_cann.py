@@ -112,6 +112,13 @@ def test_what_is_missing_is_told_with_what_to_do(machine, ascend, gone, message,
     assert words in f"{found.what}\n{found.why}\n{found.hint}"
 
 
+def test_a_script_of_another_user_is_told(machine, monkeypatch):
+    monkeypatch.setattr(cann.os, "access", lambda path, mode: not str(path).endswith("cann/set_env.sh"))
+    with pytest.raises(MissingError) as caught:
+        cann.read(machine, {"PATH": "/usr/bin:/bin"})
+    assert caught.value.message.id == "cann.not_readable"
+
+
 def test_a_script_that_ends_the_shell_is_told_with_its_last_words(machine, ascend):
     """As the one of CANN 9 does under its `set -e`, where /etc/ascend_install.info is empty."""
     (ascend / "cann-9.1.0/set_env.sh").write_text("set -e\necho 'no such key' >&2\ngrep -q x /dev/null\n")

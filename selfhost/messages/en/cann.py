@@ -15,6 +15,11 @@ MESSAGES = {
         "install Ascend-cann-nnal of the same version as CANN, or use the image of vllm-ascend; where it lies "
         "elsewhere, name it: `export ATB_HOME_PATH=DIRECTORY`",
     ),
+    "cann.not_readable": Text(
+        "`{script}` cannot be read by uid {uid}",
+        hint="run as the user who installed CANN or one of its group, or install it again for all users: "
+        "`--install-for-all`",
+    ),
     "cann.no_bash": Text(
         "`bash` is not here, which CANN's script is written for", "the script: `{script}`", "install bash"
     ),
