@@ -9,6 +9,7 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
     cli/        the command line: Typer, one error boundary, one place that prints
     app/        one module per verb: gather, decide, act; the only place where the modules below meet
     mirror/     the store over HTTP, read-only, for other machines
+    doctor/     what is wrong with a machine or in a log: facts in, findings out
     render/     plan -> files of compose, podman, systemd, Kubernetes
     images/     container images that are built here: what of, by which builder
     serve/      a started plan: processes, readiness, records on disk, keys

@@ -53,6 +53,8 @@ HERE = {
     "selfhost stop NAME": 3,
     "selfhost verify MODEL": 7,  # nothing of that name is stored; with one: tests/cli/test_cli_verify.py
     "selfhost ls": 0,
+    "selfhost doctor": 0,
+    "selfhost doctor --log engine.log": 7,  # no such log; with one: tests/cli/test_cli_doctor.py
     # No such key, no such volume; with them: tests/e2e/test_e2e_crossing.py
     "selfhost bundle create --model MODEL --to MEDIUM --engine cpu --sign-key KEY": 2,
     "selfhost bundle verify VOLUME": 7,

@@ -15,6 +15,7 @@ import typer
 from selfhost.cli import (
     bundle,
     detect,
+    doctor,
     engine,
     image,
     key,
@@ -106,5 +107,21 @@ def _report(error: SelfhostError, *, as_json: bool) -> None:
 
 
 # The order is the order of the help page.
-for _group in (detect, recipe, plan, pull, verify, serve, servers, storage, bundle, mirror, render, image, engine, key):
+for _group in (
+    detect,
+    recipe,
+    plan,
+    pull,
+    verify,
+    serve,
+    servers,
+    storage,
+    bundle,
+    mirror,
+    render,
+    image,
+    engine,
+    key,
+    doctor,
+):
     _group.register(app)

@@ -53,6 +53,7 @@ def probe(
             soc_family=ascend.soc_family(accelerators),
         ),
         notes=tuple(dict.fromkeys(_sentence(note) for note in notes)),
+        messages=tuple({_sentence(note): note for note in notes}.values()),
     )
 
 

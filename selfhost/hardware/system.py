@@ -42,6 +42,7 @@ class System:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     # -P: the script's folder must not be on the path, its types.py would hide the standard library's.
     nvml_argv: tuple[str, ...] = (sys.executable, "-P", str(Path(__file__).with_name("nvml.py")))
+    health_argv: tuple[str, ...] = (sys.executable, "-P", str(Path(__file__).with_name("nvml_health.py")))
     call_limit_s: float = CALL_LIMIT_S
     npu_limit_s: float = NPU_LIMIT_S
     total_limit_s: float = TOTAL_LIMIT_S

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from selfhost.records import dataclass
 from selfhost.units import GIB
+
+if TYPE_CHECKING:
+    from selfhost.messages import Message
 
 
 class Platform(StrEnum):
@@ -249,4 +253,6 @@ class HardwareSnapshot:
     host: Host
     notes: tuple[str, ...] = field(default=())
     """What could not be told, and why: a tool that hung, a driver that does not match its library."""
+    messages: tuple[Message, ...] = field(default=())
+    """The same, to be told apart by their ids."""
     schema_version: int = 1

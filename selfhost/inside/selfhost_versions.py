@@ -21,6 +21,7 @@ PACKAGES = (
     "torch",
     "torch-npu",
     "triton",
+    "triton-ascend",
     "transformers",
     "tokenizers",
     "compressed-tensors",

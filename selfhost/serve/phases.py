@@ -11,7 +11,8 @@ from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.serve.lifecycle import Phase
 
-_PREFIX = re.compile(r"^\([\w:.\- ]+ pid=\d+\) ")
+# `(EngineCore pid=7) `, several where a launcher puts its own in front, `[rank1]: ` of torch, colours of Ray.
+_PREFIX = re.compile(r"^(?:\x1b\[[\d;]*m|\([\w:.\-= ]+ pid=\d+(?:, ip=[\d.]+)?\)(?:\x1b\[[\d;]*m)? |\[rank\d+\]: ?)+")
 _LEVEL = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ")
 
 
@@ -56,6 +57,11 @@ _STEPS: tuple[tuple[re.Pattern[str], Phase, str], ...] = (
     # entrypoints/launchers/api_server/entry.py; older releases name the version in between
     (re.compile(r"Starting vLLM (?:API )?server"), Phase.WARMING, "serve.step_http"),
 )
+NEEDLES = (
+    *("checkpoint shards", "Capturing CUDA graphs", "Initializing a V1", "Starting to load model"),
+    *("Loading weights took", "Starting torch.compile", "Warming up model", "KV cache size: ", "Starting vLLM "),
+)
+"""One of them is in every line that `read_line` knows."""
 
 
 def read_line(line: str) -> Progress | None:

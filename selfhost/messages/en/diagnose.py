@@ -121,12 +121,13 @@ MESSAGES = {
     "diagnose.device": Text(
         "`{name}` failed while {phase}: the engine finds no device it can use",
         "engine: {line}",
-        "see what there is: `selfhost detect`",
+        "see what there is and what is wrong with it: `selfhost detect`, `selfhost doctor`",
     ),
     "diagnose.collective": Text(
         "`{name}` failed while {phase}: the devices cannot talk to each other",
         "engine: {line}",
-        "look for the first warning before it: `selfhost logs {name}`",
+        "look for the first warning before it: `selfhost logs {name}`; then shared memory, links, peer access: "
+        "`selfhost doctor`",
     ),
     "diagnose.open_files": Text(
         "`{name}` failed while {phase}: too many open files",
@@ -173,5 +174,71 @@ MESSAGES = {
         "`{name}` failed while {phase}: its main process ended by itself with status {status}",
         "last of the log: {line}",
         "read the log: `selfhost logs {name}`",
+    ),
+    "diagnose.cuda_libraries": Text(
+        "`{name}` failed while {phase}: the loaded NVIDIA kernel driver and its library have different versions",
+        "engine: {line}",
+        "reboot after a driver update; in a container, let the NVIDIA container toolkit mount the library "
+        "(error 803)\n"
+        "see both versions: `selfhost doctor`",
+    ),
+    "diagnose.cuda_compat": Text(
+        "`{name}` failed while {phase}: CUDA's compatibility library does not run on this GPU",
+        "engine: {line}",
+        "take the folder `cuda/compat` out of `LD_LIBRARY_PATH`, or update the driver: that library is for "
+        "data centre GPUs (error 804)",
+    ),
+    "diagnose.cuda_fabric": Text(
+        "`{name}` failed while {phase}: the GPUs are not connected yet: the fabric manager does not run",
+        "engine: {line}",
+        "start it on the host, in the driver's own version: `sudo systemctl enable --now nvidia-fabricmanager`",
+    ),
+    "diagnose.cuda_driver_old": Text(
+        "`{name}` failed while {phase}: the NVIDIA driver is older than this engine's CUDA",
+        "engine: {line}",
+        "update the driver, then check: `selfhost engine check`",
+    ),
+    "diagnose.gpu_broken": Text(
+        "`{name}` failed while {phase}: a GPU reports a fault of its hardware",
+        "engine: {line}",
+        "see the counters and the kernel's messages: `selfhost doctor`; reset or reboot, and have it "
+        "replaced when it comes back",
+    ),
+    "diagnose.gpu_crashed": Text(
+        "`{name}` failed while {phase}: a kernel on the GPU crashed",
+        "engine: {line}",
+        "start again with `selfhost serve {model} --enforce-eager`; when it goes on, look for Xid messages: "
+        "`selfhost doctor`",
+    ),
+    "diagnose.peer_access": Text(
+        "`{name}` failed while {phase}: two GPUs cannot reach each other's memory",
+        "engine: {line}",
+        "start with `NCCL_P2P_DISABLE=1`, and see which ones: `selfhost doctor`",
+    ),
+    "diagnose.shared_memory": Text(
+        "`{name}` failed while {phase}: /dev/shm is too small",
+        "engine: {line}",
+        "give the container more: `--shm-size=16g`, or `--ipc=host`",
+    ),
+    "diagnose.speculative": Text(
+        "`{name}` failed while {phase}: the settings of speculative decoding are not understood",
+        "engine: {line}",
+        "check what follows `--speculative-config`: method and number of tokens",
+    ),
+    "diagnose.stuck": Text(
+        "`{name}` failed while {phase}: a process has not answered for a minute",
+        "engine: {line}",
+        "normal while graphs are captured or weights are converted; when it goes on, one rank hangs: compare "
+        "their last lines, try `--enforce-eager`, and a larger /dev/shm",
+    ),
+    "diagnose.few_files": Text(
+        "`{name}` failed while {phase}: at most {found} files may be open",
+        "engine: {line}",
+        "raise the limit and start again: `ulimit -n 65536`",
+    ),
+    "diagnose.no_platform": Text(
+        "`{name}` failed while {phase}: the engine found no device it knows",
+        "engine: {line}",
+        "an error of a plugin stands above it in the log; see what there is: `selfhost detect`",
     ),
 }
