@@ -51,7 +51,7 @@ _FIELDS: Mapping[str, tuple[tuple[str, re.Pattern[str]], ...]] = {
         ("vnic_netmask", re.compile(rf"^\s*vnic netmask\s*:\s*{_ADDRESS}", re.MULTILINE)),
     ),
 }
-_MOST_TOLD = 160
+_MOST_TOLD, _PAIR = 160, 2
 _UNSET = "0.0.0.0"  # noqa: S104 - what the tool prints for an address that is not set
 
 
@@ -95,7 +95,8 @@ def device_from(value: object) -> HccnDevice | None:
         if name not in {"index", "tls", "told"} and isinstance(said := value.get(name), str)
     }
     tls, told = value.get("tls"), value.get("told")
-    answers = {str(key): str(said) for key, said in told.items()} if isinstance(told, dict) else {}
+    pairs = told.items() if isinstance(told, dict) else told if isinstance(told, list) else ()
+    answers = {str(pair[0]): str(pair[1]) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == _PAIR}
     if (address := texts.get("ip")) is not None and not re.fullmatch(_ADDRESS, address):
         # Taken out before the report was given away: there is one, and nobody knows which.
         answers["ip"] = texts.pop("ip")

@@ -8,6 +8,7 @@ needed beyond it only, so what is wrong with them is a warning.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,17 @@ class HccnNode:
 
 
 def judge(nodes: Sequence[HccnNode], family: str) -> list[Finding]:
-    """What is wrong or not told on each node, and what does not match between them; errors first."""
+    """What is wrong or not told on each node, and what does not match between them; errors first.
+
+    Of one node alone all of it is a note: within a node NPUs reach each other without these ports.
+    """
     serious = Severity.WARNING if family == "A3" else Severity.ERROR
     found = [finding for node in nodes for finding in _of_node(node, family, serious)]
     found += [*_tls(nodes), *_same_address(nodes, serious)]
     if len(nodes) > 1:
         found += [*_counts(nodes), *_subnets(nodes, serious)]
+    else:
+        found = [replace(finding, severity=Severity.NOTE) for finding in found]
     return sorted(found, key=lambda finding: list(Severity).index(finding.severity))
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from selfhost.app.detect import choose_hardware
+from selfhost.app.doctor import examine_here
+from selfhost.app.doctor.report import write_report
 from selfhost.app.engine_env import cann_env
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
+from selfhost.findings import Severity
+from selfhost.hardware import hccn
+from selfhost.hardware.hccn_judge import HccnNode, judge
+from selfhost.hardware.system import System
+from selfhost.home import Home
 from selfhost.planner.plan import PlanRequest
 from selfhost.render.resolve import Choices, deploy
 from selfhost.render.targets import TARGETS
@@ -56,3 +65,31 @@ def test_canns_variables_come_from_the_same_machine(machine):
     env = cann_env(system, machine.root / "engine/bin/python")
     assert env["ASCEND_HOME_PATH"] == f"{machine.root}/usr/local/Ascend/cann-9.1.0"
     assert f"{machine.root}/usr/local/Ascend/driver/lib64/driver" in env["LD_LIBRARY_PATH"]
+
+
+def test_doctor_tells_of_the_npus_network_and_reports_it_for_other_nodes(machine, tmp_path):
+    machine.tool(
+        "hccn_tool",
+        'case "$*" in\n*" -link "*) echo "link status: DOWN";;\n'
+        '*" -ip "*) echo "ipaddr:192.0.2.1$2"; echo "netmask:255.255.255.0";;\n'
+        '*" -tls "*) echo "dev_id:$2, tls switch[0](0:disable, 1:enable)";;\n*) echo "not supported";;\nesac',
+    )
+    home = Home(tmp_path / "home")
+    system = System(root=machine.root, environ=machine.environ, nvml_argv=machine.nvml)
+    examined = examine_here(home, system=system)
+    told = {finding.message.id: finding for finding in examined.findings if finding.message.id.startswith("hccn.")}
+    assert set(told) == {"hccn.link_down", "hccn.not_told"}
+    assert (told["hccn.link_down"].where, told["hccn.link_down"].severity) == ("here: NPU 0-7", Severity.NOTE)
+
+    write_report(tmp_path / "node.json", examined, home, keep_addresses=True)
+    devices = hccn.from_saved((tmp_path / "node.json").read_text())
+    assert devices == examined.facts.ascend.network
+    assert [device.ip for device in devices] == [f"192.0.2.1{index}" for index in range(8)]
+    # Another node with TLS on: what only two nodes together show.
+    other = tuple(replace(device, tls=True, ip=f"192.0.2.2{device.index}") for device in devices)
+    found = judge([HccnNode(name="node0", devices=devices), HccnNode(name="node1", devices=other)], "A2")
+    assert "hccn.tls_differs" in {finding.message.id for finding in found}
+    assert found[0].severity is Severity.ERROR
+
+    write_report(tmp_path / "given.json", examined, home)
+    assert {device.ip for device in hccn.from_saved((tmp_path / "given.json").read_text())} == {None}

@@ -232,6 +232,15 @@ def test_on_a3_the_port_within_the_super_pod_counts_and_the_others_are_warnings(
     assert two("A2", vnic_link="DOWN") == []
 
 
+def test_one_node_alone_does_not_need_its_ports():
+    found = judge([node("here", replace(GOOD, link="DOWN"), replace(GOOD, index=1, tls=True))], "A2")
+    assert {(finding.message.id, finding.severity) for finding in found} == {
+        ("hccn.link_down", Severity.NOTE),
+        ("hccn.same_address", Severity.NOTE),
+        ("hccn.tls_differs", Severity.NOTE),
+    }
+
+
 def test_devices_with_the_same_trouble_are_one_finding():
     devices = [replace(GOOD, index=index, ip=f"192.0.2.{index + 10}", net_health="Init") for index in range(8)]
     found = judge([node("here", *devices)], "A2")

@@ -71,17 +71,19 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
     host = host_facts(asking)
     pids = {identity.pid: server.record.name for server in servers for identity in server.members}
+    npus = ascend.ascend_facts(asking, snapshot) if ascend.is_here(asking, snapshot) else None
+    planned = judge_plan(resolved, model, snapshot) if resolved and model else ()
     facts = Facts(
         snapshot=snapshot,
         host=host,
         cuda=cuda.cuda_facts(asking, snapshot, pids, in_container=host.in_container)
         if cuda.is_here(asking, snapshot)
         else None,
-        ascend=ascend.ascend_facts(asking) if ascend.is_here(asking, snapshot) else None,
+        ascend=npus,
         servers=pids,
         engines=tuple(_engines(home)),
         weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
-        judged=tuple(judge_plan(resolved, model, snapshot)) if resolved and model else (),
+        judged=(*planned, *ascend.judge_network(npus, snapshot)),
         not_told=tuple(asking.not_told),
     )
     return Examined(facts=facts, findings=examine(facts), servers=tuple(servers))
