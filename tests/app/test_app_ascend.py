@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import yaml
 
 from selfhost.app.detect import choose_hardware
 from selfhost.app.doctor import examine_here
+from selfhost.app.doctor.nodes import read_nodes
 from selfhost.app.doctor.report import write_report
 from selfhost.app.engine_env import cann_env
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
+from selfhost.errors import MissingError, UsageError
 from selfhost.findings import Severity
 from selfhost.hardware import hccn
-from selfhost.hardware.hccn_judge import HccnNode, judge
 from selfhost.hardware.system import System
 from selfhost.home import Home
 from selfhost.planner.plan import PlanRequest
@@ -86,10 +85,23 @@ def test_doctor_tells_of_the_npus_network_and_reports_it_for_other_nodes(machine
     assert devices == examined.facts.ascend.network
     assert [device.ip for device in devices] == [f"192.0.2.1{index}" for index in range(8)]
     # Another node with TLS on: what only two nodes together show.
-    other = tuple(replace(device, tls=True, ip=f"192.0.2.2{device.index}") for device in devices)
-    found = judge([HccnNode(name="node0", devices=devices), HccnNode(name="node1", devices=other)], "A2")
-    assert "hccn.tls_differs" in {finding.message.id for finding in found}
-    assert found[0].severity is Severity.ERROR
+    other = (
+        (tmp_path / "node.json").read_text().replace('"tls": false', '"tls": true').replace("192.0.2.1", "192.0.2.2")
+    )
+    (tmp_path / "other.json").write_text(other)
+    found = examine_here(home, system=system, nodes=read_nodes([tmp_path / "other.json"])).findings
+    differs = next(finding for finding in found if finding.message.id == "hccn.tls_differs")
+    assert differs.severity is Severity.ERROR
+    assert differs.message.why == "on: other.json: NPU 0-7\noff: here: NPU 0-7"
 
     write_report(tmp_path / "given.json", examined, home)
     assert {device.ip for device in hccn.from_saved((tmp_path / "given.json").read_text())} == {None}
+
+
+def test_a_file_that_tells_of_no_port_is_refused(tmp_path):
+    (tmp_path / "empty").write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        read_nodes([tmp_path / "empty"])
+    assert caught.value.message.id == "doctor.node_empty"
+    with pytest.raises(MissingError):
+        read_nodes([tmp_path / "absent"])

@@ -12,6 +12,7 @@ from selfhost.app.detect import torch_npu_pythons
 from selfhost.app.doctor import ascend, cuda
 from selfhost.app.doctor.asking import Asking
 from selfhost.app.doctor.host import host_facts
+from selfhost.app.doctor.nodes import judge_nodes
 from selfhost.app.doctor.weights import judge_plan, weights_of
 from selfhost.app.model import resolve
 from selfhost.app.servers import list_servers
@@ -24,10 +25,11 @@ from selfhost.messages import Message
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from selfhost.app.servers import Server
     from selfhost.findings import Finding
+    from selfhost.hardware.hccn_judge import HccnNode
     from selfhost.hardware.system import System
     from selfhost.home import Home
 
@@ -59,8 +61,12 @@ class Examined:
         }
 
 
-def examine_here(home: Home, model: str | None = None, system: System | None = None) -> Examined:
+def examine_here(
+    home: Home, model: str | None = None, system: System | None = None, nodes: Sequence[HccnNode] = ()
+) -> Examined:
     """What is wrong with this machine; with `model`, also whether that runs here, and how long it takes to load.
+
+    nodes: other machines whose NPUs' network is held against this one's.
 
     Raises UsageError for a model that does not exist.
     """
@@ -83,7 +89,7 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
         servers=pids,
         engines=tuple(_engines(home)),
         weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
-        judged=(*planned, *ascend.judge_network(npus, snapshot)),
+        judged=(*planned, *judge_nodes(npus, snapshot.host.soc_family, nodes)),
         not_told=tuple(asking.not_told),
     )
     return Examined(facts=facts, findings=examine(facts), servers=tuple(servers))

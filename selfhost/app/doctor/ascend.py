@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import selfhost
 from selfhost.doctor.facts import AscendFacts, Node
-from selfhost.hardware import ascend_files, hccn_judge, probe_hccn
+from selfhost.hardware import ascend_files, probe_hccn
 from selfhost.messages import Message
 
 if TYPE_CHECKING:
     from selfhost.app.doctor.asking import Asking
-    from selfhost.findings import Finding
     from selfhost.hardware.hccn import HccnDevice
     from selfhost.hardware.system import System
     from selfhost.hardware.types import HardwareSnapshot
@@ -56,13 +55,6 @@ def ascend_facts(asking: Asking, snapshot: HardwareSnapshot) -> AscendFacts:
         hccn_conf=asking.exists("/etc/hccn.conf"),
         network=_network(asking, snapshot),
     )
-
-
-def judge_network(facts: AscendFacts | None, snapshot: HardwareSnapshot) -> list[Finding]:
-    """What is wrong with the network ports of this machine's NPUs."""
-    if facts is None or not facts.network:
-        return []
-    return hccn_judge.judge([hccn_judge.HccnNode(name="here", devices=facts.network)], snapshot.host.soc_family or "")
 
 
 def _network(asking: Asking, snapshot: HardwareSnapshot) -> tuple[HccnDevice, ...]:
