@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfhost.engines.environment import EngineEnvironment
     from selfhost.engines.install import InstallOptions
     from selfhost.engines.pip_output import Progress
+    from selfhost.engines.specs import EngineSpec
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
@@ -34,10 +35,19 @@ def install(
 
     Raises what `engines.install.install` does, and IncompleteError when selfhost is offline and no wheelhouse is named.
     """
-    spec = specs.find_spec(name)
+    spec = spec_to_install(home, name, driver_check=options.driver_check)
     if options.wheelhouse is None and is_offline():
         raise IncompleteError("engine.offline", name=spec.name)
     return installation.install(home, spec, options, report=report, driver=driver)
+
+
+def spec_to_install(home: Home, name: str, *, driver_check: bool) -> EngineSpec:
+    """The engine with this name. Raises UsageError, and MissingError for Ascend's, with what suits this machine."""
+    if name in {specs.ASCEND, specs.ASCEND_ENGINE}:
+        from selfhost.app import ascend_engine
+
+        ascend_engine.refuse(home, driver_check=driver_check)
+    return specs.find_spec(name)
 
 
 def existing(home: Home, name: str) -> EngineEnvironment | None:

@@ -27,12 +27,13 @@ _ENCODING = ("utf-8", "surrogateescape")
 def new(name: str, path: Path) -> str:
     """Make a key of a gateway, add its line to the file, and return it.
 
-    Raises UsageError for a bad or a taken name and where the file cannot lie, MissingError when it cannot be written.
+    Raises UsageError for a bad or a taken name, where the file cannot lie, and for one that nginx does not take;
+    MissingError when it cannot be written.
     """
     keys.check_name(name)
     with _locked(path) as real:
         text = _read(real)
-        if any(known.name == name for known in gateway_keys.read(text)):
+        if any(known.name == name for known in _keys(text, path)):
             raise UsageError("key.gateway_taken", name=name, path=path, quoted=shlex.quote(str(path)))
         key = keys.make()
         _write(real, gateway_keys.added(text, name, key))
@@ -40,28 +41,48 @@ def new(name: str, path: Path) -> str:
 
 
 def ls(path: Path) -> list[GatewayKey]:
-    """The keys in a gateway's file. Raises UsageError for one that is not there."""
-    if not path.is_file():
+    """The keys in a gateway's file. Raises UsageError for one that is not there, or that nginx does not take."""
+    real = _place(path)
+    if not real.exists():
         raise UsageError("key.gateway_no_file", path=path, quoted=shlex.quote(str(path)))
-    return gateway_keys.read(_read(path))
+    return _keys(_read(real), path)
 
 
 def revoke(name: str, path: Path) -> None:
-    """Take a key out of a gateway's file. Raises UsageError for an unknown name, and for a file that is not there."""
+    """Take a key out of a gateway's file. Raises UsageError for an unknown name, and as `ls` does."""
     names = [known.name for known in ls(path)]
     if name not in names:
         near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or "none"
         raise UsageError("key.gateway_unknown", name=name, path=path, nearest=near, quoted=shlex.quote(str(path)))
     with _locked(path) as real:
-        _write(real, gateway_keys.without(_read(real), name))
+        text = _read(real)
+        _keys(text, path)
+        _write(real, gateway_keys.without(text, name))
+
+
+def _keys(text: str, path: Path) -> list[GatewayKey]:
+    try:
+        return gateway_keys.read(text)
+    except ValueError as error:
+        raise UsageError("key.gateway_damaged", path=path, line=error) from error
+
+
+def _place(path: Path) -> Path:
+    """The file itself, all links followed. Raises UsageError where no file can be: a pipe would wait for ever."""
+    real = Path(os.path.realpath(path))
+    try:
+        possible = real.is_file() if real.exists() else real.parent.parent.is_dir()
+    except OSError as error:
+        raise MissingError("key.gateway_unreadable", path=path, detail=error.strerror) from error
+    if not possible:
+        raise UsageError("key.gateway_place", path=path)
+    return real
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[Path]:
-    """The file itself, all links followed, held against others; its folder is made, but not those above."""
-    real = Path(os.path.realpath(path))
-    if real.is_dir() or not real.parent.parent.is_dir():
-        raise UsageError("key.gateway_place", path=path)
+    """The file itself, held against others; its folder is made, but not those above."""
+    real = _place(path)
     files.make_directory(real.parent)
     with files.hold_lock(real.parent / f".{real.name}.lock"):
         yield real
@@ -73,7 +94,7 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode(*_ENCODING)
     except FileNotFoundError:
         return ""
-    except PermissionError as error:
+    except OSError as error:
         raise MissingError("key.gateway_unreadable", path=path, detail=error.strerror) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from selfhost import files
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 def new(name: str, output: Path | None = None, gateway: Path | None = None) -> str:
     """Make a key and return it; with `output` also write it there (0600). gateway: its file, in place of the home's.
 
-    Raises UsageError when `output` exists, or its directory does not, and for the name as `keys.new` does.
+    Raises UsageError when `output` exists or is the gateway's file, or its directory does not exist, and for the name
+    as `keys.new` does.
     """
     if output is not None and output.exists():
         raise UsageError("key.output_exists", path=output)
     if output is not None and not output.absolute().parent.is_dir():
         raise UsageError("key.no_directory", path=output.absolute().parent)
+    if output is not None and gateway is not None and os.path.realpath(output) == os.path.realpath(gateway):
+        raise UsageError("key.output_is_gateway", path=output)
     key = gateway_key.new(name, gateway) if gateway else keys.new(find_home(), name)
     if output is not None:
         try:
@@ -41,11 +45,14 @@ def ls(gateway: Path | None = None) -> list[dict[str, str | None]]:
     Raises UsageError for a gateway's file that is not there.
     """
     if gateway:
-        return [_row(known.name, None, keys.fingerprint(known.key)) for known in gateway_key.ls(gateway)]
+        return [
+            _row(known.name, None, keys.fingerprint(known.key) if known.key else None)
+            for known in gateway_key.ls(gateway)
+        ]
     return [_row(known.name, known.created, known.fingerprint) for known in keys.load(find_home())]
 
 
-def _row(name: str, created: str | None, digits: str) -> dict[str, str | None]:
+def _row(name: str, created: str | None, digits: str | None) -> dict[str, str | None]:
     return {"name": name, "created": created, "sha256_prefix": digits}
 
 

@@ -159,7 +159,13 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
         if error.message.id != "arch.unsupported_files":
             raise
         raise _bounded(error, hardware_for(on, home)) from error
-    return plan_model(model.to_plan(), hardware_for(on, home), request, explained=explained, here=Here(home, on))
+    hardware = hardware_for(on, home)
+    plan = plan_model(model.to_plan(), hardware, request, explained=explained, here=Here(home, on))
+    if hardware.assumed or hardware.device.platform is not Platform.ASCEND:
+        return plan
+    from selfhost.app import compat
+
+    return compat.with_notes(plan)
 
 
 def _ask(hub_id: str, variant: str | None) -> ResolvedModel:

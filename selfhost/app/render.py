@@ -118,6 +118,9 @@ def _check(request: RenderRequest) -> None:
     for option, path in (("--store", request.store), ("--directory", request.directory)):
         if path and not PurePosixPath(path).is_absolute():
             raise UsageError("render.relative_path", option=option, path=path)
+    if request.directory and request.kubernetes.image:
+        other = f"--directory {request.directory}"
+        raise UsageError("render.two_places", other=other, image=request.kubernetes.image)
     if request.name and label(request.name) != request.name:
         raise UsageError("render.bad_name", name=request.name, suggestion=label(request.name))
 
@@ -147,13 +150,21 @@ def _own_recipe(path: Path | None) -> str:
 def _chat_template(plan: Plan) -> str:
     """Text of the file that the engine is told to read; empty for none, and for one that is not here.
 
-    Raises UsageError for a file that cannot be read as text.
+    Raises UsageError for a file that cannot be read as text, and for an empty one.
     """
     path = Path(templates.named(plan.argv))
     try:
-        return path.read_bytes().decode() if path.is_file() else ""
+        there = path.is_file()
+    except OSError:
+        # A template itself, longer than a path can be.
+        return ""
+    try:
+        found = path.read_bytes().decode() if there else ""
     except (OSError, ValueError) as error:
         raise UsageError("render.bad_template", path=path, detail=error) from error
+    if there and not found:
+        raise UsageError("render.empty_template", path=path)
+    return found
 
 
 def notes(target: str, deployment: Deployment) -> list[str]:
@@ -162,7 +173,6 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     found = []
     if not (deployment.directory or deployment.model_sha256 or deployment.model_image):
         found.append(text("render.not_stored", name=plan.model, pull=deployment.pulled_as))
-    further = templates.without(plan.argv[3:]) if deployment.chat_template else plan.argv[3:]
     if not plan.fits:
         found.append(text("render.forced", hardware=plan.hardware.text))
     found += [
@@ -172,9 +182,12 @@ def notes(target: str, deployment: Deployment) -> list[str]:
     ]
     found += [
         text("render.local_file", option=option, path=path)
-        for option, path in itertools.pairwise(further)
+        for option, path in itertools.pairwise(templates.without(plan.argv[3:]))
         if option.startswith("--") and path.startswith("/")
     ]
+    template = "" if deployment.chat_template else templates.named(plan.argv)
+    if template and not templates.is_text(template):
+        found.append(text("render.template_not_here", path=template))
     if target == "systemd" and deployment.store.startswith(("/root/", "/home/")):
         found.append(text("render.private_store", store=deployment.store))
     if in_cluster:
@@ -217,6 +230,9 @@ def render(target: str, deployment: Deployment) -> list[RenderedFile]:
     check_target(target)
     if deployment.model_image and target not in {*_CLUSTER_TARGETS, "images"}:
         raise UsageError("render.image_of_clusters", target=target)
+    if target in _CLUSTER_TARGETS and templates.applied_bytes(deployment.chat_template) > templates.APPLIED_LIMIT_BYTES:
+        limit = templates.APPLIED_LIMIT_BYTES >> 10
+        raise UsageError("render.large_template", limit=limit)
     shared = target == "systemd" or (deployment.host_network and target in {"compose", "quadlet"})
     if shared and deployment.port < _FIRST_FREE_PORT:
         raise UsageError("render.low_port", port=deployment.port)

@@ -14,7 +14,7 @@ import shlex
 from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from selfhost.app import servers
+from selfhost.app import compat, servers
 from selfhost.app.engine_env import engine_command
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import MissingError, NoError, UsageError
@@ -80,6 +80,8 @@ class Tools(NamedTuple):
     """(the plan, the engine's Python) -> variables of this machine's installation (CANN). Raises MissingError."""
     of_variant: Callable[[Any, str], Model] = lambda found, _variant: found
     """(the model, the variant that was planned) -> the model in that variant."""
+    check_stack: Callable[[Any, Plan, bool], None] = lambda _found, _plan, _force: None
+    """(the model, the plan, `--force`). Raises MissingError when driver and packages do not match."""
     show_plan: Callable[[Plan], object] = lambda _plan: None
     """Told once, when the plan is decided and before weights are fetched."""
 
@@ -108,6 +110,8 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     require_key = keys.check_exposure(wanted.host, has_keys=keys.has_keys(home))
     check_port(home, request.target, wanted.host, wanted.port)
     plan = tools.make_plan(model, wanted)
+    if plan.argv and (plan.fits or request.force):
+        tools.check_stack(found, plan, request.force)
     check_fits(request, plan)
     tools.show_plan(plan)
     found = tools.of_variant(found, plan.variant)
@@ -294,4 +298,5 @@ def real_tools(
             found, home, PullRequest(engine_python=python, accept_licence=tuple(accept)), talk
         ),
         of_variant=lambda found, variant: found.of_variant(variant),
+        check_stack=lambda found, plan, force: compat.check(found, plan, engine_python, talk.warn, force=force),
     )

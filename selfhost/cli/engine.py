@@ -6,7 +6,7 @@ from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it run
 
 import typer
 
-NAME = typer.Argument(help="cuda or cpu; `selfhost engine ls` shows them.", show_default=False)
+NAME = typer.Argument(help="cuda, cpu or ascend; `selfhost engine ls` shows them.", show_default=False)
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 group = typer.Typer(
@@ -32,7 +32,7 @@ def install(
         None, help="Trust these certificates (PEM): of a corporate proxy.", metavar="FILE", show_default=False
     ),
     no_driver_check: bool = typer.Option(
-        False, "--no-driver-check", help="Install although no suitable NVIDIA driver is here: to build an image."
+        False, "--no-driver-check", help="Install although no suitable driver is here: to build an image."
     ),
 ) -> None:
     """Install an engine from its hashed lock.
@@ -45,12 +45,12 @@ def install(
     from selfhost.cli import output
     from selfhost.cli.progress import StatusLine
     from selfhost.engines.install import InstallOptions
-    from selfhost.engines.specs import find_spec
     from selfhost.home import find_home
     from selfhost.messages import text
     from selfhost.units import format_duration
 
-    home, spec = find_home(), find_spec(name)
+    home = find_home()
+    spec = engine.spec_to_install(home, name, driver_check=not no_driver_check)
     if found := engine.existing(home, name):
         output.note(text("engine.already", engine=found.name, version=found.version, path=found.path))
         return

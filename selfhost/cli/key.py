@@ -72,7 +72,7 @@ def list_keys(
     if as_json:
         output.write_json({"schema_version": 1, "keys": keys})
     elif not keys:
-        output.note(text("key.none"))
+        output.note(text("key.gateway_none") if gateway else text("key.none"))
     else:
         width = max(len(row["name"] or "") for row in keys)
         for row in keys:
@@ -81,7 +81,7 @@ def list_keys(
 
 @group.command()
 def revoke(name: str = NAME, gateway: Path = GATEWAY) -> None:
-    """End a key; running servers refuse it within about a second."""
+    """End a key; running servers refuse it within about a second, a gateway when it has read its file again."""
     from selfhost.app import key
     from selfhost.cli import output
     from selfhost.messages import text

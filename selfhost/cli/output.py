@@ -96,5 +96,13 @@ def print_message(message: Message) -> None:
 def error_json(error: SelfhostError) -> None:
     """The same as one JSON object on stdout, for commands that were asked for `--json`."""
     message = error.message
-    body = {"id": message.id, "code": int(error.code), "what": message.what, "why": message.why, "hint": message.hint}
+    body: dict[str, object] = {
+        "id": message.id,
+        "code": int(error.code),
+        "what": message.what,
+        "why": message.why,
+        "hint": message.hint,
+    }
+    if details := message.params.get("details"):
+        body["details"] = details
     write_json({"schema_version": 1, "error": body})

@@ -113,6 +113,8 @@ def _pull(
         recipe_paths=recipe_path or (),
         prefer=lambda recipe, path: best.variant_here(recipe, path, home),
     )
+    if variant is not None and (why := best.why_not_here(model_wanted, recipe_path or (), home)):
+        talk.warn(why)
     pulled = pull.pull(model_wanted, asked, home, options, talk)
     if as_json:
         output.write_json(pulled.as_dict())

@@ -36,7 +36,9 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start although the plan says that it does not fit.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start although it does not fit, or the Ascend stack does not match.")
+    ] = False,
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[

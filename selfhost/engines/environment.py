@@ -108,6 +108,8 @@ def find(home: Home, name: str) -> EngineEnvironment | None:
 
 def require(home: Home, name: str) -> EngineEnvironment:
     """As `find`; raises MissingError with the command that installs it."""
+    if name in {specs.ASCEND, specs.ASCEND_ENGINE}:
+        raise MissingError("engine.no_lock", engine=specs.ASCEND_ENGINE)
     if environment := find(home, name):
         return environment
     spec = specs.find_spec(name)
@@ -161,13 +163,18 @@ def from_python(python: Path) -> EngineEnvironment:
     python = Path(os.path.abspath(user_path(str(python))))  # noqa: PTH100
     if not python.is_file() or not os.access(python, os.X_OK):
         raise MissingError("engine.no_python", python=python)
-    told = _ask(python, "--metadata", timeout_s=_METADATA_TIMEOUT_S)
+    told = metadata(python)
     engine = told.get("engine")
     if not isinstance(engine, dict):
         raise MissingError("engine.no_engine", python=python, cause=_cause(told))
     return EngineEnvironment(
         name=str(engine["name"]), version=str(engine["version"]), path=Path(str(told["prefix"])), python=python
     )
+
+
+def metadata(python: Path) -> dict[str, Any]:
+    """What the packages around a Python say of themselves, nothing being imported; `error` when it gave no answer."""
+    return _ask(python, "--metadata", timeout_s=_METADATA_TIMEOUT_S)
 
 
 def check(environment: EngineEnvironment) -> dict[str, Any]:

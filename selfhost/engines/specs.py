@@ -104,12 +104,18 @@ CUDA = EngineSpec(
 
 SPECS = (CUDA, CPU)
 
+ASCEND = "ascend"
+ASCEND_ENGINE = "vllm-ascend"
+"""Without a lock: some of its packages have no wheel on the index that locks are made from (locks/README.md)."""
+
 
 def find_spec(name: str) -> EngineSpec:
     """The engine with this install name (`cpu`) or engine name (`vllm-cpu`). Raises UsageError."""
     for spec in SPECS:
         if name in (spec.name, spec.engine):
             return spec
+    if name in {ASCEND, ASCEND_ENGINE}:
+        raise UsageError("engine.no_lock", engine=ASCEND_ENGINE)
     names = [spec.name for spec in SPECS]
     nearest = difflib.get_close_matches(name, [*names, *(spec.engine for spec in SPECS)], n=1)
     raise UsageError("engine.unknown", name=name, names=", ".join(names), nearest=nearest[0] if nearest else names[-1])

@@ -56,7 +56,8 @@ class System:
         """Text of a file; empty when it cannot be read."""
         try:
             return (self.at(path) if isinstance(path, str) else path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+        except (OSError, ValueError):
+            # ValueError: a zero byte in the path, which a damaged file may have named.
             return ""
 
     def find(self, tool: str) -> str | None:

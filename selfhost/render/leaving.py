@@ -9,6 +9,7 @@ from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.render import templates
 from selfhost.render.deployment import INTERFACE, THIS_NODE
+from selfhost.render.places import IN_IMAGE
 from selfhost.render.rendered import RenderedFile, header
 from selfhost.render.resolve import Site, between_nodes, patience
 
@@ -54,6 +55,9 @@ def _lines(deployment: Deployment) -> Iterator[str]:
         f"`{model_on_host(deployment)}` is a plain directory, as its hub has it, and the engine is"
         f" `{_PACKAGES[deployment.platform]}=={plan.engine.version}` as published. Nothing below needs selfhost."
     )
+    if deployment.model_image:
+        yield ""
+        yield f"It is where a pod mounts `{deployment.model_image.reference}`; in that image it is `/{IN_IMAGE}`."
     if deployment.chat_template:
         yield ""
         yield f"`{templates.BESIDE}` is among the rendered files; of those for Kubernetes it is in `config.yaml`."

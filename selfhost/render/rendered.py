@@ -88,10 +88,16 @@ def removals(on_disk: Mapping[str, str]) -> str:
 
 
 def _difference(path: str, there: str | None, rendered: str | None) -> str:
-    lines = difflib.unified_diff(
-        (there or "").splitlines(keepends=True),
-        (rendered or "").splitlines(keepends=True),
+    names = (
         "/dev/null" if there is None else f"{path} (on disk)",
         "/dev/null" if rendered is None else f"{path} (rendered)",
     )
+    lines = list(
+        difflib.unified_diff(
+            (there or "").splitlines(keepends=True), (rendered or "").splitlines(keepends=True), *names
+        )
+    )
+    if not lines and (there is None) != (rendered is None):
+        # An empty file: no line of it differs, but whether it is there does.
+        lines = [f"--- {names[0]}\n", f"+++ {names[1]}\n"]
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING
 
 from selfhost.render.deployment import HOME
@@ -19,24 +20,37 @@ MOUNTED = f"{HOME}/{FOLDER}"
 """In a container."""
 IN_CONTAINER = f"{MOUNTED}/{NAME}"
 BESIDE = f"{FOLDER}/{NAME}"
+APPLIED_LIMIT_BYTES = 250 << 10
+"""Of all annotations together Kubernetes takes 256 KiB (apimachinery, `TotalAnnotationSizeLimitB`)."""
 _OF_TEMPLATES = frozenset("{}\n")
 
 
 def named(argv: Sequence[str]) -> str:
-    r"""The file that an engine's command line names, in any spelling; empty for none, and for a template itself.
-
-    The engine takes a value as text when it holds `{`, `}` or a line's end. Source: vLLM 0.32
-    renderers/chat_utils.py `_load_chat_template`.
+    """What an engine's command line gives as its chat template, in any spelling; empty for none.
 
     >>> named(["vllm", "serve", "/m", "--chat_template=a.jinja"]), named(["--chat-template", "{{ messages }}"])
-    ('a.jinja', '')
+    ('a.jinja', '{{ messages }}')
     """
     found = ""
     for word, following in itertools.pairwise([*argv, ""]):
         name, equals, value = word.partition("=")
         if _is_flag(name):
             found = value if equals else following
-    return "" if _OF_TEMPLATES & set(found) else found
+    return found
+
+
+def is_text(value: str) -> bool:
+    r"""Whether the engine takes a value that is no file as a template itself: it holds `{`, `}` or a line's end.
+
+    Source: vLLM 0.32 renderers/chat_utils.py `_load_chat_template`, which looks for a file first.
+    """
+    return bool(_OF_TEMPLATES & set(value))
+
+
+def applied_bytes(template: str) -> int:
+    """What a text takes in the annotation in which `kubectl apply` keeps what it applied, as Go writes JSON."""
+    text = json.dumps(template, ensure_ascii=False)
+    return len(text.encode()) + len(r"\u003c"[1:]) * sum(map(text.count, "<>&"))
 
 
 def with_template(argv: Iterable[str], path: str) -> tuple[str, ...]:

@@ -55,10 +55,62 @@ def test_what_people_wrote_stays_and_their_keys_are_listed_and_ended(selfhost, k
     keys.write_bytes(OURS.encode() + b"# \xff, and no end of line")
     made(selfhost, keys, "bob")
     assert keys.read_bytes().startswith(OURS.encode() + b"# \xff, and no end of line\n")
-    assert named(selfhost, keys) == ["by-hand", "bob"]
+    assert named(selfhost, keys) == ["by-hand", "odd", "bob"]
     assert selfhost("key", "revoke", "by-hand", "--gateway", keys)[0] == 0
-    assert named(selfhost, keys) == ["bob"]
+    assert named(selfhost, keys) == ["odd", "bob"]
     assert keys.read_bytes().startswith(b'# ours\n\t"~*^sk-any"  odd;\n# \xff')
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"~^a$" "x"; "~^b$" "ended"; "~^c$" "y";\n', '"~^a$" "x"; "~^c$" "y";\n'),
+        ('"~^b$" ended;\n"~^c$" y;\n', '"~^c$" y;\n'),
+        ("'~^b$'\n  'ended';\n~^c$ y;", "~^c$ y;"),
+        ('"~^b$" "ended"; # of\n"~^c" "y";\nsk-b ended;', '"~^c" "y";\n'),
+        ('"~^b\\"\\;$" "ended";\r\n"~^c$" "y";\r\n', '"~^c$" "y";\r\n'),
+        ('# "~^b$" "ended";\n# \f"~^b$" "ended";\n"~^b$" "ended";\n', '# "~^b$" "ended";\n# \f"~^b$" "ended";\n'),
+        ('default "";\n"~^b$" ""; "~^b$" "ended";\n', 'default "";\n"~^b$" ""; \n'),
+    ],
+)
+def test_every_form_that_nginx_reads_is_ended_and_nothing_else(selfhost, keys, before, after):
+    keys.parent.mkdir()
+    keys.write_bytes(before.encode())
+    code, _, err = selfhost("key", "new", "ended", "--gateway", keys)
+    assert (code, "is in the file already" in err) == (ExitCode.USAGE, True)
+    assert selfhost("key", "revoke", "ended", "--gateway", keys)[0] == 0
+    assert keys.read_bytes() == after.encode()
+    code, _, err = selfhost("key", "revoke", "ended", "--gateway", keys)
+    assert code == ExitCode.USAGE
+
+
+def test_a_form_that_may_be_many_keys_shows_no_digest_of_one(selfhost, keys):
+    keys.parent.mkdir()
+    keys.write_text('"~^sk-(a|b)$" "team";\n')
+    assert selfhost("key", "ls", "--gateway", keys)[1] == "team\n"
+    keys.write_text("")
+    code, _, err = selfhost("key", "ls", "--gateway", keys)
+    assert (code, err) == (0, "no keys in the file: the gateway lets nobody in\n")
+
+
+@pytest.mark.parametrize("broken", ['"~^a$" "x"', '"~^a$" "x;\n', "{ }\n", '"~^a$" "x" "y";\n'])
+def test_a_file_that_nginx_does_not_take_is_left_as_it_is(selfhost, keys, broken):
+    keys.parent.mkdir()
+    keys.write_text(f"# ours\n{broken}")
+    for words in (("new", "alice"), ("revoke", "x"), ("ls",)):
+        code, out, err = selfhost("key", *words, "--gateway", keys)
+        assert (code, out) == (ExitCode.USAGE, "")
+        assert "line 2 is no entry of a map" in err
+    assert keys.read_text() == f"# ours\n{broken}"
+
+
+def test_one_file_is_not_both_the_keys_of_a_gateway_and_one_key(selfhost, keys, tmp_path):
+    keys.parent.mkdir()
+    (tmp_path / "link").symlink_to(keys)
+    code, out, err = selfhost("key", "new", "ci", "--gateway", tmp_path / "link", "--output", keys)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "`--output` and `--gateway` are one file" in err
+    assert not keys.exists()
 
 
 def test_the_file_keeps_the_mode_and_the_group_that_let_its_gateway_read_it(selfhost, keys):
@@ -107,7 +159,8 @@ def test_names_that_are_taken_unknown_or_none_change_nothing(selfhost, keys, wor
 
 
 def test_a_place_where_no_file_of_keys_can_be_is_refused(selfhost, tmp_path):
-    for place in (tmp_path, tmp_path / "no" / "such" / "keys.conf"):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "no" / "such" / "keys.conf", tmp_path / "pipe"):
         code, out, err = selfhost("key", "new", "alice", "--gateway", place)
         assert (code, out) == (ExitCode.USAGE, "")
         assert f"no file of keys can be here: `{place}`" in err
@@ -115,6 +168,13 @@ def test_a_place_where_no_file_of_keys_can_be_is_refused(selfhost, tmp_path):
         code, _, err = selfhost("key", *verb, "--gateway", tmp_path / "keys.conf")
         assert code == ExitCode.USAGE
         assert f"selfhost key new NAME --gateway {tmp_path}/keys.conf" in err
+
+
+@pytest.mark.parametrize("verb", [("new", "alice"), ("revoke", "alice"), ("ls",)])
+def test_a_path_that_cannot_be_looked_at_is_said(selfhost, tmp_path, verb):
+    code, out, err = selfhost("key", *verb, "--gateway", tmp_path / ("x" * 300))
+    assert (code, out) == (ExitCode.MISSING, "")
+    assert "the file of keys cannot be read" in err
 
 
 def test_no_rule_of_the_linter_takes_the_file_for_a_leak(selfhost, tmp_path):
@@ -154,3 +214,8 @@ def test_nginx_lets_in_who_has_a_key_of_the_file_and_nobody_whose_key_was_ended(
             assert "bob" in {request["caller"] for request in door.requests}
     finally:
         engine.close()
+
+
+def test_the_help_does_not_promise_that_a_gateway_refuses_an_ended_key_at_once(selfhost):
+    said = " ".join(selfhost("key", "revoke", "--help")[1].split())
+    assert "a gateway when it has read its file again" in said

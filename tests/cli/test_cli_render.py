@@ -298,7 +298,7 @@ def test_files_that_were_edited_are_named_when_they_are_replaced(render):
 def test_files_of_this_machine_that_the_engine_is_told_of_are_named(render, tmp_path):
     assert "is a file of this machine" not in render(*PLAN)[2]
     err = render(*PLAN, "--", "--chat-template", "/srv/chat.jinja")[2]
-    assert "`--chat-template /srv/chat.jinja` is a file of this machine" in err
+    assert "`--chat-template /srv/chat.jinja` is no file here and is not rendered" in err
 
 
 def words_after(words, flag):
@@ -351,6 +351,46 @@ def test_a_chat_template_that_is_no_text_is_refused(render, tmp_path):
     assert code == 2
     assert f"the chat template cannot be read: `{tmp_path}/my.jinja`" in err
     assert not render.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--chat-template", "typo.jinja"), "`--chat-template typo.jinja` is no file here"),
+        (("--chat-template=/there/my.jinja",), "`--chat-template /there/my.jinja` is no file here"),
+        (("--chat-template", "/"), "`--chat-template /` is no file here"),
+        (("--chat-template", "{{ messages }}" * 400), ""),
+    ],
+)
+def test_a_chat_template_that_is_not_here_is_said_once(render, words, said):
+    code, _, err = render(*PLAN, "--", *words)
+    assert code == 0
+    assert (err.count("is no file here"), err.count("is a file of this machine")) == (bool(said), 0)
+    assert said in err
+
+
+def test_a_file_is_a_chat_template_also_when_its_name_looks_like_one(render, tmp_path):
+    (tmp_path / "a{b} $c.jinja").write_text("{{ messages }}")
+    render(*PLAN, "--", "--chat-template", str(tmp_path / "a{b} $c.jinja"))
+    assert words_after(engine(render)["command"], "--chat-template") == ["/var/lib/selfhost/templates/chat.jinja"]
+
+
+def test_an_empty_chat_template_is_refused(render, tmp_path):
+    (tmp_path / "my.jinja").touch()
+    code, _, err = render(*PLAN, "--", "--chat-template", str(tmp_path / "my.jinja"))
+    assert (code, render.output.exists()) == (2, False)
+    assert f"the chat template is empty: `{tmp_path}/my.jinja`" in err
+
+
+def test_a_chat_template_that_kubectl_apply_would_refuse_is_refused(render, tmp_path):
+    """Go writes `<` as six bytes."""
+    (tmp_path / "my.jinja").write_text("<" * (42 << 10))
+    words = (*PLAN, "--", "--chat-template", str(tmp_path / "my.jinja"))
+    assert render(*words)[0] == 0
+    code, _, err = render(*words, target="k8s")
+    assert (code, "too large for Kubernetes" in err) == (2, True)
+    (tmp_path / "my.jinja").write_text("<" * (41 << 10))
+    assert render(*words, target="k8s")[0] == 0
 
 
 def test_a_recipe_of_ones_own_is_found_by_a_unit_of_systemd(render, home):

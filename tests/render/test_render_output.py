@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from selfhost.app.render_output import LIST
+from selfhost.errors import ExitCode
 
 TWO = ("glm-4.5-air", "--on", "2x8xH100", "--data-parallel-size", "2", "--tensor-parallel-size", "8")
 ONE = ("glm-4.5-air", "--on", "8xH100")
@@ -94,3 +97,43 @@ def test_a_list_that_somebody_else_wrote_means_nothing_outside_of_the_directory(
     code, _, err = render("compose", ONE)
     assert (code, "earlier render" in err) == (0, False)
     assert (tmp_path / "victim").exists()
+
+
+def test_a_list_with_odd_lines_names_each_file_once_and_none_behind_a_link(render, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_text("secret")
+    assert render("compose", ONE)[0] == 0
+    (out / "link").symlink_to(tmp_path / "elsewhere")
+    (out / "old.yaml").touch()
+    odd = ["./compose.yaml", "a//b", ".", "link/secret", "old.yaml", "old.yaml", "x" * 300]
+    (out / LIST).write_text("\n".join(odd))
+    code, diff, err = render("compose", ONE, "--check")
+    assert (code, left(err)) == (3, [str(out / "old.yaml")])
+    assert "secret" not in diff
+    code, _, err = render("compose", ONE)
+    assert (code, left(err)) == (0, [str(out / "old.yaml")])
+
+
+def test_what_a_render_wrote_before_it_failed_is_listed(render, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "monitoring").touch()
+    assert render("compose", ONE)[0] == ExitCode.MISSING
+    (tmp_path / "out" / "monitoring").unlink()
+    assert str(tmp_path / "out" / "compose.yaml") in left(render("systemd", ONE)[2])
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_files_that_may_not_be_read_are_said(render, tmp_path, monkeypatch, check):
+    assert render("compose", ONE)[0] == 0
+    read = Path.read_bytes
+
+    def refused(path):
+        if path.name == "compose.yaml":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    code, out, err = render("compose", ONE, *check)
+    assert (code, out) == (ExitCode.MISSING, "")
+    assert f"cannot be read: `{tmp_path}/out/compose.yaml`" in err

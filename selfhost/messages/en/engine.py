@@ -37,6 +37,11 @@ MESSAGES = {
         "engines: {names}",
         "did you mean `{nearest}`? `selfhost engine ls` shows what can be installed",
     ),
+    "engine.no_lock": Text(
+        "engine `{engine}` is in no environment of selfhost's own: there is no lock for it",
+        hint="name one that has it: `--engine-python PYTHON`\n"
+        "`selfhost engine install ascend` says what suits this machine: an image, or wheels by hand",
+    ),
     "engine.not_installed": Text(
         "engine `{name}` ({engine}) is not installed",
         "wanted: {wanted}\nfound in {directory}: {found}",

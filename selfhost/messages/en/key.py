@@ -57,8 +57,19 @@ MESSAGES = {
     ),
     "key.gateway_place": Text(
         "no file of keys can be here: `{path}`",
-        "it is a directory, or the folder above its own is missing",
+        "it is a directory, a device or a pipe, or the folder above its own is missing",
         "name the file below a rendered folder: `--gateway gateway/keys/keys.conf`",
+    ),
+    "key.gateway_damaged": Text(
+        "nginx does not take this file of keys: `{path}`",
+        "line {line} is no entry of a map; nothing was changed",
+        'make it an entry, `"~^KEY$" "NAME";`, or a comment, with an editor',
+    ),
+    "key.gateway_none": Text("no keys in the file: the gateway lets nobody in"),
+    "key.output_is_gateway": Text(
+        "`--output` and `--gateway` are one file: `{path}`",
+        "the key alone would take the place of the gateway's keys",
+        "name another file: `--output {path}.key`",
     ),
     "key.gateway_unreadable": Text(
         "the file of keys cannot be read: `{path}`",
@@ -68,7 +79,8 @@ MESSAGES = {
     "key.gateway_made": Text("key `{name}` made; it is in `{path}`, as it is: keep that file to its owner and gateway"),
     "key.gateway_reload": Text(
         "a gateway reads the file when it starts and on SIGHUP: `docker compose kill -s HUP gateway`,"
-        " `podman kill -s HUP NAME-gateway`, `systemctl reload NAME-gateway`"
+        " `podman kill -s HUP NAME-gateway`, `systemctl reload NAME-gateway`;"
+        " in Kubernetes as the `README.md` of the rendered files says"
     ),
     "key.gateway_revoked": Text("key `{name}` is no longer in `{path}`"),
     "key.made": Text("key `{name}` made; it is shown only this once and kept nowhere"),

@@ -33,6 +33,11 @@ MESSAGES = {
         "several files are written, into a directory",
         "name a directory: `--output {path}.d`",
     ),
+    "render.not_readable": Text(
+        "what is in the directory already cannot be read: `{path}`",
+        "{detail}",
+        "run the command as its owner, or name another directory: `--output deploy`",
+    ),
     "render.not_writable": Text(
         "cannot write to `{path}`",
         "{detail}",
@@ -49,6 +54,20 @@ MESSAGES = {
     ),
     "render.local_file": Text(
         "`{option} {path}` is a file of this machine: it is not rendered, mount it there as well"
+    ),
+    "render.template_not_here": Text(
+        "`--chat-template {path}` is no file here and is not rendered: the engine looks for it where it runs, and "
+        "among its own"
+    ),
+    "render.empty_template": Text(
+        "the chat template is empty: `{path}`",
+        "a model would get nothing of what it is asked",
+        "name another one with `-- --chat-template FILE`, or leave it out for the model's own",
+    ),
+    "render.large_template": Text(
+        "the chat template is too large for Kubernetes",
+        "`kubectl apply` keeps it in an annotation, of at most {limit} KiB here",
+        "name a smaller one with `-- --chat-template FILE`, or put it into an image and name its path there",
     ),
     "render.bad_template": Text(
         "the chat template cannot be read: `{path}`",

@@ -88,7 +88,8 @@ MESSAGES = {
     "render_lint.r1_pulled": Text(
         "an image made on this machine would be pulled: {image}",
         "no registry has it; pull policy: {pull}",
-        "compose: `pull_policy: never`; quadlet: `Pull=never`; Kubernetes: `imagePullPolicy: Never`",
+        "compose: `pull_policy: never`; quadlet: `Pull=never`; Kubernetes: `imagePullPolicy: Never`, of a "
+        "volume `pullPolicy: Never`",
     ),
     "render_lint.r1_variable": Text(
         "which image runs is not in the files: {image}",

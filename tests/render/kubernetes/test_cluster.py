@@ -92,6 +92,30 @@ def test_a_model_in_an_image_needs_no_store_and_on_older_clusters_a_feature_gate
     assert MODEL in readme
 
 
+def test_a_model_in_an_image_lies_in_no_directory_of_the_machines(selfhost, tmp_path):
+    image = ("--cluster", f"image={MODEL}", "--cluster", "version=1.35")
+    words = ("qwen2.5-72b", "--on", "8xH20", "--directory", "/srv/x", *image)
+    code, _, err = selfhost("render", "k8s", *words, "--output", tmp_path / "out")
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert f"two places for one model: `--directory /srv/x` and `image={MODEL}`" in err
+
+
+def test_who_leaves_is_told_where_the_model_is_in_its_image(selfhost, tmp_path):
+    words = ("qwen2.5-72b", "--on", "8xH20", "--cluster", f"image={MODEL}", "--cluster", "version=1.35")
+    assert selfhost("render", "k8s", *words, "--output", tmp_path / "out")[0] == 0
+    said = (tmp_path / "out" / "LEAVING.md").read_text()
+    assert f"where a pod mounts `{MODEL}`; in that image it is `/models`." in said
+
+
+def test_how_a_key_of_a_pods_gateway_ends_is_said(selfhost, tmp_path):
+    """nginx reads the file of keys when it is told to, not when the secret changes."""
+    words = ("qwen2.5-72b", "--on", "8x910B3", "--name", "q")
+    assert selfhost("render", "k8s", *words, "--output", tmp_path / "out")[0] == 0
+    said = (tmp_path / "out" / "README.md").read_text()
+    assert "`kubectl -n selfhost delete secret q-keys`, the same again" in said
+    assert "`kubectl -n selfhost exec POD -c gateway -- nginx -e stderr -s reload`" in said
+
+
 def test_the_list_of_images_has_the_models(selfhost, tmp_path):
     place = ("--cluster", f"image={MODEL}", "--cluster", "version=1.35", "--output", tmp_path)
     assert selfhost("render", "images", "smollm2-135m", "--on", "cpu@8", *place)[0] == 0
