@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.engines.owned import VARIABLES
+from selfhost.hardware.types import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,15 @@ def inherited(parent: Mapping[str, str]) -> dict[str, str]:
     """What an engine gets of the caller's environment."""
     dropped = _FOREIGN.union(_OURS, VARIABLES)
     return {name: value for name, value in parent.items() if not is_secret(name) and name not in dropped}
+
+
+def of_machine(plan: Plan, python: Path) -> dict[str, str]:
+    """Variables that the engine needs of this machine's installation; only Ascend has some. Raises MissingError."""
+    if plan.hardware.device.platform is not Platform.ASCEND:
+        return {}
+    from selfhost.hardware.system import System
+
+    return cann_env(System(), python)
 
 
 def cann_env(system: System, python: Path) -> dict[str, str]:

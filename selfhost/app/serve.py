@@ -15,10 +15,9 @@ from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import compat, servers
-from selfhost.app.engine_env import engine_command
+from selfhost.app.engine_env import engine_command, of_machine
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import MissingError, NoError, UsageError
-from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
@@ -268,11 +267,9 @@ def real_tools(
     engine_python: another environment's Python. accept: licences that the command line accepts.
     """
     from selfhost.app import detect, model, repository, weights
-    from selfhost.app.engine_env import cann_env
     from selfhost.app.plan import plan_to_start
     from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
-    from selfhost.hardware.system import System
 
     @functools.cache
     def hardware() -> Hardware:
@@ -284,11 +281,8 @@ def real_tools(
             return environment.from_python(engine_python).python
         return environment.require(home, plan.engine.name).python
 
-    def machine_env(plan: Plan, python: Path) -> Mapping[str, str]:
-        return cann_env(System(), python) if plan.hardware.device.platform is Platform.ASCEND else {}
-
     return Tools(
-        machine_env=machine_env,
+        machine_env=of_machine,
         resolve=lambda target, variant: model.resolve(
             target, variant=variant, recipe_paths=recipe_paths, ask=repository.describe
         ),
