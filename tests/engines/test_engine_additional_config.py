@@ -42,6 +42,12 @@ def test_a_key_may_be_in_the_name_of_the_option():
             "ascend_compilation_config.enable_npugraph",
             "enable_npugraph_ex",
         ),
+        # As the tutorials for 310P write it.
+        (
+            ["--additional-config", '{"ascend_compilation_config":{"enable_npu_graph_ex":false}}'],
+            "ascend_compilation_config.enable_npu_graph_ex",
+            "enable_npugraph_ex",
+        ),
         (["--additional-config.weight_nz=2"], "weight_nz", "weight_nz_mode"),
         # vLLM turns `_` and `-` into one another in the option's name, not in its keys.
         (["--additional-config.weight-nz-mode=2"], "weight-nz-mode", "weight_nz_mode"),
