@@ -228,7 +228,7 @@ def server(home, name: str, **more) -> None:
         "host": "10.77.1.2",
         "port": 8000,
         "url": "http://10.77.1.2:8000",
-        "argv": ("vllm", "serve", "/home/liwei/m", "--api-key", "command-secret"),
+        "argv": ("vllm", "serve", "/home/liwei/m", "--api-key", "command/secret value"),
         "plan": {},
         "state": State.FAILED,
         "phase": Phase.LOADING,
@@ -239,6 +239,7 @@ def server(home, name: str, **more) -> None:
     records.write_control_key(home, name, "control-secret-key")
     records.folder(home, name).engine_log.write_text(
         "INFO 11-22 04:08:40 [x.py:1] serving for 10.77.1.2 with control-secret-key\n"
+        "INFO 11-22 04:08:40 [x.py:1] GET /x/command%2Fsecret%20value\n"
         "DEBUG 11-22 04:08:41 [request_logger.py:1] Request a details: prompt: 'my private question'\n"
         "a private line of a user\n"
         "ValueError: No available memory for the cache blocks. see /home/liwei/m\n"
@@ -258,7 +259,7 @@ def test_a_report_has_what_helps_and_no_planted_secret(machine, tmp_path, monkey
     path = tmp_path / "report.json"
     said = write_report(path, machine.examine(), home)
     written = path.read_text()
-    for secret in (*SECRETS.values(), "command-secret", "control-secret-key", "private", "liwei", "gpu-node-17"):
+    for secret in (*SECRETS.values(), "command", "control-secret-key", "private", "liwei", "gpu-node-17"):
         assert secret not in written, secret
     report = json.loads(written)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -270,7 +271,7 @@ def test_a_report_has_what_helps_and_no_planted_secret(machine, tmp_path, monkey
     }
     [told] = report["servers"]
     assert (told["state"], told["log"]["cause"]["id"]) == ("failed", "diagnose.no_kv_memory")
-    assert told["log"]["last_lines"][2] == "[a line of 24 characters]"
+    assert told["log"]["last_lines"][3] == "[a line of 24 characters]"
     assert told["argv"][3:] == ["--api-key", "[secret]"]
     assert said.params["count"] > 10
 
