@@ -113,6 +113,8 @@ class _Npu:
             return ""
         answer = self.asking.ask([self.tool, "info", *arguments], self.environ)
         self.hangs = answer.returncode is None
+        if self.hangs:
+            self.asking.notes.append(Message("hardware.npu_part_hangs", {"question": " ".join(arguments)}))
         return answer.output if answer.returncode == 0 else ""
 
     def otherwise(self, report: ascend.AscendReport, torch_npu: Callable[[], Sequence[Path]]) -> ascend.AscendReport:

@@ -43,7 +43,7 @@ CASES = [(number, line, message_id) for number, lines in FAILURES.items() for li
 
 @pytest.mark.parametrize(("number", "line", "message_id"), CASES, ids=lambda value: str(value)[:30])
 def test_each_kind_of_failure_is_recognised(number, line, message_id):
-    reading = log.read([["(EngineCore pid=1) INFO 11-01 09:00:00 [x.py:1] before", line]])
+    reading = log.read([["(EngineCore pid=1) INFO 11-01 09:00:00 [x.py:1] Platform plugin ascend is activated", line]])
     first = reading.cause or reading.others[0]
     assert first.message.id == message_id, number
     assert first.message.hint

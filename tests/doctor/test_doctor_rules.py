@@ -297,6 +297,8 @@ def test_every_finding_that_a_rule_can_make_has_a_case():
         (Message("hardware.npu_held", {"code": "-8020"}), E),
         (Message("hardware.npu_unhealthy", {"index": 0, "name": "910B3", "health": "Warning"}), W),
         (Message("hardware.npu_unhealthy", {"index": 0, "name": "910B3", "health": "Alarm"}), E),
+        (Message("hardware.npu_unhealthy", {"index": 0, "name": "910B3", "health": "正常"}), W),
+        (Message("hardware.npu_part_hangs", {"question": "-m"}), W),
         (Message("hardware.hidden", {"variable": "X", "value": "0", "kept": 1, "found": 2}), N),
     ],
 )

@@ -112,6 +112,7 @@ def test_a_question_that_hangs_is_the_last(machine):
     assert time.monotonic() - began < 10
     assert len(snapshot.accelerators) == 8
     assert len(machine.calls()) == 2
+    assert "`npu-smi info -m` did not answer in time" in begins(snapshot)
 
 
 @pytest.mark.parametrize(
