@@ -12,7 +12,7 @@ from selfhost.app.doctor.report import write_report
 from selfhost.app.engine_env import cann_env
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
-from selfhost.errors import MissingError, UsageError
+from selfhost.errors import IncompleteError, UsageError
 from selfhost.findings import Severity
 from selfhost.hardware import hccn
 from selfhost.hardware.system import System
@@ -103,5 +103,5 @@ def test_a_file_that_tells_of_no_port_is_refused(tmp_path):
     with pytest.raises(UsageError) as caught:
         read_nodes([tmp_path / "empty"])
     assert caught.value.message.id == "doctor.node_empty"
-    with pytest.raises(MissingError):
+    with pytest.raises(IncompleteError):
         read_nodes([tmp_path / "absent"])

@@ -123,6 +123,15 @@ def test_a_driver_that_is_held_is_an_error_with_its_remedy(machine):
     assert found.message.hint
 
 
+def test_the_manager_of_npus_may_have_the_name_that_containers_share(machine):
+    machine.npus("910B3_8npu_info_24.1.rc1.b030.txt", 8)
+    manager = machine.root / "dev/davinci_manager"
+    manager.rename(manager.with_name("davinci_manager_docker"))
+    assert "doctor_ascend.no_node" not in ids(machine.examine())
+    manager.with_name("davinci_manager_docker").unlink()
+    assert "doctor_ascend.no_node" in ids(machine.examine())
+
+
 def test_a_tool_that_hangs_ends_with_the_limit_and_the_rest_is_told(machine):
     machine.tool("npu-smi", "exec sleep 60")
     machine.tool("dmesg", "exec sleep 60")

@@ -322,6 +322,17 @@ def test_a_server_of_selfhost_may_hold_an_npu():
     assert ids(replace(facts, servers={9: "m"})) == []
 
 
+def test_a_stranger_beside_a_server_of_selfhost_is_told():
+    other = replace(HELD, pid=10)
+    facts = with_accelerators(ascend(1), npu(0, used_bytes=58627 * MIB, processes=(HELD, other)))
+    assert ids(replace(facts, servers={9: "m"})) == [("doctor.memory_held", W)]
+
+
+def test_a_host_that_tells_of_no_npu_misses_no_device_files_of_them():
+    facts = with_accelerators(ascend(1, davinci=()))
+    assert "doctor_ascend.no_davinci" not in dict(ids(facts))
+
+
 def test_findings_of_other_judges_are_told_too_and_errors_come_first():
     judged = Finding(severity=E, where="network", message=Message("doctor_ascend.no_cann"))
     found = examine(replace(with_host(ascend(), numa_balancing=True, open_files=10), judged=(judged,)))

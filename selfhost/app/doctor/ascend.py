@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
     from selfhost.hardware.types import HardwareSnapshot
 
-_NODES = ("/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc")
+_MANAGERS = ("/dev/davinci_manager", "/dev/davinci_manager_docker")
+_NODES = ("/dev/devmm_svm", "/dev/hisi_hdc")
 # Written when vllm-ascend is built (setup.py @ 0.23.0).
 _BUILT_FOR = re.compile(r"^__device_type__\s*=\s*['\"]?(?:AscendDeviceType\.)?(\w+)", re.MULTILINE)
 _VERSIONS_SCRIPT = Path(selfhost.__file__).resolve().parent / "inside" / "selfhost_versions.py"
@@ -42,7 +43,7 @@ def ascend_facts(asking: Asking, snapshot: HardwareSnapshot) -> AscendFacts:
     python, answer = _packages(asking)
     return AscendFacts(
         driver_files=asking.exists(_driver_file(system)),
-        nodes=tuple(_node(system, path) for path in _NODES),
+        nodes=tuple(_node(system, path) for path in (_manager(system), *_NODES)),
         davinci=_davinci(system),
         packages={str(name): str(version) for name, version in answer.get("versions", {}).items()},
         python=python,
@@ -67,6 +68,12 @@ def _network(asking: Asking, snapshot: HardwareSnapshot) -> tuple[HccnDevice, ..
 
 def _driver_file(system: System) -> str:
     return f"{ascend_files.folder(system.read(ascend_files.INSTALL_FILE))}/driver/version.info"
+
+
+def _manager(system: System) -> str:
+    """Of hosts whose containers share NPUs it has another name (Ascend/mind-cluster, device plugin)."""
+    others = (path for path in _MANAGERS if os.path.lexists(system.at(path)))
+    return next(others, _MANAGERS[0])
 
 
 def _node(system: System, path: str) -> Node:

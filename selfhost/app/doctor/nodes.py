@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from selfhost.errors import MissingError, UsageError
+from selfhost.errors import IncompleteError, UsageError
 from selfhost.hardware import hccn
 from selfhost.hardware.hccn_judge import HccnNode, judge
 
@@ -21,7 +21,7 @@ _MOST_BYTES = 64 << 20
 def read_nodes(paths: Iterable[Path]) -> tuple[HccnNode, ...]:
     """Other machines: reports of `doctor --report`, terminals' texts with what hccn_tool said, or /etc/hccn.conf.
 
-    Raises MissingError for a file that cannot be read, UsageError for one that tells of no port.
+    Raises IncompleteError for a file that cannot be read, UsageError for one that tells of no port.
     """
     found = []
     for path in paths:
@@ -29,7 +29,7 @@ def read_nodes(paths: Iterable[Path]) -> tuple[HccnNode, ...]:
             with path.open("rb") as stream:
                 said = stream.read(_MOST_BYTES)
         except OSError as error:
-            raise MissingError("doctor.node_unread", path=path, detail=error.strerror) from error
+            raise IncompleteError("doctor.node_unread", path=path, detail=error.strerror) from error
         devices = hccn.from_saved(said.decode(errors="replace"))
         if not devices:
             raise UsageError("doctor.node_empty", path=path)
