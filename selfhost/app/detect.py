@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware import catalog, spec
 from selfhost.hardware.types import Device, Hardware, Platform
+from selfhost.messages import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +84,20 @@ def choose_hardware(snapshot: HardwareSnapshot, on: str | None) -> Hardware:
     """
     if on is not None:
         return spec.parse(on, host_memory_bytes=snapshot.host.available_memory_bytes)
-    return replace(hardware_here(snapshot)[0], notes=snapshot.notes)
+    return replace(hardware_here(snapshot)[0], notes=(*snapshot.notes, *_passed_over(snapshot)))
+
+
+def why_cpu(hardware: Hardware) -> list[str]:
+    """Why the CPU is what is used of this machine, where that may not be what is meant: devices that do not answer."""
+    if hardware.device.platform is not Platform.CPU or hardware.assumed:
+        return []
+    return [text("plan.on_cpu", note=note) for note in hardware.notes]
+
+
+def _passed_over(snapshot: HardwareSnapshot) -> list[str]:
+    """Devices that are here and that no engine drives, with the reason."""
+    found = Counter((a.name, a.reason) for a in snapshot.accelerators if not a.supported)
+    return [text("plan.passed_over", count=count, name=name, reason=reason) for (name, reason), count in found.items()]
 
 
 def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:

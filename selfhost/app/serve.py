@@ -274,7 +274,10 @@ def real_tools(
     @functools.cache
     def hardware() -> Hardware:
         # Vendors' tools may take seconds: asked once, and only when nothing cheaper forbids the start.
-        return detect.hardware_for(None, home)
+        found = detect.hardware_for(None, home)
+        for why in detect.why_cpu(found):
+            talk.warn(why)
+        return found
 
     def python_for(plan: Plan) -> Path:
         if engine_python is not None:

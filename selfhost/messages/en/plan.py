@@ -337,7 +337,9 @@ MESSAGES = {
         "wanted: more than 0, at most 1",
         "leave it out: 0.92 on a GPU, 0.9 on a CPU",
     ),
-    "plan.detection": Text("detection could not tell everything: {note}"),
+    "plan.detection": Text("detection: {note}"),
+    "plan.passed_over": Text("{count}x {name} is not used: {reason}"),
+    "plan.on_cpu": Text("the CPU is used: {note}"),
     "plan.served_model_name": Text(
         "not a name for a model: `{value}`",
         "clients send it as `model`",
