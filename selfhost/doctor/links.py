@@ -121,6 +121,7 @@ LINKS: dict[str, str] = {
     "diagnose_ascend.image": _FAQ,
     "diagnose_ascend.dispatch": _ISSUE + "4051",
     "diagnose_ascend.halved": _ISSUE + "14274",
+    "diagnose.no_user": _ISSUE + "9490",
     "diagnose.stuck": _ISSUE + "5876",
     "diagnose.no_platform": _ISSUE + "3403",
     "diagnose.quantization": "https://docs.vllm.ai/en/latest/features/quantization/",

@@ -49,10 +49,10 @@ _SYMPTOMS = re.compile(
     r"|Executor failed\.|ValidationError: \d+ validation error|CancelledError|BrokenPipeError|ConnectionResetError"
 )
 _WORKER_DIED = re.compile(r"Worker proc \S+ died unexpectedly|WorkerProc initialization failed|EngineDeadError")
-# Of vLLM, of uvicorn, of CANN.
+# Of vLLM, of uvicorn, of CANN, of NCCL; and what vllm-ascend does without (vllm_ascend/cpu_binding.py).
 _NOT_A_CAUSE = re.compile(
     r"(?:^|\) )(?:(?:DEBUG|INFO|WARNING) \d\d-\d\d |INFO: {5}|\[(?:DEBUG|INFO|WARNING|EVENT|TRACE)\] )"
-    r"|\] NCCL (?:INFO|TRACE) "
+    r"|\] NCCL (?:INFO|TRACE) |\bBind cpus failed"
 )
 _DEEP = "    "
 _DEEP_RULES = tuple(one for one in RULES if one.deep)

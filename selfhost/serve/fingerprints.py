@@ -249,6 +249,7 @@ GENERAL: tuple[Rule, ...] = (
         r"local_rank \d+ is out of bounds",
     ),
     rule("diagnose.collective", ExitCode.MISSING, r"\bnccl\w*Error\b", r"NCCL error", r"HCCL (?:function )?error"),
+    rule("diagnose.no_user", ExitCode.MISSING, r"getpwuid\(\): uid not found: (?P<uid>\d+)"),
     rule("diagnose.open_files", ExitCode.MISSING, r"Too many open files"),
     # Shells and scripts around the engine say `Permission denied` of what does no harm.
     rule("diagnose.permission", ExitCode.MISSING, r"\bPermissionError\b", r"\[Errno 13\] Permission denied"),

@@ -123,7 +123,7 @@ ASCEND: tuple[Rule, ...] = (
     _cann(
         "diagnose_ascend.streams",
         ExitCode.NO,
-        r"Alloc sq cq fail",
+        r"[Aa]lloc sq cq fail",
         r"\bEL0009\b",
         r"[Ss]tream resources are insufficient",
         r"(?:error code is|runtime result =) 20700[58]\b",

@@ -257,3 +257,23 @@ def test_what_ends_a_serving_engine_is_still_told():
 
 def test_what_a_shell_says_of_permissions_is_not_the_cause():
     assert read("bash: /root/.bashrc: Permission denied", FAILURE.strip()) == ("diagnose.no_kv_memory", [])
+
+
+def test_what_an_engine_does_without_is_not_the_cause():
+    bound = "ERROR 06-01 10:00:00 [x.py:1] Bind cpus failed in rank0: [Errno 13] Permission denied: 'npu-smi' Skip"
+    assert read(bound) == (None, ["diagnose_ascend.unbound"])
+    assert diagnose.find_cause(bound) is None
+    assert read("node1:12:34 [0] NCCL INFO NCCL error is retried") == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "message_id"),
+    [
+        # vllm-project/vllm-ascend#9490
+        ("KeyError: 'getpwuid(): uid not found: 1001'", "diagnose.no_user"),
+        # The FAQ of vllm-ascend writes it so
+        ("(Worker pid=1) ERROR 06-01 10:00:00 [x.py:1] RuntimeError: alloc sq cq fail", "diagnose_ascend.streams"),
+    ],
+)
+def test_more_lines_of_public_issues(line, message_id):
+    assert read(line) == (message_id, [])
