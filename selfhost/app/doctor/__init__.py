@@ -72,7 +72,7 @@ def examine_here(
     """
     asking = Asking(system)
     resolved = resolve(model) if model else None
-    snapshot = probe(home.root, asking.system, torch_npu=lambda: torch_npu_pythons(home))
+    snapshot = probe(home.root, asking.system, torch_npu=lambda: torch_npu_pythons(home, asking.system))
     servers, problems = list_servers(home)
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
     host = host_facts(asking)
