@@ -93,7 +93,7 @@ def _with_packages(found: Found, python: Path, told: Mapping[str, Any]) -> Found
         return found
     return replace(
         found,
-        python=str(told["python"]),
+        python=str(told["python"]) if "python" in told else None,
         executable=shlex.quote(str(python)),
         packages={str(name): str(version) for name, version in told["versions"].items()},
         build=device_type(str(told.get("build_info", ""))),
