@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.bench import bench_plan_matrix as matrix
 ENGINE = known.load("vllm-ascend")
 FP8_ALONE = {"minimax-m2"}
 """Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
+
+
+SMALL = {"ascend_compilation_config": {"enable_npugraph_ex": False}}
+"""What a plan for a 310P says itself."""
 
 
 def planned(name: str, on: str, **request):
@@ -129,6 +134,40 @@ def test_a_310p_computes_in_float16_and_without_npugraph_ex():
     found = values(planned("qwen2.5-7b", "310P3").argv)
     assert found["--dtype"] == "float16"
     assert found["--additional-config"] == '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "config"),
+    [
+        ((), ("--additional-config", '{"weight_nz_mode":2}'), {"weight_nz_mode": 2, **SMALL}),
+        (
+            ("--additional-config", '{"weight_nz_mode": 1, "ascend_compilation_config": {"fuse_norm_quant": false}}'),
+            ("--additional-config.weight_nz_mode=2", "--additional-config.pa_shape_list+", "1,2"),
+            {
+                "weight_nz_mode": 2,
+                "ascend_compilation_config": {"enable_npugraph_ex": False, "fuse_norm_quant": False},
+                "pa_shape_list": ["1", "2"],
+            },
+        ),
+        (
+            (),
+            ("--additional-config", '{"ascend_compilation_config":{"enable_npugraph_ex":true}}'),
+            {"ascend_compilation_config": {"enable_npugraph_ex": True}},
+        ),
+    ],
+    ids=["beside the plan's", "over the recipe's, beside the plan's", "over the plan's"],
+)
+def test_additional_config_of_plan_recipe_and_user_is_joined_and_the_users_counts(recipe, given, config):
+    model = replace(resolve("qwen2.5-7b").to_plan(), engine_args=recipe, variants=())
+    argv = plan_model(model, parse("310P3"), PlanRequest(engine_args=given)).argv
+    assert sum(word.startswith("--additional-config") for word in argv) == 1
+    assert json.loads(values(argv)["--additional-config"]) == config
+
+
+def test_additional_config_of_a_recipe_alone_stays_as_it_is_written():
+    given = ("--additional-config", '{"weight_nz_mode": 2}')
+    model = replace(resolve("qwen2.5-7b").to_plan(), engine_args=given, variants=())
+    assert plan_model(model, parse("910B3"), PlanRequest()).argv[-2:] == given
 
 
 def test_without_graphs_no_mode_of_graphs():
