@@ -236,3 +236,41 @@ def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
         found = values(argv)
         assert found.get("--tool-call-parser") in {None, *ENGINE.tool_call_parsers}
         assert found.get("--reasoning-parser") in {None, *ENGINE.reasoning_parsers}
+
+
+def weights_gib(on: str, model: str, *given: str, **settings) -> float:
+    made = plan_model(resolve(model, variant="w8a8").to_plan(), parse(on), PlanRequest(engine_args=given, **settings))
+    return made.memory.weight_bytes / (1 << 30)
+
+
+@pytest.mark.parametrize("key", ["enable_shared_expert_dp", "enable_flashcomm1"])
+@pytest.mark.parametrize(
+    ("model", "tp", "layers", "width", "hidden", "itemsize"),
+    [("glm-4.7", 8, 89, 1536, 5120, 2), ("glm-5", 16, 75, 2048, 6144, 1)],
+)
+def test_shared_experts_that_an_option_keeps_whole_are_counted_whole(key, model, tp, layers, width, hidden, itemsize):  # noqa: PLR0917
+    """Source: vllm-ascend 0.23.0 ops/linear_op.py `get_parallel_op`. Issue 12839: 49 GB of GLM-5 on 16 dies with it."""
+    asked = {"tensor_parallel_size": tp, "data_parallel_size": 16 // tp, "max_model_len": 8192}
+    cut = weights_gib("16x910C", model, **asked)
+    whole = weights_gib("16x910C", model, "--additional-config", json.dumps({key: True}), **asked)
+    more = layers * 3 * width * hidden * itemsize * (tp - 1) / tp / (1 << 30)
+    assert whole - cut == pytest.approx(more, rel=0.01)
+    off = weights_gib("16x910C", model, "--additional-config", json.dumps({key: False}), **asked)
+    assert off == cut
+
+
+def test_only_spread_experts_have_shared_ones_in_data_parallel():
+    given = ("--additional-config", '{"enable_shared_expert_dp":true}')
+    asked = {"tensor_parallel_size": 8, "enable_expert_parallel": False, "max_model_len": 8192}
+    one = weights_gib("8x910C", "glm-4.7", *given, **asked)
+    assert one == weights_gib("8x910C", "glm-4.7", **asked)
+
+
+def test_what_is_counted_of_additional_config_is_not_told_as_left_out():
+    def told(config: str) -> list[str]:
+        made = planned("glm-4.7", "16x910C", engine_args=("--additional-config", config))
+        return [reason for reason in made.reasons if "counted" in reason]
+
+    [counted] = told('{"enable_shared_expert_dp":true}')
+    assert counted.startswith("weights: the shared experts are whole on every NPU")
+    assert any("not counted in these figures" in reason for reason in told('{"weight_nz_mode":2}'))
