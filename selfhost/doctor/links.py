@@ -120,6 +120,7 @@ LINKS: dict[str, str] = {
     "diagnose_ascend.device_error": _ISSUE + "5468",
     "diagnose_ascend.mooncake": _ISSUE + "6949",
     "diagnose_ascend.image": _FAQ,
+    "diagnose_ascend.not_permitted": _FAQ,
     "diagnose_ascend.dispatch": _ISSUE + "4051",
     "diagnose_ascend.halved": _ISSUE + "14274",
     "diagnose.stuck": _ISSUE + "5876",

@@ -84,7 +84,7 @@ def read(given: str, values: Sequence[str]) -> dict[str, Any]:
     if not path:
         return _object(" ".join(values))
     text = " ".join(values)
-    value = text.split(",") if given.endswith("+") else _value(text)
+    value: Any = text.split(",") if given.endswith("+") else _value(text)
     for key in reversed(path):
         value = {key: value}
     return dict(value)
