@@ -185,7 +185,7 @@ ASCEND: tuple[Rule, ...] = (
     rule(
         "diagnose_ascend.not_permitted",
         ExitCode.MISSING,
-        r"(?i:docker|daemon|OCI runtime|runc|shm[-_]size|/dev/shm).*(?i:operation not permitted)",
+        r"(?:[Dd]ocker|daemon|OCI runtime|runc|shm[-_]size|/dev/shm).*operation not permitted",
     ),
 )
 
