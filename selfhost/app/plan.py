@@ -69,7 +69,8 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         records, unusable = known_boots.find(here, model, hardware, request, engine)
         facts, notes = replace(facts, boots=records), (*notes, *unusable)
     model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
-    if (words := not_counted(given, request.speculation, counted(given))) and not plan.measured:
+    others = counted(given) | (vllm_ascend.counted(given) if engine.additional_config is not None else frozenset())
+    if (words := not_counted(given, request.speculation, others)) and not plan.measured:
         # `--enable-lora` takes its memory: figures that leave it out must say so.
         notes = (text("plan.not_counted", options=" ".join(words)), *notes)
     plan = replace(plan, reasons=(*plan.reasons, *notes))
@@ -98,6 +99,14 @@ def with_options(
     """
     recipe, given = vllm.engine_options(model, request, engine or known.load(_COMMON_ENGINE))
     speculation = read_speculation([*recipe, *given])
+    if (
+        engine
+        and engine.additional_config is not None
+        and vllm_ascend.keeps_shared_experts_whole(
+            [*recipe, *given], spread=request.enable_expert_parallel is not False
+        )
+    ):
+        model = vllm_ascend.with_whole_shared_experts(model)
     model = with_media(with_drafts(model, speculation), read_media([*recipe, *given]))
     return model, replace(request, speculation=speculation), given
 

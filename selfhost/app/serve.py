@@ -189,8 +189,9 @@ def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -
 def check_fits(request: ServeRequest, plan: Plan) -> None:
     """Raises NoError for a plan that cannot run, with what could; `--force` lets pass what is only too tight."""
     if (nodes := nodes_used(plan.hardware, plan.layout)) > 1:
-        command = shlex.join(plan.argv)
-        raise NoError("serve.several_nodes", name=plan.model, nodes=nodes, hardware=plan.hardware.text, command=command)
+        commands = "\n".join(f"`{shlex.join(argv)}`" for argv in plan.node_argv)
+        values = {"name": plan.model, "nodes": nodes, "hardware": plan.hardware.text, "commands": commands}
+        raise NoError("serve.several_nodes", **values)
     if plan.fits or (request.force and plan.verdict is not Verdict.UNSUPPORTED and plan.argv):
         return
     target = shlex.quote(request.target)

@@ -137,8 +137,8 @@ class AscendFacts:
     packages: Mapping[str, str] = field(default_factory=dict)
     """Versions by name, of the Python that has the engine; empty: none found."""
     python: str = ""
-    built_for: str | None = None
-    """Chip family that vllm-ascend was compiled for: `A2`, `A3`, `310P`, `950`."""
+    scripts: tuple[str, ...] = ()
+    """The `set_env.sh` of CANN and of NNAL that `serve` reads; empty when one of them does not work."""
     absent_preloads: tuple[str, ...] = ()
     """Files that `LD_PRELOAD` names and that are not there."""
     hccn_conf: bool | None = None

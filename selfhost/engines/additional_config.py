@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from selfhost.engines.known import Known
 
@@ -46,7 +46,7 @@ def unknown(given: str, values: Sequence[str], known: Known) -> list[str]:
     if has is None:
         return []
     found: list[str] = []
-    for outer, inner in _objects(given.removesuffix("+"), values):
+    for outer, inner in read(given, values).items():
         if outer not in has:
             found.append(outer)
         elif (parts := has[outer]) is not None and isinstance(inner, dict):
@@ -54,16 +54,47 @@ def unknown(given: str, values: Sequence[str], known: Known) -> list[str]:
     return found
 
 
-def _objects(given: str, values: Sequence[str]) -> Iterable[tuple[str, Any]]:
-    """Keys with their values."""
-    _, *path = given.split(".")
-    value: Any = None
+def joined(before: Mapping[str, Any], after: Mapping[str, Any], *, extend: bool = False) -> dict[str, Any]:
+    """One object of two: objects in them are joined as well, of anything else the later value counts.
+
+    extend: lists are put one behind the other.
+
+    >>> joined({"a": {"b": 1, "c": 1}, "d": 1}, {"a": {"c": 2}, "e": 3})
+    {'a': {'b': 1, 'c': 2}, 'd': 1, 'e': 3}
+    """
+    found = dict(before)
+    for key, value in after.items():
+        old = found.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            found[key] = joined(old, value, extend=extend)
+        else:
+            found[key] = [*old, *value] if extend and isinstance(old, list) and isinstance(value, list) else value
+    return found
+
+
+def read(given: str, values: Sequence[str]) -> dict[str, Any]:
+    """The object that an option gives: its value, or one with the keys that its own name has.
+
+    As vLLM 0.23 does (utils/argparse_utils.py `FlexibleArgumentParser.parse_args`), but for sizes like `80g`, which
+    stay text.
+
+    Raises UsageError for a value that is no object.
+    """
+    _, *path = given.removesuffix("+").split(".")
     if not path:
-        value = _object(" ".join(values))
-        return list(value.items())
-    for key in reversed(path[1:]):
+        return _object(" ".join(values))
+    text = " ".join(values)
+    value: Any = text.split(",") if given.endswith("+") else _value(text)
+    for key in reversed(path):
         value = {key: value}
-    return [(path[0], value)]
+    return dict(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _object(text: str) -> dict[str, Any]:

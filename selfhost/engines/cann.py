@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.errors import MissingError
+from selfhost.hardware import cann_folder
 from selfhost.hardware.system import run
 from selfhost.records import dataclass
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 LIMIT_S = 30.0
 """For both scripts; the one of NNAL imports torch to learn its ABI, which is said instead (`--cxx_abi=1`)."""
-_ROOT = "/usr/local/Ascend"
 _INSTALL_INFO = "/etc/ascend_install.info"
 _MARK = "\0selfhost\0"
 # One argument at a time is the script's own: without `set --` it would see this one's.
@@ -131,36 +131,26 @@ def _first(paths: Iterable[Path], missing: str) -> Path:
     raise MissingError(missing, looked=", ".join(map(str, looked)))
 
 
-def _roots(system: System) -> Iterator[Path]:
-    """Where `Ascend` may lie: for everybody, else in the home of the user who installed it."""
-    yield system.at(_ROOT)
-    if home := system.environ.get("HOME"):
-        yield Path(home) / "Ascend"
-
-
 def _toolkit_scripts(system: System) -> Iterator[Path]:
-    """From what the environment names to where the installer puts it; CANN 8.5 and newer is in `cann`."""
-    for variable in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"):
-        if value := system.environ.get(variable):
-            yield Path(value) / "set_env.sh"
-            yield Path(value).parent / "set_env.sh"
-    for root in _roots(system):
-        yield root / "ascend-toolkit" / "set_env.sh"
-        yield root / "cann" / "set_env.sh"
+    """Of the toolkit whose version is judged; where there is none, all that were looked at."""
+    if found := cann_folder.find_cann(system):
+        yield from found.scripts
+        return
+    yield from (folder / cann_folder.SCRIPT for folder in cann_folder.folders(system))
 
 
 def _nnal_scripts(system: System) -> Iterator[Path]:
-    if value := system.environ.get("ATB_HOME_PATH"):
+    for home in cann_folder.named(system, "ATB_HOME_PATH"):
         # .../nnal/atb/latest/atb/cxx_abi_1
-        yield from (folder / "set_env.sh" for folder in list(Path(value).parents)[:4])
-    for root in _roots(system):
-        yield root / "nnal" / "atb" / "set_env.sh"
+        yield from (folder / cann_folder.SCRIPT for folder in list(home.parents)[:4])
+    for root in cann_folder.roots(system):
+        yield root / "nnal" / "atb" / cann_folder.SCRIPT
 
 
 def _driver_folders(system: System) -> list[str]:
     """Folders of the driver's libraries; in a container they are mounted, but in no path."""
     named = re.search(r"^Driver_Install_Path_Param=(/\S+)", system.read(_INSTALL_INFO), re.MULTILINE)
-    roots = (system.at(named[1] if named else _ROOT), system.at(_ROOT))
+    roots = (system.at(named[1] if named else cann_folder.ROOT), system.at(cann_folder.ROOT))
     folders = [root / "driver" / "lib64" / part for root in roots for part in ("common", "driver", "")]
     return [str(folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware import hccn
 from selfhost.hardware.types import Platform
 from selfhost.images.kinds import OURS
+from selfhost.render import ascend_host
 from selfhost.render.deployment import CACHE, HOME, Entry
 from selfhost.render.gateway import KEYS_NAME
 from selfhost.render.leaving import leaving
@@ -167,9 +168,9 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
     yield "A user: `useradd --system --home-dir /var/cache/selfhost --shell /usr/sbin/nologin selfhost`."
     if deployment.platform is Platform.ASCEND:
         yield (
-            "The engine, as vllm-ascend's documents say, so that `/opt/selfhost/engine/bin/vllm` starts it with the"
-            f" variables of CANN's `set_env.sh`; `/opt/selfhost`, a Python one; nginx; `chown -R selfhost:"
-            f" {_store(deployment)}`."
+            "The engine: a Python environment at `/opt/selfhost/engine` with vllm-ascend, as its documents say, with"
+            f" CANN and NNAL on the machine, which {_cann(deployment)}; `/opt/selfhost`, a Python one; nginx;"
+            f" `chown -R selfhost: {_store(deployment)}`."
         )
         yield _units(deployment)
         return
@@ -184,6 +185,13 @@ def _host_steps(deployment: Deployment) -> Iterator[str]:
             ' /opt/selfhost/bin/selfhost engine path)" /opt/selfhost/engine`; and nginx.'
         )
     yield _units(deployment)
+
+
+def _cann(deployment: Deployment) -> str:
+    if not ascend_host.is_wanted(deployment):
+        return "`selfhost serve` finds by itself"
+    place = f"{_FOLDER['systemd']}/{deployment.name}/{ascend_host.NAME}"
+    return f"the unit starts it with: `{place}` sources their `set_env.sh` under `/usr/local/Ascend`"
 
 
 def _units(deployment: Deployment) -> str:

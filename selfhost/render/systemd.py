@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines.ascend_variables import VISIBLE
 from selfhost.hardware.types import Platform
-from selfhost.render import gateway, templates
+from selfhost.render import ascend_host, gateway, templates
 from selfhost.render.compose import site_example
 from selfhost.render.containers import ascend_devices, engine_parts
 from selfhost.render.deployment import CACHE, SECOND_ENGINE_PORT, Entry, is_loopback
@@ -64,6 +64,8 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
         files.append(RenderedFile(path=f"{name}-gateway.service", text=start + _gateway(deployment)))
         files += gateway.gateway_files(deployment, _gateway_options(deployment))
     files += engine_parts(deployment)
+    if ascend_host.is_wanted(deployment):
+        files.append(ascend_host.script(deployment))
     return files
 
 
@@ -94,7 +96,10 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Group", "selfhost"),
         *_files(deployment),
         *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(deployment, node).items()],
-        ("ExecStart", " ".join([*_sited(node), *map(engine_word, host_argv(deployment, node))])),
+        (
+            "ExecStart",
+            " ".join([*_sited(node), *_with_cann(deployment), *map(engine_word, host_argv(deployment, node))]),
+        ),
         *_waits(deployment, node),
         ("KillMode", "mixed"),
         ("TimeoutStartSec", deployment.times.start_s + _SPARE_S),
@@ -121,6 +126,12 @@ def _sited(node: Node) -> list[str]:
     """Variables made of the site's addresses: `Environment=` fills nothing in, a command line does."""
     made = [quoted(f"{name}={SITE[value]}") for name, value in node.env.items() if value in SITE]
     return ["/usr/bin/env", *made] if made else []
+
+
+def _with_cann(deployment: Deployment) -> list[str]:
+    """What gives a stock engine the variables of CANN; nothing for others."""
+    path = f"{CONFIGURATION}/{deployment.name}/{ascend_host.NAME}"
+    return ["/bin/bash", word(path)] if ascend_host.is_wanted(deployment) else []
 
 
 def _files(deployment: Deployment) -> Keys:

@@ -187,6 +187,11 @@ ASCEND: tuple[Rule, ...] = (
         r"\b207001\b.*global_segment_size",
     ),
     rule("diagnose_ascend.image", ExitCode.MISSING, r"invalid tar header"),
+    rule(
+        "diagnose_ascend.not_permitted",
+        ExitCode.MISSING,
+        r"(?:[Dd]ocker|daemon|OCI runtime|runc|shm[-_]size|/dev/shm).*operation not permitted",
+    ),
 )
 
 ASCEND_CLUES: tuple[Rule, ...] = (

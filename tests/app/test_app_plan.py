@@ -91,6 +91,22 @@ def test_the_command_of_two_nodes():
     assert "--master-addr NODE0" in caught.value.message.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "on", "second"),
+    [
+        ("deepseek-v3", "2x8xA800-80G", "--node-rank 1"),
+        ("deepseek-v3", "2x8x910B3", "--data-parallel-start-rank 2"),
+    ],
+)
+def test_serve_tells_what_is_run_on_each_of_several_nodes(name, on, second):
+    made = plan(name, on)
+    with pytest.raises(NoError) as caught:
+        serve.check_fits(serve.ServeRequest(target=name, plan=PlanRequest()), made)
+    _, first, other = caught.value.message.hint.splitlines()
+    assert (second in first, second in other) == (False, True)
+    assert ("--headless" in first, "--headless" in other) == (False, True)
+
+
 def test_deepseek_v3_on_two_servers_of_ascend_says_why_and_what_helps():
     made = plan("deepseek-v3", "2x8x910B3")
     assert (made.confidence.value, made.engine.name, made.engine.version) == ("derived", "vllm-ascend", "0.23.0")

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from selfhost.app.engine_env import cann_env
-from selfhost.engines import cann
+from selfhost.engines import cann, compat_gather
 from selfhost.errors import MissingError
+from selfhost.hardware.system import System
 from tests.ascend_support import install
 
 
@@ -67,21 +68,33 @@ def test_no_file_of_the_user_is_read(machine, tmp_path):
 def test_what_the_environment_names_comes_first(tmp_path, ascend):
     other = tmp_path / "opt/cann"
     shutil.copytree(install(tmp_path).at("/usr/local/Ascend/cann-9.1.0"), other)
-    atb = f"{ascend}/nnal/atb/latest/atb/cxx_abi_1"
-    named = install(tmp_path / "second", {"ASCEND_HOME_PATH": str(other), "ATB_HOME_PATH": atb})
-    found = cann.read(named, dict(named.environ))
+    homes = {"ASCEND_HOME_PATH": "/opt/cann", "ATB_HOME_PATH": "/usr/local/Ascend/nnal/atb/latest/atb/cxx_abi_1"}
+    found = cann.read(System(root=tmp_path, environ={"PATH": "/usr/bin:/bin", **homes}), {"PATH": "/usr/bin:/bin"})
     assert (found.toolkit_script, found.nnal_script) == (other / "set_env.sh", ascend / "nnal/atb/set_env.sh")
 
 
+@pytest.mark.parametrize(("older", "script"), [("8.3.RC2", "ascend-toolkit/set_env.sh"), ("", "cann/set_env.sh")])
+def test_of_two_installations_the_one_that_is_judged_is_read(machine, ascend, older, script):
+    """A folder without a version is no installation: an older one that was removed leaves it."""
+    (ascend / "cann-9.1.0/x86_64-linux").mkdir()
+    (ascend / "cann-9.1.0/x86_64-linux/ascend_toolkit_install.info").write_text("version=9.1.0\n")
+    (ascend / "ascend-toolkit/latest/x86_64-linux").mkdir(parents=True)
+    info = ascend / "ascend-toolkit/latest/x86_64-linux/ascend_toolkit_install.info"
+    info.write_text(f"version={older}\n")
+    (ascend / "ascend-toolkit/set_env.sh").write_text((ascend / "cann/set_env.sh").read_text())
+    assert cann.read(machine, {"PATH": "/usr/bin:/bin"}).toolkit_script == ascend / script
+    assert compat_gather.look(machine).cann == (older or "9.1.0")
+
+
 def test_an_installation_in_the_home_of_its_user_is_found(machine, ascend, tmp_path):
-    (tmp_path / "home").mkdir()
-    shutil.move(ascend / "cann-9.1.0", tmp_path / "home/Ascend/cann-9.1.0")
+    home = tmp_path / "home/me/Ascend"
+    home.mkdir(parents=True)
+    shutil.move(ascend / "cann-9.1.0", home / "cann-9.1.0")
     (ascend / "cann").unlink()
-    (tmp_path / "home/Ascend/cann").symlink_to("cann-9.1.0")
-    script = tmp_path / "home/Ascend/cann/set_env.sh"
-    script.write_text(script.read_text().replace(str(ascend), str(tmp_path / "home/Ascend")))
-    mine = install(tmp_path / "empty", {"HOME": str(tmp_path / "home")})
-    (mine.at("/usr/local/Ascend/cann")).unlink()
+    (home / "cann").symlink_to("cann-9.1.0")
+    script = home / "cann/set_env.sh"
+    script.write_text(script.read_text().replace(str(ascend), str(home)))
+    mine = System(root=machine.root, environ={"PATH": "/usr/bin:/bin", "HOME": "/home/me"})
     assert cann.read(mine, dict(mine.environ)).toolkit_script == script
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.bench import bench_plan_matrix as matrix
 ENGINE = known.load("vllm-ascend")
 FP8_ALONE = {"minimax-m2"}
 """Recipes whose one variant is in FP8, which this engine takes for DeepSeek-V4 only."""
+
+
+SMALL = {"ascend_compilation_config": {"enable_npugraph_ex": False}}
+"""What a plan for a 310P says itself."""
 
 
 def planned(name: str, on: str, **request):
@@ -131,6 +136,40 @@ def test_a_310p_computes_in_float16_and_without_npugraph_ex():
     assert found["--additional-config"] == '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
 
 
+@pytest.mark.parametrize(
+    ("recipe", "given", "config"),
+    [
+        ((), ("--additional-config", '{"weight_nz_mode":2}'), {"weight_nz_mode": 2, **SMALL}),
+        (
+            ("--additional-config", '{"weight_nz_mode": 1, "ascend_compilation_config": {"fuse_norm_quant": false}}'),
+            ("--additional-config.weight_nz_mode=2", "--additional-config.pa_shape_list+", "1,2"),
+            {
+                "weight_nz_mode": 2,
+                "ascend_compilation_config": {"enable_npugraph_ex": False, "fuse_norm_quant": False},
+                "pa_shape_list": ["1", "2"],
+            },
+        ),
+        (
+            (),
+            ("--additional-config", '{"ascend_compilation_config":{"enable_npugraph_ex":true}}'),
+            {"ascend_compilation_config": {"enable_npugraph_ex": True}},
+        ),
+    ],
+    ids=["beside the plan's", "over the recipe's, beside the plan's", "over the plan's"],
+)
+def test_additional_config_of_plan_recipe_and_user_is_joined_and_the_users_counts(recipe, given, config):
+    model = replace(resolve("qwen2.5-7b").to_plan(), engine_args=recipe, variants=())
+    argv = plan_model(model, parse("310P3"), PlanRequest(engine_args=given)).argv
+    assert sum(word.startswith("--additional-config") for word in argv) == 1
+    assert json.loads(values(argv)["--additional-config"]) == config
+
+
+def test_additional_config_of_a_recipe_alone_stays_as_it_is_written():
+    given = ("--additional-config", '{"weight_nz_mode": 2}')
+    model = replace(resolve("qwen2.5-7b").to_plan(), engine_args=given, variants=())
+    assert plan_model(model, parse("910B3"), PlanRequest()).argv[-2:] == given
+
+
 def test_without_graphs_no_mode_of_graphs():
     found = values(planned("qwen2.5-7b", "910B3", enforce_eager=True).argv)
     assert "--enforce-eager" in found
@@ -197,3 +236,41 @@ def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
         found = values(argv)
         assert found.get("--tool-call-parser") in {None, *ENGINE.tool_call_parsers}
         assert found.get("--reasoning-parser") in {None, *ENGINE.reasoning_parsers}
+
+
+def weights_gib(on: str, model: str, *given: str, **settings) -> float:
+    made = plan_model(resolve(model, variant="w8a8").to_plan(), parse(on), PlanRequest(engine_args=given, **settings))
+    return made.memory.weight_bytes / (1 << 30)
+
+
+@pytest.mark.parametrize("key", ["enable_shared_expert_dp", "enable_flashcomm1"])
+@pytest.mark.parametrize(
+    ("model", "tp", "layers", "width", "hidden", "itemsize"),
+    [("glm-4.7", 8, 89, 1536, 5120, 2), ("glm-5", 16, 75, 2048, 6144, 1)],
+)
+def test_shared_experts_that_an_option_keeps_whole_are_counted_whole(key, model, tp, layers, width, hidden, itemsize):  # noqa: PLR0917
+    """Source: vllm-ascend 0.23.0 ops/linear_op.py `get_parallel_op`. Issue 12839: 49 GB of GLM-5 on 16 dies with it."""
+    asked = {"tensor_parallel_size": tp, "data_parallel_size": 16 // tp, "max_model_len": 8192}
+    cut = weights_gib("16x910C", model, **asked)
+    whole = weights_gib("16x910C", model, "--additional-config", json.dumps({key: True}), **asked)
+    more = layers * 3 * width * hidden * itemsize * (tp - 1) / tp / (1 << 30)
+    assert whole - cut == pytest.approx(more, rel=0.01)
+    off = weights_gib("16x910C", model, "--additional-config", json.dumps({key: False}), **asked)
+    assert off == cut
+
+
+def test_only_spread_experts_have_shared_ones_in_data_parallel():
+    given = ("--additional-config", '{"enable_shared_expert_dp":true}')
+    asked = {"tensor_parallel_size": 8, "enable_expert_parallel": False, "max_model_len": 8192}
+    one = weights_gib("8x910C", "glm-4.7", *given, **asked)
+    assert one == weights_gib("8x910C", "glm-4.7", **asked)
+
+
+def test_what_is_counted_of_additional_config_is_not_told_as_left_out():
+    def told(config: str) -> list[str]:
+        made = planned("glm-4.7", "16x910C", engine_args=("--additional-config", config))
+        return [reason for reason in made.reasons if "counted" in reason]
+
+    [counted] = told('{"enable_shared_expert_dp":true}')
+    assert counted.startswith("weights: the shared experts are whole on every NPU")
+    assert any("not counted in these figures" in reason for reason in told('{"weight_nz_mode":2}'))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,9 +13,12 @@ from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
 from selfhost.hardware.spec import parse
 from selfhost.planner.plan import PlanRequest
+from selfhost.render import ascend_host
 from selfhost.render.lint import lint
+from selfhost.render.lint.command import engine_of
 from selfhost.render.resolve import Choices, deploy
 from selfhost.render.targets import TARGETS
+from tests.ascend_support import install
 from tests.render.lint.lint_support import GATEWAY
 
 MANAGERS = ["/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc"]
@@ -94,3 +99,56 @@ def test_the_files_for_several_nodes_of_950_bring_its_routes():
     made = deploy(plan, Choices(store="/srv/selfhost", gateway=GATEWAY, version="0.1.0"))
     text = {file.path: file.text for file in TARGETS["compose"](made)}["node1/compose.yaml"]
     assert "/etc/hccl_rootinfo.json" in str(yaml.safe_load(text)["services"]["engine"]["volumes"])
+
+
+# A unit of systemd: a small script gives the engine the variables of CANN and NNAL.
+
+
+def run_by_script(root, *command: str):
+    """The rendered script on a made-up machine."""
+    script = root / ascend_host.NAME
+    text = rendered("systemd", "910B3")[ascend_host.NAME]
+    script.write_text(text.replace("root=/usr/local/Ascend", f"root={root}/usr/local/Ascend"))
+    env = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": "/mine"}
+    return subprocess.run(["/bin/bash", str(script), *command], env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_script_of_a_unit_gives_the_engine_what_serve_would(tmp_path):
+    install(tmp_path)
+    done = run_by_script(tmp_path, "/usr/bin/env", "--", "A=two words", "/usr/bin/env")
+    assert done.returncode == 0, done.stderr
+    found = dict(line.partition("=")[::2] for line in done.stdout.splitlines() if "=" in line)
+    ascend = tmp_path / "usr/local/Ascend"
+    assert found["A"] == "two words"
+    assert found["ASCEND_HOME_PATH"] == f"{ascend}/cann-9.1.0"
+    assert found["ATB_HOME_PATH"] == f"{ascend}/nnal/atb/latest/atb/cxx_abi_1"
+    folders = found["LD_LIBRARY_PATH"].split(":")
+    assert folders[-2:] == [f"{ascend}/driver/lib64/{part}" for part in ("common", "driver")]
+    assert "/mine" in folders
+    # The words of the command are the engine's, not those of CANN's scripts.
+    assert "SEEN_BY_TOOLKIT" not in found
+
+
+@pytest.mark.parametrize("gone", ["cann-9.1.0/set_env.sh", "nnal/atb/set_env.sh"])
+def test_the_script_of_a_unit_starts_nothing_without_cann(tmp_path, gone):
+    install(tmp_path)
+    (tmp_path / "usr/local/Ascend" / gone).unlink()
+    done = run_by_script(tmp_path, "/usr/bin/env")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "set_env.sh is not there" in done.stderr
+
+
+def test_a_unit_of_ascend_starts_the_engine_by_the_script_and_the_readme_says_so():
+    files = rendered("systemd", "910B3")
+    [unit] = [text for path, text in files.items() if path.endswith("7b.service")]
+    [start] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    assert start.startswith("ExecStart=/bin/bash /etc/selfhost/qwen2-5-7b/with-ascend.sh /opt/selfhost/engine/bin/vllm")
+    assert "/etc/selfhost/qwen2-5-7b/with-ascend.sh" in files["README.md"]
+    assert not [finding for finding in lint(files) if finding.severity.value == "error"]
+    assert ascend_host.NAME not in rendered("systemd", "RTX4090")
+
+
+def test_the_checker_sees_the_engine_behind_a_script():
+    found = engine_of("", ("/bin/bash", "/etc/x/with-ascend.sh", "/opt/vllm", "serve", "/m", "--port", "8001"))
+    assert found is not None
+    assert (found.model, found.port) == ("/m", 8001)

@@ -72,12 +72,12 @@ def examine_here(
     """
     asking = Asking(system)
     resolved = resolve(model) if model else None
-    snapshot = probe(home.root, asking.system, torch_npu=lambda: torch_npu_pythons(home))
+    snapshot = probe(home.root, asking.system, torch_npu=lambda: torch_npu_pythons(home, asking.system))
     servers, problems = list_servers(home)
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
     host = host_facts(asking)
     pids = {identity.pid: server.record.name for server in servers for identity in server.members}
-    npus = ascend.ascend_facts(asking, snapshot) if ascend.is_here(asking, snapshot) else None
+    npus, stack = ascend.ascend_side(asking, snapshot)
     planned = judge_plan(resolved, model, snapshot) if resolved and model else ()
     facts = Facts(
         snapshot=snapshot,
@@ -89,7 +89,7 @@ def examine_here(
         servers=pids,
         engines=tuple(_engines(home)),
         weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
-        judged=(*planned, *judge_nodes(npus, snapshot.host.soc_family, nodes)),
+        judged=(*planned, *stack, *judge_nodes(npus, snapshot.host.soc_family, nodes)),
         not_told=tuple(asking.not_told),
     )
     return Examined(facts=facts, findings=examine(facts), servers=tuple(servers))
