@@ -14,6 +14,7 @@ fetched/   container images that were fetched for bundles, one OCI image layout
 images/    container images that bundles brought, each an OCI image layout
 wheelhouses/  wheels that bundles brought, for `engine install --wheelhouse`
 trust/     public keys that bundles must be signed with
+quantize/  variants being made, or left by an interrupted run, which the next one goes on with
 audit.jsonl  one line for each operation on a bundle
 """
 
@@ -103,6 +104,11 @@ class Home:
     def trust(self) -> Path:
         """Public keys of this user's choice, and the serials that were taken."""
         return self.root / "trust"
+
+    @property
+    def quantize(self) -> Path:
+        """Variants that are being made, one folder per model and variant."""
+        return self.root / "quantize"
 
     @property
     def audit(self) -> Path:

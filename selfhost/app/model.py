@@ -43,6 +43,8 @@ class ResolvedModel:
     max_model_len: int
     weight_bytes_total: int | None
     engine_args: tuple[str, ...] = ()
+    in_flight: bool = False
+    """Whether the engine quantizes the weights while it loads them."""
     check: AnswerCheck | None = None
     recipe: Recipe | None = None
     variants: tuple[ResolvedModel, ...] = ()
@@ -75,6 +77,7 @@ class ResolvedModel:
             max_model_len=self.max_model_len,
             weight_bytes_total=self.weight_bytes_total,
             engine_args=self.engine_args,
+            in_flight=self.in_flight,
             check=self.check,
             notes=self.notes,
         )
@@ -183,10 +186,11 @@ def _of_recipe(recipe: Recipe, path: Path, variant: Variant, home: Home) -> Reso
         variant=variant.name,
         arch=ModelArch.from_config(recipe.config_of(variant)),
         directory=None,
-        model_path=store.model_directory(home.models, recipe.name, variant.name),
+        model_path=store.model_directory(home.models, recipe.name, variant.files_of or variant.name),
         max_model_len=recipe.serving.max_model_len or recipe.context,
         weight_bytes_total=variant.bytes_on_disk,
         engine_args=engine_args(recipe, path.parent),
+        in_flight=variant.files_of is not None,
         check=AnswerCheck(prompt=asked.prompt, expect=asked.expect) if asked else None,
         recipe=recipe,
     )

@@ -69,6 +69,8 @@ def choose(wanted: Wanted, source: str | None, revision: str | None) -> FromPlac
     else:
         candidates = pick.of_hub_id(hub_id, revision)
     if not candidates:
+        if (made := _made(wanted)) is not None:
+            raise IncompleteError("pull.made_here", name=wanted.shown, recipe=wanted.name, of=made.id)
         raise UsageError("pull.no_source", name=wanted.shown)
     choice = pick.first_reachable(candidates)
     candidate = choice.candidate
@@ -162,9 +164,16 @@ def _known_of(lock: ModelLock) -> tuple[tuple[Source, ...], str]:
 
 
 def _hub_id(wanted: Wanted) -> str:
-    """By which a mirror has the model, too."""
+    """By which a mirror has the model, too; what was made here it has under our name: no hub has it."""
+    if _made(wanted) is not None:
+        return f"{wanted.name}/{wanted.variant}"
     known = next((source.id for source in wanted.sources if source.kind in HUBS), None)
     return known or (wanted.recipe.hub_id if wanted.recipe else None) or wanted.name
+
+
+def _made(wanted: Wanted) -> Source | None:
+    """What it was made of, when it was made by `selfhost quantize`."""
+    return next((source for source in wanted.sources if source.kind is SourceKind.QUANTIZED), None)
 
 
 def _wheel(wanted: Wanted) -> Source | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers, stored
+from selfhost.app.quantize import user_recipe
 from selfhost.bundle import image_store
 from selfhost.errors import NoError
 from selfhost.weights import inventory, reclaim
@@ -57,9 +58,14 @@ def planned_removal(home: Home, model: str, variant: str | None) -> Reclaimed:
 
 
 def rm(home: Home, directories: Sequence[Path], waiting: Callable[[], None]) -> Reclaimed:
-    """Remove models. Raises NoError when a running server uses one of them."""
+    """Remove models, and what the user's recipes say of those that were made here.
+
+    Raises NoError when a running server uses one of them.
+    """
     check_unused(home, directories)
-    return reclaim.remove_models(directories, home.models, Blobs(home.blobs), waiting, dry_run=False)
+    removed = reclaim.remove_models(directories, home.models, Blobs(home.blobs), waiting, dry_run=False)
+    user_recipe.forget(directories, home)
+    return removed
 
 
 def _nobody() -> None:

@@ -129,6 +129,8 @@ def _variant_of(recipe: Recipe, hub_id: str) -> str | None:
 def of_recipe(recipe: Recipe, home: Home, variant: str | None = None) -> Wanted:
     """A variant of a recipe; the first one for None. Raises UsageError for one it does not have."""
     chosen = recipe.variant(variant)
+    if chosen.files_of:  # it has none of its own
+        chosen = recipe.variant(chosen.files_of)
     return Wanted(
         name=recipe.name,
         variant=chosen.name,

@@ -96,6 +96,13 @@ def variants(ctx: typer.Context, incomplete: str) -> list[str]:
     return [variant.name for variant in recipe.variants if variant.name.startswith(incomplete)]
 
 
+def schemes(incomplete: str) -> list[str]:
+    """What `quantize` makes."""
+    from selfhost.quantize.schemes import SCHEMES
+
+    return [scheme.name for scheme in SCHEMES if scheme.name.startswith(incomplete.lower())]
+
+
 def sources(incomplete: str) -> list[str]:
     """Kinds of places; directories once the word looks like a path."""
     if incomplete.startswith((".", "/", "~")):

@@ -78,6 +78,9 @@ def own(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
         yield ("--enable-expert-parallel",)
     yield from _nodes(plan)
     yield "--dtype", dtype(plan, model)
+    if model.in_flight and model.arch.quantization is not None:
+        # Of quantized files the engine knows it by their config.
+        yield "--quantization", model.arch.quantization.method
     yield "--max-model-len", str(settings.max_model_len)
     yield "--max-num-seqs", str(settings.max_num_seqs)
     yield "--max-num-batched-tokens", str(settings.max_num_batched_tokens)

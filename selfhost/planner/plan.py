@@ -112,6 +112,8 @@ class ModelToPlan:
     """Bytes on disk when known from files or a lock; None: computed from the architecture."""
     engine_args: tuple[str, ...] = ()
     """Serving settings of the recipe that are plain flags: parsers, chat template, ..."""
+    in_flight: bool = False
+    """Whether the files are plain weights that the engine quantizes, as `arch` says, while it loads them."""
     check: AnswerCheck | None = None
     variants: tuple[ModelToPlan, ...] = ()
     """All variants of the recipe, this one included, the model's own format first; empty for a directory."""

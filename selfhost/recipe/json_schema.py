@@ -28,6 +28,7 @@ _FORMS: Mapping[str, Mapping[str, object]] = {
     "Recipe.name": _NAME,
     "Recipe.variants": {"minItems": 1},
     "Variant.name": _NAME,
+    "Variant.files_of": _NAME,
     "Source.sha256": _SHA256,
     "SourceFile.sha256": _SHA256,
     "Support.date": {"format": "date"},
@@ -39,6 +40,8 @@ _WHEEL = {
         "properties": {"file": {"minItems": 1}},
     },
 }
+_ONLY_MORE = ("schema_version", "name", "extends", "variant")
+"""Keys of a file that adds variants to the built-in recipe of its name."""
 
 
 def recipe_schema() -> dict[str, object]:
@@ -63,11 +66,16 @@ def _table(record: type[Any]) -> dict[str, object]:
         if field.default is dataclasses.MISSING and not _is_optional(hint):
             required.append(key)
     extra = _WHEEL if record is schema.Source else {}
+    needs: Mapping[str, object] = {"required": required}
+    if record is schema.Recipe:
+        more = {"required": list(_ONLY_MORE), "propertyNames": {"enum": list(_ONLY_MORE)}}
+        extends = {"properties": {"extends": {"const": True}}, "required": ["extends"]}
+        needs = {"if": extends, "then": more, "else": needs}
     return {
         "type": "object",
         "description": inspect.getdoc(record) or "",
         "additionalProperties": False,
-        "required": required,
+        **needs,
         "properties": properties,
         **extra,
     }

@@ -67,7 +67,14 @@ def parse_recipe(data: bytes, path: Path) -> Recipe:
         raise UsageError("recipe.not_toml", path=path, detail=error) from error
     except RecursionError as error:
         raise UsageError("recipe.not_toml", path=path, detail=text("recipe.nested")) from error
-    return recipe_from_dict(document, path)
+    base = _builtin(path) if document.get("extends") is True else None
+    return recipe_from_dict(document, path, base)
+
+
+def _builtin(path: Path) -> Recipe | None:
+    """The built-in recipe that a file of the same name adds to; None when there is none, or when it is that file."""
+    found = next((one for one in _recipe_files(builtin_directory()) if one.stem == path.stem), None)
+    return None if found is None or found == path else read_recipe(found)
 
 
 def load_recipe(name: str, home: Home, recipe_paths: Sequence[Path] = ()) -> Recipe:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import SelfhostError
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import parameter_count
+from selfhost.recipe.schema import SourceKind
 from selfhost.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def _variant(variant: Variant) -> Iterator[str]:
     loaded = f", {format_bytes(variant.bytes_loaded)} loaded" if variant.bytes_loaded else ""
     yield from _row("variant", f"{variant.name} ({variant.scheme}{size}{loaded})")
     yield from _row("", variant.summary)
+    if variant.files_of:
+        yield from _row("", f"with the files of {variant.files_of}")
     for source in variant.sources:
         yield from _row("", f"from {_source(source)}")
     for note in variant.notes:
@@ -110,6 +113,8 @@ def _variant(variant: Variant) -> Iterator[str]:
 
 
 def _source(source: Source) -> str:
+    if source.kind is SourceKind.QUANTIZED:
+        return f"{source.id} by `selfhost quantize`"
     revision = f" at {source.revision}" if source.revision else ", no fixed revision"
     size = f", {format_bytes(source.size_bytes)}" if source.size_bytes else ""
     return f"{source.kind.value} {source.id}{revision}{size}"

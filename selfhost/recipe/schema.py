@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ class SourceKind(StrEnum):
     BUNDLE = "bundle"
     WHEEL = "wheel"
     DIRECTORY = "directory"
+    QUANTIZED = "quantized"
+    """Made on this machine of another variant: `recipe/variant`, and the sha256 of what it was made of."""
 
 
 HUBS = (SourceKind.HUGGINGFACE, SourceKind.MODELSCOPE)
@@ -103,6 +106,8 @@ class Variant:
     """Keys of config.json that differ from the recipe's."""
     quantization_config: Mapping[str, object] | None = None
     """As in config.json."""
+    files_of: str | None = None
+    """The variant whose files the engine opens, when this one has none: it is quantized while it is loaded."""
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user of this variant should know, one sentence each."""
@@ -202,6 +207,8 @@ class Recipe:
     config: Mapping[str, object]
     """config.json without its quantization, so that planning needs no files."""
     variants: tuple[Variant, ...]
+    extends: bool = False
+    """Whether the file only adds variants to the built-in recipe of its name: it has no other keys then."""
     parameters: int | None = None
     """Of the model as published, without layers of multi-token prediction; a tied embedding counts once."""
     active_parameters: int | None = None
@@ -241,17 +248,18 @@ class Recipe:
         return config
 
 
-def recipe_from_dict(data: Mapping[str, Any], path: PurePath) -> Recipe:
+def recipe_from_dict(data: Mapping[str, Any], path: PurePath, base: Recipe | None = None) -> Recipe:
     """The recipe in a TOML document; `path` is its file, whose name must be the recipe's.
 
-    Raises UsageError with every mistake and the path of its key.
+    base: the built-in recipe of that name, for a document that adds variants to it. Raises UsageError with every
+    mistake and the path of its key.
     """
     root = Table(data)
     version = root.integer("schema_version")
     if version is not None and version > SCHEMA_VERSION:
         # Another version may mean anything by its keys: say only this.
         raise UsageError("recipe.newer_schema", path=path, found=shown(version), known=SCHEMA_VERSION)
-    recipe = _recipe(root)
+    recipe = _extended(root, path, base) if data.get("extends") is True else _recipe(root)
     if recipe.name and recipe.name != path.stem:
         root.problem("name", text("recipe.name_differs", found=shown(recipe.name), wanted=path.stem))
     if problems := root.finish():
@@ -260,10 +268,21 @@ def recipe_from_dict(data: Mapping[str, Any], path: PurePath) -> Recipe:
     return recipe
 
 
+def _extended(root: Table, path: PurePath, base: Recipe | None) -> Recipe:
+    """The built-in recipe with more variants; one of a name that it has itself takes that one's place."""
+    if base is None:
+        raise UsageError("recipe.nothing_to_extend", path=path, name=path.stem)
+    root.flag("extends")
+    name, added = root.matching("name", NAME), _variants(root)
+    names = {variant.name for variant in added}
+    kept = tuple(variant for variant in base.variants if variant.name not in names)
+    return replace(base, name=name, variants=(*kept, *added), extends=True)
+
+
 def _recipe(root: Table) -> Recipe:
     name = root.matching("name", NAME)
     serving, check = root.table("serving", required=False), root.table("check", required=False)
-    recipe = Recipe(
+    return Recipe(
         schema_version=SCHEMA_VERSION,
         name=name,
         title=root.string("title"),
@@ -273,7 +292,8 @@ def _recipe(root: Table) -> Recipe:
         context=root.integer("context") or 0,
         licence=_licence(root.table("licence")),
         config=root.mapping("config"),
-        variants=tuple(_variant(table) for table in root.tables("variant", required=True)),
+        variants=_variants(root),
+        extends=root.flag("extends"),
         parameters=root.integer("parameters", required=False),
         active_parameters=root.integer("active_parameters", required=False),
         long_context=_long_context(root.table("long_context")) if "long_context" in root else None,
@@ -285,11 +305,15 @@ def _recipe(root: Table) -> Recipe:
         notes=root.strings("notes"),
         unverified=root.strings("unverified"),
     )
-    names = [variant.name for variant in recipe.variants]
+
+
+def _variants(root: Table) -> tuple[Variant, ...]:
+    variants = tuple(_variant(table) for table in root.tables("variant", required=True))
+    names = [variant.name for variant in variants]
     for number, variant in enumerate(names):
         if variant in names[:number]:
             root.problem(f"variant[{number}].name", text("recipe.duplicate", value=shown(variant)))
-    return recipe
+    return variants
 
 
 def _licence(table: Table) -> Licence:
@@ -318,6 +342,7 @@ def _variant(table: Table) -> Variant:
         bytes_loaded=table.integer("bytes_loaded", required=False),
         config=table.mapping("config") if "config" in table else None,
         quantization_config=table.mapping("quantization_config") if "quantization_config" in table else None,
+        files_of=table.matching("files_of", NAME) if "files_of" in table else None,
         sources=tuple(_source(source) for source in table.tables("source")),
         notes=table.strings("notes"),
         unverified=table.strings("unverified"),

@@ -34,11 +34,11 @@ class Origin:
     """Where a model came from."""
 
     kind: str
-    """A `recipe.schema.SourceKind`: huggingface, modelscope, mirror, directory, wheel."""
+    """A `recipe.schema.SourceKind`: huggingface, modelscope, mirror, directory, wheel, quantized."""
     id: str
     """Repository, address, path or distribution, as the kind has it."""
     revision: str | None
-    """A commit where the place has commits, a version for a wheel."""
+    """A commit where the place has commits, a version for a wheel, the digest of its source for what was made here."""
     sha256: str | None = None
     """Of what was downloaded, when that was one file (wheel)."""
 

@@ -75,6 +75,12 @@ MESSAGES = {
         "looked for it in `{path}`",
         "run `selfhost pull` without `--offline` once, or take the files from a directory: `--source DIR`",
     ),
+    "pull.made_here": Text(
+        "`{name}` was made on a machine, and no hub has it",
+        "made of `{of}`; its files are not in the store",
+        "make it again: `selfhost quantize {recipe} --scheme SCHEME`\n"
+        "or take it from a bundle, or from a mirror that has it: `--source http://HOST:PORT`",
+    ),
     "pull.no_source": Text(
         "no source of `{name}` is known",
         "its recipe names none",

@@ -13,6 +13,11 @@ MESSAGES = {
         "schema_version: found {found}, known up to {known}",
         "upgrade selfhost, or take the recipe from the release you run",
     ),
+    "recipe.nothing_to_extend": Text(
+        "recipe `{path}` extends a built-in recipe that this selfhost does not have",
+        "extends = true adds variants to the built-in recipe `{name}`; there is none",
+        "upgrade selfhost, or remove the file: `rm {path}`",
+    ),
     "recipe.not_toml": Text(
         "recipe `{path}` is not valid TOML",
         "{detail}",

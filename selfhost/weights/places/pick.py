@@ -112,7 +112,8 @@ def parse_source(value: str) -> Named:
 
 def of_recipe(sources: Sequence[Source], hub_id: str) -> tuple[Candidate, ...]:
     """The recipe's places in its order; with HF_ENDPOINT set, Hugging Face is first: it was named."""
-    found = [_candidate(source, hub_id) for source in sources if source.kind is not SourceKind.BUNDLE]
+    nowhere = (SourceKind.BUNDLE, SourceKind.QUANTIZED)
+    found = [_candidate(source, hub_id) for source in sources if source.kind not in nowhere]
     if os.environ.get(hub.ENDPOINT_VARIABLE):
         found.sort(key=lambda one: one.kind is not SourceKind.HUGGINGFACE)
     return tuple(found)

@@ -1,0 +1,1 @@
+"""`selfhost quantize`: which model, what it takes, the run, and the variant that comes of it."""

@@ -1,0 +1,354 @@
+"""Make a variant: what it takes is looked at first, then the script runs, then the result is checked and taken in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from selfhost import files
+from selfhost.app.quantize import loss, preflight, run, user_recipe
+from selfhost.app.quantize import source as sources
+from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
+from selfhost.messages import text
+from selfhost.models.arch import ModelArch
+from selfhost.quantize import job as jobs
+from selfhost.recipe.schema import NAME, SourceKind
+from selfhost.records import dataclass
+from selfhost.weights import check, store
+from selfhost.weights.lock import ModelLock, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from selfhost.app.quantize.source import SourceModel
+    from selfhost.home import Home
+    from selfhost.quantize.job import Done, Event, Job
+    from selfhost.quantize.schemes import Scheme
+
+SAMPLES = 512
+
+
+class Talk(Protocol):
+    """Who is told."""
+
+    def note(self, line: str) -> None:
+        """Tell something."""
+
+    def warn(self, line: str) -> None:
+        """Tell something that may have been overlooked."""
+
+    def following(self, what: str) -> AbstractContextManager[Tell]:
+        """Show how far a script is."""
+
+
+class Tell(Protocol):
+    """Takes what a script says."""
+
+    def __call__(self, event: Event) -> None:
+        """One event."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What the user may decide."""
+
+    model: str
+    scheme: Scheme
+    source: str | None = None
+    """`--from`: the variant; None: the one in the format that the scheme is made of."""
+    name: str | None = None
+    """Of the new variant; None: the scheme's, with `-local` where the recipe has one of that name."""
+    group_size: int | None = None
+    calibration: Path | None = None
+    samples: int = SAMPLES
+    max_kl: float | None = None
+    loss: bool = True
+    device: str = "auto"
+    jobs: int | None = None
+    output: Path | None = None
+    python: Path | None = None
+    recipe_paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What would be run, and what it takes; everything that can be known to be wrong was looked at."""
+
+    request: Request
+    source: SourceModel
+    variant: str | None
+    """Of the recipe; None for a directory."""
+    directory: Path
+    """Where the result will lie."""
+    work: Path
+    job: Job
+    needs: preflight.Needs
+    python: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--dry-run --json`."""
+        return {
+            "schema_version": jobs.SCHEMA_VERSION,
+            "model": self.source.name,
+            "variant": self.variant,
+            "from": self.source.variant,
+            "path": str(self.directory),
+            "script": self.request.scheme.script.value,
+            "job": self.job.as_dict(),
+            "output_bytes": self.needs.output_bytes,
+            "disk_bytes": self.needs.disk_bytes,
+            "memory_bytes": self.needs.memory_bytes,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """A variant that is there."""
+
+    plan: Plan
+    provenance: Mapping[str, Any]
+    loss: Mapping[str, Any] | None
+    recipe: Path | None
+    """The user's recipe that knows it."""
+    already: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "schema_version": jobs.SCHEMA_VERSION,
+            "model": self.plan.source.name,
+            "variant": self.plan.variant,
+            "from": self.plan.source.variant,
+            "scheme": self.plan.request.scheme.name,
+            "path": str(self.plan.directory),
+            "recipe": str(self.recipe) if self.recipe else None,
+            "already": self.already,
+            "provenance": dict(self.provenance),
+            "loss": dict(self.loss) if self.loss else None,
+        }
+
+
+def plan(request: Request, home: Home) -> Plan:
+    """What a request comes to. Raises what stands against it; nothing is written."""
+    source = sources.find(request.model, request.source, request.scheme, home, request.recipe_paths)
+    variant = _variant_name(request, source)
+    directory, work = _places(request, source, variant, home)
+    size = preflight.group_size(source.arch, request.scheme, request.group_size, source.shown)
+    calibration = preflight.calibration(request.scheme, request.calibration, request.samples)
+    job = jobs.Job(
+        scheme=request.scheme.name,
+        source=str(source.directory),
+        target=str(work / "model"),
+        group_size=size,
+        device=request.device,
+        jobs=request.jobs or len(os.sched_getaffinity(0)),
+        calibration=calibration,
+    )
+    needs = preflight.needs_of(source, request.scheme, size, calibration)
+    return Plan(
+        request=request,
+        source=source,
+        variant=variant,
+        directory=directory,
+        work=work,
+        job=job,
+        needs=needs,
+        python=run.python_of(home, request.python),
+    )
+
+
+def _variant_name(request: Request, source: SourceModel) -> str | None:
+    if source.recipe is None:
+        if request.name is not None:
+            raise UsageError("quantize.name_of_directory", name=request.name, path=source.directory)
+        return None
+    if request.name is None:
+        free = user_recipe.is_free(source, request.scheme.name)
+        return request.scheme.name if free else f"{request.scheme.name}-local"
+    if not NAME.fullmatch(request.name):
+        raise UsageError("quantize.bad_name", name=request.name, pattern=NAME.pattern)
+    if not user_recipe.is_free(source, request.name):
+        names = ", ".join(variant.name for variant in source.recipe.variants)
+        raise UsageError("quantize.name_taken", name=request.name, recipe=source.name, names=names)
+    return request.name
+
+
+def _places(request: Request, source: SourceModel, variant: str | None, home: Home) -> tuple[Path, Path]:
+    """Where the result will lie, and where it is made: on one file system, so that no byte is copied."""
+    if request.output is not None:
+        directory = Path(os.path.abspath(request.output))  # noqa: PTH100 - links stay as the user wrote them
+        if directory.exists() and any(directory.iterdir()):
+            raise UsageError("quantize.output_not_empty", path=directory)
+        if not directory.parent.is_dir():
+            raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
+        return directory, directory.parent / f".{directory.name}.selfhost-quantize"
+    if source.recipe is None or variant is None or source.recipe_path is None:
+        raise UsageError("quantize.output_needed", path=source.directory, scheme=request.scheme.name)
+    user_recipe.check_place(source, home)
+    return store.model_directory(home.models, source.name, variant), home.quantize / source.name / variant
+
+
+def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
+    """Carry it out. What an interrupted run finished is kept: the same command goes on there.
+
+    Raises NoSpaceError and MissingError before anything is written, what the script says is wrong, IntegrityError for
+    a result that is not what was asked for, NoError where it lost more than `--max-kl`.
+    """
+    if (there := _already(plan)) is not None:
+        return there
+    files.make_directory(plan.work.parent)
+    with files.hold_lock(plan.work.with_name(f"{plan.work.name}.lock"), blocking=False) as got:
+        if not got:
+            raise NoError("quantize.runs", path=plan.work)
+        resumed = _open_work(plan)
+        preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=resumed)
+        talk.note(_announcement(plan, resumed))
+        with talk.following(plan.request.scheme.name) as tell:
+            done = run.run(
+                plan.python,
+                run.script(plan.request.scheme.script),
+                plan.work / "job.json",
+                plan.work / "log.txt",
+                tell,
+            )
+        _check_result(plan, done)
+        lost = loss.measure(plan, talk)
+        provenance = _provenance(plan, done)
+        files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
+        recipe = _publish(plan, done, home, talk, lost)
+        shutil.rmtree(plan.work, ignore_errors=True)
+    plan.work.with_name(f"{plan.work.name}.lock").unlink(missing_ok=True)
+    return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
+
+
+def _already(plan: Plan) -> Made | None:
+    """The same variant, made of the same source by the same arguments; None when there is none of that name."""
+    if not plan.directory.is_dir() or plan.request.output is not None:
+        return None
+    provenance = files.read_json(plan.directory / jobs.PROVENANCE_NAME)
+    if provenance is None or provenance.get("key") != _key(plan):
+        raise NoError("quantize.exists", name=plan.source.name, variant=plan.variant, path=plan.directory)
+    lost = files.read_json(plan.directory / jobs.LOSS_NAME)
+    return Made(plan=plan, provenance=provenance, loss=lost, recipe=plan.source.recipe_path, already=True)
+
+
+def _key(plan: Plan) -> str:
+    """Tells runs apart whose results differ: the source, the scheme and its arguments; not where, nor by how many."""
+    body = plan.job.as_dict()
+    told = {name: body[name] for name in ("scheme", "group_size", "ignore", "calibration")}
+    if told["calibration"]:
+        told["calibration"] = {key: value for key, value in told["calibration"].items() if key != "file"}
+    return hashlib.sha256(json.dumps([plan.source.digest, told], sort_keys=True).encode()).hexdigest()
+
+
+def _open_work(plan: Plan) -> int:
+    """Get the folder ready; bytes that an interrupted run of the same job left there."""
+    with files.explain_os_errors(plan.work):
+        mark = files.read_json(plan.work / "key.json") or {}
+        if plan.work.exists() and mark.get("key") != _key(plan):
+            shutil.rmtree(plan.work)
+        target = files.make_directory(plan.work / "model")
+        files.write_json(plan.work / "key.json", {"key": _key(plan)})
+        run.write_job(plan.work / "job.json", plan.job.as_dict())
+        return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def _announcement(plan: Plan, resumed: int) -> str:
+    from selfhost.units import format_bytes
+
+    values = {
+        "name": plan.source.shown,
+        "scheme": plan.request.scheme.name,
+        "size": format_bytes(plan.source.weight_bytes),
+        "output": format_bytes(plan.needs.output_bytes),
+        "memory": format_bytes(plan.needs.memory_bytes),
+        "path": plan.directory,
+    }
+    if resumed:
+        return text("quantize.resuming", have=format_bytes(resumed), **values)
+    return text("quantize.announced", **values)
+
+
+def _check_result(plan: Plan, done: Done) -> None:
+    """Raises IntegrityError for a result that is not whole, or not in the format that was asked for."""
+    target = Path(plan.job.target)
+    for file in done.files:
+        path = target / file.path
+        found = path.stat().st_size if path.is_file() else None
+        if found != file.size:
+            detail = f"`{file.path}` has {found} bytes, {file.size} were written"
+            raise IntegrityError("quantize.bad_result", path=target, detail=detail)
+    try:
+        config = check.check_directory(target).config
+        quantization = ModelArch.from_config(config).quantization
+    except SelfhostError as error:
+        detail = f"{error.message.what}; {error.message.why}".replace("\n", "; ")
+        raise IntegrityError("quantize.bad_result", path=target, detail=detail) from error
+    found_format = quantization.format if quantization else None
+    if found_format is not plan.request.scheme.format:
+        detail = f"its config.json says {found_format or 'nothing'} of quantization, not {plan.request.scheme.format}"
+        raise IntegrityError("quantize.bad_result", path=target, detail=detail)
+
+
+def _provenance(plan: Plan, done: Done) -> dict[str, Any]:
+    from selfhost import __version__
+
+    source = plan.source
+    return {
+        "schema_version": jobs.SCHEMA_VERSION,
+        "key": _key(plan),
+        "scheme": plan.request.scheme.name,
+        "source": {"model": source.name, "variant": source.variant, "sha256": source.digest},
+        "job": {k: v for k, v in plan.job.as_dict().items() if k not in ("schema_version", "source", "target")},
+        "tools": {"selfhost": __version__, **run.versions(plan.python)},
+        "peak_rss_bytes": done.peak_rss_bytes,
+    }
+
+
+def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, Any] | None) -> Path | None:
+    """Give the result its name: in the store with the recipe that knows it, or as a plain directory."""
+    target = Path(plan.job.target)
+    if plan.request.output is not None or plan.variant is None:
+        with files.explain_os_errors(plan.directory):
+            if plan.directory.is_dir():
+                plan.directory.rmdir()
+            target.rename(plan.directory)
+            files.sync(plan.directory.parent)
+        return None
+    origin = Origin(
+        kind=SourceKind.QUANTIZED.value, id=f"{plan.source.name}/{plan.source.variant}", revision=plan.source.digest
+    )
+    files.make_directory(plan.directory.parent)
+    with store.hold(plan.directory, lambda: talk.note(text("model.waiting", name=plan.source.shown))):
+        with store.prepare(plan.directory, origin) as (_, made):
+            _link(target, made)
+        lock = store.read_lock(plan.directory)
+        _check_lock(lock, done, plan)
+        return user_recipe.add(plan, lock, home, lost)
+
+
+def _link(target: Path, made: Path) -> None:
+    """Every file under a second name: until the model is taken in, an interrupted run can go on with the first."""
+    for path in sorted(target.rglob("*")):
+        if path.is_file():
+            new = made / path.relative_to(target)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, new)
+            except OSError:
+                files.copy_file(path, new)
+
+
+def _check_lock(lock: ModelLock, done: Done, plan: Plan) -> None:
+    """What was read back while it was taken in is what the script wrote."""
+    written = {file.path: file.sha256 for file in done.files}
+    wrong: Sequence[str] = [file.path for file in lock.files if written.get(file.path, file.sha256) != file.sha256]
+    if wrong:
+        store.remove(plan.directory)
+        detail = f"read back, these differ from what was written: {', '.join(wrong[:5])}"
+        raise IntegrityError("quantize.bad_result", path=plan.job.target, detail=detail)

@@ -1,0 +1,144 @@
+"""What stands against a run before it begins: shapes, calibration text, disk and memory, with their numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from selfhost import files
+from selfhost.errors import MissingError, NoError, NoSpaceError, UsageError
+from selfhost.hardware.probe_host import probe_host
+from selfhost.hardware.system import System
+from selfhost.messages import text
+from selfhost.quantize import layers, needs
+from selfhost.quantize.job import Calibration
+from selfhost.quantize.needs import Needs
+from selfhost.quantize.schemes import GROUP_SIZES
+from selfhost.units import format_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from selfhost.app.quantize.source import SourceModel
+    from selfhost.home import Home
+    from selfhost.models.arch import ModelArch
+    from selfhost.quantize.schemes import Scheme
+
+__all__ = ["Needs", "calibration", "check", "group_size", "needs_of"]
+
+TERMS = {
+    "shards": "quantize.term_shards",
+    "base": "quantize.term_base",
+    "model": "quantize.term_model",
+    "activations": "quantize.term_activations",
+    "layer": "quantize.term_layer",
+    "moving": "quantize.term_moving",
+    "passes": "quantize.term_passes",
+}
+_SHOWN = 3
+_TEXTS = (".txt", ".jsonl")
+_KEYS = ("text", "content", "prompt", "messages")
+
+
+def group_size(arch: ModelArch, scheme: Scheme, asked: int | None, name: str) -> int | None:
+    """The group size of a run; None for a scheme with one scale per channel, tensor or block.
+
+    Raises NoError, naming the layers, where no usual size divides all of them, or the one that was asked for does not;
+    UsageError for a size that the scheme has none of.
+    """
+    if not scheme.grouped:
+        if asked is not None and scheme.name != "w8a16":
+            raise UsageError("quantize.no_groups", scheme=scheme.name, size=asked)
+        if asked is None:
+            return None
+    size = asked if asked is not None else layers.group_size(arch)
+    sizes = ", ".join(map(str, GROUP_SIZES))
+    if size is not None and size not in GROUP_SIZES:
+        raise UsageError("quantize.group_size", size=size, sizes=sizes)
+    odd = layers.undivided(arch, size or min(GROUP_SIZES))
+    if not odd:
+        return size
+    listed = ", ".join(f"{one.module} ({one.inputs} inputs)" for one in odd[:_SHOWN])
+    more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
+    fits = layers.group_size(arch)
+    values = {"name": name, "size": size or min(GROUP_SIZES), "layers": listed + more}
+    if fits is not None:
+        raise NoError("quantize.undivided", **values, fits=fits)
+    raise NoError("quantize.no_group_size", **values, sizes=sizes)
+
+
+def calibration(scheme: Scheme, path: Path | None, samples: int) -> Calibration | None:
+    """The text of a run; None for a scheme that takes none. Raises UsageError for a file that is none."""
+    if not scheme.calibrated:
+        if path is not None:
+            raise UsageError("quantize.needs_no_text", scheme=scheme.name, path=path)
+        return None
+    if path is None:
+        return Calibration(file=None, samples=samples)
+    try:
+        data = path.read_bytes()
+        lines = [line for line in data.decode().splitlines() if line.strip()]
+    except OSError as error:
+        raise _bad(path, error.strerror or "it cannot be read") from error
+    except ValueError as error:
+        raise _bad(path, f"it is no UTF-8 text: {error}") from error
+    if path.suffix not in _TEXTS:
+        raise _bad(path, f"its name ends with {path.suffix or 'nothing'}, not with {' or '.join(_TEXTS)}")
+    if not lines:
+        raise _bad(path, "it is empty")
+    if path.suffix == ".jsonl":
+        _check_lines(path, lines)
+    return Calibration(file=str(path.resolve()), samples=samples, sha256=files.sha256_file(path))
+
+
+def _check_lines(path: Path, lines: list[str]) -> None:
+    for number, line in enumerate(lines, 1):
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _bad(path, f"line {number} is no JSON: {error}") from error
+        if not isinstance(body, dict) or not any(body.get(key) for key in _KEYS):
+            raise _bad(path, f"line {number} has none of the keys {', '.join(_KEYS)}")
+
+
+def _bad(path: Path, detail: str) -> UsageError:
+    return UsageError("quantize.bad_calibration", path=path, detail=detail)
+
+
+def needs_of(source: SourceModel, scheme: Scheme, size: int | None, text_used: Calibration | None) -> Needs:
+    """What a run takes, by the source's own files."""
+    samples = text_used.samples if text_used else needs.SAMPLES
+    return needs.needs(source.for_needs, scheme, group_size=size, samples=samples)
+
+
+def check(wanted: Needs, work: Path, home: Home, *, scheme: Scheme, have_bytes: int) -> None:
+    """Raises NoSpaceError and MissingError where the disk or the memory of this machine is too small."""
+    missing = max(0, wanted.disk_bytes - have_bytes)
+    free = files.free_bytes(work)
+    if free < missing:
+        raise NoSpaceError(
+            "quantize.no_space",
+            path=work,
+            needed=format_bytes(missing),
+            free=format_bytes(free),
+            output=format_bytes(wanted.output_bytes),
+            have=format_bytes(have_bytes),
+        )
+    available = _available(home)
+    if available < wanted.memory_bytes:
+        raise MissingError(
+            "quantize.no_memory",
+            scheme=scheme.name,
+            needed=format_bytes(wanted.memory_bytes),
+            available=format_bytes(available),
+            terms=terms(wanted),
+        )
+
+
+def _available(home: Home) -> int:
+    return probe_host(home.root, System()).available_memory_bytes
+
+
+def terms(wanted: Needs) -> str:
+    """`model 1.0 GiB + activations 2.0 GiB`."""
+    return " + ".join(f"{text(TERMS[term.name])} {format_bytes(term.value)}" for term in wanted.memory_terms)

@@ -1,0 +1,160 @@
+"""The user's recipe that knows what was made here: variants are added to it, and taken out when they are removed."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from selfhost import files
+from selfhost.errors import SelfhostError, UsageError
+from selfhost.messages import text
+from selfhost.quantize.job import PROVENANCE_NAME
+from selfhost.recipe import load, write
+from selfhost.recipe.schema import SourceKind
+from selfhost.weights import check, store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from selfhost.app.quantize.make import Plan
+    from selfhost.app.quantize.source import SourceModel
+    from selfhost.home import Home
+    from selfhost.recipe.schema import Recipe
+    from selfhost.weights.lock import ModelLock
+
+_CONFIG_OWN = ("quantization_config", "compression_config")
+
+
+def is_free(source: SourceModel, name: str) -> bool:
+    """Whether a variant may have this name: the recipe has none of it, or one that was made here."""
+    assert source.recipe is not None
+    variant = next((one for one in source.recipe.variants if one.name == name), None)
+    return variant is None or any(one.kind is SourceKind.QUANTIZED for one in variant.sources)
+
+
+def check_place(source: SourceModel, home: Home) -> None:
+    """Raises UsageError for a recipe that is neither built in nor one of the user's own: it is not ours to write to."""
+    path = source.recipe_path
+    assert path is not None
+    if not (path.is_relative_to(load.builtin_directory()) or path.is_relative_to(home.recipes)):
+        raise UsageError("quantize.recipe_elsewhere", path=path, folder=home.recipes, name=source.name)
+
+
+def add(plan: Plan, lock: ModelLock, home: Home, lost: Mapping[str, Any] | None) -> Path:
+    """Let the recipe know a new variant; its file."""
+    path = plan.source.recipe_path
+    assert path is not None
+    data = _variant(plan, lock, lost)
+    if path.is_relative_to(load.builtin_directory()):
+        path = home.recipes / f"{plan.source.name}.toml"
+    with files.hold_lock(home.recipes / ".quantize.lock"):
+        _write(path, plan.source.name, _replaced(path, plan.source.name, data))
+    return path
+
+
+def _replaced(path: Path, name: str, data: Mapping[str, object]) -> str:
+    """The text of the file with a variant added, in the place of one of the same name."""
+    if not path.is_file():
+        return write.extension(name, [data])
+    before = path.read_text(encoding="utf-8")
+    variants = tomllib.loads(before).get("variant", [])
+    if all(one.get("name") != data["name"] for one in variants):
+        return before.rstrip("\n") + "\n" + write.variant(data)
+    kept = [one for one in variants if one.get("name") != data["name"]]
+    if tomllib.loads(before).get("extends") is True:
+        return write.extension(name, [*kept, data])
+    # A recipe that somebody wrote: it has the variant already, and its words stay as they are.
+    return before
+
+
+def _variant(plan: Plan, lock: ModelLock, lost: Mapping[str, Any] | None) -> dict[str, object]:
+    source, scheme = plan.source, plan.request.scheme
+    assert source.recipe is not None
+    config = check.read_config(plan.directory)
+    section = next((config[key] for key in _CONFIG_OWN if config.get(key)), None)
+    notes = [text("quantize.variant_note", name=PROVENANCE_NAME)]
+    if (told := loss_line(lost)) is not None:
+        notes.append(told)
+    return {
+        "name": plan.variant,
+        "scheme": scheme.recipe_scheme,
+        "summary": text("quantize.variant_summary", scheme=scheme.name, source=source.variant),
+        "bytes_on_disk": sum(file.size for file in lock.files if file.path.endswith(".safetensors")),
+        "config": _differences(source.recipe, config) or None,
+        "quantization_config": section,
+        "notes": notes,
+        "source": [{"kind": lock.source.kind, "id": lock.source.id, "revision": lock.source.revision}],
+    }
+
+
+def _differences(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, object]:
+    """Keys of the recipe's config that the result says otherwise; the dtype under either of its names."""
+    found = {key: config[key] for key, value in recipe.config.items() if key in config and config[key] != value}
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    if dtype and dtype != recipe.config.get("torch_dtype", dtype):
+        found["torch_dtype"] = dtype
+    return found
+
+
+def loss_line(lost: Mapping[str, Any] | None) -> str | None:
+    """One line of a loss report; None without one."""
+    if lost is None:
+        return None
+    try:
+        values = {"kl": float(lost["mean_kl"]), "top1": 100 * float(lost["top1_agreement"])}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return text("quantize.loss_note", **values)
+
+
+def forget(directories: Sequence[Path], home: Home) -> list[Path]:
+    """Take variants out of the user's recipe whose files were removed; the recipes that were changed.
+
+    Only what this module wrote: a recipe that somebody wrote keeps its variants.
+    """
+    changed = []
+    for directory in directories:
+        name, variant = directory.parent.name, directory.name
+        path = home.recipes / f"{name}.toml"
+        document = _extension(path)
+        if document is None or store.model_directory(home.models, name, variant).exists():
+            continue
+        variants = [one for one in document["variant"] if not (one.get("name") == variant and _made_here(one))]
+        if len(variants) == len(document["variant"]):
+            continue
+        with files.hold_lock(home.recipes / ".quantize.lock"):
+            if variants:
+                _write(path, name, write.extension(name, variants))
+            else:
+                path.unlink(missing_ok=True)
+        changed.append(path)
+    return changed
+
+
+def _extension(path: Path) -> dict[str, Any] | None:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    variants = document.get("variant")
+    extends = document.get("extends") is True and isinstance(variants, list)
+    return document if extends and all(isinstance(one, dict) for one in variants or ()) else None
+
+
+def _made_here(variant: Mapping[str, Any]) -> bool:
+    sources = variant.get("source")
+    return isinstance(sources, list) and any(
+        isinstance(one, dict) and one.get("kind") == SourceKind.QUANTIZED for one in sources
+    )
+
+
+def _write(path: Path, name: str, content: str) -> None:
+    data = content.encode()
+    try:
+        load.parse_recipe(data, path)
+    except SelfhostError as error:
+        raise UsageError("quantize.recipe_broken", path=path, name=name, detail=error.message.why) from error
+    files.make_directory(path.parent)
+    with files.atomic_write(path) as stream:
+        stream.write(data)

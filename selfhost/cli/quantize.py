@@ -1,0 +1,264 @@
+"""`selfhost quantize`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from selfhost.cli import complete
+from selfhost.cli.options import RecipePath  # noqa: TC001 - Typer reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from selfhost.app.quantize import make
+    from selfhost.quantize.job import Event
+
+_ADVICE = "Advice"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("quantize")(_quantize)
+
+
+def _option(text: str, *names: str, metavar: str | None = None, panel: str | None = None) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        *names, help=text, metavar=metavar, show_default=False, rich_help_panel=panel
+    )
+    return option
+
+
+def _quantize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A recipe, or a directory.", autocompletion=complete.models)
+    ],
+    *,
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            "--scheme",
+            help="fp8, fp8-block, w8a16, int8, nf4, bf16 (of FP8); with text: w8a8, w4a16-gptq, w4a16-awq.",
+            show_default=False,
+            autocompletion=complete.schemes,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="VARIANT",
+            help="What it is made of; without it the one in 16 bits.",
+            show_default=False,
+            autocompletion=complete.variants,
+        ),
+    ] = None,
+    variant_name: Annotated[
+        str | None, _option("Of the new variant; without it the scheme's.", "--variant-name")
+    ] = None,
+    group_size: Annotated[
+        int | None, _option("Inputs that share a scale: 128, 64, 32 [the largest that fits].", "--group-size")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        _option("Text instead of the one that ships: .txt, .jsonl.", "--calibration", metavar="FILE"),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", help="Passages of it.", min=1)] = 512,
+    max_kl: Annotated[
+        float | None, _option("Give it no name where it lost more: mean KL divergence.", "--max-kl", metavar="X")
+    ] = None,
+    loss: Annotated[bool, typer.Option("--loss/--no-loss", help="Measure what was lost.")] = True,
+    device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option("--device", help="What computes.")] = "auto",
+    jobs: Annotated[int | None, _option("Tensors at a time [one per core].", "--jobs", metavar="N")] = None,
+    output: Annotated[
+        Path | None, _option("Make a plain directory instead of a variant.", "--output", metavar="DIR")
+    ] = None,
+    engine_python: Annotated[
+        Path | None, _option("Of an environment with llm-compressor.", "--engine-python", metavar="PYTHON")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it takes; make nothing.")] = False,
+    advise: Annotated[
+        bool, typer.Option("--advise", help="Which scheme suits a device; makes nothing.", rich_help_panel=_ADVICE)
+    ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="HW",
+            help="With --advise: `8xA800-80G`, `1xRTX4090`; without it this machine.",
+            show_default=False,
+            autocompletion=complete.hardware,
+            rich_help_panel=_ADVICE,
+        ),
+    ] = None,
+    recipe_path: RecipePath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a variant of a model: smaller weights, and what that cost. Interrupted, the same command goes on.
+
+    Runs in its own environment: `selfhost engine install quantize`. What is made is served, planned and bundled as any
+    other variant: `--variant NAME`.
+
+        selfhost quantize qwen2.5-72b --advise --on 8xA800-80G
+
+        selfhost quantize qwen2.5-7b --scheme w8a8 --max-kl 0.05
+
+        selfhost quantize ./my-model --scheme fp8 --output ./my-model-fp8
+    """
+    from selfhost.app.quantize import make
+    from selfhost.errors import UsageError
+    from selfhost.quantize import schemes
+
+    if advise:
+        given = {"--scheme": scheme, "--output": output, "--variant-name": variant_name, "--calibration": calibration}
+        if option := next((name for name, value in given.items() if value is not None), None):
+            raise UsageError("quantize.advise_alone", option=option, model=model)
+        _advise(model, on, recipe_path or [], as_json=as_json)
+        return
+    if on is not None:
+        raise UsageError("quantize.on_without_advise")
+    if scheme is None:
+        names = ", ".join(one.name for one in schemes.SCHEMES)
+        raise UsageError("quantize.no_scheme", names=names, model=model)
+    request = make.Request(
+        model=model,
+        scheme=schemes.find(scheme),
+        source=source,
+        name=variant_name,
+        group_size=group_size,
+        calibration=calibration,
+        samples=samples,
+        max_kl=max_kl,
+        loss=loss,
+        device=device,
+        jobs=jobs,
+        output=output,
+        python=engine_python,
+        recipe_paths=tuple(recipe_path or ()),
+    )
+    _make(request, dry_run=dry_run, as_json=as_json)
+
+
+def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bool) -> None:
+    raise NotImplementedError
+
+
+def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
+    from selfhost.app.quantize import make
+    from selfhost.cli import output
+    from selfhost.home import find_home
+    from selfhost.messages import text
+    from selfhost.units import format_duration
+
+    home = find_home()
+    plan = make.plan(request, home)
+    if dry_run:
+        _print_plan(plan, as_json=as_json)
+        return
+    started = time.monotonic()
+    made = make.run_plan(plan, home, _Terminal())
+    name = f"{plan.source.name} ({plan.variant})" if plan.variant else plan.source.name
+    if made.already:
+        output.note(text("quantize.already", name=name, path=plan.directory))
+    else:
+        duration = format_duration(time.monotonic() - started)
+        output.note(text("quantize.made", name=name, duration=duration, path=plan.directory))
+    if plan.variant and made.recipe:
+        output.note(text("quantize.use_it", name=plan.source.name, variant=plan.variant))
+    if as_json:
+        output.write_json(made.as_dict())
+    else:
+        output.write(str(plan.directory))
+
+
+def _print_plan(plan: make.Plan, *, as_json: bool) -> None:
+    from selfhost.app.quantize import preflight, run
+    from selfhost.cli import output
+    from selfhost.messages import text
+    from selfhost.units import format_bytes
+
+    if as_json:
+        output.write_json(plan.as_dict())
+        return
+    needs = plan.needs
+    sizes = {"size": format_bytes(plan.source.weight_bytes), "output": format_bytes(needs.output_bytes)}
+    names = {"name": plan.source.name, "variant": plan.variant or plan.directory, "source": plan.source.shown}
+    output.write(text("quantize.dry_run", scheme=plan.request.scheme.name, **names, **sizes))
+    memory = {"memory": format_bytes(needs.memory_bytes), "terms": preflight.terms(needs)}
+    output.write(text("quantize.dry_run_needs", disk=format_bytes(needs.disk_bytes), **memory))
+    output.write(text("quantize.dry_run_argv", python=plan.python, script=run.script(plan.request.scheme.script.value)))
+
+
+class _Terminal:
+    """Who is at the other end: a terminal, or a log."""
+
+    def note(self, line: str) -> None:
+        """Tell something."""
+        from selfhost.cli import output
+
+        output.note(line)
+
+    def warn(self, line: str) -> None:
+        """Tell something that may have been overlooked."""
+        from selfhost.cli import output
+
+        output.warn(line)
+
+    @contextlib.contextmanager
+    def following(self, what: str) -> Iterator[Callable[[Event], None]]:
+        """Show how far a script is."""
+        from selfhost.cli.progress import StatusLine
+
+        with StatusLine() as line:
+            yield _Follower(what, line.show)
+
+
+class _Follower:
+    """Events of a script as a line: bytes, rate, what is left."""
+
+    def __init__(
+        self, what: str, show: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._show, self._clock = what, show, clock
+        self._total = 0
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, event: Event) -> None:
+        """One event."""
+        from selfhost.quantize.job import Planned, Progress
+
+        if isinstance(event, Planned):
+            self._total = event.total_bytes
+        elif isinstance(event, Progress) and self._total:
+            self._show(self._what, self._line(event.done_bytes, event.file))
+
+    def _line(self, done: int, file: str) -> str:
+        from selfhost.messages import text
+        from selfhost.units import format_bytes
+
+        now = self._clock()
+        # What an earlier run finished is no speed of this one.
+        began, before = self._first = self._first or (now, done)
+        rate = (done - before) / (now - began) if now > began else 0.0
+        values = {
+            "what": self._what,
+            "done": format_bytes(done),
+            "total": format_bytes(self._total),
+            "percent": min(100 * done // self._total, 100),
+            "rate": self._rate(rate, self._total - done),
+            "file": f", {file}" if file else "",
+        }
+        return text("quantize.progress", **values)
+
+    @staticmethod
+    def _rate(rate: float, left: int) -> str:
+        from selfhost.messages import text
+        from selfhost.units import format_bytes, format_duration
+
+        if rate <= 0 or left < 0:
+            return ""
+        return text("quantize.progress_left", rate=format_bytes(rate), left=format_duration(left / rate))

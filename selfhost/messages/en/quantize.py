@@ -1,0 +1,220 @@
+"""Messages about making variants."""
+
+from selfhost.messages import Text
+
+MESSAGES = {
+    "quantize.unknown_scheme": Text(
+        "scheme `{name}` is not one that is made here",
+        "known: {names}",
+        "did you mean `--scheme {nearest}`? `selfhost quantize MODEL --advise --on HW` tells which suits a device",
+    ),
+    "quantize.no_scheme": Text(
+        "no scheme is named",
+        "known: {names}",
+        "add `--scheme fp8`, or ask which suits: `selfhost quantize {model} --advise --on HW`",
+    ),
+    "quantize.advise_alone": Text(
+        "`--advise` makes nothing, `{option}` is for what is made",
+        hint="leave one of them out: `selfhost quantize {model} --advise --on HW`",
+    ),
+    "quantize.on_without_advise": Text(
+        "`--on` supposes hardware for advice; a variant is made by the hardware that is here",
+        hint="add `--advise`, or leave `--on` out",
+    ),
+    "quantize.not_stored": Text(
+        "the files of `{name}` are not in the store",
+        "a variant is made of them",
+        "`{command}`",
+    ),
+    "quantize.quantized_already": Text(
+        "`{name}` is quantized already",
+        "by {method}, in {format}; quantized once more, it would lose twice",
+        "take it from weights in 16 bits: `{command}`",
+    ),
+    "quantize.quantized_for_good": Text(
+        "`{name}` is quantized already",
+        "by {method}, in {format}; what it lost does not come back",
+        "take a variant in 16 bits, or FP8, which `--scheme bf16` turns into one; known way: `{command}`",
+    ),
+    "quantize.plain_already": Text(
+        "`{name}` is not quantized: `bf16` is made of FP8",
+        hint="serve it as it is, or name another scheme: `--scheme fp8`",
+    ),
+    "quantize.not_fp8": Text(
+        "`{name}` cannot be made into 16 bits: only FP8 can",
+        "it is quantized by {method}, in {format}",
+        "take the model's own files: `selfhost recipe ls` names its variants",
+    ),
+    "quantize.name_of_directory": Text(
+        "`{path}` belongs to no recipe: there is no variant to be called `{name}`",
+        hint="leave `--variant-name` out, and name a directory for the result: `--output DIR`",
+    ),
+    "quantize.bad_name": Text(
+        "`{name}` cannot be the name of a variant",
+        "wanted: {pattern}",
+        "letters in lower case, digits, `.`, `_` and `-`: `--variant-name fp8-mine`",
+    ),
+    "quantize.name_taken": Text(
+        "recipe `{recipe}` has a variant `{name}` that was not made here",
+        "variants: {names}",
+        "give it another name: `--variant-name {name}-local`",
+    ),
+    "quantize.output_not_empty": Text(
+        "`{path}` is there and not empty",
+        hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.no_parent": Text(
+        "`{path}` cannot be made: there is no folder `{parent}`",
+        hint="make it: `mkdir -p {parent}`",
+    ),
+    "quantize.output_needed": Text(
+        "`{path}` belongs to no recipe: it must be said where the result goes",
+        hint="add `--output DIR`; `selfhost serve DIR` takes it then",
+    ),
+    "quantize.recipe_elsewhere": Text(
+        "the recipe `{path}` is not one that a variant can be added to",
+        "variants are added to built-in recipes and to those in `{folder}`",
+        "copy it there: `cp {path} {folder}/{name}.toml`; or make a plain directory: `--output DIR`",
+    ),
+    "quantize.recipe_broken": Text(
+        "the recipe `{path}` would not be valid with the new variant; the files are in the store",
+        "{detail}",
+        "correct the file, or move it away and run the same command again",
+    ),
+    "quantize.exists": Text(
+        "`{name}` has a variant `{variant}` already, made otherwise",
+        "`{path}` is of another source or of other arguments",
+        "remove it: `selfhost rm {name} --variant {variant}`; or give this one another name: `--variant-name NAME`",
+    ),
+    "quantize.runs": Text(
+        "another process makes this variant",
+        "it works in `{path}`",
+        "wait for it, or stop it and run the same command again: it goes on there",
+    ),
+    # Shapes and text
+    "quantize.no_groups": Text(
+        "scheme `{scheme}` has no groups: `--group-size {size}` means nothing to it",
+        hint="leave `--group-size` out, or take `--scheme w4a16-gptq`",
+    ),
+    "quantize.group_size": Text(
+        "`--group-size {size}` is not one that engines have kernels for",
+        "known: {sizes}",
+        "leave it out: the largest that divides every layer is taken",
+    ),
+    "quantize.undivided": Text(
+        "groups of {size} do not divide the layers of `{name}`",
+        "{layers}",
+        "`--group-size {fits}` divides all of them; without the option it is taken",
+    ),
+    "quantize.no_group_size": Text(
+        "no group size divides the layers of `{name}`",
+        "tried {sizes}; not divided by {size}: {layers}",
+        "take a scheme with one scale per output: `--scheme w8a8`, `--scheme fp8`, `--scheme w8a16`",
+    ),
+    "quantize.needs_no_text": Text(
+        "scheme `{scheme}` needs no calibration text",
+        "given: `{path}`",
+        "leave `--calibration` out",
+    ),
+    "quantize.bad_calibration": Text(
+        "`{path}` is no calibration text",
+        "{detail}",
+        "name a .txt file with a passage a line, or a .jsonl file with a `text` in each line;\n"
+        "without `--calibration` a Chinese and English text that ships with selfhost is taken",
+    ),
+    # Environment
+    "quantize.no_python": Text(
+        "`{python}` is no Python that can be run",
+        hint="name the Python of an environment with llm-compressor; or install one: "
+        "`selfhost engine install quantize`",
+    ),
+    "quantize.no_device": Text(
+        "the device that was asked for is not there",
+        "{detail}",
+        "leave `--device` out: a GPU is taken where there is one; what was said: `{log}`",
+    ),
+    # Space
+    "quantize.no_space": Text(
+        "not enough space to make it",
+        "`{path}`: {needed} needed, {free} free; the result takes {output}, {have} of it are there",
+        "make room (`selfhost gc`), or point SELFHOST_HOME or `--output` at a larger disk",
+    ),
+    "quantize.no_memory": Text(
+        "not enough memory for `{scheme}`",
+        "{needed} needed ({terms}), {available} available",
+        "stop what takes memory, take fewer samples (`--samples 128`), or a scheme that needs no text: `--scheme fp8`",
+    ),
+    "quantize.term_shards": Text("twice the largest file"),
+    "quantize.term_base": Text("Python and torch"),
+    "quantize.term_model": Text("the model"),
+    "quantize.term_activations": Text("what goes through a layer"),
+    "quantize.term_layer": Text("a layer and its scales"),
+    "quantize.term_moving": Text("reading and writing"),
+    "quantize.term_passes": Text("passes of the text"),
+    # The run
+    "quantize.announced": Text(
+        "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`",
+    ),
+    "quantize.resuming": Text(
+        "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`; "
+        "going on with {have} of an earlier run",
+    ),
+    "quantize.dry_run": Text("would make `{name}` ({variant}) of {source}: {scheme}, {size} -> {output}"),
+    "quantize.dry_run_needs": Text("disk: {disk} beside the source; memory: {memory} ({terms})"),
+    "quantize.dry_run_argv": Text("by: {python} {script}"),
+    "quantize.progress": Text("{what}: {done} of {total} ({percent} %){rate}{file}"),
+    "quantize.progress_left": Text(", {rate}/s, {left} left"),
+    "quantize.comparing": Text("comparing it with its source"),
+    "quantize.made": Text("made `{name}` in {duration}: {path}"),
+    "quantize.already": Text("`{name}` is there already, made of the same source by the same arguments: {path}"),
+    "quantize.use_it": Text("serve it: `selfhost serve {name} --variant {variant}`"),
+    "quantize.variant_summary": Text("{scheme}, made of {source} on a machine of ours by `selfhost quantize`"),
+    "quantize.variant_note": Text("How it was made: {name} beside its files"),
+    "quantize.loss_note": Text("Against its source: mean KL divergence {kl:.4f}, same first choice {top1:.1f} %"),
+    # What a script says
+    "quantize.bad_job": Text(
+        "the script does not understand its job",
+        "{detail}",
+        "it is of another release than this selfhost? what it said: `{log}`",
+    ),
+    "quantize.unsupported": Text(
+        "this model cannot be quantized so",
+        "{detail}",
+        "another scheme may do: `selfhost quantize MODEL --advise --on HW`; what was said: `{log}`",
+    ),
+    "quantize.bad_shape": Text(
+        "a layer has a shape that the scheme does not take",
+        "{detail}",
+        "take another scheme, or another `--group-size`",
+    ),
+    "quantize.source_damaged": Text(
+        "the source cannot be read",
+        "{detail}",
+        "check it: `selfhost verify MODEL`",
+    ),
+    "quantize.bad_result": Text(
+        "the result is not what was asked for, and is not used",
+        "`{path}`: {detail}",
+        "run the same command again; if it happens again, the log beside that folder says what was done",
+    ),
+    "quantize.interrupted": Text(
+        "the run was interrupted",
+        "{detail}",
+        "run the same command again: what is finished is kept",
+    ),
+    "quantize.failed": Text(
+        "the script that quantizes gave up",
+        "{detail}",
+        "what it said: `{log}`",
+    ),
+    "quantize.died": Text(
+        "the script that quantizes ended without a word: {how}",
+        "{detail}",
+        "what it said: `{log}`; run the same command again: what is finished is kept",
+    ),
+    "quantize.too_much_lost": Text(
+        "the variant lost too much, and gets no name",
+        "mean KL divergence {kl:.4f}, at most {limit:g} was allowed; it lies in `{path}`",
+        "take a wider scheme (`--scheme w8a8`), or allow more: with another `--max-kl` nothing is made again",
+    ),
+}

@@ -1,0 +1,61 @@
+"""TOML of variants: the standard library only reads it. Nulls, which a `config.json` may have, are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from selfhost.recipe.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_DELETE = "\x7f"
+"""The one control character that JSON leaves as it is and TOML wants escaped."""
+
+
+def extension(name: str, variants: Iterable[Mapping[str, object]]) -> str:
+    """A recipe file that adds these variants to the built-in recipe `name`."""
+    head = (
+        "# Variants that were made on this machine; `selfhost quantize` writes them, `selfhost rm` removes them.\n"
+        "# All else is as the built-in recipe of this name says.\n"
+        f"schema_version = {SCHEMA_VERSION}\nname = {_value(name)}\nextends = true\n"
+    )
+    return head + "".join(map(variant, variants))
+
+
+def variant(data: Mapping[str, object]) -> str:
+    r"""One `[[variant]]` table, an empty line before it; may be put at the end of any recipe.
+
+    >>> variant({"name": "fp8", "bytes_on_disk": 7, "summary": None})
+    '\n[[variant]]\nname = "fp8"\nbytes_on_disk = 7\n'
+    """
+    lines = ["", "[[variant]]"]
+    sources = data.get("source") or ()
+    lines += [f"{_key(key)} = {_value(value)}" for key, value in data.items() if key != "source" and value is not None]
+    for source in sources if isinstance(sources, (list, tuple)) else ():
+        lines += ["", "[[variant.source]]"]
+        lines += [f"{_key(key)} = {_value(value)}" for key, value in source.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _text(key)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace(_DELETE, "\\u007f")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(str(k))} = {_value(v)}" for k, v in value.items() if v is not None)
+        return "{ " + inner + " }" if inner else "{}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(one) for one in value if one is not None) + "]"
+    return _text(str(value))

@@ -1,0 +1,12 @@
+"""Stands in for the script that compares a result with its source."""
+
+import json
+import sys
+from pathlib import Path
+
+from selfhost_quantize_stream import FAULTS, tell
+
+job = json.loads(Path(sys.argv[1]).read_text())
+report = {"schema_version": 1, "mean_kl": FAULTS.get("kl", 0.0123), "top1_agreement": 0.98}
+Path(job["report"]).write_text(json.dumps(report))
+tell("done", files=[], peak_rss_bytes=1)

@@ -1,0 +1,239 @@
+"""`selfhost quantize` as a user types it, with a stand-in for the script that does the work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from selfhost.home import Home
+from selfhost.recipe.load import load_recipe
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_variant_is_served_planned_listed_and_removed_like_any_other(quantize, selfhost, home):
+    code, out, err = quantize("--scheme", "fp8", "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    directory = home / "models" / "smollm2-135m" / "fp8"
+    assert (made["path"], made["variant"], made["from"]) == (str(directory), "fp8", "bf16")
+    assert made["recipe"] == str(home / "recipes" / "smollm2-135m.toml")
+    assert made["loss"]["mean_kl"] == 0.0123
+    assert made["provenance"]["peak_rss_bytes"] == 12345678
+    assert "serve it: `selfhost serve smollm2-135m --variant fp8`" in err
+    recipe = load_recipe("smollm2-135m", Home(home))
+    variant = recipe.variant("fp8")
+    assert [one.name for one in recipe.variants] == ["bf16", "fp8"]
+    assert (variant.scheme, variant.sources[0].id) == ("fp8", "smollm2-135m/bf16")
+    assert variant.bytes_on_disk == sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    assert any("mean KL divergence 0.0123, same first choice 98.0 %" in note for note in variant.notes)
+
+    plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "fp8", "--on", "H20", "--json")[1])
+    assert (plan["fits"], plan["variant"]) == (True, "fp8")
+    assert plan["argv"][2] == str(directory)
+    listed = {one["variant"]: one for one in json.loads(selfhost("ls", "--json")[1])["models"]}
+    assert listed["fp8"]["state"] == "whole"
+    assert listed["fp8"]["source"]["kind"] == "quantized"
+    assert selfhost("verify", "smollm2-135m", "--variant", "fp8")[0] == 0
+    shown = selfhost("recipe", "show", "smollm2-135m")[1]
+    assert "from smollm2-135m/bf16 by `selfhost quantize`" in shown
+    assert selfhost("pull", "smollm2-135m", "--variant", "fp8")[0] == 0
+
+    assert selfhost("rm", "smollm2-135m", "--variant", "fp8", "--yes")[0] == 0
+    assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16"]
+    assert not (home / "recipes" / "smollm2-135m.toml").exists()
+
+
+def test_once_more_makes_nothing(quantize, faults):
+    assert quantize("--scheme", "fp8")[0] == 0
+    faults(crash_after=0, crash=9)
+    code, out, err = quantize("--scheme", "fp8", "--json")
+    assert code == 0, err
+    assert json.loads(out)["already"] is True
+    assert "is there already" in err
+
+
+def test_other_arguments_do_not_replace_it(quantize):
+    assert quantize("--scheme", "w4a16-gptq")[0] == 0
+    code, _, err = quantize("--scheme", "w4a16-gptq", "--group-size", "32")
+    assert code == 3
+    assert "selfhost rm smollm2-135m --variant w4a16-gptq" in err
+    assert quantize("--scheme", "w4a16-gptq", "--group-size", "32", "--variant-name", "w4-g32")[0] == 0
+
+
+def test_the_group_size_is_the_largest_that_divides(quantize, home):
+    assert quantize("--scheme", "w4a16-gptq")[0] == 0
+    provenance = json.loads((home / "models/smollm2-135m/w4a16-gptq/selfhost-quantize.json").read_text())
+    assert provenance["job"]["group_size"] == 64
+    config = load_recipe("smollm2-135m", Home(home)).variant("w4a16-gptq").quantization_config
+    assert config["config_groups"]["group_0"]["weights"]["group_size"] == 64
+
+
+def test_what_crashed_goes_on_where_it_was(quantize, faults, home):
+    faults(crash_after=2, crash=11)
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 1
+    assert "ended without a word: exit status 11\n  Segmentation something" in err
+    work = home / "quantize" / "smollm2-135m" / "fp8"
+    kept = work / "model" / "model-00001-of-00003.safetensors"
+    before = kept.stat().st_ino
+    assert not (home / "models/smollm2-135m/fp8").exists()
+    faults()
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 0
+    assert "going on with 9" in err
+    assert (home / "models/smollm2-135m/fp8/model-00001-of-00003.safetensors").stat().st_ino == before
+    assert not work.exists()
+
+
+def test_what_another_run_left_is_not_gone_on_with(quantize, faults):
+    faults(crash_after=2, crash=11)
+    quantize("--scheme", "w4a16-gptq")
+    faults()
+    code, _, err = quantize("--scheme", "w4a16-gptq", "--group-size", "32")
+    assert code == 0
+    assert "going on" not in err
+
+
+def test_a_gate_keeps_it_from_its_name_and_costs_nothing_to_open(quantize, faults, home):
+    faults(kl=0.5)
+    code, _, err = quantize("--scheme", "w8a8", "--max-kl", "0.1")
+    assert code == 3
+    assert "mean KL divergence 0.5000, at most 0.1 was allowed" in err
+    assert not (home / "models/smollm2-135m/w8a8").exists()
+    assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16"]
+    assert quantize("--scheme", "w8a8", "--max-kl", "0.6")[0] == 0
+
+
+def test_a_directory_becomes_a_directory(quantize, model, tmp_path, selfhost):
+    target = tmp_path / "out"
+    code, out, err = quantize("--scheme", "fp8", "--output", target, "--no-loss", name=model)
+    assert (code, out) == (0, f"{target}\n"), err
+    plan = json.loads(selfhost("plan", str(target), "--on", "H20", "--json")[1])
+    assert plan["fits"]
+    assert not (target / "selfhost-loss.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".out")) == []
+
+
+def test_a_dry_run_tells_what_it_takes(quantize, home):
+    code, out, _ = quantize("--scheme", "w8a8", "--dry-run")
+    assert code == 0
+    assert "would make `smollm2-135m` (w8a8) of smollm2-135m (bf16): w8a8" in out
+    assert "what goes through a layer" in out
+    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json")[1])
+    assert told["memory_bytes"] < (1 << 30) + 20_000
+    assert not (home / "quantize").exists()
+
+
+BAD = {
+    "no scheme": ((), 2, "no scheme is named"),
+    "unknown scheme": (("--scheme", "fp9"), 2, "did you mean `--scheme fp8`?"),
+    "nothing to convert": (("--scheme", "bf16"), 3, "is not quantized: `bf16` is made of FP8"),
+    "a name of the recipe": (("--scheme", "fp8", "--variant-name", "bf16"), 2, "`--variant-name bf16-local`"),
+    "a bad name": (("--scheme", "fp8", "--variant-name", "A b"), 2, "cannot be the name of a variant"),
+    "groups that do not divide": (
+        ("--scheme", "w4a16-awq", "--group-size", "128"),
+        3,
+        "self_attn.k_proj (576 inputs)",
+    ),
+    "odd groups": (("--scheme", "w4a16-awq", "--group-size", "48"), 2, "known: 128, 64, 32"),
+    "groups for none": (("--scheme", "fp8", "--group-size", "64"), 2, "has no groups"),
+    "text for none": (("--scheme", "fp8", "--calibration", "/x.txt"), 2, "needs no calibration text"),
+    "no text": (("--scheme", "w8a8", "--calibration", "/nowhere/x.txt"), 2, "No such file"),
+    "on alone": (("--scheme", "fp8", "--on", "8xH20"), 2, "add `--advise`"),
+    "no such variant": (("--scheme", "fp8", "--from", "bf17"), 2, "has no variant `bf17`"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_what_makes_no_sense_is_refused_before_anything_is_written(quantize, home, case):
+    arguments, expected, words = BAD[case]
+    code, _, err = quantize(*arguments)
+    assert code == expected, err
+    assert words in err
+    assert not (home / "quantize").exists()
+
+
+TEXTS = {
+    "pickle": ("x.bin", b"abc", "its name ends with .bin"),
+    "empty": ("x.txt", b"\n \n", "it is empty"),
+    "not text": ("x.txt", b"\xff\xfe", "it is no UTF-8 text"),
+    "not json": ("x.jsonl", b'{"text": "a"}\nnope\n', "line 2 is no JSON"),
+    "no text in it": ("x.jsonl", b'{"text": "a"}\n{"label": 3}\n', "line 2 has none of the keys"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=str)
+def test_a_wrong_calibration_file_is_told_with_its_line(quantize, tmp_path, case):
+    name, data, words = TEXTS[case]
+    (tmp_path / name).write_bytes(data)
+    code, _, err = quantize("--scheme", "w8a8", "--calibration", tmp_path / name)
+    assert code == 2
+    assert words in err
+
+
+def test_another_text_is_another_variant(quantize, tmp_path, home):
+    own = tmp_path / "own.txt"
+    own.write_text("一\ntwo\n")
+    assert quantize("--scheme", "w8a8", "--calibration", own, "--samples", "2")[0] == 0
+    job = json.loads((home / "models/smollm2-135m/w8a8/selfhost-quantize.json").read_text())["job"]
+    assert job["calibration"]["samples"] == 2
+    own.write_text("三\nfour\n")
+    assert quantize("--scheme", "w8a8", "--calibration", own, "--samples", "2")[0] == 3
+
+
+def test_what_a_script_says_gets_its_class(quantize, faults):
+    faults(error={"id": "quantize.bad_calibration", "params": {"path": "x", "detail": "seven lines"}})
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 2
+    assert "seven lines" in err
+    faults(error={"id": "quantize.never_heard_of", "params": {"a": 1}})
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 1
+    assert "quantize.never_heard_of a: 1" in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [({"format": "w8a8"}, "says w8a8-int8 of quantization"), ({"lies": "0" * 64}, "read back, these differ")],
+    ids=["another format", "another digest"],
+)
+def test_a_result_that_is_not_what_was_asked_for_is_not_used(quantize, faults, home, fault, words):
+    faults(**fault)
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 5
+    assert words in err
+    assert not (home / "models/smollm2-135m/fp8").exists()
+
+
+def test_a_disk_or_a_memory_that_is_too_small_is_told_in_numbers(quantize, monkeypatch):
+    from selfhost import files
+    from selfhost.app.quantize import preflight
+
+    monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 20)
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 8
+    assert "MiB needed, 1.0 MiB free" in err
+    monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
+    monkeypatch.setattr(preflight, "_available", lambda _home: 1 << 29)
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 4
+    assert "512.0 MiB available" in err
+    assert "the model 14.9 KiB + what goes through a layer 2.2 GiB" in err
+
+
+def test_a_model_that_is_not_here_is_told_how_to_get(quantize):
+    code, _, err = quantize("--scheme", "fp8", name="qwen2.5-0.5b")
+    assert code == 7
+    assert "`selfhost pull qwen2.5-0.5b --variant bf16`" in err
+
+
+def test_a_quantized_source_is_refused_with_the_way_out(quantize):
+    code, _, err = quantize("--scheme", "w8a8", "--from", "awq-int4", name="qwen2.5-7b")
+    assert code == 3
+    assert "is quantized already\n  by awq, in int-group" in err
+    assert "`selfhost quantize qwen2.5-7b --from bf16 --scheme w8a8`" in err
+    code, _, err = quantize("--scheme", "w8a8", name="deepseek-v3")
+    assert code == 3
+    assert "`selfhost quantize deepseek-v3 --scheme bf16`" in err
