@@ -1,20 +1,23 @@
-"""Which layers a calibrated scheme takes: what is left plain, a group size that divides, which norms feed which layers.
+"""Which layers a calibrated scheme takes: a group size that divides, which norms feed which layers.
 
 Names and shapes in, patterns out; no torch. Patterns are those of compressed-tensors: `re:` and an expression that is
 tried from the beginning of a name.
 
 llm-compressor's own pairs are not taken for models with routed experts: where the first layers are dense they collapse
 into one set (`match_modules_set`), and where the router is left out of a pair it would read scaled inputs and choose
-other experts. Read in llm-compressor 0.14: modifiers/transform/awq/mappings.py, modifiers/transform/smoothquant/utils.py.
+other experts. Read in llm-compressor 0.14: modifiers/transform/awq/mappings.py, smoothquant/utils.py beside it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfhost_calibrate_job import NO, USAGE, fail
+from selfhost_quantize_config import model_types
+from selfhost_quantize_events import Refused
+from selfhost_quantize_names import choose as entries_chosen
+from selfhost_quantize_names import entries_of, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,70 +28,66 @@ Pair = tuple[str, tuple[str, ...]]
 GROUP_SIZES = (128, 64, 32)
 """What engines have kernels for, best known first (vLLM 0.32 marlin_utils.py: -1, 32, 64, 128)."""
 _SHOWN = 3
+_TOWER = re.compile(r"(^|[.])(visual|vision_|audio_)")
 _LAYER = re.compile(r"^(.*[.]layers[.])(\d+)[.](.+)$")
-_PLAIN = (
-    "lm_head",
-    r"re:(.*[.])?embed_tokens",  # never a linear layer, but named like one in headers
-    r"re:.*[.](mlp|block_sparse_moe|moe|feed_forward)[.](gate|router)$",
-    r"re:.*[.]shared_expert_gate$",
-    r"re:(.*[.])?(visual|vision_tower|vision_model|multi_modal_projector|mm_projector)[.].*",
-)
-_MLA = (
-    # The engine multiplies these into others when it loads (MLAAttention.process_weights_after_loading), so that 4 bits
-    # save nothing; and they are the narrow part that everything cached goes through.
-    r"re:.*[.]self_attn[.](q_a_proj|kv_a_proj_with_mqa|kv_b_proj)$",
-    r"re:.*[.]self_attn[.]indexer[.].*",
-)
+_MLA = r"re:.*[.]self_attn[.](q_a_proj|kv_a_proj_with_mqa|kv_b_proj)$"
+"""The engine multiplies `kv_b_proj` into others when it loads (MLAAttention.process_weights_after_loading), so that few
+bits save nothing; and all three are the narrow part that everything cached goes through."""
 
 
-def ignored(config: Mapping[str, Any]) -> list[str]:
-    """Patterns of what stays in the model's dtype: head, routers, towers of other senses, the narrow parts of MLA.
+class Choice(NamedTuple):
+    """What is quantized, and patterns of what is not."""
 
-    Layers after the last one are those of multi-token prediction: nothing calibrates them.
+    layers: dict[str, tuple[int, ...]]
+    """Name -> shape."""
+    plain: tuple[str, ...]
+
+
+def choose(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], more: Iterable[str]) -> Choice:
+    """The linear layers of a checkpoint, less what stays in the model's dtype: by the list of the data-free schemes,
+    and the narrow parts of MLA. Layers after the last one are those of multi-token prediction: nothing calibrates them.
+
+    shapes: of all tensors. Raises Refused where nothing is left.
     """
     text = config.get("text_config") or config
-    found = [*_PLAIN, *(_MLA if text.get("kv_lora_rank") else ())]
-    extra, count = int(text.get("num_nextn_predict_layers") or 0), int(text.get("num_hidden_layers") or 0)
-    return found + [rf"re:.*[.]layers[.]{count + number}[.].*" for number in range(extra)]
+    extra = [_MLA] if text.get("kv_lora_rank") else []
+    depth = int(text.get("num_hidden_layers") or 0)
+    extra += [
+        rf"re:.*[.]layers[.]{depth + number}([.].*)?$"
+        for number in range(int(text.get("num_nextn_predict_layers") or 0))
+    ]
+    entries = entries_of(model_types(config), (*more, *extra))
+    stacks = {name for name, shape in shapes.items() if len(shape) == 3 and ".experts." in name}  # noqa: PLR2004
+    matrices = {name for name, shape in shapes.items() if len(shape) == 2 and name.endswith(".weight")}  # noqa: PLR2004
+    names = {name.removesuffix(".weight"): shapes[name] for name in matrices | stacks}
+    choice = entries_chosen(names, entries)
+    if not choice.quantized:
+        raise Refused("quantize.unsupported", detail="it has no linear layers that the scheme takes")
+    plain = tuple(f"re:{pattern(entry)}" for entry in choice.entries)
+    return Choice({name: names[name] for name in sorted(choice.quantized)}, plain)
 
 
-def is_ignored(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a module's name is one of the list, or begins with a pattern of it."""
-    return any(re.match(p.removeprefix("re:"), name) if p.startswith("re:") else p == name for p in patterns)
-
-
-def linear_layers(shapes: Mapping[str, tuple[int, ...]], patterns: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Matrices of a checkpoint that would be quantized: name without `.weight` -> shape; experts may be a stack."""
-    patterns = tuple(patterns)
-    found = {}
-    for tensor, shape in shapes.items():
-        name = tensor.removesuffix(".weight")
-        stacked = len(shape) == 3 and ".experts." in tensor  # noqa: PLR2004
-        if ((len(shape) == 2 and name != tensor) or stacked) and not is_ignored(name, patterns):  # noqa: PLR2004
-            found[name] = shape
-    return found
+def is_plain(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a module's name begins with a pattern of the list."""
+    return any(re.match(pattern.removeprefix("re:"), name) for pattern in patterns)
 
 
 def group_size(layers: Mapping[str, tuple[int, ...]], wanted: int | None) -> int:
     """Columns that share a scale: what was asked for, or the largest size that divides every layer.
 
-    Raises Failure with the layers that the size does not divide. Check: 576 and 1536 columns -> 64.
+    Raises Refused with the layers that the size does not divide. Check: 576 and 1536 columns -> 64.
     """
     columns = {name: shape[-1] for name, shape in layers.items()}
-    if not columns:
-        fail("calibrate.no_layers", NO)
     fitting = [size for size in GROUP_SIZES if all(count % size == 0 for count in columns.values())]
     if wanted is None and fitting:
         return fitting[0]
     size = wanted or GROUP_SIZES[-1]
-    if wanted is not None and wanted not in GROUP_SIZES:
-        fail("calibrate.group_unknown", USAGE, size=wanted, sizes=", ".join(map(str, GROUP_SIZES)))
     left = {name: count for name, count in columns.items() if count % size}
     if left:
-        named = [f"{name} ({count} columns)" for name, count in sorted(left.items())[:_SHOWN]]
-        layers_named = "\n".join(named + ([f"and {len(left) - _SHOWN} more"] if len(left) > _SHOWN else []))
-        sizes = ", ".join(map(str, fitting)) or "none"
-        fail("calibrate.group_does_not_divide", NO, size=size, layers=layers_named, sizes=sizes)
+        named = ", ".join(f"{name} ({count} inputs)" for name, count in sorted(left.items())[:_SHOWN])
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        sizes = ", ".join(map(str, fitting)) or "none that is known"
+        raise Refused("quantize.bad_shape", detail=f"groups of {size} do not divide {named}{more}; what does: {sizes}")
     return size
 
 
@@ -102,7 +101,7 @@ def pairs(names: Iterable[str], plain: Iterable[str], *, experts: bool) -> list[
     plain = tuple(plain)
     tails: dict[int, set[str]] = defaultdict(set)
     for name in names:
-        if (found := _LAYER.match(name)) and not is_ignored(name + ".x", _towers(plain)):
+        if (found := _LAYER.match(name)) and not _TOWER.search(name):
             tails[int(found[2])].add(re.sub(r"[.]experts[.]\d+[.]", ".experts.0.", found[3]))
     kinds: dict[frozenset[str], list[int]] = defaultdict(list)
     for layer, parts in tails.items():
@@ -116,12 +115,8 @@ def pairs(names: Iterable[str], plain: Iterable[str], *, experts: bool) -> list[
     return result or None
 
 
-def _towers(plain: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(pattern for pattern in plain if "visual" in pattern)
-
-
 def _any_quantized(tails: tuple[str, ...], layer: int, plain: tuple[str, ...]) -> bool:
-    return any(not is_ignored(f"model.layers.{layer}.{tail}", plain) for tail in tails)
+    return any(not is_plain(f"model.layers.{layer}.{tail}", plain) for tail in tails)
 
 
 def _pattern(pair: Pair, layers: list[int]) -> Pair:

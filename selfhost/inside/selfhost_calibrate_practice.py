@@ -3,6 +3,7 @@
 They stand beside selfhost's written passages to give calibration figures, code and structure, which prose lacks. What
 they say is right (sums are worked out), but it is practice, not knowledge.
 """
+# ruff: noqa: RUF001 - Chinese text has punctuation of its own
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ Made = tuple[str, str]
 """Language and text."""
 
 _GOODS = [
-    ("apples", "苹果"), ("notebooks", "笔记本"), ("screws", "螺丝"), ("tickets", "车票"), ("bottles of water", "瓶装水"),
-    ("batteries", "电池"), ("chairs", "椅子"), ("light bulbs", "灯泡"), ("envelopes", "信封"), ("bags of rice", "袋装大米"),
+    ("apples", "苹果"), ("notebooks", "笔记本"), ("screws", "螺丝"), ("tickets", "车票"), ("bottles", "瓶装水"),
+    ("batteries", "电池"), ("chairs", "椅子"), ("light bulbs", "灯泡"), ("envelopes", "信封"), ("bags of rice", "大米"),
 ]  # fmt: skip
 _NAMES = [
     ("Anna", "小林"), ("Peter", "王强"), ("Maria", "李娜"), ("Tom", "张伟"), ("Ruth", "陈静"), ("Omar", "刘洋"),
@@ -81,7 +82,9 @@ def _record(chance: random.Random, chinese: int) -> Made:
         if chinese
         else f"{name} is {record['age']} years old and works as {job} in {city}; the number is {record['id']}."
     )
-    return ("zh" if chinese else "en"), f"{asked}\n{said}\n```json\n{json.dumps(record, ensure_ascii=False, indent=2)}\n```"
+    return (
+        "zh" if chinese else "en"
+    ), f"{asked}\n{said}\n```json\n{json.dumps(record, ensure_ascii=False, indent=2)}\n```"
 
 
 def _table(chance: random.Random, chinese: int) -> Made:
@@ -118,7 +121,9 @@ def _words(chance: random.Random, chinese: int) -> Made:
     pairs = [chance.choice(chance.choice((_GOODS, _CITIES, _JOBS, _TASKS))) for _ in range(5)]
     if chinese:
         return "zh", "把下列英文译成中文：\n" + "\n".join(f"{english} → {other}" for english, other in pairs)
-    return "en", "Translate from Chinese into English:\n" + "\n".join(f"{other} = {english}" for english, other in pairs)
+    return "en", "Translate from Chinese into English:\n" + "\n".join(
+        f"{other} = {english}" for english, other in pairs
+    )
 
 
 def _route(chance: random.Random, chinese: int) -> Made:
@@ -137,14 +142,24 @@ def _route(chance: random.Random, chinese: int) -> Made:
 
 def _log(chance: random.Random, chinese: int) -> Made:
     host, task = f"node-{chance.randint(1, 40):02}", chance.choice(_TASKS)
+    day = f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
     stamps = sorted(chance.randint(0, 3599) for _ in range(4))
     levels = [chance.choice(("INFO", "INFO", "WARN", "ERROR")) for _ in stamps]
     lines = [
-        f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}T08:{stamp // 60:02}:{stamp % 60:02}Z {host} {level} "
-        f"{'任务' if chinese else 'task'} \"{task[chinese]}\" step={step} elapsed={chance.randint(3, 900)}ms"
+        f"{day}T08:{stamp // 60:02}:{stamp % 60:02}Z {host} {level} "
+        f'{"任务" if chinese else "task"} "{task[chinese]}" step={step} elapsed={chance.randint(3, 900)}ms'
         for step, (stamp, level) in enumerate(zip(stamps, levels, strict=True))
     ]
     return ("zh" if chinese else "en"), "\n".join(lines)
 
 
-_KINDS: tuple[Callable[[random.Random, int], Made], ...] = (_sum, _record, _table, _program, _list, _words, _route, _log)
+_KINDS: tuple[Callable[[random.Random, int], Made], ...] = (
+    _sum,
+    _record,
+    _table,
+    _program,
+    _list,
+    _words,
+    _route,
+    _log,
+)

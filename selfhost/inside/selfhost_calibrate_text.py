@@ -1,8 +1,9 @@
 """Text for calibration and for measuring: passages of a file, or selfhost's own, cut into blocks of tokens.
 
 A file is plain text with passages between blank lines (`.txt`, `.md`), or JSON lines (`.jsonl`) with `text`, or with
-`messages` of a conversation, which the model's own chat template puts together. selfhost's own passages were written for
-it, under its licence; calibration adds exercises made by rule (selfhost_calibrate_practice.py), measuring does not.
+`messages` of a conversation, which the model's own chat template puts together. The passages beside this file were
+written for selfhost, under its licence; calibration adds exercises made by rule (selfhost_calibrate_practice.py),
+measuring does not.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfhost_calibrate_job import USAGE, fail
 from selfhost_calibrate_practice import exercises
+from selfhost_quantize_events import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,21 +42,28 @@ class Passage(NamedTuple):
 
 
 def own_passages() -> list[Passage]:
-    """selfhost's calibration text: passages and exercises, mixed, the same each time."""
+    """Passages written for calibration and exercises, mixed; the same each time."""
     found = [*_paragraphs(OWN), *(Passage(language, text) for language, text in exercises(EXERCISES, SEED))]
     random.Random(SEED).shuffle(found)  # noqa: S311 - an order, not a secret
     return found
 
 
 def passages_of(path: Path) -> list[Passage]:
-    """Those of a user's file. Raises Failure for what is not text, and names the line."""
+    """Those of a user's file. Raises Refused for what is not text, and names the line."""
     suffix = path.suffix.lower()
     if suffix not in (*_JSON_LINES, *_TEXT):
-        fail("calibrate.file_kind", USAGE, path=str(path), kinds=", ".join((*_TEXT, *_JSON_LINES)))
+        raise refused(
+            path, f"its name ends with {suffix or 'nothing'}, not with one of {', '.join((*_TEXT, *_JSON_LINES))}"
+        )
     found = list(_json_lines(path) if suffix in _JSON_LINES else _paragraphs(path))
     if not found:
-        fail("calibrate.file_empty", USAGE, path=str(path))
+        raise refused(path, "it is empty")
     return found
+
+
+def refused(path: Path, detail: str) -> Refused:
+    """The error of a file that is no calibration text."""
+    return Refused("quantize.bad_calibration", path=str(path), detail=detail)
 
 
 def digest(passages: list[Passage]) -> str:
@@ -67,18 +75,18 @@ def digest(passages: list[Passage]) -> str:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _FILE_BYTES:
-            fail("calibrate.file_large", USAGE, path=str(path), size=path.stat().st_size, limit=_FILE_BYTES)
+            raise refused(path, f"it has {path.stat().st_size} bytes, more than {_FILE_BYTES}")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        fail("calibrate.file_unreadable", USAGE, path=str(path), detail=f"not UTF-8 at byte {error.start}")
+        raise refused(path, f"it is no UTF-8 at byte {error.start}") from error
     except OSError as error:
-        fail("calibrate.file_unreadable", USAGE, path=str(path), detail=error.strerror or str(error))
+        raise refused(path, error.strerror or str(error)) from error
 
 
 def _paragraphs(path: Path) -> Iterator[Passage]:
     text = _read(path).replace("\r\n", "\n")
     if "\0" in text:
-        fail("calibrate.file_unreadable", USAGE, path=str(path), detail="it holds NUL characters: not a text")
+        raise refused(path, "it holds NUL characters")
     for part in text.split("\n\n"):
         if part.strip():
             yield Passage(_language(part), part.strip())
@@ -92,7 +100,7 @@ def _json_lines(path: Path) -> Iterator[Passage]:
         try:
             entry = json.loads(line)
         except ValueError as error:
-            fail("calibrate.file_line", USAGE, path=str(path), line=number, detail=f"not JSON: {error}"[:200])
+            raise refused(path, f"line {number} is no JSON: {error}"[:200]) from error
         yield _passage(entry, path, number)
 
 
@@ -106,7 +114,7 @@ def _passage(entry: Any, path: Path, number: int) -> Passage:
         turns = tuple({"role": message["role"], "content": message["content"]} for message in messages)
         whole = "\n".join(turn["content"] for turn in turns)
         return Passage(str(said.get("language") or _language(whole)), "", turns)
-    fail("calibrate.file_line", USAGE, path=str(path), line=number, detail="neither `text` nor `messages` in it")
+    raise refused(path, f"line {number} has neither `text` nor `messages`")
 
 
 def _is_message(message: Any) -> bool:

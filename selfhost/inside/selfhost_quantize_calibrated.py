@@ -2,10 +2,9 @@
 
     QUANTIZE_PYTHON selfhost_quantize_calibrated.py JOB.json
 
-The job: `scheme` (w4a16-gptq, w4a16-awq, w8a8), `source` and `target` directories, and where given `group_size`,
-`ignore` (patterns of compressed-tensors), `device` (auto, cuda, cpu), `jobs` (threads), `calibration`:
-{"path": a text, or null for selfhost's own; "samples": blocks; "length": tokens of a block}. `target` is written whole
-or not used: a run that was cut off starts again, since each layer is calibrated on what the layers before it give.
+JOB: as for selfhost_quantize_stream.py, with "scheme": "w4a16-gptq" | "w4a16-awq" | "w8a8" and "calibration": {"file":
+a text, or null for selfhost's own; "samples": the most blocks; "length": tokens of one}. A run that was cut off starts
+again, since each layer is calibrated on what the layers before it give.
 
 The model lies in memory, or on disk where it does not fit, and goes layer by layer to the device that works on it.
 Events go to stdout, a line of JSON each; what libraries say goes to stderr. Source: llm-compressor 0.14.0.
@@ -13,80 +12,78 @@ Events go to stdout, a line of JSON each; what libraries say goes to stderr. Sou
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves the script's own folder out
-
-from selfhost_calibrate_files import config_of, copy_others, digests, shapes_of
-from selfhost_calibrate_job import INTEGRITY, NO, USAGE, Job, Progress, device_of, fail, peak_rss_bytes, run, say
-from selfhost_calibrate_layers import group_size, ignored, linear_layers, pairs
-from selfhost_calibrate_text import LEAST_BLOCKS, blocks, digest, own_passages, passages_of
+from selfhost_calibrate_layers import choose, group_size, pairs
+from selfhost_calibrate_run import DETAIL, Job, device_of, main, peak_rss_bytes, shortened
+from selfhost_calibrate_text import LEAST_BLOCKS, blocks, digest, own_passages, passages_of, refused
+from selfhost_quantize_config import section
+from selfhost_quantize_events import Progress, Refused, tell
+from selfhost_quantize_files import CONFIG, others, read_header, read_json, weight_files, write_json
+from selfhost_quantize_state import sha256_of
 
 GPTQ, AWQ, W8A8 = "w4a16-gptq", "w4a16-awq", "w8a8"
 SCHEMES = (GPTQ, AWQ, W8A8)
 LENGTH = 512
-SAMPLES = {"cuda": 128, "cpu": 32}
-"""Blocks of LENGTH tokens. A processor works for minutes per billion parameters on each."""
+"""Tokens of a block, where the job names none."""
+MOST = {("cpu", AWQ): 32}
+"""Blocks, whatever is asked for: AWQ tries twenty scales for each layer, with all of them."""
 SHARD = "4GB"
+OFFLOAD = ".offload"
 SMOOTHING = 0.5
 """Half of the range of the activations goes into the weights: the paper's own middle (arXiv:2211.10438, 4.1)."""
+TOOLS = ("llmcompressor", "compressed-tensors", "transformers", "torch", "accelerate")
 
 
-def main(job: Job) -> None:
+def quantize(job: Job) -> None:
     """Check what can be checked before anything is loaded, then calibrate and save."""
-    started = time.monotonic()
+    began = time.monotonic()
     source, target, scheme = Path(job["source"]), Path(job["target"]), job["scheme"]
-    if scheme not in SCHEMES:
-        fail("calibrate.unknown_scheme", USAGE, scheme=scheme, schemes=", ".join(SCHEMES))
-    shapes = shapes_of(source)
-    config = config_of(source)
-    refuse_quantized(config)
-    ignore = list(job.get("ignore") or ignored(config))
-    layers = linear_layers(shapes, ignore)
-    size = None if scheme == W8A8 else group_size(layers, job.get("group_size"))
+    config = read_json(source / CONFIG)
+    if scheme not in SCHEMES or job.get("schema_version") != 1:
+        raise Refused("quantize.bad_job", detail=f"scheme {scheme}, schema {job.get('schema_version')}")
+    if said := section(config):
+        raise Refused("quantize.already", method=str(said.get("quant_method") or "unknown"))
+    shapes = {name: tensor.shape for path in weight_files(source) for name, tensor in read_header(path).items()}
+    choice = choose(config, shapes, job.get("ignore") or ())
+    size = None if scheme == W8A8 else group_size(choice.layers, job.get("group_size"))
     calibration = job.get("calibration") or {}
-    path = calibration.get("path")
-    passages = passages_of(Path(path)) if path else own_passages()
+    passages = passages_of(Path(calibration["file"])) if calibration.get("file") else own_passages()
     device = device_of(job)
-    samples = tokenized(source, config, passages, calibration, device)
+    samples = tokenized(source, config, passages, calibration, MOST.get((device, scheme)))
     target.mkdir(parents=True, exist_ok=True)
-    model = load(source, target / ".offload")
-    say("plan", files=len(samples), bytes=sum(p.numel() * p.element_size() for p in model.parameters()))
-    calibrate(model, recipe(model, scheme, size, ignore), samples)
-    save(model, source, target, ignore)
-    used = {"text_sha256": digest(passages), "own_text": not path, "samples": len(samples), "length": len(samples[0])}
-    report(target, used, device=device, size=size, seconds=time.monotonic() - started)
-
-
-def refuse_quantized(config: dict[str, Any]) -> None:
-    """Raises Failure for a source that is quantized: what was rounded once is not measured again."""
-    section = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
-    if section:
-        fail("calibrate.already_quantized", USAGE, method=str(section.get("quant_method") or "unknown"))
+    model = load(source, target / OFFLOAD)
+    size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    tell("plan", files=1, bytes=size_bytes, device=device, quantized=len(choice.layers))
+    calibrate(model, recipe(model, scheme, size, choice.plain), samples)
+    save(model, source, target, choice.plain)
+    used = {"sha256": digest(passages), "samples": len(samples), "length": len(samples[0])}
+    finish(target, seconds=round(time.monotonic() - began, 1), device=device, group_size=size, calibration=used)
 
 
 def tokenized(
-    source: Path, config: dict[str, Any], passages: list[Any], wanted: dict[str, Any], device: str
+    source: Path, config: dict[str, Any], passages: list[Any], wanted: dict[str, Any], most: int | None
 ) -> list[list[int]]:
-    """The blocks that calibrate. Raises Failure where the text gives too few."""
+    """The blocks that calibrate, of all the text or as many as were asked for. Raises Refused for too few."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        fail("calibrate.no_tokenizer", NO, path=str(source), detail=str(error).splitlines()[0][:200])
+        raise Refused("quantize.unsupported", detail=f"its tokenizer cannot be read: {shortened(error)}") from error
     limit = int((config.get("text_config") or config).get("max_position_embeddings") or LENGTH)
     length = min(int(wanted.get("length") or LENGTH), limit)
-    count = int(wanted.get("samples") or SAMPLES[device])
+    counts = [int(count) for count in (wanted.get("samples"), most) if count]
+    count = min(counts, default=None)
     found = blocks(tokenizer, passages, length, count)
-    if len(found) < min(LEAST_BLOCKS, count):
-        needed = LEAST_BLOCKS * length
-        fail("calibrate.file_short", USAGE, path=str(wanted.get("path")), blocks=len(found), length=length, tokens=needed)
+    if len(found) < min(LEAST_BLOCKS, count or LEAST_BLOCKS):
+        detail = f"it gives {len(found)} blocks of {length} tokens; at least {LEAST_BLOCKS} are needed"
+        raise refused(Path(str(wanted.get("file") or "")), detail)
     return found
 
 
@@ -101,10 +98,10 @@ def load(source: Path, offload: Path) -> Any:
                 source, dtype="auto", device_map="auto_offload", offload_folder=str(offload), trust_remote_code=False
             )
     except (ValueError, KeyError, ImportError) as error:
-        fail("calibrate.architecture", NO, detail=str(error).splitlines()[0][:300])
+        raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:DETAIL]) from error
 
 
-def recipe(model: Any, scheme: str, size: int | None, ignore: list[str]) -> list[Any]:
+def recipe(model: Any, scheme: str, size: int | None, plain: tuple[str, ...]) -> list[Any]:
     """llm-compressor's modifiers for a scheme."""
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from llmcompressor.modifiers.gptq import GPTQModifier
@@ -122,16 +119,17 @@ def recipe(model: Any, scheme: str, size: int | None, ignore: list[str]) -> list
     groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights, input_activations=inputs)}
     names = [name for name, _ in model.named_modules()]
     if scheme == GPTQ:
-        return [GPTQModifier(config_groups=groups, ignore=ignore)]
-    found = pairs(names, ignore, experts=scheme == AWQ)
+        return [GPTQModifier(config_groups=groups, ignore=list(plain))]
+    found = pairs(names, plain, experts=scheme == AWQ)
     if found is None:
-        fail("calibrate.no_pairs", NO, scheme=scheme, architecture=type(model).__name__)
+        detail = f"{scheme} knows no layers of {type(model).__name__} to move scales between; w4a16-gptq needs none"
+        raise Refused("quantize.unsupported", detail=detail)
     if scheme == AWQ:
         mappings = [AWQMapping(smooth, list(readers)) for smooth, readers in found]
-        return [AWQModifier(mappings=mappings), QuantizationModifier(config_groups=groups, ignore=ignore)]
+        return [AWQModifier(mappings=mappings), QuantizationModifier(config_groups=groups, ignore=list(plain))]
     smoothing = [[list(readers), smooth] for smooth, readers in found if smooth.endswith("norm$")]
     smooth = [SmoothQuantModifier(smoothing_strength=SMOOTHING, mappings=smoothing)] if smoothing else []
-    return [*smooth, GPTQModifier(config_groups=groups, ignore=ignore)]
+    return [*smooth, GPTQModifier(config_groups=groups, ignore=list(plain))]
 
 
 def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> None:
@@ -150,7 +148,7 @@ def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> Non
     def counted(modules: Any, **values: Any) -> Any:
         done = ended(modules, **values)
         own = [parameter for module in modules for parameter in module.parameters(recurse=False)]
-        progress.add(sum(p.numel() * p.element_size() for p in own), type(modules[-1]).__name__ if modules else "")
+        progress.add(sum(parameter.numel() * parameter.element_size() for parameter in own), "")
         return done
 
     LifecycleCallbacks.sequential_epoch_end = counted
@@ -159,51 +157,45 @@ def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> Non
     oneshot(model=model, dataset=DataLoader(batches, batch_size=None), recipe=modifiers, pipeline="sequential")
 
 
-def save(model: Any, source: Path, target: Path, ignore: list[str]) -> None:
-    """Write the compressed model with the source's own tokenizer, and check what was written."""
+def save(model: Any, source: Path, target: Path, plain: tuple[str, ...]) -> None:
+    """Write the compressed model with the source's own tokenizer, which a library would write anew, and check it."""
     model.save_pretrained(target, save_compressed=True, max_shard_size=SHARD)
-    shutil.rmtree(target / ".offload", ignore_errors=True)
+    shutil.rmtree(target / OFFLOAD, ignore_errors=True)
     # llm-compressor's record of what it did names Python classes: nobody should load that.
     (target / "recipe.yaml").unlink(missing_ok=True)
-    copy_others(source, target)
-    config = config_of(target)
-    section = config["quantization_config"]
-    # Routers are no linear layers to transformers, so llm-compressor does not list them; they are to the engine.
-    patterns = [pattern for pattern in ignore if pattern.startswith("re:")]
-    section["ignore"] = list(dict.fromkeys([*section.get("ignore", ()), *patterns]))
-    (target / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for path in target.iterdir():
-        path.chmod(0o644)
+    for path in others(source):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, target / path)
+    config = read_json(target / CONFIG)
+    # Routers are no linear layers to transformers, so llm-compressor does not list them; to the engine they are.
+    listed = config["quantization_config"].get("ignore") or []
+    config["quantization_config"]["ignore"] = list(dict.fromkeys([*listed, *plain]))
+    write_json(target / CONFIG, config)
+    for path in target.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     check(target)
 
 
 def check(target: Path) -> None:
-    """Raises Failure where a scale that was written is not finite."""
+    """Raises Refused where a scale that was written is not finite."""
     from safetensors import safe_open
 
-    for path in sorted(target.glob("*.safetensors")):
+    for path in weight_files(target):
         with safe_open(path, framework="pt") as stream:
             for name in stream.keys():  # noqa: SIM118 - no mapping
                 if name.endswith("_scale") and not stream.get_tensor(name).isfinite().all():
-                    fail("calibrate.not_finite", INTEGRITY, tensor=name)
+                    raise Refused("quantize.bad_result", path=str(path), detail=f"`{name}` is not finite")
 
 
-def report(target: Path, used: dict[str, object], *, device: str, size: int | None, seconds: float) -> None:
-    """The last event: files, and what provenance wants to know."""
-    from importlib.metadata import version
-
-    tools = ("llmcompressor", "compressed-tensors", "transformers", "torch", "accelerate")
-    say(
-        "done",
-        files=digests(target),
-        peak_rss_bytes=peak_rss_bytes(),
-        seconds=round(seconds, 1),
-        device=device,
-        group_size=size,
-        calibration=used,
-        tools={name: version(name) for name in tools},
-    )
+def finish(target: Path, **used: object) -> None:
+    """Tell of every file, and what provenance wants to know."""
+    paths = sorted(path for path in target.rglob("*") if path.is_file())
+    files = [
+        {"path": path.relative_to(target).as_posix(), "size": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in paths
+    ]
+    tell("done", files=files, peak_rss_bytes=peak_rss_bytes(), versions={n: version(n) for n in TOOLS}, **used)
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main))
+    sys.exit(main(quantize))
