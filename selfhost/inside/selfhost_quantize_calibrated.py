@@ -56,7 +56,9 @@ def quantize(job: Job) -> None:
     passages = passages_of(Path(calibration["file"])) if calibration.get("file") else own_passages()
     device = device_of(job)
     samples = tokenized(source, config, passages, calibration, MOST.get((device, scheme)))
-    target.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)  # of a run that was cut off: nothing in it can be gone on with
+    target.mkdir(parents=True)
     model = load(source, target / OFFLOAD)
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     tell("plan", files=1, bytes=size_bytes, device=device, quantized=len(choice.layers))

@@ -3,9 +3,9 @@
     QUANTIZE_PYTHON selfhost_quantize_loss.py JOB.json
 
 JOB: {"source": DIR, "target": DIR, "report": FILE, "device": "auto" | "cpu" | "cuda", "jobs": N or null}. Writes the
-report, and tells of it in `done`. Both models read Chinese and English passages, layer by layer, so that memory holds
-one layer of one of them. A layer's own error is what it changes when it is handed what the source's layer was handed, as a
-share of what the source's layer adds.
+report, and tells of it in `done`. Both models read Chinese and English passages, layer by layer: memory holds one layer
+of one of them. A layer's own error is what it changes when it is handed what the source's layer was handed, as a share
+of what the source's layer adds.
 
 Kullback-Leibler divergence is that of the variant's next-token distribution from the source's, in nats; perplexity is
 of the next token of the text.
