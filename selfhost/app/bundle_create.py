@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from selfhost.bundle.names import is_label
 from selfhost.bundle.pack import BundlePlan, Finishing, Packed
 from selfhost.bundle.profile import Needs, machine_of
 from selfhost.bundle.write import Content
-from selfhost.engines.install import this_machine
-from selfhost.engines.specs import find_spec
+from selfhost.engines.install import read_driver_version, this_machine
+from selfhost.engines.needs import suited
+from selfhost.engines.specs import builds, find_spec
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
 from selfhost.units import MIB
@@ -66,6 +68,8 @@ class Planned:
 def plan(request: CreateRequest, home: Home) -> Planned:
     """What would be written where; nothing is written to media. Raises UsageError, NoError, NoSpaceError and more."""
     _check_places(request, home)
+    if request.engine != NO_ENGINE:
+        request = replace(request, engine=_engine(request))
     machine = _machine(request)
     gathered = _gather(request, home, machine)
     label = _label(request, gathered)
@@ -92,6 +96,15 @@ def _check_places(request: CreateRequest, home: Home) -> None:
         for folder in (home.models, home.blobs, home.wheels, home.wheelhouses, home.images, home.bundles, home.recipes):
             if to.resolve().is_relative_to(folder.resolve()):
                 raise UsageError("pack.in_store", path=to, folder=folder)
+
+
+def _engine(request: CreateRequest) -> str:
+    """The engine's name; of several builds the one for the machine that the bundle is for. Raises UsageError."""
+    found = builds(request.engine)
+    if len(found) == 1:
+        return found[0].name
+    target = bundle_inventory.read_target(request.target) if request.target else None
+    return suited(found, target.host.nvidia_driver if target else read_driver_version()).name
 
 
 def _machine(request: CreateRequest) -> Machine | None:

@@ -21,6 +21,7 @@ from selfhost.bundle.closure import engine_closure, model_closure
 from selfhost.bundle.facts import read_facts, read_licences
 from selfhost.engines import environment
 from selfhost.engines.lock import parse_lock
+from selfhost.engines.specs import find_spec
 from selfhost.engines.wheel_tags import lowest_glibc
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
@@ -121,7 +122,9 @@ def check_target(path: Path, needs: Needs, models: Sequence[tuple[str, Path]] = 
     """
     target = read_target(path)
     found = profile.findings(target, needs)
-    found += bundle_target.model_findings(models, target, needs.engine)
+    # What only quantizes says nothing of the engine that will serve.
+    serving = needs.engine if needs.engine and needs.engine.serves else None
+    found += bundle_target.model_findings(models, target, serving)
     profile.refuse(found, path)
     return found
 
@@ -164,6 +167,7 @@ def start_text(  # noqa: PLR0913 - what the text tells
         size=info.size_bytes,
         signed=signed,
         engine=engine,
+        serves=not engine or find_spec(engine).serves,
         images=tuple(images),
         python=".".join(map(str, machine.python)),
         machine=machine.machine,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.engines import environment, specs
 from selfhost.engines import install as installation
+from selfhost.engines.needs import suited
 from selfhost.engines.pip_output import Phase
 from selfhost.errors import IncompleteError, MissingError, NoError
 from selfhost.messages import text
@@ -35,19 +36,29 @@ def install(
 
     Raises what `engines.install.install` does, and IncompleteError when selfhost is offline and no wheelhouse is named.
     """
-    spec = spec_to_install(home, name, driver_check=options.driver_check)
+    spec = spec_to_install(home, name, driver_check=options.driver_check, driver=driver)
     if options.wheelhouse is None and is_offline():
         raise IncompleteError("engine.offline", name=spec.name)
     return installation.install(home, spec, options, report=report, driver=driver)
 
 
-def spec_to_install(home: Home, name: str, *, driver_check: bool) -> EngineSpec:
-    """The engine with this name. Raises UsageError, and MissingError for Ascend's, with what suits this machine."""
+def spec_to_install(
+    home: Home,
+    name: str,
+    *,
+    driver_check: bool,
+    driver: Callable[[], str | None] = installation.read_driver_version,
+) -> EngineSpec:
+    """The engine with this name; of several builds the one for this machine, and without the check that for GPUs.
+
+    Raises UsageError, and MissingError for Ascend's, with what suits this machine.
+    """
     if name in {specs.ASCEND, specs.ASCEND_ENGINE}:
         from selfhost.app import ascend_engine
 
         ascend_engine.refuse(home, driver_check=driver_check)
-    return specs.find_spec(name)
+    builds = specs.builds(name)
+    return suited(builds, driver()) if driver_check and len(builds) > 1 else builds[0]
 
 
 def existing(home: Home, name: str) -> EngineEnvironment | None:
@@ -97,13 +108,13 @@ def removable(
 
     `in_use` names the servers that run from an environment. Raises NoError while one does, or when nothing is there.
     """
-    spec = specs.find_spec(name)
-    found = tuple(one for one in environment.find_all(home) if one.install == spec.name)
+    names = [spec.name for spec in specs.builds(name)]
+    found = tuple(one for one in environment.find_all(home) if one.install in names)
     if not found:
-        raise NoError("engine.nothing_to_remove", name=spec.name, directory=home.engines / spec.name)
+        raise NoError("engine.nothing_to_remove", name=name, directory=home.engines)
     for one in found:
         if servers := in_use(one):
-            raise NoError("engine.in_use", name=spec.name, servers=", ".join(servers), first=servers[0])
+            raise NoError("engine.in_use", name=one.install, servers=", ".join(servers), first=servers[0])
     return found
 
 
@@ -142,11 +153,26 @@ def offers(home: Home) -> list[str]:
     """Lines for people: what is not installed and can be."""
     here = {one.install for one in environment.find_all(home) if one.complete and one.current}
     lines = [] if here else [text("engine.nothing_installed", directory=home.engines)]
-    for spec in specs.SPECS:
-        if spec.name not in here:
-            about = {"purpose": text(spec.purpose), "size": format_bytes(spec.disk_bytes)}
-            lines.append(text("engine.installable", name=spec.name, engine=spec.engine, version=spec.version, **about))
+    for name in dict.fromkeys(spec.group or spec.name for spec in specs.SPECS):
+        builds = specs.builds(name)
+        if here.isdisjoint(spec.name for spec in builds):
+            lines.append(_offer(name, builds))
     return lines
+
+
+def _offer(name: str, builds: Sequence[EngineSpec]) -> str:
+    first, last = builds[0], builds[-1]
+    sizes = [format_bytes(spec.disk_bytes) for spec in (first, last)]
+    if first is last:
+        about = {"engine": first.engine, "purpose": text(first.purpose), "size": sizes[0]}
+    else:
+        named = {"first": sizes[0], "first_name": first.name, "second": sizes[1], "second_name": last.name}
+        about = {
+            "engine": "llm-compressor",
+            "purpose": text("engine.for_group"),
+            "size": text("engine.one_of", **named),
+        }
+    return text("engine.installable", name=name, version=first.version, **about)
 
 
 def check_rows(checked: dict[str, Any]) -> list[str]:
@@ -159,9 +185,12 @@ def check_rows(checked: dict[str, Any]) -> list[str]:
     return _aligned([*table, ("path", checked["path"])])
 
 
-def lacks_cuda(checked: dict[str, Any]) -> bool:
-    """Whether the engine is built for CUDA and sees no device."""
-    return bool(checked["cuda"]) and not checked["cuda"]["available"]
+def lacks_cuda(checked: dict[str, Any]) -> str | None:
+    """What it means that the engine is built for CUDA and sees no device; None when that is not so."""
+    if not checked["cuda"] or checked["cuda"]["available"]:
+        return None
+    group = next((spec.group for spec in specs.SPECS if spec.name == checked["install"]), "")
+    return text("engine.cpu_alone" if group else "engine.no_cuda")
 
 
 def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:

@@ -78,7 +78,7 @@ class ImageRequest:
 def folder_of(kind: Kind) -> Path:
     """The folder of an image: inside an installed wheel, or at the top of a checkout."""
     installed = _PACKAGE / "data" / "containers"
-    return (installed if installed.is_dir() else _PACKAGE.parent / "containers") / kind.name
+    return (installed if installed.is_dir() else _PACKAGE.parent / "containers") / kind.folder
 
 
 def is_pinned(base: str) -> bool:
@@ -119,7 +119,12 @@ def command(request: ImageRequest, builder: Builder, context: Path) -> list[str]
         containerfile=str(context / "Containerfile"),
         context=str(context),
         id_file=str(context.with_name(f"{context.name}.id")),
-        arguments={"BASE": base, "BASE_DIGEST": base.partition("@")[2], "VERSION": __version__},
+        arguments={
+            "BASE": base,
+            "BASE_DIGEST": base.partition("@")[2],
+            "VERSION": __version__,
+            **request.kind.arguments,
+        },
         epoch=_epoch(),
         isolation=request.isolation,
         offline=is_offline(),

@@ -216,7 +216,7 @@ def _devices(target: HardwareSnapshot, needs: Needs) -> Iterator[Finding]:
     vendor = _VENDORS.get(engine.platform)
     usable = [one for one in target.accelerators if one.supported]
     if vendor is None:
-        if usable:
+        if usable and engine.serves:
             idle = {"engine": engine.name, "found": usable[0].name, "count": str(len(usable))}
             message = Message("target.idle_accelerators", idle)
             yield Finding(severity=Severity.WARNING, where="accelerators", message=message)

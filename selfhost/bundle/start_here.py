@@ -35,6 +35,8 @@ class Start:
     signed: bool
     engine: str = ""
     """After `engine install`; empty without one."""
+    serves: bool = True
+    """False: that engine makes checkpoints, and another one serves them."""
     python: str = "3.11"
     """Version of Python that the wheels are for."""
     machine: str = ""
@@ -137,7 +139,8 @@ def _use(start: Start) -> str:
         *(["   # the same for each volume, in any order; it says which are still to come"] if several else []),
         *(["   # the images, too: --load docker, podman or containerd"] if start.images else []),
         *([f"   selfhost engine install {start.engine} --wheelhouse DIR"] if start.engine else []),
-        *(f"   selfhost serve {shlex.quote(name)} --offline" for name in start.models[:1]),
+        *(["   selfhost quantize --help"] if not start.serves else []),
+        *(f"   selfhost serve {shlex.quote(name)} --offline" for name in start.models[:1] if start.serves),
         "",
     ]
     return "\n".join(lines)

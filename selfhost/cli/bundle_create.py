@@ -65,7 +65,9 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
         None, help="Of images, only this platform: `linux/arm64` [all].", metavar="OS/ARCH", show_default=False
     ),
     plain_http: bool = typer.Option(False, "--plain-http", help="The registry has no TLS: for tests."),
-    engine: Literal["none", "cpu", "cuda"] = typer.Option("none", help="Take an engine along."),
+    engine: Literal["none", "cpu", "cuda", "quantize", "quantize-cpu", "quantize-cuda"] = typer.Option(
+        "none", help="Take an engine along, or what `selfhost quantize` needs."
+    ),
     wheelhouse: Path = typer.Option(
         None,
         help="A folder with the engine's wheels; without it they are downloaded.",

@@ -6,14 +6,14 @@ from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it run
 
 import typer
 
-NAME = typer.Argument(help="cuda, cpu or ascend; `selfhost engine ls` shows them.", show_default=False)
+NAME = typer.Argument(help="cuda, cpu, quantize or ascend; `selfhost engine ls` shows them.", show_default=False)
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 group = typer.Typer(
     name="engine",
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Engine environments: vLLM and what it needs, from hashed locks.",
+    help="Engine environments, from hashed locks: vLLM to serve, llm-compressor to quantize.",
 )
 
 
@@ -37,6 +37,9 @@ def install(
 ) -> None:
     """Install an engine from its hashed lock.
 
+    `quantize` is the build for NVIDIA GPUs where their driver is loaded, else the one without; `quantize-cuda` and
+    `quantize-cpu` name one.
+
     Examples: selfhost engine install cpu; selfhost engine install cuda --wheelhouse /mnt/wheels.
     """
     import time
@@ -51,7 +54,7 @@ def install(
 
     home = find_home()
     spec = engine.spec_to_install(home, name, driver_check=not no_driver_check)
-    if found := engine.existing(home, name):
+    if found := engine.existing(home, spec.name):
         output.note(text("engine.already", engine=found.name, version=found.version, path=found.path))
         return
     started = time.monotonic()
@@ -60,7 +63,7 @@ def install(
         output.note(text(spec.note))
     with StatusLine() as line:
         made = engine.install(
-            home, name, options, lambda progress: line.show(progress.phase, engine.told(spec.name, progress))
+            home, spec.name, options, lambda progress: line.show(progress.phase, engine.told(spec.name, progress))
         )
     duration = format_duration(time.monotonic() - started)
     output.note(text("engine.installed", engine=made.name, version=made.version, path=made.path, duration=duration))
@@ -127,7 +130,6 @@ def check(name: str = NAME, json: bool = JSON) -> None:
     from selfhost.app import engine
     from selfhost.cli import output
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     told = engine.check(find_home(), name)
     if json:
@@ -135,5 +137,5 @@ def check(name: str = NAME, json: bool = JSON) -> None:
     else:
         for row in engine.check_rows(told):
             output.write(row)
-    if engine.lacks_cuda(told):
-        output.warn(text("engine.no_cuda"))
+    if warning := engine.lacks_cuda(told):
+        output.warn(warning)

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command()
 def build(  # noqa: PLR0917 - Typer reads them by name
-    name: str = typer.Argument(help="cpu, cuda or ascend.", show_default=False),
+    name: str = typer.Argument(help="cpu, cuda, ascend, quantize or quantize-cpu.", show_default=False),
     base: str = typer.Option("", help="Build on this image: `NAME@sha256:...`.", metavar="IMAGE", show_default=False),
     wheelhouse: Path = typer.Option(
         None, help="Take wheels from this folder; no index is asked.", metavar="DIR", show_default=False

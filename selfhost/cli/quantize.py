@@ -95,6 +95,12 @@ def _quantize(
             rich_help_panel=_ADVICE,
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Of a directory that msModelSlim wrote: can it be loaded?", rich_help_panel=_ADVICE
+        ),
+    ] = False,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -113,6 +119,9 @@ def _quantize(
     from selfhost.errors import UsageError
     from selfhost.quantize import schemes
 
+    if check:
+        _check(model, as_json=as_json)
+        return
     if advise:
         given = {"--scheme": scheme, "--output": output, "--variant-name": variant_name, "--calibration": calibration}
         if option := next((name for name, value in given.items() if value is not None), None):
@@ -144,7 +153,39 @@ def _quantize(
 
 
 def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bool) -> None:
-    raise NotImplementedError
+    from selfhost.app.detect import hardware_for
+    from selfhost.app.quantize.advise import advise_on
+    from selfhost.cli import output
+    from selfhost.errors import ExitCode
+    from selfhost.home import find_home
+    from selfhost.quantize.advise_text import draw
+
+    advice = advise_on(model, hardware_for(on, find_home()), recipe_paths)
+    if as_json:
+        output.write_json(advice.as_dict())
+    else:
+        output.write(draw(advice))
+    if advice.best is None:
+        raise typer.Exit(ExitCode.NO)
+
+
+def _check(model: str, *, as_json: bool) -> None:
+    from selfhost.app.quantize.check import check
+    from selfhost.cli import output
+    from selfhost.errors import ExitCode
+    from selfhost.messages import text
+
+    found = check(model)
+    if as_json:
+        output.write_json(found.as_dict())
+    elif not found.findings:
+        counts = ", ".join(f"{kind} {count}" for kind, count in found.counts.items())
+        modules = sum(found.counts.values())
+        output.write(text("modelslim.sound", path=found.directory, modules=modules, counts=counts))
+    for one in found.findings:
+        output.print_message(one.message)
+    if found.findings:
+        raise typer.Exit(ExitCode.INTEGRITY)
 
 
 def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:

@@ -136,7 +136,7 @@ def containers(facts: Facts) -> Iterator[Finding]:
 
 def no_engine(facts: Facts) -> Iterator[Finding]:
     """GPUs, and no engine for them."""
-    if _gpus(facts) and not any(engine.spec.cuda and engine.complete for engine in facts.engines):
+    if _gpus(facts) and not any(e.spec.cuda and e.spec.serves and e.complete for e in facts.engines):
         yield note("engines", Message("doctor_cuda.no_engine"))
 
 

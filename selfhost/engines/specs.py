@@ -59,6 +59,12 @@ class EngineSpec:
     """How the names of packages begin that go with the lock and that it cannot name (`engines.companions`)."""
     companion_of: str = ""
     """The package of the lock whose version they have."""
+    group: str = ""
+    """A name for users that stands for several builds; the first of them that suits the machine is taken."""
+    serves: bool = True
+    """False: it makes checkpoints, and no server is ever started from it."""
+    without_gpu: str = ""
+    """Name of the engine that does the same on a CPU."""
 
 
 CPU = EngineSpec(
@@ -100,22 +106,76 @@ CUDA = EngineSpec(
     # Source: flashinfer 0.7.0.post1, __main__.py, `download-kernels`.
     companions=("flashinfer-cubin", "flashinfer-jit-cache"),
     companion_of="flashinfer-python",
+    without_gpu="cpu",
 )
 
-SPECS = (CUDA, CPU)
+QUANTIZE = "quantize"
+_QUANTIZE_PINS = {"llmcompressor": "0.14.0", "bitsandbytes": "0.50.2", "compressed-tensors": "0.19.0"}
+_QUANTIZE_GLIBC = {"x86_64": (2, 28), "aarch64": (2, 28)}
+"""Of torch and pyarrow (locks/README.md)."""
+
+QUANTIZE_CUDA = EngineSpec(
+    name="quantize-cuda",
+    engine="quantize-cuda",
+    group=QUANTIZE,
+    serves=False,
+    version="0.14.0",
+    platform=Platform.CUDA,
+    lock="quantize-cuda.lock",
+    pins={**_QUANTIZE_PINS, "torch": "2.13.0"},
+    purpose="engine.for_quantize_cuda",
+    glibc=_QUANTIZE_GLIBC,
+    cuda=CUDA.cuda,
+    # Measured with CPython 3.11 on x86_64: 5.7 GB installed, and 2.9 GB of its 89 wheels beside it until the end.
+    disk_bytes=8_800_000_000,
+    disk_measured=True,
+    without_gpu="quantize-cpu",
+)
+
+QUANTIZE_CPU = EngineSpec(
+    name="quantize-cpu",
+    engine="quantize-cpu",
+    group=QUANTIZE,
+    serves=False,
+    version="0.14.0",
+    platform=Platform.CPU,
+    lock="quantize-cpu.lock",
+    pins={**_QUANTIZE_PINS, "torch": "2.13.0+cpu"},
+    purpose="engine.for_quantize_cpu",
+    glibc=_QUANTIZE_GLIBC,
+    # Measured with CPython 3.11 on x86_64: 1.7 GB installed, and 0.4 GB of wheels beside it until the end.
+    disk_bytes=2_200_000_000,
+    disk_measured=True,
+    fallback_index=CPU.fallback_index,
+    fallback_package=CPU.fallback_package,
+)
+
+SPECS = (CUDA, CPU, QUANTIZE_CUDA, QUANTIZE_CPU)
 
 ASCEND = "ascend"
 ASCEND_ENGINE = "vllm-ascend"
 """Without a lock: some of its packages have no wheel on the index that locks are made from (locks/README.md)."""
 
 
-def find_spec(name: str) -> EngineSpec:
-    """The engine with this install name (`cpu`) or engine name (`vllm-cpu`). Raises UsageError."""
-    for spec in SPECS:
-        if name in (spec.name, spec.engine):
-            return spec
+def builds(name: str) -> tuple[EngineSpec, ...]:
+    """The engines with this name, the better first: several for `quantize`, else one. Raises UsageError.
+
+    `name` is the install name (`cpu`), the engine's (`vllm-cpu`) or that of a group.
+    """
+    found = tuple(spec for spec in SPECS if name and name in (spec.name, spec.engine, spec.group))
+    if found:
+        return found
     if name in {ASCEND, ASCEND_ENGINE}:
         raise UsageError("engine.no_lock", engine=ASCEND_ENGINE)
-    names = [spec.name for spec in SPECS]
-    nearest = difflib.get_close_matches(name, [*names, *(spec.engine for spec in SPECS)], n=1)
-    raise UsageError("engine.unknown", name=name, names=", ".join(names), nearest=nearest[0] if nearest else names[-1])
+    names = list(dict.fromkeys(spec.group or spec.name for spec in SPECS))
+    every = [*names, *(known for spec in SPECS for known in (spec.name, spec.engine))]
+    nearest = difflib.get_close_matches(name, every, n=1)
+    raise UsageError("engine.unknown", name=name, names=", ".join(names), nearest=nearest[0] if nearest else CPU.name)
+
+
+def find_spec(name: str) -> EngineSpec:
+    """The engine with this install name (`cpu`) or engine name (`vllm-cpu`). Raises UsageError, for a group too."""
+    first, *more = builds(name)
+    if more:
+        raise UsageError("engine.several", name=name, names=", ".join(spec.name for spec in (first, *more)))
+    return first

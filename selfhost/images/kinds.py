@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
 from selfhost.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OURS = "localhost/selfhost-"
 """Images that are made here are called so, with their kind: no registry has them."""
@@ -13,7 +18,7 @@ OURS = "localhost/selfhost-"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """One image: a folder below `containers/`."""
+    """One image, of a folder below `containers/`."""
 
     name: str
     base: str
@@ -24,6 +29,17 @@ class Kind:
     """Of the base; selfhost's wheels are chosen for it."""
     glibc: tuple[int, int]
     """Of the base."""
+    of_folder: str = ""
+    """The folder, where several images are made of one."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """`ARG` values that make it this image."""
+    serves: bool = True
+    """False: it makes checkpoints, and nothing listens in it."""
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder below `containers/`."""
+        return self.of_folder or self.name
 
     @property
     def repository(self) -> str:
@@ -54,7 +70,24 @@ ASCEND = Kind(
     python=(3, 12),
     glibc=(2, 35),
 )
-KINDS = (CPU, CUDA, ASCEND)
+QUANTIZE = Kind(
+    # Debian 12, as `cpu`: CUDA comes in wheels.
+    name="quantize",
+    base=CPU.base,
+    engine="quantize-cuda",
+    python=CPU.python,
+    glibc=CPU.glibc,
+    arguments={"ENGINE": "quantize-cuda"},
+    serves=False,
+)
+QUANTIZE_CPU = replace(
+    QUANTIZE,
+    name="quantize-cpu",
+    engine="quantize-cpu",
+    of_folder="quantize",
+    arguments={"ENGINE": "quantize-cpu"},
+)
+KINDS = (CPU, CUDA, ASCEND, QUANTIZE, QUANTIZE_CPU)
 
 
 def find_kind(name: str) -> Kind:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from selfhost_quantize_events import Progress, Refused
+from selfhost_quantize_events import Progress, Refused, tell
 from selfhost_quantize_files import ITEM_BITS, Out, Tensor, layout, read_header
 from selfhost_quantize_schemes import DTYPES, Scheme
 
@@ -198,6 +198,7 @@ class Converter:
         self._check(file, size)
         file.close()
         self._state.finished(file.shard.path.name, size, digest.hexdigest())
+        tell("file", path=file.shard.path.name, size=size, sha256=digest.hexdigest(), kept=False)
 
     def _check(self, file: _Open, size: int) -> None:
         """That the file has the tensors that were planned, and that every scale in it is finite and not 0."""

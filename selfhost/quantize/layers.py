@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from selfhost.models.arch import ModelArch
 
+_SMALL = ("gate", "router", "shared_expert_gate", "in_proj_a", "in_proj_b", "in_proj_ba")
+"""Last steps of names of routers and gates, which lose much and take little."""
 _TOWER = r"re:.*(visual|vision_tower|vision_model|mm_projector|multi_modal_projector)\..*"
 _PREDICTION = r"re:.*\.(eh_proj|embed_tokens|shared_head\.head)$"
 
@@ -35,10 +37,7 @@ def ignored(arch: ModelArch) -> tuple[str, ...]:
     """
     found = ["lm_head"]
     found += [
-        rf"re:.*\.{re.escape(name)}$"
-        for part in _linears(arch)
-        if not part.quantizable
-        for name in part.checkpoint_names
+        rf"re:.*\.{re.escape(name)}$" for part in _linears(arch) for name in part.checkpoint_names if _stays(part, name)
     ]
     if arch.tower is not None:
         found.append(_TOWER)
@@ -47,13 +46,17 @@ def ignored(arch: ModelArch) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _stays(part: Linear, name: str) -> bool:
+    return not part.quantizable or name.rpartition(".")[2] in _SMALL
+
+
 def undivided(arch: ModelArch, group_size: int) -> list[Undivided]:
     """Layers that would be quantized and cannot be cut into groups of that size, by name."""
     found = {
         Undivided(name, part.inputs)
         for part in _linears(arch)
-        if part.quantizable and part.inputs % group_size
         for name in part.checkpoint_names
+        if part.inputs % group_size and not _stays(part, name)
     }
     return sorted(found)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.quantize import layers, schemes
-from selfhost.units import GIB
+from selfhost.units import GIB, format_bytes, format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from selfhost.quantize.schemes import Scheme
 
@@ -33,11 +34,22 @@ _PASSES = 2
 """Through each layer: to measure it, and, once it is quantized, for what the next one gets."""
 
 
+_WORDS = {
+    "shards": "quantize.term_shards",
+    "base": "quantize.term_base",
+    "model": "quantize.term_model",
+    "activations": "quantize.term_activations",
+    "layer": "quantize.term_layer",
+    "moving": "quantize.term_moving",
+    "passes": "quantize.term_passes",
+    "copying": "quantize.term_copying",
+}
+
+
 class Term(NamedTuple):
     """A part of a sum."""
 
     name: str
-    """Message id after `quantize.term_`."""
     value: float
 
 
@@ -49,6 +61,16 @@ class Needs(NamedTuple):
     """Beside the source."""
     memory_bytes: int
     memory_terms: tuple[Term, ...]
+
+
+def memory_text(wanted: Needs) -> str:
+    """`the model 1.0 GiB + Python and torch 1.0 GiB`."""
+    return " + ".join(f"{text(_WORDS[term.name])} {format_bytes(term.value)}" for term in wanted.memory_terms)
+
+
+def time_text(terms: Iterable[Term]) -> str:
+    """`reading and writing 3 min 41 s + passes of the text 54 min 18 s`."""
+    return " + ".join(f"{text(_WORDS[term.name])} {format_duration(term.value)}" for term in terms)
 
 
 class Source(NamedTuple):
@@ -93,7 +115,7 @@ def needs(source: Source, scheme: Scheme, *, group_size: int | None = None, samp
 
 
 def seconds(
-    source: Source, scheme: Scheme, *, bf16_flops: float | None, samples: int = SAMPLES
+    source: Source, scheme: Scheme, *, bf16_flops: float | None, group_size: int | None = None, samples: int = SAMPLES
 ) -> tuple[Term, ...] | None:
     """Seconds that a run takes, in parts; None for a calibrated scheme on a device whose rate is not known.
 
@@ -101,7 +123,7 @@ def seconds(
     operations for each and token; of experts all, since each is to see text), at `EFFICIENCY` of the device's rate.
     GPTQ's own solving is of the order of one more pass. Derived, not measured.
     """
-    arch = source.of(scheme)
+    arch = source.of(scheme, group_size)
     terms = [Term("moving", (source.bytes + checkpoint_bytes(arch)) / DISK_BYTES_PER_S)]
     if scheme.calibrated:
         if not bf16_flops:
@@ -110,3 +132,9 @@ def seconds(
         work += work // _PASSES if scheme.name.endswith("gptq") else 0
         terms.append(Term("passes", work / (bf16_flops * EFFICIENCY)))
     return tuple(terms)
+
+
+def modelslim(source_bytes: int, output_bytes: int) -> Needs:
+    """What msModelSlim takes on a host: the model in memory, layer by layer on the NPUs; its time is not known here."""
+    terms = (Term("model", source_bytes), Term("base", BASE_BYTES))
+    return Needs(output_bytes, int(output_bytes * DISK_MARGIN), source_bytes + BASE_BYTES, terms)

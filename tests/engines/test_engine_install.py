@@ -218,11 +218,35 @@ def test_a_missing_or_old_driver_is_told_before_anything_is_made(home, driver):
     assert not (home / "engines").exists()
 
 
+@pytest.mark.parametrize(
+    ("driver", "driver_check", "name"),
+    [
+        ("580.95.05", True, "quantize-cuda"),
+        ("535.104.05", True, "quantize-cuda"),
+        (None, True, "quantize-cpu"),
+        (None, False, "quantize-cuda"),
+    ],
+    ids=["driver", "old driver", "no driver", "no check"],
+)
+def test_of_the_builds_that_quantize_the_one_for_this_machine_is_installed(home, driver, driver_check, name):
+    spec = app.spec_to_install(Home(home), "quantize", driver_check=driver_check, driver=lambda: driver)
+    assert spec.name == name
+    assert app.spec_to_install(Home(home), "quantize-cpu", driver_check=True, driver=never).name == "quantize-cpu"
+
+
+def test_an_old_driver_is_told_with_the_build_that_needs_none(home):
+    with pytest.raises(MissingError) as caught:
+        app.install(Home(home), "quantize", InstallOptions(), lambda _progress: None, driver=lambda: "535.104.05")
+    assert caught.value.message.hint.endswith("without the GPU: `selfhost engine install quantize-cpu`")
+    assert not (home / "engines").exists()
+
+
+def never() -> str:
+    raise AssertionError
+
+
 def test_without_the_driver_check_the_driver_is_not_asked(home, monkeypatch):
     monkeypatch.setattr(specs, "SPECS", (replace(specs.CUDA, disk_bytes=1 << 60, disk_measured=False),))
-
-    def never() -> str:
-        raise AssertionError
 
     with pytest.raises(NoSpaceError) as caught:
         app.install(Home(home), "cuda", InstallOptions(driver_check=False), lambda _progress: None, driver=never)

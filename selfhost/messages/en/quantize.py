@@ -150,6 +150,7 @@ MESSAGES = {
     "quantize.term_activations": Text("what goes through a layer"),
     "quantize.term_layer": Text("a layer and its scales"),
     "quantize.term_moving": Text("reading and writing"),
+    "quantize.term_copying": Text("its copy in 16 bits"),
     "quantize.term_passes": Text("passes of the text"),
     # The run
     "quantize.announced": Text(
