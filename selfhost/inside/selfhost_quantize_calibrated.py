@@ -32,7 +32,9 @@ SCHEMES = (GPTQ, AWQ, W8A8)
 LENGTH = 512
 """Tokens of a block, where the job names none."""
 MOST = {("cpu", AWQ): 32}
-"""Blocks, whatever is asked for: AWQ tries twenty scales for each layer, with all of them."""
+"""Blocks, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
+GRID = {"cpu": 8, "cuda": 20}
+"""Scales that AWQ tries; 20 are llm-compressor's."""
 SHARD = "4GB"
 OFFLOAD = ".offload"
 SMOOTHING = 0.5
@@ -62,7 +64,7 @@ def quantize(job: Job) -> None:
     model = load(source, target / OFFLOAD)
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     tell("plan", files=1, bytes=size_bytes, device=device, quantized=len(choice.layers))
-    calibrate(model, recipe(model, scheme, size, choice.plain), samples)
+    calibrate(model, recipe(model, scheme, size, choice.plain, GRID[device]), samples)
     save(model, source, target, choice.plain)
     used = {"sha256": digest(passages), "samples": len(samples), "length": len(samples[0])}
     finish(target, seconds=round(time.monotonic() - began, 1), device=device, group_size=size, calibration=used)
@@ -103,7 +105,7 @@ def load(source: Path, offload: Path) -> Any:
         raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:DETAIL]) from error
 
 
-def recipe(model: Any, scheme: str, size: int | None, plain: tuple[str, ...]) -> list[Any]:
+def recipe(model: Any, scheme: str, size: int | None, plain: tuple[str, ...], grid: int) -> list[Any]:
     """llm-compressor's modifiers for a scheme."""
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from llmcompressor.modifiers.gptq import GPTQModifier
@@ -128,7 +130,10 @@ def recipe(model: Any, scheme: str, size: int | None, plain: tuple[str, ...]) ->
         raise Refused("quantize.unsupported", detail=detail)
     if scheme == AWQ:
         mappings = [AWQMapping(smooth, list(readers)) for smooth, readers in found]
-        return [AWQModifier(mappings=mappings), QuantizationModifier(config_groups=groups, ignore=list(plain))]
+        return [
+            AWQModifier(mappings=mappings, n_grid=grid),
+            QuantizationModifier(config_groups=groups, ignore=list(plain)),
+        ]
     smoothing = [[list(readers), smooth] for smooth, readers in found if smooth.endswith("norm$")]
     smooth = [SmoothQuantModifier(smoothing_strength=SMOOTHING, mappings=smoothing)] if smoothing else []
     return [*smooth, GPTQModifier(config_groups=groups, ignore=list(plain))]
