@@ -30,7 +30,6 @@ class Skeleton:
 
     def __init__(self, source: Path, device: str) -> None:
         from accelerate import init_empty_weights
-        from llmcompressor.modeling.moe.linearize import linearize_moe
         from transformers import AutoConfig, AutoModelForCausalLM
 
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -39,8 +38,7 @@ class Skeleton:
         try:
             with init_empty_weights(include_buffers=False):
                 self.model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
-            with torch.device("meta"):
-                linearize_moe(self.model)
+            _experts_one_by_one(self.model)
         except (ValueError, KeyError) as error:
             raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:300]) from error
         self.device = torch.device(device)
@@ -135,6 +133,17 @@ class Skeleton:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _experts_one_by_one(model: torch.nn.Module) -> None:
+    """Matrices of their own for experts, as checkpoints have them; transformers stacks them."""
+    from llmcompressor.modeling.moe.linear_experts import LinearExperts2D
+    from llmcompressor.modeling.moe.linearize import get_non_linearized_moes
+
+    for name, module in get_non_linearized_moes(model):
+        kind = LinearExperts2D.get_linear_experts_cls(type(module))
+        with torch.device("meta"):
+            model.set_submodule(name, kind(getattr(module, "config", model.config)))
 
 
 def _decoder(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:

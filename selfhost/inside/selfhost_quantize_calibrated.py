@@ -62,9 +62,11 @@ def quantize(job: Job) -> None:
         shutil.rmtree(target)  # of a run that was cut off: nothing in it can be gone on with
     target.mkdir(parents=True)
     model = load(source, target / OFFLOAD)
+    modifiers = recipe(model, scheme, size, choice.plain, GRID[device])
+    passes = sum(modifier.requires_calibration_data for modifier in modifiers)
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    tell("plan", files=1, bytes=size_bytes, device=device, quantized=len(choice.layers))
-    calibrate(model, recipe(model, scheme, size, choice.plain, GRID[device]), samples)
+    tell("plan", files=1, bytes=passes * size_bytes, device=device, quantized=len(choice.layers))
+    calibrate(model, modifiers, samples)
     save(model, source, target, choice.plain)
     used = {"sha256": digest(passages), "samples": len(samples), "length": len(samples[0])}
     finish(target, seconds=round(time.monotonic() - began, 1), device=device, group_size=size, calibration=used)
@@ -96,13 +98,25 @@ def load(source: Path, offload: Path) -> Any:
     from llmcompressor.utils.dev import load_context
     from transformers import AutoModelForCausalLM
 
+    silence_aliases()
     try:
         with load_context():
             return AutoModelForCausalLM.from_pretrained(
                 source, dtype="auto", device_map="auto_offload", offload_folder=str(offload), trust_remote_code=False
             )
-    except (ValueError, KeyError, ImportError) as error:
+    except (ValueError, KeyError) as error:
         raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:DETAIL]) from error
+
+
+def silence_aliases() -> None:
+    """Keep transformers' old names of modules from importing what they stand for when they are only listed.
+
+    Replacing a class of experts lists every module there is (transformers 5 monkey_patching.py `apply_patches`), and
+    those of images need torchvision, which is not here and not needed.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("transformers.") and "__dir__" in vars(module) and getattr(module, "__file__", "") is None:
+            vars(module)["__dir__"] = list
 
 
 def recipe(model: Any, scheme: str, size: int | None, plain: tuple[str, ...], grid: int) -> list[Any]:
@@ -159,9 +173,11 @@ def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> Non
         return done
 
     LifecycleCallbacks.sequential_epoch_end = counted
+    # `independent`: GPTQ measures what smoothed layers are handed. In one pass with SmoothQuant it would correct for
+    # inputs that its layers no longer get, and w8a8 of SmolLM2-135M does not know the capital of France.
     rows = [torch.tensor([block]) for block in samples]
     batches = [{"input_ids": row, "attention_mask": torch.ones_like(row)} for row in rows]
-    oneshot(model=model, dataset=DataLoader(batches, batch_size=None), recipe=modifiers, pipeline="sequential")
+    oneshot(model=model, dataset=DataLoader(batches, batch_size=None), recipe=modifiers, pipeline="independent")
 
 
 def save(model: Any, source: Path, target: Path, plain: tuple[str, ...]) -> None:
