@@ -64,6 +64,8 @@ class Scheme:
     """One weight, converted row by row."""
 
     name = ""
+    share = 1
+    """What part of a usual stretch of weights is taken at a time; less for what needs much more memory on the way."""
 
     def __init__(self, group_size: int | None = None) -> None:
         self.group_size = group_size
@@ -221,6 +223,7 @@ class _Nf4(Scheme):
     """bitsandbytes' NF4: two weights in a byte, a scale for each 64, and those quantized again by 256."""
 
     name = "nf4"
+    share = 8  # bitsandbytes compares each weight with all 16 values at once
     _STATE = 192
     """Bytes of the JSON beside the tensors, with blanks at its end: the longest is some 170."""
     _NESTED = 256

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 STRETCH = 1 << 20
 """Weights that a thread takes at a time: what they grow to on the way still fits a processor's cache."""
-_ON_A_GPU = 1 << 25
+_ON_A_GPU, _FEED_A_GPU = 1 << 25, 4
+"""There: weights at a time, and threads."""
 _COPIED = 8 << 20
 """Bytes that a thread copies at a time."""
 _READ_BACK = 4 << 20
@@ -117,8 +118,9 @@ class Converter:
     """Converts files one after the other, stretches of each in parallel; while one is read back, the next is begun."""
 
     def __init__(self, device: torch.device, jobs: int, state: State, progress: Progress) -> None:
-        self._device, self._jobs, self._state, self._progress = device, jobs, state, progress
-        self._stretch = STRETCH if device.type == "cpu" else _ON_A_GPU
+        on_cpu = device.type == "cpu"
+        self._device, self._state, self._progress = device, state, progress
+        self._stretch, self._jobs = (STRETCH, jobs) if on_cpu else (_ON_A_GPU, min(jobs, _FEED_A_GPU))
 
     def convert(self, shards: list[Shard]) -> None:
         """All of them; the first failure ends it."""
@@ -155,7 +157,7 @@ class Converter:
         """Rows from and to, as many as a stretch takes and the scheme wants together."""
         rows, columns = tensor.shape
         step = scheme.step(tensor)
-        step *= max(1, self._stretch // (step * columns))
+        step *= max(1, self._stretch // (scheme.share * step * columns))
         return ((row, min(row + step, rows)) for row in range(0, rows, step))
 
     def _copy(self, file: _Open, tensor: Tensor, at: int) -> None:

@@ -4,10 +4,10 @@
 
 JOB: {"schema_version": 1, "scheme": "fp8" | "fp8-block" | "w8a16" | "int8" | "nf4" | "bf16", "source": DIR,
 "target": DIR, "group_size": N or null, "ignore": [more entries, see selfhost_quantize_names.py], "device": "auto" |
-"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `file` (one is finished, or
-kept from an earlier run), `done` with every file's size and sha256, or `error` with an id and its parameters, then exit status 1.
+"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `file` (one is finished, or kept
+from an earlier run), `done` with size and sha256 of every file, or `error` with an id and parameters and exit status 1.
 
-Memory: a few megabytes for each thread and the scales of two files, whatever the size of the model or of its files.
+Memory: some megabytes for each thread and the scales of two files, whatever the size of the model or of its files.
 One file of the output for each of the input, written under `.selfhost-quantize/`, read back, synced and only then
 renamed; a run that was killed goes on with the first file that is not there.
 """
