@@ -28,7 +28,17 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost_quantize_config import model_types, new_section, section, with_section
 from selfhost_quantize_events import Progress, Refused, take_stdout, tell
-from selfhost_quantize_files import CONFIG, INDEX, Tensor, others, read_header, read_json, weight_files, write_json
+from selfhost_quantize_files import (
+    CONFIG,
+    INDEX,
+    ITEM_BITS,
+    Tensor,
+    others,
+    read_header,
+    read_json,
+    weight_files,
+    write_json,
+)
 from selfhost_quantize_names import HEAD, SPLIT_EXPERTS, choose, entries_of
 from selfhost_quantize_state import State, job_digest, sha256_of
 
@@ -36,6 +46,8 @@ if TYPE_CHECKING:
     from selfhost_quantize_shards import Shard
 
 SCHEME_NAMES = ("fp8", "fp8-block", "w8a16", "int8", "nf4", "bf16")
+_PACKED = ("I8", "U8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0")
+"""What numbers of fewer bits lie in; matrices of 64 bits are tables of positions."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,6 +112,14 @@ def _experts(tensor: Tensor, *, splits: bool) -> list[Tensor]:
     ]
 
 
+def refuse_packed(copied: list[Tensor]) -> None:
+    """Raises Refused for a matrix that is quantized in a way that is not read here, and would be copied as it is."""
+    for tensor in copied:
+        packed = tensor.dtype in _PACKED and len(tensor.shape) > 1
+        if packed or tensor.dtype not in ITEM_BITS:
+            raise Refused("quantize.dtype", tensor=tensor.name, dtype=tensor.dtype)
+
+
 def plan(job: Job, files: dict[Path, list[Tensor]]) -> tuple[list[Shard], dict[str, Any] | None]:
     """What each file becomes, and the section of the new config; raises Refused before anything is written."""
     from selfhost_quantize_bf16 import is_dropped, scale_names, to_bf16
@@ -132,6 +152,7 @@ def plan(job: Job, files: dict[Path, list[Tensor]]) -> tuple[list[Shard], dict[s
     shards = []
     for path, tensors in files.items():
         kept = [tensor for tensor in tensors if tensor.name not in dropped]
+        refuse_packed([tensor for tensor in kept if tensor.name not in chosen])
         shards.append(Shard(path, kept, {tensor.name: scheme for tensor in kept if tensor.name in chosen}))
     return [shard for shard in shards if shard.tensors], new
 

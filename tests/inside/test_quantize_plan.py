@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "insid
 
 import selfhost_quantize_stream as stream
 from selfhost_quantize_events import Refused
+from selfhost_quantize_files import Tensor
 
 EXPERTS = "model.layers.0.mlp.experts"
 
@@ -64,6 +65,28 @@ def test_what_a_job_says(source):
     assert (asked.group_size, asked.jobs, asked.ignore, asked.device) == (64, 3, ("o_proj",), "auto")
     assert asked.dtype == "float16"
     assert job(source, "llama").jobs >= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "refused"),
+    [
+        ("I8", (8, 8), True),
+        ("I32", (8, 8), True),
+        ("F8_E8M0", (8, 8), True),
+        ("F4", (8,), True),
+        ("I64", (8, 8), False),
+        ("I32", (8,), False),
+        ("BF16", (8, 8), False),
+    ],
+)
+def test_matrices_that_are_quantized_otherwise_are_not_copied(dtype, shape, refused):
+    copied = [Tensor("x", dtype, shape, Path("f"), 0, 0)]
+    if not refused:
+        stream.refuse_packed(copied)
+        return
+    with pytest.raises(Refused) as said:
+        stream.refuse_packed(copied)
+    assert (said.value.id, said.value.params) == ("quantize.dtype", {"tensor": "x", "dtype": dtype})
 
 
 @pytest.mark.parametrize("wrong", [{"scheme": "fp9"}, {"schema_version": 2}, {"jobs": "many"}, {"target": None}])
