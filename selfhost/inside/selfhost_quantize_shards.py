@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,16 @@ class _Open:
         os.close(self.writing)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One weight on its way, with room for what is found in it."""
+
+    file: _Open
+    tensor: Tensor
+    scheme: Scheme
+    found: torch.Tensor | None
+
+
 class Converter:
     """Converts files one after the other, stretches of each in parallel; while one is read back, the next is begun."""
 
@@ -149,9 +160,12 @@ class Converter:
             if scheme is None:
                 file.work += [pool.submit(self._copy, file, tensor, at) for at in range(0, tensor.size, _COPIED)]
                 continue
-            rows = list(self._stretches(tensor, scheme))
-            parts = [pool.submit(self._rows, file, tensor, scheme, (row, until)) for row, until in rows]
-            file.work += [*parts, pool.submit(self._rest, file, tensor, scheme, parts)]
+            # Made here, in one piece: small tensors that threads keep would hold on to the heaps that they lie in.
+            room = scheme.room(tensor)
+            found = torch.empty(room.shape, dtype=DTYPES[room.dtype], device=self._device) if room else None
+            work = _Work(file, tensor, scheme, found)
+            parts = [pool.submit(self._rows, work, row, until) for row, until in self._stretches(tensor, scheme)]
+            file.work += [*parts, pool.submit(self._rest, work, parts)] if room else parts
 
     def _stretches(self, tensor: Tensor, scheme: Scheme) -> Iterator[tuple[int, int]]:
         """Rows from and to, as many as a stretch takes and the scheme wants together."""
@@ -165,21 +179,25 @@ class Converter:
         write_at(file.writing, file.begins[tensor.name] + at, read_at(file.reading, tensor.start + at, size))
         self._progress.add(size, file.shard.path.name)
 
-    def _rows(self, file: _Open, tensor: Tensor, scheme: Scheme, rows: tuple[int, int]) -> Any:
-        row, until = rows
+    def _rows(self, work: _Work, row: int, until: int) -> None:
+        file, tensor, scheme = work.file, work.tensor, work.scheme
         line = tensor.size // tensor.shape[0]
         data = read_at(file.reading, tensor.start + row * line, (until - row) * line)
         values = data.view(DTYPES[tensor.dtype]).view(until - row, tensor.shape[1]).to(self._device)
         written, found = scheme.convert(tensor, values, row)
         begin = file.begins[scheme.outs(tensor)[0].name]
         write_at(file.writing, begin + scheme.offset(tensor, row), written.cpu())
+        if work.found is not None:
+            at = scheme.place(tensor, row)
+            work.found[at : at + len(found)] = found
         self._progress.add((until - row) * line, file.shard.path.name)
-        return found
 
-    def _rest(self, file: _Open, tensor: Tensor, scheme: Scheme, parts: list[Future[Any]]) -> None:
+    def _rest(self, work: _Work, parts: list[Future[Any]]) -> None:
         # Submitted after the parts, so a thread that takes this up waits for others that are at work.
-        sizes = {out.name: out for out in scheme.outs(tensor)}
-        for name, values in scheme.finish(tensor, [part.result() for part in parts]).items():
+        for part in parts:
+            part.result()
+        file, sizes = work.file, {out.name: out for out in work.scheme.outs(work.tensor)}
+        for name, values in work.scheme.finish(work.tensor, work.found).items():
             if values.numel() * values.element_size() != sizes[name].size:
                 raise Refused("quantize.check_failed", path=str(file.part), detail=f"{name} is not as planned")
             write_at(file.writing, file.begins[name], values.cpu())
