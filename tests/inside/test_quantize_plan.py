@@ -93,3 +93,59 @@ def test_matrices_that_are_quantized_otherwise_are_not_copied(dtype, shape, refu
 def test_a_job_that_makes_no_sense(source, wrong):
     with pytest.raises(Refused, match=r"quantize\.bad_job"):
         job(source, "llama", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), ("quantize.out_of_memory", {"detail": ""})),
+        (
+            RuntimeError("CUDA out of memory. Tried\nmore"),
+            ("quantize.out_of_memory", {"detail": "CUDA out of memory. Tried"}),
+        ),
+        (
+            OSError(28, "No space left on device", "/x"),
+            ("quantize.no_space", {"path": "/x", "detail": "No space left on device"}),
+        ),
+        (
+            OSError(13, "Permission denied", "/x"),
+            ("quantize.unwritable", {"path": "/x", "detail": "Permission denied"}),
+        ),
+        (
+            ImportError("No module named 'torch'", name="torch"),
+            ("quantize.no_package", {"package": "torch", "detail": "No module named 'torch'"}),
+        ),
+        (Refused("quantize.nothing", path="/x"), ("quantize.nothing", {"path": "/x"})),
+    ],
+)
+def test_what_ends_a_run_is_told(source, monkeypatch, error, told):
+    events = []
+
+    def fails(_job: stream.Job) -> None:
+        raise error
+
+    monkeypatch.setattr(stream, "run", fails)
+    monkeypatch.setattr(stream, "take_stdout", lambda: None)
+    monkeypatch.setattr(stream.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(stream, "tell", lambda event, **fields: events.append((event, fields["id"], fields["params"])))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    job(source, "llama")
+    path = source / "job.json"
+    path.write_text(json.dumps({"schema_version": 1, "scheme": "fp8", "source": str(source), "target": str(source)}))
+    assert stream.main(str(path)) == 1
+    assert events == [("error", *told)]
+
+
+def test_a_fault_of_the_program_is_not_hidden(source, monkeypatch):
+    def fails(_job: stream.Job) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(stream, "run", fails)
+    monkeypatch.setattr(stream, "take_stdout", lambda: None)
+    monkeypatch.setattr(stream.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    job(source, "llama")
+    path = source / "job.json"
+    path.write_text(json.dumps({"schema_version": 1, "scheme": "fp8", "source": str(source), "target": str(source)}))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        stream.main(str(path))

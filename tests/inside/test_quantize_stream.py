@@ -117,4 +117,4 @@ def test_weights_that_are_no_numbers_are_named(quantize_python, source):
 
 def test_a_disk_that_is_full(quantize_python, source):
     last = events(quantize_python, source, "fp8", limit=100)[-1]
-    assert last["id"] == "quantize.no_space"
+    assert (last["id"], last["params"]["path"]) == ("quantize.no_space", str(source.with_name("target")))
