@@ -10,7 +10,7 @@ from selfhost.app.bundle_inventory import LICENCES_NAME
 from selfhost.bundle import canonical, cut, image_load, image_store, modelpack, unpack, wheelhouse
 from selfhost.errors import IntegrityError, NoError, TrustError, UsageError
 from selfhost.messages import text
-from selfhost.recipe import load
+from selfhost.recipe import load, write
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import check, store, touched
@@ -233,7 +233,8 @@ def _recipes(bundle: Bundle, home: Home, talk: Talk) -> list[Path]:
         if there is not None and there.read_bytes() == small[path]:
             continue
         if there is not None and there.is_relative_to(home.recipes):
-            talk.warn(text("unpack.recipe_kept", path=there))
+            more = _with_variants(there, small[path], talk)
+            wanted += [(there, {there.name: more})] if more else []
             continue
         wanted.append((home.recipes / name / path, small))
     for target, small in wanted:
@@ -243,6 +244,16 @@ def _recipes(bundle: Bundle, home: Home, talk: Talk) -> list[Path]:
             with files.atomic_write(target.parent / path) as stream:
                 stream.write(small[path])
     return [target for target, _ in wanted]
+
+
+def _with_variants(there: Path, incoming: bytes, talk: Talk) -> bytes | None:
+    """A user's own recipe with the variants that came in and that it has not; None where nothing is added to it."""
+    before = there.read_text(encoding="utf-8")
+    after = write.merged(before, incoming.decode())
+    if after is None:
+        talk.warn(text("unpack.recipe_kept", path=there))
+        return None
+    return after.encode() if after != before else None
 
 
 # Terms

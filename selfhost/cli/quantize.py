@@ -80,6 +80,10 @@ def _quantize(
     engine_python: Annotated[
         Path | None, _option("Of an environment with llm-compressor.", "--engine-python", metavar="PYTHON")
     ] = None,
+    in_flight: Annotated[
+        bool,
+        typer.Option("--in-flight", help="nf4: make no files; the engine does it each time it loads (CUDA)."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it takes; make nothing.")] = False,
     advise: Annotated[
         bool, typer.Option("--advise", help="Which scheme suits a device; makes nothing.", rich_help_panel=_ADVICE)
@@ -133,6 +137,9 @@ def _quantize(
     if scheme is None:
         names = ", ".join(one.name for one in schemes.SCHEMES)
         raise UsageError("quantize.no_scheme", names=names, model=model)
+    if in_flight:
+        _register(model, scheme, source, variant_name, recipe_path or [], as_json=as_json)
+        return
     request = make.Request(
         model=model,
         scheme=schemes.find(scheme),
@@ -188,6 +195,22 @@ def _check(model: str, *, as_json: bool) -> None:
         raise typer.Exit(ExitCode.INTEGRITY)
 
 
+def _register(
+    model: str, scheme: str, source: str | None, name: str | None, recipe_paths: list[Path], *, as_json: bool
+) -> None:
+    from selfhost.app.quantize.in_flight import register
+    from selfhost.cli import output
+    from selfhost.home import find_home
+    from selfhost.messages import text
+    from selfhost.quantize import schemes
+
+    made = register(model, schemes.find(scheme), find_home(), source=source, name=name, recipe_paths=recipe_paths)
+    output.note(text("quantize.registered", path=made.path, name=made.recipe, variant=made.variant))
+    output.note(text("quantize.use_it", name=made.recipe, variant=made.variant))
+    if as_json:
+        output.write_json(made.as_dict())
+
+
 def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
     from selfhost.app.quantize import make
     from selfhost.cli import output
@@ -204,7 +227,7 @@ def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
     made = make.run_plan(plan, home, _Terminal())
     name = f"{plan.source.name} ({plan.variant})" if plan.variant else plan.source.name
     if made.already:
-        output.note(text("quantize.already", name=name, path=plan.directory))
+        output.note(text("quantize.there_already", name=name, path=plan.directory))
     else:
         duration = format_duration(time.monotonic() - started)
         output.note(text("quantize.made", name=name, duration=duration, path=plan.directory))

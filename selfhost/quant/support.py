@@ -64,11 +64,19 @@ def runs_on(quantization: Quantization | None, device: Device) -> tuple[bool, Me
 def _refusal(quantization: Quantization, device: Device) -> Message | None:
     name = quantization.format.value
     if device.platform is Platform.CPU:
-        return Message("arch.format_cpu", {"format": name}) if quantization.is_fp8 else None
+        return _on_cpu(quantization)
     if device.platform is Platform.ASCEND:
         foreign = quantization.is_fp8 or quantization.method in ("awq", "gptq", "bitsandbytes")
         return Message("arch.format_ascend", {"format": name, "device": device.name}) if foreign else None
     return _by_the_engine(quantization) or _by_capability(quantization, device)
+
+
+def _on_cpu(quantization: Quantization) -> Message | None:
+    """Source: kernels/linear/mixed_precision/cpu.py `CPUWNA16LinearKernel`, seen to refuse uint8b128."""
+    eight = quantization.format is Format.INT_GROUP and quantization.bits != 4  # noqa: PLR2004
+    if eight and quantization.activations is Activations.PLAIN:
+        return Message("arch.format_cpu_bits", {"bits": quantization.bits})
+    return Message("arch.format_cpu", {"format": quantization.format.value}) if quantization.is_fp8 else None
 
 
 def _by_capability(quantization: Quantization, device: Device) -> Message | None:

@@ -170,7 +170,7 @@ def _why(advice: Advice) -> Iterator[str]:
     if reasons:
         yield text("advise.why")
         for why, names in reasons.items():
-            yield f"  {text('advise.why_line', name=', '.join(names), why=why)}"
+            yield "  " + text("advise.why_line", name=", ".join(names), why=why)
         yield ""
 
 
@@ -183,5 +183,5 @@ def _how(advice: Advice) -> Iterator[str]:
         return
     yield text("advise.how")
     for way in shown:
-        yield f"  {text('advise.note_line', name=_name(way), note=way.note)}" if way.note else f"  {_name(way)}:"
+        yield "  " + (text("advise.note_line", name=_name(way), note=way.note) if way.note else f"{_name(way)}:")
         yield from (f"    {command}" for command in way.commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,19 @@ def variant(data: Mapping[str, object]) -> str:
         lines += ["", "[[variant.source]]"]
         lines += [f"{_key(key)} = {_value(value)}" for key, value in source.items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def merged(there: str, incoming: str) -> str | None:
+    """A recipe file with the variants of an extension that it has not; None where the other is no extension.
+
+    Both are valid TOML.
+    """
+    other = tomllib.loads(incoming)
+    if other.get("extends") is not True:
+        return None
+    names = {one["name"] for one in tomllib.loads(there).get("variant", [])}
+    missing = [one for one in other["variant"] if one["name"] not in names]
+    return there.rstrip("\n") + "\n" + "".join(map(variant, missing)) if missing else there
 
 
 def _key(key: str) -> str:

@@ -137,6 +137,7 @@ BAD = {
         3,
         "self_attn.k_proj (576 inputs)",
     ),
+    "blocks that do not divide": (("--scheme", "fp8-block"), 3, "blocks of 128 x 128 do not fit the layers"),
     "odd groups": (("--scheme", "w4a16-awq", "--group-size", "48"), 2, "known: 128, 64, 32"),
     "groups for none": (("--scheme", "fp8", "--group-size", "64"), 2, "has no groups"),
     "text for none": (("--scheme", "fp8", "--calibration", "/x.txt"), 2, "needs no calibration text"),

@@ -16,10 +16,10 @@ from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
 from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.quantize import job as jobs
-from selfhost.recipe.schema import NAME, SourceKind
+from selfhost.recipe.schema import SourceKind
 from selfhost.records import dataclass
 from selfhost.weights import check, store
-from selfhost.weights.lock import ModelLock, Origin
+from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, ModelLock, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,13 +168,9 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
             raise UsageError("quantize.name_of_directory", name=request.name, path=source.directory)
         return None
     if request.name is None:
-        free = user_recipe.is_free(source, request.scheme.name)
+        free = user_recipe.is_free(source.recipe, request.scheme.name)
         return request.scheme.name if free else f"{request.scheme.name}-local"
-    if not NAME.fullmatch(request.name):
-        raise UsageError("quantize.bad_name", name=request.name, pattern=NAME.pattern)
-    if not user_recipe.is_free(source, request.name):
-        names = ", ".join(variant.name for variant in source.recipe.variants)
-        raise UsageError("quantize.name_taken", name=request.name, recipe=source.name, names=names)
+    user_recipe.check_name(source.recipe, request.name)
     return request.name
 
 
@@ -189,7 +185,7 @@ def _places(request: Request, source: SourceModel, variant: str | None, home: Ho
         return directory, directory.parent / f".{directory.name}.selfhost-quantize"
     if source.recipe is None or variant is None or source.recipe_path is None:
         raise UsageError("quantize.output_needed", path=source.directory, scheme=request.scheme.name)
-    user_recipe.check_place(source, home)
+    user_recipe.check_place(source.name, source.recipe_path, home)
     return store.model_directory(home.models, source.name, variant), home.quantize / source.name / variant
 
 
@@ -317,6 +313,8 @@ def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, 
         with files.explain_os_errors(plan.directory):
             if plan.directory.is_dir():
                 plan.directory.rmdir()
+            for name in (LOCK_NAME, MODEL_SIGNATURE_NAME):
+                (target / name).unlink(missing_ok=True)
             target.rename(plan.directory)
             files.sync(plan.directory.parent)
         return None
@@ -335,7 +333,8 @@ def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, 
 def _link(target: Path, made: Path) -> None:
     """Every file under a second name: until the model is taken in, an interrupted run can go on with the first."""
     for path in sorted(target.rglob("*")):
-        if path.is_file():
+        # Of the source: another lock, and a signature of other files.
+        if path.is_file() and path.name not in (LOCK_NAME, MODEL_SIGNATURE_NAME):
             new = made / path.relative_to(target)
             new.parent.mkdir(parents=True, exist_ok=True)
             try:

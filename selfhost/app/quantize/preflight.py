@@ -9,10 +9,11 @@ from selfhost import files
 from selfhost.errors import MissingError, NoError, NoSpaceError, UsageError
 from selfhost.hardware.probe_host import probe_host
 from selfhost.hardware.system import System
+from selfhost.quant.formats import Format
 from selfhost.quantize import layers, needs
 from selfhost.quantize.job import Calibration
 from selfhost.quantize.needs import Needs
-from selfhost.quantize.schemes import GROUP_SIZES
+from selfhost.quantize.schemes import BLOCK, GROUP_SIZES
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from selfhost.app.quantize.source import SourceModel
     from selfhost.home import Home
     from selfhost.models.arch import ModelArch
+    from selfhost.quantize.layers import Undivided
     from selfhost.quantize.schemes import Scheme
 
 __all__ = ["Needs", "calibration", "check", "group_size", "needs_of"]
@@ -36,6 +38,8 @@ def group_size(arch: ModelArch, scheme: Scheme, asked: int | None, name: str) ->
     Raises NoError, naming the layers, where no usual size divides all of them, or the one that was asked for does not;
     UsageError for a size that the scheme has none of.
     """
+    if scheme.format is Format.FP8_BLOCK and (odd := layers.undivided(arch, BLOCK[1])):
+        raise NoError("quantize.no_blocks", name=name, layers=_listed(odd))
     if not scheme.grouped:
         if asked is not None and scheme.name != "w8a16":
             raise UsageError("quantize.no_groups", scheme=scheme.name, size=asked)
@@ -48,13 +52,16 @@ def group_size(arch: ModelArch, scheme: Scheme, asked: int | None, name: str) ->
     odd = layers.undivided(arch, size or min(GROUP_SIZES))
     if not odd:
         return size
-    listed = ", ".join(f"{one.module} ({one.inputs} inputs)" for one in odd[:_SHOWN])
-    more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
     fits = layers.group_size(arch)
-    values = {"name": name, "size": size or min(GROUP_SIZES), "layers": listed + more}
+    values = {"name": name, "size": size or min(GROUP_SIZES), "layers": _listed(odd)}
     if fits is not None:
         raise NoError("quantize.undivided", **values, fits=fits)
     raise NoError("quantize.no_group_size", **values, sizes=sizes)
+
+
+def _listed(odd: list[Undivided]) -> str:
+    listed = ", ".join(f"{one.module} ({one.inputs} inputs)" for one in odd[:_SHOWN])
+    return listed + (f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else "")
 
 
 def calibration(scheme: Scheme, path: Path | None, samples: int) -> Calibration | None:
@@ -107,7 +114,7 @@ def check(wanted: Needs, work: Path, home: Home, *, scheme: Scheme, have_bytes: 
     free = files.free_bytes(work)
     if free < missing:
         raise NoSpaceError(
-            "quantize.no_space",
+            "quantize.disk_too_small",
             path=work,
             needed=format_bytes(missing),
             free=format_bytes(free),

@@ -33,16 +33,29 @@ _INSIDE = Path(__file__).resolve().parents[2] / "inside"
 _POLL_S = 0.2
 _LAST_LINES = 20
 _KINDS: Mapping[str, type[SelfhostError]] = {
-    "quantize.no_space": NoSpaceError,
-    "quantize.no_memory": MissingError,
-    "quantize.no_device": MissingError,
+    "quantize.already": NoError,
     "quantize.bad_calibration": UsageError,
     "quantize.bad_job": UsageError,
-    "quantize.unsupported": NoError,
-    "quantize.bad_shape": NoError,
-    "quantize.source_damaged": IntegrityError,
     "quantize.bad_result": IntegrityError,
-    "quantize.interrupted": IncompleteError,
+    "quantize.bad_shape": NoError,
+    "quantize.broken_file": IntegrityError,
+    "quantize.check_failed": IntegrityError,
+    "quantize.dtype": NoError,
+    "quantize.experts": NoError,
+    "quantize.merged_differ": NoError,
+    "quantize.no_device": MissingError,
+    "quantize.no_package": MissingError,
+    "quantize.no_scale": IntegrityError,
+    "quantize.no_space": NoSpaceError,
+    "quantize.no_weights": IncompleteError,
+    "quantize.not_finite": IntegrityError,
+    "quantize.not_fp8": NoError,
+    "quantize.nothing": NoError,
+    "quantize.out_of_memory": MissingError,
+    "quantize.scale_shape": IntegrityError,
+    "quantize.shape": NoError,
+    "quantize.unreadable": MissingError,
+    "quantize.unsupported": NoError,
 }
 """What a script may say is wrong; the sentences are ours."""
 

@@ -115,7 +115,9 @@ def _check_format(config: dict[str, Any], scheme: Scheme, name: str, command: st
         if quantization is None:
             raise NoError("quantize.plain_already", name=name)
         if not quantization.is_fp8:
-            raise NoError("quantize.not_fp8", name=name, method=quantization.method, format=quantization.format.value)
+            raise NoError(
+                "quantize.fp8_wanted", name=name, method=quantization.method, format=quantization.format.value
+            )
         return
     if quantization is None:
         return

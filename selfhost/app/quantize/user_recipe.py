@@ -10,7 +10,7 @@ from selfhost.errors import SelfhostError, UsageError
 from selfhost.messages import text
 from selfhost.quantize.job import PROVENANCE_NAME
 from selfhost.recipe import load, write
-from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.schema import NAME, SourceKind
 from selfhost.weights import check, store
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfhost.app.quantize.make import Plan
-    from selfhost.app.quantize.source import SourceModel
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock
@@ -26,30 +25,39 @@ if TYPE_CHECKING:
 _CONFIG_OWN = ("quantization_config", "compression_config")
 
 
-def is_free(source: SourceModel, name: str) -> bool:
+def is_free(recipe: Recipe, name: str) -> bool:
     """Whether a variant may have this name: the recipe has none of it, or one that was made here."""
-    assert source.recipe is not None
-    variant = next((one for one in source.recipe.variants if one.name == name), None)
+    variant = next((one for one in recipe.variants if one.name == name), None)
     return variant is None or any(one.kind is SourceKind.QUANTIZED for one in variant.sources)
 
 
-def check_place(source: SourceModel, home: Home) -> None:
+def check_name(recipe: Recipe, name: str) -> None:
+    """Raises UsageError for what cannot be the name of a new variant, or is that of one that was not made here."""
+    if not NAME.fullmatch(name):
+        raise UsageError("quantize.bad_name", name=name, pattern=NAME.pattern)
+    if not is_free(recipe, name):
+        names = ", ".join(variant.name for variant in recipe.variants)
+        raise UsageError("quantize.name_taken", name=name, recipe=recipe.name, names=names)
+
+
+def check_place(name: str, path: Path, home: Home) -> None:
     """Raises UsageError for a recipe that is neither built in nor one of the user's own: it is not ours to write to."""
-    path = source.recipe_path
-    assert path is not None
     if not (path.is_relative_to(load.builtin_directory()) or path.is_relative_to(home.recipes)):
-        raise UsageError("quantize.recipe_elsewhere", path=path, folder=home.recipes, name=source.name)
+        raise UsageError("quantize.recipe_elsewhere", path=path, folder=home.recipes, name=name)
 
 
 def add(plan: Plan, lock: ModelLock, home: Home, lost: Mapping[str, Any] | None) -> Path:
     """Let the recipe know a new variant; its file."""
-    path = plan.source.recipe_path
-    assert path is not None
-    data = _variant(plan, lock, lost)
+    assert plan.source.recipe_path is not None
+    return put(plan.source.name, plan.source.recipe_path, _variant(plan, lock, lost), home)
+
+
+def put(name: str, path: Path, variant: Mapping[str, object], home: Home) -> Path:
+    """Add a variant to the recipe in `path`, in the place of one of its name; the file it stands in."""
     if path.is_relative_to(load.builtin_directory()):
-        path = home.recipes / f"{plan.source.name}.toml"
+        path = home.recipes / f"{name}.toml"
     with files.hold_lock(home.recipes / ".quantize.lock"):
-        _write(path, plan.source.name, _replaced(path, plan.source.name, data))
+        _write(path, name, _replaced(path, name, variant))
     return path
 
 
@@ -116,8 +124,8 @@ def forget(directories: Sequence[Path], home: Home) -> list[Path]:
     changed = []
     for directory in directories:
         name, variant = directory.parent.name, directory.name
-        path = home.recipes / f"{name}.toml"
-        document = _extension(path)
+        path = load.find_recipes(home).get(name, home.recipes / f"{name}.toml")
+        document = _extension(path) if path.is_relative_to(home.recipes) else None
         if document is None or store.model_directory(home.models, name, variant).exists():
             continue
         variants = [one for one in document["variant"] if not (one.get("name") == variant and _made_here(one))]

@@ -55,6 +55,9 @@ MESSAGES = {
         "the engine merges them into one, which has one format",
         "serve another variant of the model, or compare `quantization_config` with the one in the model's repository",
     ),
+    "arch.format_cpu_bits": Text(
+        "the CPU engine has kernels for whole numbers of 4 bits, not of {bits}",
+    ),
     "arch.format_cpu": Text("weights in {format} need FP8 kernels, which the CPU engine has only with AMX"),
     "arch.format_ascend": Text(
         "weights in {format} do not run on {device}: it takes bf16, and W8A8 or W4A8 made for it"

@@ -40,7 +40,7 @@ MESSAGES = {
         "`{name}` is not quantized: `bf16` is made of FP8",
         hint="serve it as it is, or name another scheme: `--scheme fp8`",
     ),
-    "quantize.not_fp8": Text(
+    "quantize.fp8_wanted": Text(
         "`{name}` cannot be made into 16 bits: only FP8 can",
         "it is quantized by {method}, in {format}",
         "take the model's own files: `selfhost recipe ls` names its variants",
@@ -59,6 +59,14 @@ MESSAGES = {
         "variants: {names}",
         "give it another name: `--variant-name {name}-local`",
     ),
+    "quantize.not_in_flight": Text(
+        "`--in-flight` goes with `--scheme nf4` only: `{scheme}` is made beforehand",
+        hint="leave `--in-flight` out",
+    ),
+    "quantize.in_flight_summary": Text(
+        "Files of {source}, made into NF4 while they are loaded: by vllm-bnb-plugin, on CUDA"
+    ),
+    "quantize.registered": Text("`{path}` knows `{name}` ({variant}); it has no files of its own"),
     "quantize.output_not_empty": Text(
         "`{path}` is there and not empty",
         hint="name a directory that is not there yet: `--output DIR`",
@@ -122,6 +130,11 @@ MESSAGES = {
         "name a .txt file with a passage a line, or a .jsonl file with a `text` in each line;\n"
         "without `--calibration` a Chinese and English text that ships with selfhost is taken",
     ),
+    "quantize.no_blocks": Text(
+        "blocks of 128 x 128 do not fit the layers of `{name}`",
+        "{layers}",
+        "take a scale per output instead: `--scheme fp8`",
+    ),
     # Environment
     "quantize.no_python": Text(
         "`{python}` is no Python that can be run",
@@ -129,12 +142,12 @@ MESSAGES = {
         "`selfhost engine install quantize`",
     ),
     "quantize.no_device": Text(
-        "the device that was asked for is not there",
-        "{detail}",
+        "the device `{device}` is not there",
+        "the environment's torch sees none",
         "leave `--device` out: a GPU is taken where there is one; what was said: `{log}`",
     ),
     # Space
-    "quantize.no_space": Text(
+    "quantize.disk_too_small": Text(
         "not enough space to make it",
         "`{path}`: {needed} needed, {free} free; the result takes {output}, {have} of it are there",
         "make room (`selfhost gc`), or point SELFHOST_HOME or `--output` at a larger disk",
@@ -167,12 +180,17 @@ MESSAGES = {
     "quantize.progress_left": Text(", {rate}/s, {left} left"),
     "quantize.comparing": Text("comparing it with its source"),
     "quantize.made": Text("made `{name}` in {duration}: {path}"),
-    "quantize.already": Text("`{name}` is there already, made of the same source by the same arguments: {path}"),
+    "quantize.there_already": Text("`{name}` is there already, made of the same source by the same arguments: {path}"),
     "quantize.use_it": Text("serve it: `selfhost serve {name} --variant {variant}`"),
     "quantize.variant_summary": Text("{scheme}, made of {source} on a machine of ours by `selfhost quantize`"),
     "quantize.variant_note": Text("How it was made: {name} beside its files"),
     "quantize.loss_note": Text("Against its source: mean KL divergence {kl:.4f}, same first choice {top1:.1f} %"),
     # What a script says
+    "quantize.already": Text(
+        "the source is quantized already",
+        "by {method}; quantized once more, it would lose twice",
+        "take weights in 16 bits; of FP8 `--scheme bf16` makes some",
+    ),
     "quantize.bad_job": Text(
         "the script does not understand its job",
         "{detail}",
@@ -186,22 +204,92 @@ MESSAGES = {
     "quantize.bad_shape": Text(
         "a layer has a shape that the scheme does not take",
         "{detail}",
-        "take another scheme, or another `--group-size`",
+        "take another `--group-size`, or another scheme",
     ),
-    "quantize.source_damaged": Text(
-        "the source cannot be read",
+    "quantize.shape": Text(
+        "a layer has a shape that `{scheme}` does not take",
+        "{tensor}: {rows} x {columns}, no multiple of {multiple}",
+        "take a scheme with one scale per output: `--scheme fp8`, `--scheme w8a8`",
+    ),
+    "quantize.experts": Text(
+        "the experts of this model are stored in a way that is not known here",
+        "{tensor}: {shape}",
+        "take one of the recipe's ready variants: `selfhost recipe show MODEL`",
+    ),
+    "quantize.dtype": Text(
+        "a weight is of a type that is not quantized",
+        "{tensor}: {dtype}",
+        "take the model's own files in 16 bits",
+    ),
+    "quantize.merged_differ": Text(
+        "what is left out splits matrices that the engine makes one of",
+        "`{plain}` stays, `{quantized}` would not",
+        "leave out both or neither",
+    ),
+    "quantize.nothing": Text(
+        "there is nothing in it that would be quantized",
+        "`{path}`",
+        "is it a language model? `selfhost plan {path}` tells what it is taken for",
+    ),
+    "quantize.not_fp8": Text(
+        "there is no FP8 in it that could be made into 16 bits",
+        "`{path}`",
+        "serve it as it is",
+    ),
+    "quantize.no_weights": Text(
+        "there are no weights in it",
+        "`{path}`",
+        "get them: `selfhost pull MODEL`; check them: `selfhost verify MODEL`",
+    ),
+    "quantize.unreadable": Text(
+        "`{path}` cannot be read",
         "{detail}",
-        "check it: `selfhost verify MODEL`",
+        "make it readable: `chmod a+r {path}`",
+    ),
+    "quantize.broken_file": Text(
+        "`{path}` is damaged",
+        "{detail}",
+        "check the source and put it right: `selfhost verify MODEL --repair`",
+    ),
+    "quantize.no_scale": Text(
+        "an FP8 weight has no scale",
+        "{tensor}; wanted: {wanted}",
+        "files of the source are missing: `selfhost verify MODEL`",
+    ),
+    "quantize.scale_shape": Text(
+        "the scales of an FP8 weight do not go with it",
+        "{tensor}: {shape}, its scales {scale}",
+        "check the source: `selfhost verify MODEL`",
+    ),
+    "quantize.not_finite": Text(
+        "a weight of the source is no number",
+        "{tensor} in `{path}`",
+        "check the source: `selfhost verify MODEL`; if it is whole, its maker should know",
+    ),
+    "quantize.check_failed": Text(
+        "what was written is not what was read back",
+        "`{path}`: {detail}",
+        "the disk may be failing: see `dmesg`; the same command makes that file again",
     ),
     "quantize.bad_result": Text(
         "the result is not what was asked for, and is not used",
         "`{path}`: {detail}",
         "run the same command again; if it happens again, the log beside that folder says what was done",
     ),
-    "quantize.interrupted": Text(
-        "the run was interrupted",
+    "quantize.no_space": Text(
+        "the disk is full",
+        "`{path}`: {detail}",
+        "make room (`selfhost gc`) and run the same command again: what is finished is kept",
+    ),
+    "quantize.out_of_memory": Text(
+        "the memory did not suffice",
         "{detail}",
-        "run the same command again: what is finished is kept",
+        "fewer samples (`--samples 128`), `--device cpu` where the GPU is too small, or a scheme that needs no text",
+    ),
+    "quantize.no_package": Text(
+        "the environment lacks a package: {package}",
+        "{detail}",
+        "make it anew: `selfhost engine remove quantize`, `selfhost engine install quantize`",
     ),
     "quantize.failed": Text(
         "the script that quantizes gave up",

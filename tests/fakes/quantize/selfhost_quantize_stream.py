@@ -71,7 +71,7 @@ def main() -> None:
         done += path.stat().st_size
         tell("progress", done_bytes=done, file=path.name)
     for path in source.iterdir():
-        if path.suffix != ".safetensors" and path.name != "selfhost-model.json":
+        if path.suffix != ".safetensors":
             shutil.copy(path, target / path.name)
     config = json.loads((source / "config.json").read_text())
     config.pop("quantization_config", None)

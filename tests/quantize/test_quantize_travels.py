@@ -1,0 +1,120 @@
+"""A variant that was made here goes where others go: into bundles, into files for containers, and away again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selfhost.home import Home
+from selfhost.recipe import write
+from selfhost.recipe.load import load_recipe
+from tests.bundle.pack_support import make
+from tests.quantize.conftest import FAKES
+
+pytestmark = pytest.mark.slow
+RECIPE = Path("recipes") / "smollm2-135m.toml"
+
+
+@pytest.fixture
+def bundle(quantize, home, tmp_path):
+    """A volume with the variant `fp8`."""
+    assert quantize("--scheme", "fp8")[0] == 0
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    make(home, medium, models=("smollm2-135m",), variant="fp8")
+    return medium
+
+
+@pytest.mark.parametrize("there", ["nothing", "another variant", "a recipe of his own"])
+def test_it_crosses_with_what_the_recipe_says_of_it(bundle, selfhost, tmp_path, monkeypatch, there):
+    other = tmp_path / "other"
+    if there == "another variant":
+        (other / "recipes").mkdir(parents=True)
+        mine = {"name": "mine", "scheme": "bf16"}
+        (other / RECIPE).write_text(write.extension("smollm2-135m", [mine]))
+    elif there == "a recipe of his own":
+        from tests.recipe.test_recipe_load import SMOL
+
+        (other / "recipes").mkdir(parents=True)
+        (other / RECIPE).write_bytes(SMOL.read_bytes())
+    monkeypatch.setenv("SELFHOST_HOME", str(other))
+    code, _, err = selfhost("bundle", "import", bundle, "--allow-unsigned", "a test")
+    assert code == 0, err
+    recipe = load_recipe("smollm2-135m", Home(other))
+    names = {"nothing": ["bf16", "fp8"], "another variant": ["bf16", "mine", "fp8"]}.get(there, ["bf16", "fp8"])
+    assert [one.name for one in recipe.variants] == names
+    plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "fp8", "--on", "H20", "--json")[1])
+    assert plan["argv"][2] == str(other / "models" / "smollm2-135m" / "fp8")
+    assert selfhost("verify", "smollm2-135m", "--variant", "fp8")[0] == 0
+    assert (other / "models" / "smollm2-135m" / "fp8" / "selfhost-loss.json").is_file()
+    assert selfhost("pull", "smollm2-135m", "--variant", "fp8")[0] == 0
+
+
+@pytest.mark.parametrize("target", ["compose", "k8s", "systemd", "quadlet"])
+def test_files_for_containers_carry_the_recipe_that_knows_it(quantize, selfhost, home, tmp_path, target):
+    assert quantize("--scheme", "fp8")[0] == 0
+    out = tmp_path / target
+    what = ("smollm2-135m", "--variant", "fp8", "--on", "H20", "--output", out)
+    code, _, err = selfhost("render", target, *what)
+    assert code == 0, err
+    written = "\n".join(path.read_text() for path in sorted(out.rglob("*")) if path.is_file())
+    assert "extends = true" in written
+    assert 'name = "fp8"' in written
+    assert "smollm2-135m/fp8" in written or "--variant fp8" in written or "models/smollm2-135m/fp8" in written
+
+
+def test_a_signal_ends_all_of_it_and_the_same_command_goes_on(model, home, tmp_path):
+    """The script is killed with its parent: what it finished is there, and is not made again."""
+    runner = tmp_path / "runner.py"
+    runner.write_text(
+        "import sys\nfrom pathlib import Path\nfrom selfhost.app.quantize import run\n"
+        f"run._INSIDE = Path({str(FAKES)!r})\n"
+        "from selfhost.cli.main import main\nmain(sys.argv[1:])\n"
+    )
+    argv = [sys.executable, runner, "quantize", "smollm2-135m", "--scheme", "fp8", "--engine-python", sys.executable]
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "FAKE_QUANTIZE": json.dumps({"stop_after": 2})}
+    log = home / "quantize" / "smollm2-135m" / "fp8" / "log.txt"
+    process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (log.is_file() and "waiting" in log.read_text()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(FAKES).encode() in _read(path)]
+    kept = sorted(path.name for path in (log.parent / "model").iterdir())
+    assert kept == ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors"]
+    done = subprocess.run(argv, env={**env, "FAKE_QUANTIZE": "{}"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "going on with 9.9 KiB of an earlier run" in done.stderr
+    assert done.stdout == f"{home / 'models' / 'smollm2-135m' / 'fp8'}\n"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_variant_without_files_uses_those_of_another(quantize, selfhost, home, model):
+    code, out, err = quantize("--scheme", "nf4", "--in-flight", "--json")
+    assert code == 0, err
+    assert json.loads(out)["variant"] == "nf4-in-flight"
+    plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "nf4-in-flight", "--on", "RTX4090", "--json")[1])
+    assert plan["argv"][2] == str(model)
+    assert plan["argv"][plan["argv"].index("--quantization") + 1] == "bitsandbytes"
+    made = home / "medium"
+    made.mkdir()
+    make(home, made, models=("smollm2-135m",), variant="bf16")
+    assert b'files_of = "bf16"' in b"".join(path.read_bytes() for path in made.rglob("*") if path.is_file())
+    code, _, err = quantize("--scheme", "fp8", "--in-flight")
+    assert code == 2
+    assert "`--in-flight` goes with `--scheme nf4` only" in err
