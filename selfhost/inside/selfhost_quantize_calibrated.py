@@ -29,8 +29,8 @@ from selfhost_quantize_state import sha256_of
 
 GPTQ, AWQ, W8A8 = "w4a16-gptq", "w4a16-awq", "w8a8"
 SCHEMES = (GPTQ, AWQ, W8A8)
-LENGTH = 512
-"""Tokens of a block, where the job names none."""
+LENGTH = {"cpu": 512, "cuda": 2048}
+"""Tokens of a block, where the job names none; as many as a model takes, if that is fewer."""
 MOST = {("cpu", AWQ): 32}
 """Blocks, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
 GRID = {"cpu": 8, "cuda": 20}
@@ -57,7 +57,8 @@ def quantize(job: Job) -> None:
     calibration = job.get("calibration") or {}
     passages = passages_of(Path(calibration["file"])) if calibration.get("file") else own_passages()
     device = device_of(job)
-    samples = tokenized(source, config, passages, calibration, MOST.get((device, scheme)))
+    calibration = {**calibration, "most": MOST.get((device, scheme))}
+    samples = tokenized(source, config, passages, calibration, device)
     if target.exists():
         shutil.rmtree(target)  # of a run that was cut off: nothing in it can be gone on with
     target.mkdir(parents=True)
@@ -73,7 +74,7 @@ def quantize(job: Job) -> None:
 
 
 def tokenized(
-    source: Path, config: dict[str, Any], passages: list[Any], wanted: dict[str, Any], most: int | None
+    source: Path, config: dict[str, Any], passages: list[Any], wanted: dict[str, Any], device: str
 ) -> list[list[int]]:
     """The blocks that calibrate, of all the text or as many as were asked for. Raises Refused for too few."""
     from transformers import AutoTokenizer
@@ -82,9 +83,9 @@ def tokenized(
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise Refused("quantize.unsupported", detail=f"its tokenizer cannot be read: {shortened(error)}") from error
-    limit = int((config.get("text_config") or config).get("max_position_embeddings") or LENGTH)
-    length = min(int(wanted.get("length") or LENGTH), limit)
-    counts = [int(count) for count in (wanted.get("samples"), most) if count]
+    limit = int((config.get("text_config") or config).get("max_position_embeddings") or LENGTH[device])
+    length = min(int(wanted.get("length") or LENGTH[device]), limit)
+    counts = [int(count) for count in (wanted.get("samples"), wanted.get("most")) if count]
     count = min(counts, default=None)
     found = blocks(tokenizer, passages, length, count)
     if len(found) < min(LEAST_BLOCKS, count or LEAST_BLOCKS):

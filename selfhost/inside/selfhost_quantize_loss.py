@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost_calibrate_run import Job, device_of, main, peak_rss_bytes
 from selfhost_calibrate_text import HELD_OUT, Passage, digest, passages_of, tokens_of
-from selfhost_quantize_events import Progress, tell
+from selfhost_quantize_events import Progress, Refused, tell
 from selfhost_quantize_files import write_json
 from selfhost_quantize_state import sha256_of
 
@@ -37,6 +37,7 @@ LENGTH = 256
 LEAST = 16
 """A rest of a text that is shorter is left out."""
 WORST = 5
+MOST_NATS = 100.0
 TOOLS = ("torch", "transformers", "compressed-tensors", "bitsandbytes")
 
 
@@ -67,9 +68,14 @@ class Sums:
             "mean_kl": round(max(0.0, mean), 6),
             "mean_kl_error": round(math.sqrt(spread / self.tokens), 6),
             "top1_agreement": round(self.same / self.tokens, 4),
-            "perplexity_source": round(math.exp(self.source / self.tokens), 3),
-            "perplexity_variant": round(math.exp(self.variant / self.tokens), 3),
+            "perplexity_source": perplexity(self.source / self.tokens),
+            "perplexity_variant": perplexity(self.variant / self.tokens),
         }
+
+
+def perplexity(nats: float) -> float:
+    """Of a mean surprise; bounded, for a model that knows nothing is infinitely surprised."""
+    return round(math.exp(min(nats, MOST_NATS)), 3)
 
 
 class Block:
@@ -99,6 +105,9 @@ def measure(job: Job) -> None:
         enter(skeleton, blocks, source, variant)
         errors = [layer_error(skeleton, number, blocks, source, variant) for number in progressing(skeleton)]
         sums = leave(skeleton, blocks, source, variant)
+    if not math.isfinite(sums[""].kl):
+        detail = "what one of them makes of a text is no number"
+        raise Refused("quantize.bad_result", path=job["target"], detail=detail)
     worst = sorted(range(len(errors)), key=lambda number: -errors[number])[:WORST]
     report = {
         "schema_version": 1,
