@@ -23,9 +23,10 @@ _HOST = ("chip", "driver_complete", "driver", "firmware")
 
 def refuse(home: Home, *, driver_check: bool, system: System | None = None) -> None:
     """Always raises MissingError: what does not match on this host first, else the image or the wheels to take."""
-    chip = compat.chip_here(detect.detect(home))
+    snapshot = detect.detect(home)
+    chip = compat.chip_here(snapshot)
     if driver_check:
-        check_host(compat.judge_here(chip, None, system=system))
+        check_host(compat.judge_here(chip, None, host=snapshot.host, system=system))
     raise advice(chip, this_machine())
 
 

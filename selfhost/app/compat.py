@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.engines import compat_gather, environment, known
 from selfhost.engines.compat import judge
@@ -18,12 +18,12 @@ from selfhost.home import user_path
 from selfhost.messages import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from selfhost.app.model import ResolvedModel
     from selfhost.engines.compat_types import Found, Item, Judgement
-    from selfhost.hardware.types import Device, Hardware, HardwareSnapshot
+    from selfhost.hardware.types import Device, Hardware, HardwareSnapshot, Host
     from selfhost.planner.plan import Plan
 
 ENGINE = "vllm-ascend"
@@ -57,24 +57,43 @@ def applies(hardware: Hardware) -> bool:
 
 
 def judge_here(
-    chip: Chip, python: Path | None, *, weights: str | None = None, system: System | None = None
+    chip: Chip,
+    python: Path | None,
+    *,
+    host: Host | None = None,
+    weights: str | None = None,
+    system: System | None = None,
 ) -> Judgement:
     """What this machine and the environment of a Python have, against what plans are written for.
 
-    python: None looks at no environment. weights: method of quantization, empty for none, None when it is not asked.
+    python: None looks at no environment. host: as it was detected; npu-smi is not asked again. weights: method of
+    quantization, empty for none, None when it is not asked.
     """
-    found = compat_gather.look(system or System())
+    told = environment.metadata(python) if python else {}
+    return judge_told(chip, python, told, host=host, weights=weights, system=system)
+
+
+def judge_told(  # noqa: PLR0913 - chip, environment and machine, each as it was found
+    chip: Chip,
+    python: Path | None,
+    told: Mapping[str, Any],
+    *,
+    host: Host | None,
+    weights: str | None = None,
+    system: System | None = None,
+) -> Judgement:
+    """The same where the environment has answered already. told: as `environment.metadata` gives it."""
+    found = compat_gather.look(system or System(), host)
     found = replace(found, family=chip.family, chip=chip.name, weights=weights)
-    return judge(_with_packages(found, python) if python else found, known.load(ENGINE).ref.version)
+    return judge(_with_packages(found, python, told) if python else found, known.load(ENGINE).ref.version)
 
 
-def _with_packages(found: Found, python: Path) -> Found:
-    told = environment.metadata(python)
+def _with_packages(found: Found, python: Path, told: Mapping[str, Any]) -> Found:
     if told.get("error") is not None or not isinstance(told.get("versions"), dict):
         return found
     return replace(
         found,
-        python=str(told["python"]),
+        python=str(told["python"]) if "python" in told else None,
         executable=shlex.quote(str(python)),
         packages={str(name): str(version) for name, version in told["versions"].items()},
         build=device_type(str(told.get("build_info", ""))),
@@ -87,7 +106,8 @@ def with_notes(plan: Plan) -> Plan:
     The environment that is looked at is the one that `serve` would take: `SELFHOST_ENGINE_PYTHON`.
     """
     python = os.environ.get("SELFHOST_ENGINE_PYTHON")
-    judgement = judge_here(chip_of(plan.hardware.device), user_path(python) if python else None)
+    here = plan.hardware
+    judgement = judge_here(chip_of(here.device), user_path(python) if python else None, host=here.host)
     return replace(plan, reasons=(*plan.reasons, *notes(judgement)))
 
 
@@ -124,7 +144,7 @@ def check(
     quantization = found.of_variant(plan.variant).to_plan().arch.quantization
     python = environment.from_python(engine_python).python if engine_python else None
     method = quantization.method if quantization else ""
-    judgement = judge_here(chip_of(plan.hardware.device), python, weights=method)
+    judgement = judge_here(chip_of(plan.hardware.device), python, host=plan.hardware.host, weights=method)
     for line in check_start(judgement, plan.model, force=force):
         warn(line)
 

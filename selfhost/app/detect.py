@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selfhost.errors import MissingError
 from selfhost.hardware import catalog, spec
 from selfhost.hardware.types import Device, Hardware, Platform
+from selfhost.messages import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from selfhost.engines.environment import EngineEnvironment
+    from selfhost.hardware.probe_ascend import EnginePython
+    from selfhost.hardware.system import System
     from selfhost.hardware.types import Accelerator, HardwareSnapshot
     from selfhost.home import Home
 
@@ -32,11 +37,24 @@ def detect(home: Home) -> HardwareSnapshot:
     return probe(home.root, torch_npu=lambda: torch_npu_pythons(home))
 
 
-def torch_npu_pythons(home: Home) -> tuple[Path, ...]:
-    """Pythons that have torch_npu, found without importing it: of engines of this home, and the one that runs this."""
+def torch_npu_pythons(home: Home, system: System | None = None) -> tuple[EnginePython, ...]:
+    """Pythons that have torch_npu, found without importing it: of engines of this home, and the one that runs this.
+
+    Each with what CANN and NNAL of the machine set for it, or nothing where they are not whole.
+    """
+    from selfhost.app.engine_env import cann_env
+    from selfhost.hardware.probe_ascend import EnginePython
+    from selfhost.hardware.system import System
+
+    def asked(python: Path) -> EnginePython:
+        try:
+            return EnginePython(python, cann_env(system or System(), python))
+        except MissingError:
+            return EnginePython(python, {})
+
     engines = [engine for engine in engines_here(home) if any(engine.path.glob("lib/python3*/site-packages/torch_npu"))]
     mine = [Path(sys.executable)] if sys.executable and find_spec("torch_npu") else []
-    return (*(engine.python for engine in engines), *mine)
+    return tuple(asked(python) for python in (*(engine.python for engine in engines), *mine))
 
 
 def engines_here(home: Home) -> tuple[EngineEnvironment, ...]:
@@ -82,7 +100,21 @@ def choose_hardware(snapshot: HardwareSnapshot, on: str | None) -> Hardware:
     """
     if on is not None:
         return spec.parse(on, host_memory_bytes=snapshot.host.available_memory_bytes)
-    return replace(hardware_here(snapshot)[0], notes=snapshot.notes)
+    here = hardware_here(snapshot)[0]
+    return replace(here, notes=(*snapshot.notes, *_passed_over(snapshot)), host=snapshot.host)
+
+
+def why_cpu(hardware: Hardware) -> list[str]:
+    """Why the CPU is what is used of this machine, where that may not be what is meant: devices that do not answer."""
+    if hardware.device.platform is not Platform.CPU or hardware.assumed:
+        return []
+    return [text("plan.on_cpu", note=note) for note in hardware.notes]
+
+
+def _passed_over(snapshot: HardwareSnapshot) -> list[str]:
+    """Devices that are here and that no engine drives, with the reason."""
+    found = Counter((a.name, a.reason) for a in snapshot.accelerators if not a.supported)
+    return [text("plan.passed_over", count=count, name=name, reason=reason) for (name, reason), count in found.items()]
 
 
 def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.engines import known, owned, vllm, vllm_ascend
+from selfhost.engines import ascend_variables, known, owned, vllm, vllm_ascend
 from selfhost.engines.multimodal import counted, read_media
 from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.errors import NoError
@@ -71,7 +71,8 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
         records, unusable = known_boots.find(here, model, hardware, request, engine)
         facts, notes = replace(facts, boots=records), (*notes, *unusable)
     model, plan, *_ = plan_variant(model, hardware, request, engine=facts, with_remedies=with_remedies)
-    if (words := not_counted(given, request.speculation, counted(given))) and not plan.measured:
+    others = counted(given) | (vllm_ascend.counted(given) if engine.additional_config is not None else frozenset())
+    if (words := not_counted(given, request.speculation, others)) and not plan.measured:
         # `--enable-lora` takes its memory: figures that leave it out must say so.
         notes = (text("plan.not_counted", options=" ".join(words)), *notes)
     if with_remedies and (Path(model.model_path) / LOSS_NAME).is_file():
@@ -104,6 +105,14 @@ def with_options(
     """
     recipe, given = vllm.engine_options(model, request, engine or known.load(_COMMON_ENGINE))
     speculation = read_speculation([*recipe, *given])
+    if (
+        engine
+        and engine.additional_config is not None
+        and vllm_ascend.keeps_shared_experts_whole(
+            [*recipe, *given], spread=request.enable_expert_parallel is not False
+        )
+    ):
+        model = vllm_ascend.with_whole_shared_experts(model)
     model = with_media(with_drafts(model, speculation), read_media([*recipe, *given]))
     return model, replace(request, speculation=speculation), given
 
@@ -131,12 +140,9 @@ def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, e
     model, missing = vllm_ascend.fitting(model, engine)
     names = {"engine": engine.ref.name, "version": engine.ref.version}
     reasons = [text("plan.ascend_parser", option=f"`{option}`", **names) for option in missing]
-    return replace(
-        plan,
-        reasons=(*plan.reasons, *reasons),
-        argv=vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model)),
-        env=vllm_ascend.environment(plan, model),
-    )
+    argv = vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model))
+    env = ascend_variables.variables(plan, model, argv)
+    return replace(plan, reasons=(*plan.reasons, *reasons), argv=argv, env=env)
 
 
 def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers, stored
-from selfhost.app.quantize import user_recipe
+from selfhost.app.quantize import leftovers, user_recipe
 from selfhost.bundle import image_store
 from selfhost.errors import NoError
 from selfhost.weights import inventory, reclaim
@@ -98,4 +98,6 @@ def gc(home: Home, *, partials: bool, dry_run: bool, given_up: Sequence[str] = (
     options = GcOptions(
         partials_before=before, dry_run=dry_run, given_up=tuple(given_up), beside=(home.wheelhouses, home.images)
     )
-    return reclaim.collect(home.models, Blobs(home.blobs), options)
+    done = reclaim.collect(home.models, Blobs(home.blobs), options)
+    left, freed = leftovers.remove(home, before, dry_run=dry_run)
+    return replace(done, leftovers=(*done.leftovers, *left), freed_bytes=done.freed_bytes + freed)

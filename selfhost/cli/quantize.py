@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,10 +12,7 @@ from selfhost.cli import complete
 from selfhost.cli.options import RecipePath  # noqa: TC001 - Typer reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from selfhost.app.quantize import make
-    from selfhost.quantize.job import Event
+    from selfhost.app.quantize.types import Plan, Request
 
 _ADVICE = "Advice"
 
@@ -119,7 +115,7 @@ def _quantize(
 
         selfhost quantize ./my-model --scheme fp8 --output ./my-model-fp8
     """
-    from selfhost.app.quantize import make
+    from selfhost.app.quantize.types import Request
     from selfhost.errors import UsageError
     from selfhost.quantize import schemes
 
@@ -140,7 +136,7 @@ def _quantize(
     if in_flight:
         _register(model, scheme, source, variant_name, recipe_path or [], as_json=as_json)
         return
-    request = make.Request(
+    request = Request(
         model=model,
         scheme=schemes.find(scheme),
         source=source,
@@ -211,9 +207,10 @@ def _register(
         output.write_json(made.as_dict())
 
 
-def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
+def _make(request: Request, *, dry_run: bool, as_json: bool) -> None:
     from selfhost.app.quantize import make
     from selfhost.cli import output
+    from selfhost.cli.following import Listener
     from selfhost.home import find_home
     from selfhost.messages import text
     from selfhost.units import format_duration
@@ -224,7 +221,7 @@ def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
         _print_plan(plan, as_json=as_json)
         return
     started = time.monotonic()
-    made = make.run_plan(plan, home, _Terminal())
+    made = make.run_plan(plan, home, Listener())
     name = f"{plan.source.name} ({plan.variant})" if plan.variant else plan.source.name
     if made.already:
         output.note(text("quantize.there_already", name=name, path=plan.directory))
@@ -239,7 +236,7 @@ def _make(request: make.Request, *, dry_run: bool, as_json: bool) -> None:
         output.write(str(plan.directory))
 
 
-def _print_plan(plan: make.Plan, *, as_json: bool) -> None:
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from selfhost.app.quantize import preflight, run
     from selfhost.cli import output
     from selfhost.messages import text
@@ -255,74 +252,3 @@ def _print_plan(plan: make.Plan, *, as_json: bool) -> None:
     memory = {"memory": format_bytes(needs.memory_bytes), "terms": preflight.terms(needs)}
     output.write(text("quantize.dry_run_needs", disk=format_bytes(needs.disk_bytes), **memory))
     output.write(text("quantize.dry_run_argv", python=plan.python, script=run.script(plan.request.scheme.script.value)))
-
-
-class _Terminal:
-    """Who is at the other end: a terminal, or a log."""
-
-    def note(self, line: str) -> None:
-        """Tell something."""
-        from selfhost.cli import output
-
-        output.note(line)
-
-    def warn(self, line: str) -> None:
-        """Tell something that may have been overlooked."""
-        from selfhost.cli import output
-
-        output.warn(line)
-
-    @contextlib.contextmanager
-    def following(self, what: str) -> Iterator[Callable[[Event], None]]:
-        """Show how far a script is."""
-        from selfhost.cli.progress import StatusLine
-
-        with StatusLine() as line:
-            yield _Follower(what, line.show)
-
-
-class _Follower:
-    """Events of a script as a line: bytes, rate, what is left."""
-
-    def __init__(
-        self, what: str, show: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._what, self._show, self._clock = what, show, clock
-        self._total = 0
-        self._first: tuple[float, int] | None = None
-
-    def __call__(self, event: Event) -> None:
-        """One event."""
-        from selfhost.quantize.job import Planned, Progress
-
-        if isinstance(event, Planned):
-            self._total = event.total_bytes
-        elif isinstance(event, Progress) and self._total:
-            self._show(self._what, self._line(event.done_bytes, event.file))
-
-    def _line(self, done: int, file: str) -> str:
-        from selfhost.messages import text
-        from selfhost.units import format_bytes
-
-        now = self._clock()
-        # What an earlier run finished is no speed of this one.
-        began, before = self._first = self._first or (now, done)
-        rate = (done - before) / (now - began) if now > began else 0.0
-        values = {
-            "what": self._what,
-            "done": format_bytes(done),
-            "total": format_bytes(self._total),
-            "percent": min(100 * done // self._total, 100),
-            "rate": self._rate(rate, self._total - done),
-            "file": f", {file}" if file else "",
-        }
-        return text("quantize.progress", **values)
-
-    @staticmethod
-    def _rate(rate: float, left: int) -> str:
-        from selfhost.messages import text
-        from selfhost.units import format_bytes, format_duration
-
-        if rate <= 0 or left < 0:
-            return ""
-        return text("quantize.progress_left", rate=format_bytes(rate), left=format_duration(left / rate))

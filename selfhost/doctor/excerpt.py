@@ -7,7 +7,8 @@ import re
 from selfhost.serve.phases import split_lines, strip_prefix
 
 _LINE = re.compile(
-    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?:\s|:)|Traceback \(most|During handling of|The above exception"
+    r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?: \d\d-\d\d |: {4})|Traceback \(most|During handling of"
+    r"|The above exception"
     r"|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning)\b|\[(?:ERROR|WARNING|INFO|DEBUG|EVENT)\]"
     r"|\[PID: \d+\]|E[A-Z]\d{4}\b|Loading \w+ checkpoint shards|Capturing .{0,80}\|"
 )

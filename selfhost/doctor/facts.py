@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from selfhost.engines.specs import EngineSpec
     from selfhost.findings import Finding
+    from selfhost.hardware.hccn import HccnDevice
     from selfhost.hardware.types import HardwareSnapshot
     from selfhost.messages import Message
 
@@ -136,12 +137,14 @@ class AscendFacts:
     packages: Mapping[str, str] = field(default_factory=dict)
     """Versions by name, of the Python that has the engine; empty: none found."""
     python: str = ""
-    built_for: str | None = None
-    """Chip family that vllm-ascend was compiled for: `A2`, `A3`, `310P`, `950`."""
+    scripts: tuple[str, ...] = ()
+    """The `set_env.sh` of CANN and of NNAL that `serve` reads; empty when one of them does not work."""
     absent_preloads: tuple[str, ...] = ()
     """Files that `LD_PRELOAD` names and that are not there."""
     hccn_conf: bool | None = None
     """Whether /etc/hccn.conf is there; None: not a machine that has one."""
+    network: tuple[HccnDevice, ...] = ()
+    """The network ports of the NPUs, for a report that is compared with those of other nodes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 _ISSUE = "https://github.com/vllm-project/vllm-ascend/issues/"
 _FAQ = "https://docs.vllm.ai/projects/ascend/en/latest/faqs.html"
 _INSTALL = "https://docs.vllm.ai/projects/ascend/en/latest/installation.html"
+_VERSIONS = "https://docs.vllm.ai/projects/ascend/en/latest/community/versioning_policy.html"
 _NODES = "https://docs.vllm.ai/projects/ascend/en/latest/tutorials/features/pd_disaggregation_mooncake_multi_node.html"
 _FAULTS = "https://gitcode.com/Ascend/mind-cluster/tree/master/component/ascend-faultdiag"
 _TROUBLE = "https://docs.vllm.ai/en/latest/usage/troubleshooting.html"
@@ -58,7 +59,6 @@ LINKS: dict[str, str] = {
     "doctor_cuda.xid_application": _XID,
     "doctor_cuda.xid": _XID,
     "doctor_ascend.no_driver_files": _INSTALL,
-    "doctor_ascend.old_driver": "https://github.com/vllm-project/vllm-ascend/pull/10555",
     "doctor_ascend.no_node": _INSTALL,
     "doctor_ascend.shut_nodes": _ISSUE + "9490",
     "doctor_ascend.no_davinci": _INSTALL,
@@ -69,11 +69,16 @@ LINKS: dict[str, str] = {
     "doctor_ascend.two_allocators": _FAQ,
     "doctor_ascend.blocking": _FAQ,
     "doctor_ascend.no_preload": _FAQ,
-    "doctor_ascend.other_family": _ISSUE + "11160",
-    "doctor_ascend.two_tritons": "https://github.com/vllm-project/vllm-ascend/pull/7497",
-    "doctor_ascend.no_vllm": _INSTALL,
     "doctor_ascend.numa_balancing": _KERNEL + "sysctl/kernel.html",
     "doctor_ascend.no_hccn_conf": _NODES,
+    "compat.finding": _VERSIONS,
+    "compat.remark": _VERSIONS,
+    "cann.not_set": _INSTALL,
+    "cann.script_fails": _INSTALL,
+    "hccn.link_down": _NODES,
+    "hccn.health": _NODES,
+    "hccn.no_address": _NODES,
+    "hccn.tls_differs": _ISSUE + "9447",
     "hardware.npu_held": _ISSUE + "2698",
     "hardware.npu_occupied": _ISSUE + "2698",
     "hardware.npu_not_permitted": _ISSUE + "9490",
@@ -115,8 +120,10 @@ LINKS: dict[str, str] = {
     "diagnose_ascend.device_error": _ISSUE + "5468",
     "diagnose_ascend.mooncake": _ISSUE + "6949",
     "diagnose_ascend.image": _FAQ,
+    "diagnose_ascend.not_permitted": _FAQ,
     "diagnose_ascend.dispatch": _ISSUE + "4051",
     "diagnose_ascend.halved": _ISSUE + "14274",
+    "diagnose.no_user": _ISSUE + "9490",
     "diagnose.stuck": _ISSUE + "5876",
     "diagnose.no_platform": _ISSUE + "3403",
     "diagnose.quantization": "https://docs.vllm.ai/en/latest/features/quantization/",

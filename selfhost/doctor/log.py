@@ -92,18 +92,25 @@ def _phase(phase: Phase) -> str:
 
 _EXCEPTIONS = ("Error", "Exception", "Value error, ")
 """One of them is in every line that `read_exception` knows."""
+_DYING = ("encountered a fatal error", "WorkerProc hit an exception")
+"""vLLM says so before the exception that ends a serving engine; other exceptions then are those of requests."""
+_NEEDLES = (*diagnose.NEEDLES, *diagnose.MARKS, *_DYING, *phases.NEEDLES)
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[tuple[str, bool], Seen] = {}
         self.unknown: Seen | None = None
         self.phase = Phase.LOADING
+        self.serving = self.dying = self.ascend = False
 
     def read_block(self, number: int, lines: Sequence[str]) -> None:
         """Lines from line `number` on: most blocks of a long log have nothing in them that any rule wants."""
         block = "\n".join(lines)
-        wanted = [needle for needle in (*diagnose.NEEDLES, *phases.NEEDLES) if needle in block]
+        self.ascend = self.ascend or diagnose.tells_of_ascend(block)
+        wanted = [
+            needle for needle in (*diagnose.NEEDLES, *diagnose.MARKS, *_DYING, *phases.NEEDLES) if needle in block
+        ]
         if self.unknown is None:
             wanted += [word for word in _EXCEPTIONS if word in block]
         if not wanted:
@@ -115,23 +122,29 @@ class _Reader:
     def _read(self, number: int, line: str) -> None:
         if progress := phases.read_line(line):
             self.phase = progress.phase
-        found, clue = diagnose.read_line(line), False
+        self.serving = diagnose.is_serving(line, before=self.serving)
+        if self.serving:
+            self.phase = Phase.SERVING
+            self.dying = self.dying or any(said in line for said in _DYING)
+        found, clue = diagnose.read_line(line, ascend=self.ascend, serving=self.serving), False
         if found is None and (found := diagnose.read_clue(line)):
             clue = True
         if found is not None:
             self._keep(found, number, clue=clue)
-        elif self.unknown is None and (exception := diagnose.read_exception(line)):
+        elif self.unknown is None and (self.dying or not self.serving) and (exception := diagnose.read_exception(line)):
             self.unknown = Seen(diagnosis=exception, number=number, count=1, phase=self.phase, clue=False)
 
     def _keep(self, found: Diagnosis, number: int, *, clue: bool) -> None:
-        known = self.seen.get(found.message_id)
+        # The same thing may be told as a figure first, and then as the failure that it leads to.
+        key = found.message_id, clue
+        known = self.seen.get(key)
         if known is None:
             seen = Seen(diagnosis=found, number=number, count=1, phase=self.phase, clue=clue)
         else:
             # The line with the figures may come after one without them.
             better = _UNKNOWN in known.diagnosis.params.values() and _UNKNOWN not in found.params.values()
             seen = replace(known, count=known.count + 1, diagnosis=found if better else known.diagnosis)
-        self.seen[found.message_id] = seen
+        self.seen[key] = seen
 
 
 def read(blocks: Iterable[Sequence[str]]) -> LogReading:
@@ -141,7 +154,8 @@ def read(blocks: Iterable[Sequence[str]]) -> LogReading:
         reader.read_block(number + 1, lines)
         number += len(lines)
     failures = [seen for seen in reader.seen.values() if not seen.clue]
-    clues = [seen for seen in reader.seen.values() if seen.clue]
+    told = {seen.diagnosis.message_id for seen in failures}
+    clues = [seen for seen in reader.seen.values() if seen.clue and seen.diagnosis.message_id not in told]
     if not failures and reader.unknown:
         failures = [reader.unknown]
     return LogReading(lines=number, cause=failures[0] if failures else None, others=(*failures[1:], *clues))

@@ -28,10 +28,14 @@ _VERSION_KEYS = {"ascend_driver", "cann", "nvidia_driver", "kernel_driver", "ver
 _HOST_KEYS = {"hostname"}
 
 _CONFIDENTIAL = (
-    r"(?:api[_-]?keys?|token|secret|pass(?:word|wd|phrase)?|pwd|credentials?|access[_-]?key(?:[_-]?id)?|signature|sig"
-    r"|cookie|authorization)"
+    r"(?:(?:api|access|secret|private|encryption|signing|auth|shared|master|account)[_-]?keys?(?:[_-]?id)?|token|secret"
+    r"|pass(?:word|wd|phrase)?|pwd|credentials?|auth|signature|sig|cookie|authorization|密码|口令|令牌|密钥)"
 )
-SECRET_NAME = re.compile(rf"(?:^|[^A-Za-z]){_CONFIDENTIAL}$", re.IGNORECASE)
+_NAME = (
+    rf"(?:(?<![A-Za-z]){_CONFIDENTIAL}|password|passwd|secret|(?<=auth)token"
+    r"|(?-i:(?<=[a-z])(?:Token|Secret|Pass(?:word|wd|phrase)|(?:Api|Access|Secret|Private)Key|Credentials?)))"
+)
+SECRET_NAME = re.compile(rf"{_NAME}$", re.IGNORECASE)
 """Of a variable, a flag or a key whose value is a secret."""
 
 _BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL)
@@ -40,15 +44,35 @@ _SHAPES = re.compile(
     r"|xox[abprs]-[\w-]{10,}|A(?:KIA|SIA)[A-Z0-9]{16}|LTAI[A-Za-z0-9]{12,}|AIza[\w-]{30,}|ms-[0-9a-f]{8}-[0-9a-f-]{12,}"
     r"|eyJ[\w-]{10,}\.[\w-]{6,}\.[\w-]*)"
 )
-_AUTH = re.compile(r"(\b(?:Bearer|Basic|Digest|Token)\s+)[A-Za-z0-9._~+/=-]{6,}")
-_ASSIGNED = re.compile(
-    rf"((?<![A-Za-z]){_CONFIDENTIAL}[\"']?\s*(?:[:=]|(?<=key)\s(?=\S))\s*[\"']?)"
-    r"(?!None\b|null\b|True\b|False\b|\[secret\])[^\s\"',;&}\])]+",
+_AUTH = re.compile(r"(\b(?:(?i:Bearer)|Basic|Digest|Token)\s+)[A-Za-z0-9._~+/=-]{6,}")
+_COOKIE = re.compile(r"(\bcookie[\"']?\s*[:=]\s*[\"']?)(?!\[secret\])[^\s\"'][^\n\"']*", re.IGNORECASE)
+_FLAG = re.compile(
+    rf"((?<![\w-])--?[\w-]{{0,60}}?{_NAME}(?:\s{{1,9}}|=))(?!-|\[secret\])(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\"]\S*)",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://)[^\s/@\"']{1,500}@", re.IGNORECASE)
+_VALUE = (
+    r"(?:b?\\+\"(?:[^\"\\\n]|\\(?!\").)*\\*\"?|b?\"(?:[^\"\\\n]|\\.)*\"?|b?\\+'(?:[^'\\\n]|\\(?!').)*\\*'?"
+    r"|b?'(?:[^'\\\n]|\\.)*'?|\[(?!secret\])[^\]\n]*\]?|(?:(?:Bearer|Basic|Digest|Token)\s+)?"
+    r"(?!None\b|null\b|True\b|False\b|\[secret\])[^\s\"',;&}\])]+)"
+)
+"""A string to its end, a list to its end, or a word."""
+_ASSIGNED = re.compile(
+    rf"({_NAME}\\*[\"']?(?:\s*(?:[:=：]|,(?=\s*b?[\"']))\s*|(?<=key)\s(?=\S)))(?![\"']?\[secret\]){_VALUE}",  # noqa: RUF001
+    re.IGNORECASE,
+)
+# A password may have the characters that should be written as %40 and %2F.
+_USERINFO = re.compile(
+    r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://)"
+    r"(?:[^\s/\"'<>]{1,500}|[^\s:/@\"'<>]{0,200}:[^\s\"'<>]{1,300})@",
+    re.IGNORECASE,
+)
+_BARE_USERINFO = re.compile(r"(?<![\w/@.:+-])[\w.+-]{1,64}:[^\s/@\"',:]{3,100}@(?!sha\d)(?=[A-Za-z0-9\[])")
 _QUERY = re.compile(r"(https?://[^\s\"'?<>]+)\?[^\s\"'<>]+", re.IGNORECASE)
-_URL_HOST = re.compile(r"(https?://)(?=[^\s/]{0,253}[A-Za-z])([A-Za-z0-9.-]{1,253})", re.IGNORECASE)
+_URL_HOST = re.compile(
+    r"((?:https?|tcp|udp|grpcs?|wss?|ssh|git|s?ftp|nfs|rediss?|amqps?|postgres(?:ql)?|mysql|mongodb|socks5h?|s3|oss|obs)"
+    r"://(?:\[secret\]@)?)(?=[^\s/]{0,253}[A-Za-z])([A-Za-z0-9][A-Za-z0-9.-]{0,252})",
+    re.IGNORECASE,
+)
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 # From the marker to the end of the line: what a user wrote may have any form. Source: vLLM 0.32.0,
 # entrypoints/serve/utils/request_logger.py; pydantic's `input_value`.
@@ -58,7 +82,9 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _HOME = re.compile(r"(/(?:home|Users)/)[^/\s\"':]+")
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
+_IPV4 = re.compile(r"(?<![A-Za-z0-9.])(?:\d{1,3}\.){3}\d{1,3}(?![A-Za-z0-9.]*\d)")
+_IPV4_NAME = re.compile(r"(?<![\w-])ip(?:-\d{1,3}){4}(?![\w-])")
+"""The name that some clouds give a machine."""
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![\w:])")
 _MAC = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])")
 _UUID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
@@ -95,15 +121,17 @@ class Redactor:
 
     def text(self, said: str, *, addresses: bool = True) -> str:
         """A text without what must not leave; very long lines lose their end."""
-        said = _LONG.sub(_shortened, said)
         for secret in self._secrets:
             said = self._literal(said, secret, SECRET)
+        said = _LONG.sub(_shortened, said)
         said = self._replace(_BLOCK, SECRET, said)
         said = self._replace(_REQUEST, rf"\1{REQUEST}", said)
         said = self._replace(_AUTH, rf"\1{SECRET}", said)
         said = self._replace(_SHAPES, SECRET, said)
-        said = self._replace(_ASSIGNED, rf"\1{SECRET}", said)
+        for assigned in (_COOKIE, _FLAG, _ASSIGNED):
+            said = self._replace(assigned, rf"\1{SECRET}", said)
         said = self._replace(_USERINFO, rf"\1{SECRET}@", said)
+        said = self._replace(_BARE_USERINFO, f"{SECRET}@", said)
         said = self._replace(_QUERY, r"\1?[query]", said)
         for home in self._homes:
             said = self._literal(said, home, "~")
@@ -141,13 +169,15 @@ class Redactor:
         said = _UUID.sub(self._numbered("uuid"), said)
         said = _MAC.sub(self._numbered("mac"), said)
         said = _IPV4.sub(self._address, said)
+        said = _IPV4_NAME.sub(self._numbered("ip"), said)
         said = _IPV6.sub(self._address, said)
         return _URL_HOST.sub(self._url_host, said)
 
     def _address(self, found: re.Match[str]) -> str:
-        try:
-            address = ipaddress.ip_address(found[0])
-        except ValueError:
+        # `fd00::17:29500`: a port may follow without brackets.
+        host, colon, port = found[0].rpartition(":")
+        address = _parsed(found[0]) or (_parsed(host) if colon and port.isdecimal() else None)
+        if address is None:
             return found[0]
         return found[0] if address.is_loopback or address.is_unspecified else self._numbered("ip")(found)
 
@@ -173,6 +203,13 @@ class Redactor:
     def _literal(self, said: str, what: str, by: str) -> str:
         self.count += said.count(what)
         return said.replace(what, by)
+
+
+def _parsed(said: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(said)
+    except ValueError:
+        return None
 
 
 def _words(names: Iterable[str], tail: str = "") -> re.Pattern[str] | None:

@@ -25,7 +25,10 @@ _NOTES = {
 _WARNINGS = {
     *("hardware.npu_none", "hardware.nvidia_no_devices"),
     *("hardware.npu_cut", "hardware.npu_not_listed", "hardware.npu_torch_failed"),
+    "hardware.npu_part_hangs",
 }
+_SICK = ("Alarm", "Critical")
+"""Other words than npu-smi's own, as from a translated one, are no proof of a fault."""
 _IDLE_BYTES = 4 * GIB
 """An idle NPU of 64 GB reports up to 3.4 GB as used, a 950PR of 128 GB 5.2 GB; an idle GPU less than 1 GB."""
 _IDLE_FRACTION = 0.05
@@ -39,7 +42,7 @@ def detected(facts: Facts) -> Iterator[Finding]:
             continue
         if message.id in _NOTES:
             severity = Severity.NOTE
-        elif message.id in _WARNINGS or message.params.get("health") == "Warning":
+        elif message.id in _WARNINGS or message.params.get("health", _SICK[0]) not in _SICK:
             severity = Severity.WARNING
         else:
             severity = Severity.ERROR

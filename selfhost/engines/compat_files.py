@@ -33,12 +33,6 @@ def driver_complete(install_info: str) -> bool | None:
     return told.status == "complete"
 
 
-def firmware_fits(compatibility: str | None) -> bool | None:
-    """Of what npu-smi says of driver and firmware on a board."""
-    said = (compatibility or "").upper()
-    return (said == "OK") if said not in {"", "NA", "UNKNOWN"} else None
-
-
 def device_type(build_info: str) -> str | None:
     """Of `vllm_ascend/_build_info.py`, read as text: `A2`; of older releases by their `__soc_version__`.
 

@@ -7,14 +7,15 @@ the device. A server always reads a local directory, so the engine is told to st
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING
 
-from selfhost.engines import owned
+from selfhost.engines import additional_config, owned
 from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import DATA_PARALLEL_RPC_PORT, FIRST_NODE, MASTER_PORT, nodes_used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from selfhost.engines.known import Known
     from selfhost.engines.owned import Option
@@ -37,28 +38,51 @@ def command(
 ) -> tuple[str, ...]:
     """`vllm serve ...` for a plan; the request's own options come last and replace those of the recipe.
 
+    `--additional-config` of all of them is joined, for an engine whose keys of it are known.
+
     options: those of the plan itself, where another engine has others than `own`. The request's engine options must
     have been read with `owned.absorb`. Raises UsageError for an option of the recipe that the engine does not have or
     that selfhost owns.
     """
     further = [*itertools.chain(*engine_options(model, request, known))]
     taken = {option.flag.name for option in further}
-    argv = ["vllm", "serve", plan.model_path]
+    argv, replaced = ["vllm", "serve", plan.model_path], {}
     for name, *values in own(plan, model) if options is None else options:
         if name not in taken:
             argv += [name, *values]
-    for option in further:
-        argv += option.tokens
-    return tuple(argv)
+        else:
+            replaced[name] = values
+    return (*argv, *itertools.chain.from_iterable(option.tokens for option in _joined(further, replaced, known)))
+
+
+def _joined(further: list[Option], replaced: Mapping[str, list[str]], known: Known) -> list[Option]:
+    """Options with one `--additional-config` for all: the plan's, under the recipe's, under the request's.
+
+    The engine would take the last one alone. A single one stays as it was written, as does that of an engine whose keys
+    are not known.
+    """
+    flag = additional_config.FLAG
+    given = [option for option in further if option.flag.name == flag]
+    if known.additional_config is None or len(given) + (flag in replaced) < 2:  # noqa: PLR2004 - something to join
+        return further
+    value = additional_config.read(flag, replaced.get(flag, ["{}"]))
+    for option in given:
+        more = additional_config.read(option.given, option.values)
+        value = additional_config.joined(value, more, extend=option.given.endswith("+"))
+    text = json.dumps(value, separators=(",", ":"))
+    last = given[-1]._replace(given=flag, tokens=(flag, text), values=(text,))
+    return [*(option for option in further if option.flag.name != flag), last]
 
 
 def engine_options(model: ModelToPlan, request: PlanRequest, known: Known) -> tuple[list[Option], list[Option]]:
-    """Options of the recipe that the request does not replace, and the request's own.
+    """Options of the recipe that the request does not replace, and the request's own; `command` joins objects of both.
 
     Raises UsageError as `owned.parse` does.
     """
     given = owned.parse(request.engine_args, known)
     taken = {option.flag.name for option in given}
+    if known.additional_config is not None:
+        taken.discard(additional_config.FLAG)
     recipe = [option for option in owned.parse(model.engine_args, known) if option.flag.name not in taken]
     return recipe, given
 

@@ -1,7 +1,7 @@
-"""Plan -> options and environment of vllm-ascend 0.23.0: what differs from vLLM 0.32, for plans.
+"""Plan -> options of vllm-ascend 0.23.0: what differs from vLLM 0.32, for plans.
 
-Only what memory, layout and start depend on. Left for later: binding to devices (ASCEND_RT_VISIBLE_DEVICES counts
-another way than npu-smi), tuning by chip family, and everything of containers.
+Options that memory, layout and start depend on; variables are in `ascend_variables`, the files that CANN's own come
+from in `cann`. Tuning of one model (`weight_nz_mode`, speculation) is its recipe's.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.engines import owned, vllm
+from selfhost.engines import additional_config, owned, vllm
 from selfhost.planner import ascend_terms
-from selfhost.planner.terms import Setup
 from selfhost.quant.ascend import METHOD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selfhost.engines.known import Known
+    from selfhost.engines.owned import Option
     from selfhost.planner.plan import ModelToPlan, Plan
 
 
@@ -38,6 +38,38 @@ def fitting(model: ModelToPlan, known: Known) -> tuple[ModelToPlan, list[str]]:
     return replace(model, engine_args=kept), [" ".join(option.tokens) for option in gone.values()]
 
 
+_WHOLE, _WHOLE_SPREAD = "enable_flashcomm1", "enable_shared_expert_dp"
+
+
+def counted(given: Iterable[Option]) -> frozenset[str]:
+    """`--additional-config`, when nothing is in it but what a plan's figures have; else none."""
+    own = [option for option in given if option.flag.name == additional_config.FLAG]
+    keys = {key for option in own for key in additional_config.read(option.given, option.values)}
+    return frozenset([additional_config.FLAG]) if own and keys <= {_WHOLE, _WHOLE_SPREAD} else frozenset()
+
+
+def keeps_shared_experts_whole(given: Iterable[Option], *, spread: bool) -> bool:
+    """Whether options keep the shared experts whole on every rank, which gathers no tokens for them.
+
+    given: of recipe and request, in this order. spread: whether experts are spread over the ranks, without which one of
+    the two keys does nothing (vllm-ascend 0.23.0 ascend_config.py).
+    """
+    config: dict[str, object] = {}
+    for option in given:
+        if option.flag.name == additional_config.FLAG:
+            config = additional_config.joined(config, additional_config.read(option.given, option.values))
+    return bool(config.get(_WHOLE)) or (spread and bool(config.get(_WHOLE_SPREAD)))
+
+
+def with_whole_shared_experts(model: ModelToPlan) -> ModelToPlan:
+    """The model as it is loaded then."""
+    return replace(
+        model,
+        arch=replace(model.arch, whole_shared_experts=True),
+        variants=tuple(with_whole_shared_experts(variant) for variant in model.variants),
+    )
+
+
 def options(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
     """The options of the plan itself, as `engines.vllm.own` gives them."""
     small = plan.hardware.device.family == ascend_terms.SMALL_FAMILY
@@ -52,13 +84,3 @@ def options(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
         yield "--compilation-config", '{"cudagraph_mode":"FULL_DECODE_ONLY"}'
     if small:
         yield "--additional-config", '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
-
-
-def environment(plan: Plan, model: ModelToPlan) -> dict[str, str]:
-    """Variables the engine is started with: those of vLLM without CUDA's, and those memory depends on."""
-    values = {name: value for name, value in vllm.environment(plan).items() if not name.startswith("CUDA_")}
-    values["PYTORCH_NPU_ALLOC_CONF"] = "expandable_segments:True"
-    setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
-    if size := ascend_terms.buffer_mib(setup):
-        values["HCCL_BUFFSIZE"] = str(size)
-    return values

@@ -39,6 +39,7 @@ class AscendReport:
     accelerators: tuple[Accelerator, ...] = ()
     driver: str | None = None
     firmware: str | None = None
+    firmware_fits: bool | None = None
     links: tuple[str, ...] = ()
     notes: tuple[Message, ...] = ()
     problem: Message | None = None
@@ -76,6 +77,7 @@ def report(table: Table, told: Told) -> AscendReport:
         accelerators=tuple(found),
         driver=driver,
         firmware=told.board.firmware,
+        firmware_fits=told.board.firmware_fits,
         links=told.topology.kinds if told.topology else (),
         notes=(*_state(found), *_whole(table, found, told)),
     )

@@ -58,6 +58,12 @@ class Board:
     """`0xd802`."""
 
     @property
+    def firmware_fits(self) -> bool | None:
+        """Whether driver and firmware go together, by its own word."""
+        said = (self.compatibility or "").upper()
+        return (said == "OK") if said not in {"", "NA", "UNKNOWN"} else None
+
+    @property
     def soc_version(self) -> str | None:
         """As build systems and torch_npu write it, in lower case: `ascend910b4`, `ascend910_9392`, `ascend950pr_9579`.
 

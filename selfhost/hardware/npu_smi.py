@@ -96,11 +96,13 @@ def parse(output: str) -> Table:
     rows: dict[tuple[int, int], Row] = {}
     processes: list[Process] | None = None
     first: _First | None = None
-    unread = 0
+    unread, ends = 0, True
     for line in output.splitlines():
         line = line.strip()  # noqa: PLW2901 - some captures have trailing blanks
         if not line.startswith("|"):
+            ends = ends or line.startswith("+")
             continue
+        ends = False
         cells = [cell.strip() for cell in line[1:].removesuffix("|").split("|")]
         if version := _VERSION.search(line):
             driver = version[2]
@@ -123,7 +125,7 @@ def parse(output: str) -> Table:
         rows=tuple(rows.values()),
         processes=None if processes is None else tuple(processes),
         half_installed=_HALF_INSTALLED in output,
-        unread=unread + (first is not None),
+        unread=unread + (first is not None or (bool(rows) and not ends)),
     )
 
 

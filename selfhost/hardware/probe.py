@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from selfhost.hardware.probe_ascend import EnginePython
+
 _NVIDIA_TRACES = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/dxg")
 
 
 def probe(
-    home: Path, system: System | None = None, torch_npu: Callable[[], Sequence[Path]] = tuple
+    home: Path, system: System | None = None, torch_npu: Callable[[], Sequence[EnginePython]] = tuple
 ) -> HardwareSnapshot:
     """Everything there is to know about this machine; `home` is where selfhost keeps its files, for the disks.
 
@@ -49,6 +51,7 @@ def probe(
             cuda_ceiling=nvidia.cuda_ceiling,
             ascend_driver=huawei.driver or host.ascend_driver,
             ascend_firmware=huawei.firmware or host.ascend_firmware,
+            ascend_firmware_fits=huawei.firmware_fits,
             ascend_links=huawei.links,
             soc_family=ascend.soc_family(accelerators),
         ),

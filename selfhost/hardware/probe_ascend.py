@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.hardware import ascend, ascend_files, ascend_other, npu_codes, npu_names, npu_query, npu_smi
 from selfhost.messages import Message, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from selfhost.hardware.system import Asking
 
@@ -27,7 +27,15 @@ _MOST_FAULTY = 4
 _TORCH_SCRIPT = Path(__file__).resolve().parent.parent / "inside" / "selfhost_npus.py"
 
 
-def ask_ascend(asking: Asking, torch_npu: Callable[[], Sequence[Path]]) -> ascend.AscendReport:
+class EnginePython(NamedTuple):
+    """A Python that has torch_npu."""
+
+    python: Path
+    environ: Mapping[str, str]
+    """What CANN's and NNAL's scripts set for it: without, torch_npu cannot be imported."""
+
+
+def ask_ascend(asking: Asking, torch_npu: Callable[[], Sequence[EnginePython]]) -> ascend.AscendReport:
     """What is here. What went wrong is added to `asking.notes`."""
     npu = _Npu(asking)
     report = npu.smi()
@@ -113,15 +121,19 @@ class _Npu:
             return ""
         answer = self.asking.ask([self.tool, "info", *arguments], self.environ)
         self.hangs = answer.returncode is None
+        if self.hangs:
+            self.asking.notes.append(Message("hardware.npu_part_hangs", {"question": " ".join(arguments)}))
         return answer.output if answer.returncode == 0 else ""
 
-    def otherwise(self, report: ascend.AscendReport, torch_npu: Callable[[], Sequence[Path]]) -> ascend.AscendReport:
+    def otherwise(
+        self, report: ascend.AscendReport, torch_npu: Callable[[], Sequence[EnginePython]]
+    ) -> ascend.AscendReport:
         """What other sources tell of NPUs that npu-smi did not."""
         if not self.nodes:
             return report
-        for python in torch_npu():
+        for python, environ in torch_npu():
             limit_s = self.asking.system.torch_limit_s
-            answer = self.asking.ask([str(python), str(_TORCH_SCRIPT)], self.environ, limit_s)
+            answer = self.asking.ask([str(python), str(_TORCH_SCRIPT)], {**self.environ, **environ}, limit_s)
             found, wrong = ascend_other.from_torch(answer.output)
             if found:
                 note = Message("hardware.npu_by_torch", {"python": python})

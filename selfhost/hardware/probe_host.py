@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from selfhost.hardware import ascend_files, host
+from selfhost.hardware import ascend_files, cann_folder, host
 from selfhost.hardware.types import Disk, Host
 from selfhost.messages import Message
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from selfhost.hardware.system import System
 
 _CONTAINER_ENGINES = ("docker", "podman", "nerdctl", "buildah")
-_CANN_FOLDERS = ("/usr/local/Ascend/cann", "/usr/local/Ascend/ascend-toolkit/latest")
 
 
 def probe_host(home: Path, system: System) -> Host:
@@ -32,6 +31,7 @@ def probe_host(home: Path, system: System) -> Host:
     install = system.read(ascend_files.INSTALL_FILE)
     folder = ascend_files.folder(install)
     driver = ascend_files.parse_driver(system.read(f"{folder}/driver/version.info"))
+    toolkit = cann_folder.find_cann(system)
     return Host(
         hostname=uname.nodename,
         os=host.os_name(system.read("/etc/os-release")) or uname.sysname,
@@ -50,7 +50,7 @@ def probe_host(home: Path, system: System) -> Host:
         ascend_firmware=ascend_files.parse_version(system.read(f"{folder}/firmware/version.info")),
         ascend_firmware_wanted=driver.firmware_wanted,
         ascend_install_status=ascend_files.parse_install(install).status,
-        cann=_cann(system),
+        cann=toolkit.version if toolkit else None,
         container_engines=tuple(name for name in _CONTAINER_ENGINES if system.find(name)),
         disks=tuple(_disks((home, system.at("/dev/shm")), mounts)),  # noqa: S108 - a size, no file
     )
@@ -101,21 +101,6 @@ def _cpu_quotas(system: System, groups: list[host.Cgroup]) -> Iterator[float]:
                 quota = " ".join(system.read(f"{directory}/cpu.cfs_{part}_us").strip() for part in ("quota", "period"))
             if (cpus := host.cpu_quota(quota)) is not None:
                 yield cpus
-
-
-def _cann(system: System) -> str | None:
-    """Version of the CANN toolkit, by its environment variable or where its installer puts it."""
-    named = [
-        path for path in (system.environ.get("ASCEND_TOOLKIT_HOME"), system.environ.get("ASCEND_HOME_PATH")) if path
-    ]
-    # Without root the installer takes the home folder.
-    own = system.environ.get("HOME", "")
-    folders = [*_CANN_FOLDERS, *(folder.replace("/usr/local", own, 1) for folder in _CANN_FOLDERS if own)]
-    for folder in (*named, *folders):
-        for info in sorted(system.at(folder).glob("*-linux/ascend_toolkit_install.info")):
-            if version := ascend_files.parse_version(system.read(info)):
-                return version
-    return None
 
 
 def _disks(paths: Iterable[Path], mounts: list[host.Mount]) -> Iterator[Disk]:

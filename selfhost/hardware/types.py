@@ -82,6 +82,8 @@ class Hardware:
     """The same: what ASCEND_RT_VISIBLE_DEVICES counts."""
     notes: tuple[str, ...] = ()
     """What detection could not tell, of hardware that was found: a tool that hung, a driver that does not match."""
+    host: Host | None = None
+    """The machine that it was found in."""
 
     @property
     def device_count(self) -> int:
@@ -228,6 +230,8 @@ class Host:
     ascend_firmware: str | None = None
     ascend_firmware_wanted: str | None = None
     """Which firmware the driver goes with, by its own word: `7.0.0 to 8.9.9`."""
+    ascend_firmware_fits: bool | None = None
+    """Whether driver and firmware go together, as npu-smi says (`Compatibility`)."""
     ascend_install_status: str | None = None
     """`complete` in /etc/ascend_install.info; None where drivers before 24 or a container do not tell."""
     ascend_links: tuple[str, ...] = ()

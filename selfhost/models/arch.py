@@ -87,6 +87,8 @@ class ModelArch:
     """Whether it does load them; set by who plans speculative decoding."""
     media: Media = ANY_MEDIA
     """What a server is told about images and videos; set by who reads its options."""
+    whole_shared_experts: bool = False
+    """Whether vllm-ascend keeps the shared experts whole on every rank; set by who reads its options."""
 
     def __hash__(self) -> int:
         """Of what tells most models apart: a search over layouts and devices looks things up thousands of times."""

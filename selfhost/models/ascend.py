@@ -52,10 +52,14 @@ def rank_weights(  # noqa: PLR0913  (as the common `rank_weights`)
     """The tensors of a rank of one pipeline stage after loading.
 
     Shared experts are cut by tensor parallelism whatever the layout: sequence-parallel experts are switched off
-    (vllm-ascend platform.py `check_and_update_config`).
+    (vllm-ascend platform.py `check_and_update_config`). Two options of its own keep them whole instead
+    (`arch.whole_shared_experts`; ops/linear_op.py `get_parallel_op`).
     Checks: Qwen3-0.6B -> 1_223_557_904 bytes; DeepSeek-V3 W8A8, TP4 DP4 EP -> 47_615_315_025.
     """
-    ranks = Ranks(tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, sequence_parallel_experts=False)
+    whole = arch.whole_shared_experts
+    ranks = Ranks(
+        tp=tp, pp=pp, dp=dp, ep=ep, pp_rank=pp_rank, sequence_parallel_experts=False, whole_shared_experts=whole
+    )
     held = (kept for group in groups(arch, ranks) for kept in _kept(arch, group))
     return RankWeights(groups=tuple(group for group in held if group.count and group.bytes_each))
 

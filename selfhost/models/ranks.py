@@ -32,6 +32,8 @@ class Ranks:
     """Whose kernels prepare the weights; None: nobody's."""
     sequence_parallel_experts: bool = True
     """Whether shared experts are whole on every rank where tensor, data and expert parallel meet."""
+    whole_shared_experts: bool = False
+    """Whether they are so in any layout."""
 
     @property
     def expert_ranks(self) -> int:
@@ -57,6 +59,7 @@ class Ranks:
             ep=self.ep,
             gpu=self.gpu,
             sequence_parallel_experts=self.sequence_parallel_experts,
+            whole_shared_experts=self.whole_shared_experts,
         )
 
     @property
@@ -114,6 +117,8 @@ def pieces_of(part: Linear, ranks: Ranks) -> int:
     if part.is_expert:
         return 1 if ranks.ep else ranks.expert_ranks
     if part.cut is Cut.WHOLE or part.token_shards in ranks.token_shards:
+        return 1
+    if ranks.whole_shared_experts and "shared_expert" in part.name:
         return 1
     return ranks.tp
 

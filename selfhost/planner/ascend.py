@@ -159,6 +159,11 @@ def _memory_reasons(setup: Setup) -> list[str]:
         size = ascend_terms.buffer_mib(setup)
         kind = "plan.ascend_hccl_dispatch" if size else "plan.ascend_hccl"
         found.append(text(kind, sizes=sizes, total=format_bytes(sum(names.values()) * MIB), size=size or 0))
+    arch = setup.arch
+    if arch.whole_shared_experts and arch.experts and arch.experts.shared_expert_intermediate_size:
+        found.append(text("plan.ascend_shared_whole"))
+    if arch.architecture == _DEEPSEEK_V4:
+        found.append(text("plan.ascend_v4"))
     if device.family == SMALL_FAMILY:
         found.append(text("plan.ascend_310p", device=device.name))
         if setup.arch.torch_dtype != "float16":

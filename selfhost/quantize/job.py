@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 PROVENANCE_NAME = "selfhost-quantize.json"
 """Beside the result: what it was made of, by what, how."""
+_BEGINNING = '{"event":'
 LOSS_NAME = "selfhost-loss.json"
 """Beside the result: what it lost."""
 
@@ -94,9 +95,12 @@ Event = Planned | Progress | Done | Failed
 
 
 def read_event(line: str) -> Event | None:
-    """The event in a line; None for a line that is none, or whose values make no sense."""
+    """The event in a line; None for a line that is none, or whose values make no sense.
+
+    Bars of a library may stand before it: they end without an end of line.
+    """
     try:
-        body = json.loads(line)
+        body = json.loads(line[max(0, line.rfind(_BEGINNING)) :])
         match body["event"]:
             case "plan":
                 return Planned(files=int(body["files"]), total_bytes=int(body["bytes"]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.engines.ascend_variables import VISIBLE
 from selfhost.hardware.types import Platform
-from selfhost.render import gateway, templates
+from selfhost.render import ascend_host, gateway, templates
 from selfhost.render.compose import site_example
 from selfhost.render.containers import ascend_devices, engine_parts
 from selfhost.render.deployment import CACHE, SECOND_ENGINE_PORT, Entry, is_loopback
@@ -63,6 +64,8 @@ def _of_node(deployment: Deployment, node: Node) -> list[RenderedFile]:
         files.append(RenderedFile(path=f"{name}-gateway.service", text=start + _gateway(deployment)))
         files += gateway.gateway_files(deployment, _gateway_options(deployment))
     files += engine_parts(deployment)
+    if ascend_host.is_wanted(deployment):
+        files.append(ascend_host.script(deployment))
     return files
 
 
@@ -93,7 +96,10 @@ def _engine(deployment: Deployment, node: Node) -> str:
         ("Group", "selfhost"),
         *_files(deployment),
         *[("Environment", quoted(f"{key}={value}")) for key, value in _environment(deployment, node).items()],
-        ("ExecStart", " ".join([*_sited(node), *map(engine_word, host_argv(deployment, node))])),
+        (
+            "ExecStart",
+            " ".join([*_sited(node), *_with_cann(deployment), *map(engine_word, host_argv(deployment, node))]),
+        ),
         *_waits(deployment, node),
         ("KillMode", "mixed"),
         ("TimeoutStartSec", deployment.times.start_s + _SPARE_S),
@@ -122,6 +128,12 @@ def _sited(node: Node) -> list[str]:
     return ["/usr/bin/env", *made] if made else []
 
 
+def _with_cann(deployment: Deployment) -> list[str]:
+    """What gives a stock engine the variables of CANN; nothing for others."""
+    path = f"{CONFIGURATION}/{deployment.name}/{ascend_host.NAME}"
+    return ["/bin/bash", word(path)] if ascend_host.is_wanted(deployment) else []
+
+
 def _files(deployment: Deployment) -> Keys:
     if not deployment.host_network:
         return []
@@ -129,7 +141,7 @@ def _files(deployment: Deployment) -> Keys:
 
 
 def _environment(deployment: Deployment, node: Node) -> dict[str, str]:
-    here = {name: value for name, value in deployment.plan.env.items() if name.startswith("CUDA_")}
+    here = {name: value for name, value in deployment.plan.env.items() if name.startswith(("CUDA_", VISIBLE))}
     home = {"SELFHOST_HOME": deployment.store} if deployment.entry is Entry.SELFHOST else {}
     return {name: value for name, value in node.env.items() if value not in SITE} | here | home
 
@@ -177,7 +189,10 @@ def _devices(deployment: Deployment) -> Keys:
     if deployment.platform is Platform.CUDA:
         return [*keys, ("DeviceAllow", "char-nvidia* rw")]
     group: Keys = [("SupplementaryGroups", "HwHiAiUser")] if deployment.platform is Platform.ASCEND else []
-    return [*keys, *group, *[("DeviceAllow", f"{device} rw") for device in ascend_devices(deployment)]]
+    # A folder of devices cannot be named: then every character device, as far as the user may open it.
+    names = {"/dev/uburma": "char-*"}
+    allowed = [names.get(device, device) for device in ascend_devices(deployment)]
+    return [*keys, *group, *[("DeviceAllow", f"{device} rw") for device in allowed]]
 
 
 def _addresses(deployment: Deployment) -> Keys:

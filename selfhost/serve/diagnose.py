@@ -49,12 +49,25 @@ _SYMPTOMS = re.compile(
     r"|Executor failed\.|ValidationError: \d+ validation error|CancelledError|BrokenPipeError|ConnectionResetError"
 )
 _WORKER_DIED = re.compile(r"Worker proc \S+ died unexpectedly|WorkerProc initialization failed|EngineDeadError")
-# Of vLLM, of uvicorn, of CANN.
+# Of vLLM, of uvicorn, of CANN, of NCCL; and what vllm-ascend does without (vllm_ascend/cpu_binding.py).
 _NOT_A_CAUSE = re.compile(
     r"(?:^|\) )(?:(?:DEBUG|INFO|WARNING) \d\d-\d\d |INFO: {5}|\[(?:DEBUG|INFO|WARNING|EVENT|TRACE)\] )"
+    r"|\] NCCL (?:INFO|TRACE) |\bBind cpus failed"
 )
 _DEEP = "    "
 _DEEP_RULES = tuple(one for one in RULES if one.deep)
+_OWN_RULES = tuple(one for one in RULES if not one.shared)
+_OF_ASCEND = ("ascend", "Ascend", "ASCEND", "torch_npu", "HCCL", "hccl", "libatb", "libop_plugin")
+_STARTED = "Application startup complete"
+_STARTS = ("Initializing a V1 LLM engine", "Starting to load model", "Starting vLLM ")
+_OF_REQUESTS = (ExitCode.INTEGRITY, ExitCode.USAGE, ExitCode.TRUST)
+MARKS = (_STARTED, *_STARTS)
+"""One of them is in every line that changes `is_serving`."""
+
+
+def tells_of_ascend(text: str) -> bool:
+    """Whether a log, or a good part of one, is of an engine on NPUs."""
+    return any(word in text for word in _OF_ASCEND)
 
 
 def is_cause_line(line: str) -> bool:
@@ -76,15 +89,34 @@ def match(line: str, rules: Iterable[Rule]) -> Diagnosis | None:
     return None
 
 
-def read_line(line: str) -> Diagnosis | None:
+def is_serving(line: str, *, before: bool) -> bool:
+    """Whether the engine serves after a line, by whether it did before: it may be started again in the same log."""
+    return _STARTED in line or (before and not any(mark in line for mark in _STARTS))
+
+
+def read_line(line: str, *, ascend: bool = True, serving: bool = False) -> Diagnosis | None:
     """The cause that a line of a log names; None for most.
 
     Lines of source in a traceback, four spaces deep, name every error there is; CANN's own words are as deep.
+
+    ascend: the log tells of NPUs. serving: the engine had started; then errors of files, flags and permissions are
+    those of somebody's request.
     """
     if not is_cause_line(line):
         return None
     bare = strip_prefix(line)
-    return match(bare, _DEEP_RULES) if bare.startswith(_DEEP) else match(bare.strip(), RULES)
+    deep = bare.startswith(_DEEP)
+    rules = _DEEP_RULES if deep else RULES if ascend else _OWN_RULES
+    found = match(bare if deep else bare.strip(), rules)
+    if found and serving and not deep and _of_a_request(found):
+        return None
+    return found
+
+
+def _of_a_request(found: Diagnosis) -> bool:
+    return found.message_id == "diagnose.permission" or (
+        found.code in _OF_REQUESTS and found.message_id.startswith("diagnose.")
+    )
 
 
 def read_clue(line: str) -> Diagnosis | None:
@@ -102,8 +134,16 @@ def find_cause(text: str) -> Diagnosis | None:
     """The first recognised cause in a log; None when nothing in it is known."""
     # Most words of most rules are nowhere in a log: looking for them first takes a tenth of the time.
     wanted = [needle for needle in _CAUSE_NEEDLES if needle in text]
-    lines = (line for line in split_lines(text) if any(needle in line for needle in wanted)) if wanted else ()
-    return next((found for line in lines if (found := read_line(line))), None)
+    if not wanted:
+        return None
+    ascend, serving = tells_of_ascend(text), False
+    wanted += [mark for mark in MARKS if mark in text]
+    for line in split_lines(text):
+        if any(needle in line for needle in wanted):
+            if found := read_line(line, ascend=ascend, serving=serving):
+                return found
+            serving = is_serving(line, before=serving)
+    return None
 
 
 def read_exception(line: str) -> Diagnosis | None:

@@ -27,6 +27,8 @@ class Rule(NamedTuple):
     """Also in lines that are four spaces deep: CANN indents what it says, and Python the source that it quotes."""
     clue: bool = False
     """A symptom or a warning: worth telling, never the cause of an end."""
+    shared: bool = False
+    """Other platforms say the same words: it counts in logs that tell of Ascend."""
     needles: tuple[str, ...] = ()
     """Words of which a line that matches has one: looking for them in a long log is much faster."""
 
@@ -156,6 +158,12 @@ GENERAL: tuple[Rule, ...] = (
         r"(?:quantization method|Quantization scheme) .*is not supported for the current GPU",
         r"Failed to find a kernel that can implement",
     ),
+    rule(
+        "diagnose.few_devices",
+        ExitCode.MISSING,
+        r"local_world_size \((?P<wanted>\d+)\) must be less than or equal to the number of visible devices "
+        r"\((?P<found>\d+)\)",
+    ),
     rule("diagnose.remote_code", ExitCode.TRUST, r"contains custom code which must be executed"),
     # Files
     rule(
@@ -187,6 +195,7 @@ GENERAL: tuple[Rule, ...] = (
     rule("diagnose.port", ExitCode.MISSING, r"Address already in use", r"EADDRINUSE"),
     rule("diagnose.numa", ExitCode.MISSING, r"Not enough allowed NUMA nodes to bind threads of (?P<workers>\d+)"),
     rule("diagnose.library", ExitCode.MISSING, r"(?P<library>lib[\w.+-]+): cannot open shared object file"),
+    rule("diagnose.symbol", ExitCode.MISSING, r"undefined symbol: (?P<symbol>\S+)"),
     rule(
         "diagnose.module",
         ExitCode.MISSING,
@@ -240,8 +249,10 @@ GENERAL: tuple[Rule, ...] = (
         r"local_rank \d+ is out of bounds",
     ),
     rule("diagnose.collective", ExitCode.MISSING, r"\bnccl\w*Error\b", r"NCCL error", r"HCCL (?:function )?error"),
+    rule("diagnose.no_user", ExitCode.MISSING, r"getpwuid\(\): uid not found: (?P<uid>\d+)"),
     rule("diagnose.open_files", ExitCode.MISSING, r"Too many open files"),
-    rule("diagnose.permission", ExitCode.MISSING, r"Permission denied"),
+    # Shells and scripts around the engine say `Permission denied` of what does no harm.
+    rule("diagnose.permission", ExitCode.MISSING, r"\bPermissionError\b", r"\[Errno 13\] Permission denied"),
     rule("diagnose.space", ExitCode.NO_SPACE, r"No space left on device"),
     rule(
         "diagnose.speculative",

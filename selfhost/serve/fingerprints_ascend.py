@@ -17,6 +17,11 @@ def _cann(message_id: str, code: ExitCode, *patterns: str, **defaults: str) -> R
     return rule(message_id, code, *patterns, **defaults)._replace(deep=True)
 
 
+def _shared(message_id: str, code: ExitCode, *patterns: str, **defaults: str) -> Rule:
+    """A rule for what vLLM or Python says on any platform, and what means something else there."""
+    return rule(message_id, code, *patterns, **defaults)._replace(shared=True)
+
+
 def _clue(message_id: str, *patterns: str, **defaults: str) -> Rule:
     return rule(message_id, ExitCode.FAILURE, *patterns, **defaults)._replace(clue=True, deep=True)
 
@@ -27,7 +32,7 @@ ASCEND: tuple[Rule, ...] = (
     rule(
         "diagnose_ascend.library",
         ExitCode.MISSING,
-        r"(?P<library>lib(?:ascend\w*|atb\w*|hccl\w*|hcomm\w*|opapi\w*|nnopbase\w*|runtime|ge_\w+|graph\w*|c_sec|mmpa"
+        r"(?P<library>lib(?:ascend\w*|atb\w*|hccl\w*|hcomm\w*|opapi\w*|nnopbase\w*|runtime|ge_\w+|graph(?:_base)?|c_sec|mmpa"
         r"|dcmi|drv\w*|msprofiler)\.so[\w.]*): cannot open shared object file",
         r"Can't get ascend_hal device count",
         library="libascend_hal.so",
@@ -39,7 +44,7 @@ ASCEND: tuple[Rule, ...] = (
         r"\bEJ0001\b",
         r"Failed to initialize the HCCP process",
     ),
-    rule(
+    _shared(
         "diagnose_ascend.no_devices",
         ExitCode.MISSING,
         r"local_world_size \((?P<wanted>\d+)\) must be less than or equal to the number of visible devices "
@@ -57,7 +62,7 @@ ASCEND: tuple[Rule, ...] = (
     ),
     _cann("diagnose_ascend.first_generation", ExitCode.NO, r"binary_info_config(?:\.json)?\b"),
     # Versions
-    rule(
+    _shared(
         "diagnose_ascend.pair",
         ExitCode.MISSING,
         r"Failed to load plugin ascend\b",
@@ -65,15 +70,15 @@ ASCEND: tuple[Rule, ...] = (
         r"cannot import name .+ from '(?P<source>vllm(?:_ascend)?\b[\w.]*)'",
         module="of the plugin",
     ),
-    rule(
+    _shared(
         "diagnose_ascend.triton",
         ExitCode.MISSING,
         r"No module named 'triton\.[\w.]+'",
         r"No matching distribution found for triton-ascend",
         r"cannot import name .+ from 'triton\b",
     ),
-    rule("diagnose_ascend.invalid_version", ExitCode.MISSING, r"\bInvalidVersion: "),
-    rule(
+    _shared("diagnose_ascend.invalid_version", ExitCode.MISSING, r"\bInvalidVersion: "),
+    _shared(
         "diagnose_ascend.symbol",
         ExitCode.MISSING,
         r"undefined symbol: (?P<symbol>\S+)",
@@ -118,7 +123,7 @@ ASCEND: tuple[Rule, ...] = (
     _cann(
         "diagnose_ascend.streams",
         ExitCode.NO,
-        r"Alloc sq cq fail",
+        r"[Aa]lloc sq cq fail",
         r"\bEL0009\b",
         r"[Ss]tream resources are insufficient",
         r"(?:error code is|runtime result =) 20700[58]\b",
@@ -182,6 +187,11 @@ ASCEND: tuple[Rule, ...] = (
         r"\b207001\b.*global_segment_size",
     ),
     rule("diagnose_ascend.image", ExitCode.MISSING, r"invalid tar header"),
+    rule(
+        "diagnose_ascend.not_permitted",
+        ExitCode.MISSING,
+        r"(?:[Dd]ocker|daemon|OCI runtime|runc|shm[-_]size|/dev/shm).*operation not permitted",
+    ),
 )
 
 ASCEND_CLUES: tuple[Rule, ...] = (

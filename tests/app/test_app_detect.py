@@ -10,9 +10,11 @@ from selfhost.engines.environment import EngineEnvironment
 from selfhost.errors import UsageError
 from selfhost.hardware import ascend, cuda
 from selfhost.hardware.sharing import hide
+from selfhost.hardware.system import System
 from selfhost.hardware.types import HardwareSnapshot, Host
 from selfhost.home import Home
 from selfhost.units import GIB
+from tests.ascend_support import install
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -108,7 +110,11 @@ def test_pythons_with_torch_npu_are_found_by_their_files(tmp_path, monkeypatch):
 
     here = (engine("one", "torch"), engine("two", "torch_npu"))
     monkeypatch.setattr(detect, "engines_here", lambda _home: here)
-    assert detect.torch_npu_pythons(Home(tmp_path)) == (tmp_path / "two/bin/python",)
+    python = tmp_path / "two/bin/python"
+    [found] = detect.torch_npu_pythons(Home(tmp_path), System(root=tmp_path / "nothing", environ={}))
+    assert found == (python, {})
+    [found] = detect.torch_npu_pythons(Home(tmp_path), install(tmp_path / "machine"))
+    assert (found.python, Path(found.environ["ASCEND_HOME_PATH"]).name) == (python, "cann-9.1.0")
 
 
 def test_on_wins_over_what_is_here():

@@ -91,6 +91,22 @@ def test_the_command_of_two_nodes():
     assert "--master-addr NODE0" in caught.value.message.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "on", "second"),
+    [
+        ("deepseek-v3", "2x8xA800-80G", "--node-rank 1"),
+        ("deepseek-v3", "2x8x910B3", "--data-parallel-start-rank 2"),
+    ],
+)
+def test_serve_tells_what_is_run_on_each_of_several_nodes(name, on, second):
+    made = plan(name, on)
+    with pytest.raises(NoError) as caught:
+        serve.check_fits(serve.ServeRequest(target=name, plan=PlanRequest()), made)
+    _, first, other = caught.value.message.hint.splitlines()
+    assert (second in first, second in other) == (False, True)
+    assert ("--headless" in first, "--headless" in other) == (False, True)
+
+
 def test_deepseek_v3_on_two_servers_of_ascend_says_why_and_what_helps():
     made = plan("deepseek-v3", "2x8x910B3")
     assert (made.confidence.value, made.engine.name, made.engine.version) == ("derived", "vllm-ascend", "0.23.0")
@@ -124,15 +140,9 @@ def test_a_layout_that_ascend_refuses_is_told_of_the_variant_that_runs_there():
 
 
 @pytest.mark.parametrize(("on", "force"), [("4x910B3", False), ("2x910B3", True)])
-def test_serve_refuses_ascend_with_where_the_command_is(on, force):
-    made = plan("qwen2.5-72b", on)
+def test_serve_starts_what_fits_on_ascend_or_is_forced(on, force):
     asked = serve.ServeRequest(target="qwen2.5-72b", plan=PlanRequest(), force=force)
-    with pytest.raises(NoError) as caught:
-        serve.check_fits(asked, made)
-    assert caught.value.message.id == "serve.ascend_not_yet"
-    assert "run the command that `selfhost plan qwen2.5-72b` prints, where vllm-ascend 0.23.0" in (
-        caught.value.message.hint
-    )
+    serve.check_fits(asked, plan("qwen2.5-72b", on))
 
 
 def test_serve_tells_first_that_something_does_not_fit_on_ascend():
@@ -244,4 +254,4 @@ def test_memory_in_use_does_not_make_a_worse_format_the_nearest():
 def test_what_detection_could_not_tell_is_among_the_reasons():
     unclear = replace(snapshot(), notes=("`nvidia-smi` did not answer within 5 s",))
     made = plan_model(resolve("qwen2.5-0.5b").to_plan(), choose_hardware(unclear, None), PlanRequest())
-    assert made.reasons[-1] == "detection could not tell everything: `nvidia-smi` did not answer within 5 s"
+    assert made.reasons[-1] == "detection: `nvidia-smi` did not answer within 5 s"

@@ -61,6 +61,23 @@ def test_serve_refuses_a_wrong_driver_when_no_environment_is_named(selfhost, hos
     assert {item["state"] for item in error["details"]["items"] if item["item"] == "torch_npu"} == {"unknown"}
 
 
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("error_container_dcmi_-8020.txt", "another container or process holds the NPUs (-8020)"),
+        ("910gen1_910PremiumA_8npu_info_23.0.rc2_UNSUPPORTED.txt", "8x 910PremiumA is not used: first-generation"),
+    ],
+)
+def test_npus_that_cannot_be_used_are_not_passed_over_in_silence(selfhost, host, table, why):
+    """A server on the CPU of a machine with eight NPUs is seldom what was meant."""
+    host.table(table)
+    code, _, err = selfhost("serve", "qwen2.5-7b", "--port", "0", "--offline")
+    assert code
+    assert f"warning: the CPU is used: {why}" in err
+    _, out, _ = selfhost("plan", "qwen2.5-7b", "--json")
+    assert any(reason.startswith(f"detection: {why}") for reason in json.loads(out)["reasons"])
+
+
 def test_serve_says_nothing_against_a_stack_that_matches(selfhost, host):
     _, out, _ = selfhost("serve", "qwen2.5-7b", "--engine-python", host.engine(), "--port", "0", "--offline", "--json")
     # What comes next refuses: there is no such engine here to start.

@@ -106,7 +106,7 @@ def ascend(count: int = 2, **more) -> Facts:
         "davinci": tuple(node(f"/dev/davinci{i}") for i in range(count)),
         "packages": {"vllm": "0.23.0", "vllm-ascend": "0.23.0", "triton-ascend": "3.2.2"},
         "python": "/usr/bin/python3",
-        "built_for": "A2",
+        "scripts": ("/opt/cann/set_env.sh", "/opt/nnal/atb/set_env.sh"),
         "hccn_conf": True,
     }
     found = snapshot(

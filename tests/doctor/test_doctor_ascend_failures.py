@@ -33,7 +33,7 @@ FAILURES = {
     17: [("ImportError: libop_plugin_atb.so: undefined symbol: _ZN2at", A + "symbol"), ("aclInit(nullptr), error code is 507008", A + "device_error")],
     18: [("INFO 01-05 09:00:00 [shm_broadcast.py:466] No available shared memory broadcast block found in 60 seconds.", "diagnose.stuck")],
     19: [("numHeads / numKvHeads = 16, MLA only support {32, 64, 128}", A + "mla_heads")],
-    20: [("failed to register layer: invalid tar header", A + "image")],
+    20: [("failed to register layer: invalid tar header", A + "image"), ('docker: Error response from daemon: failed to create shim task: OCI runtime create failed: mounting "shm" to rootfs at "/dev/shm": operation not permitted', A + "not_permitted")],
     21: [("OSError: ascend_transport.so: cannot open", A + "mooncake"), ("zmq.error.ZMQError: Address already in use", "diagnose.port")],
     22: [("_C::rotary_embedding: no Meta kernel", A + "float16"), ("INFO 1-1 worker] Available KV cache memory: 9.10 GiB (halved for workspace)", A + "halved")],
     23: [("AssertionError: EPLB must used in expert parallelism.", A + "eplb"), ("ValueError: data_parallel_external_lb can only be set when data_parallel_size > 1", A + "data_parallel")],
@@ -43,7 +43,7 @@ CASES = [(number, line, message_id) for number, lines in FAILURES.items() for li
 
 @pytest.mark.parametrize(("number", "line", "message_id"), CASES, ids=lambda value: str(value)[:30])
 def test_each_kind_of_failure_is_recognised(number, line, message_id):
-    reading = log.read([["(EngineCore pid=1) INFO 11-01 09:00:00 [x.py:1] before", line]])
+    reading = log.read([["(EngineCore pid=1) INFO 11-01 09:00:00 [x.py:1] Platform plugin ascend is activated", line]])
     first = reading.cause or reading.others[0]
     assert first.message.id == message_id, number
     assert first.message.hint

@@ -163,7 +163,7 @@ def test_each_rule_has_words_to_look_for(rule):
 
 @pytest.mark.parametrize("line", EVERY_LINE, ids=lambda value: str(value)[:40])
 def test_looking_for_words_first_loses_no_line(line):
-    reading = log.read([["nothing", line]])
+    reading = log.read([["by torch_npu", line]])
     whole = diagnose.read_line(line) or diagnose.read_clue(line)
     seen = [one.diagnosis.message_id for one in (reading.cause, *reading.others) if one]
     assert seen == [whole.message_id]
@@ -190,3 +190,90 @@ def test_words_of_phases_are_in_their_lines():
 def test_the_longest_text_of_a_pattern(pattern, word):
     assert needle(pattern) == word
     assert re.compile(pattern)
+
+
+def read(*lines: str):
+    reading = log.read([lines])
+    return reading.cause and reading.cause.message.id, [seen.message.id for seen in reading.others]
+
+
+def test_a_figure_that_foretells_a_failure_does_not_hide_it():
+    # vllm-project/vllm-ascend#9372
+    told = "INFO 06-01 10:00:00 [worker.py:1] Available KV cache memory: -0.87 GiB"
+    assert read(told, FAILURE.strip()) == ("diagnose.no_kv_memory", [])
+    assert read(told) == (None, ["diagnose.no_kv_memory"])
+
+
+@pytest.mark.parametrize(
+    ("line", "elsewhere"),
+    [
+        ("ModuleNotFoundError: No module named 'vllm.v1.attention.backends.mla.prefill'", "diagnose.module"),
+        ("ModuleNotFoundError: No module named 'triton.language.extra'", "diagnose.module"),
+        ("ImportError: /opt/vllm/_C.abi3.so: undefined symbol: _ZN3c104cuda9SetDeviceEi", "diagnose.symbol"),
+        (
+            "AssertionError: local_world_size (8) must be less than or equal to the number of visible devices (4)",
+            "diagnose.few_devices",
+        ),
+        ("ImportError: libgraphene.so.1: cannot open shared object file", "diagnose.library"),
+    ],
+    ids=str,
+)
+def test_words_of_any_platform_are_of_ascend_only_in_its_logs(line, elsewhere):
+    assert read("INFO 11-22 04:08:40 [cuda.py:1] Using FLASH_ATTN", line) == (elsewhere, [])
+    assert diagnose.find_cause(line).message_id == elsewhere
+    if elsewhere != "diagnose.library":
+        ascend = "INFO 11-22 04:08:40 [__init__.py:1] Platform plugin ascend is activated"
+        assert read(ascend, line)[0].startswith("diagnose_ascend.")
+        assert diagnose.find_cause(f"{ascend}\n{line}").message_id.startswith("diagnose_ascend.")
+
+
+REQUEST_ERRORS = [
+    "(APIServer pid=1) ERROR 11-22 04:08:47 [x.py:12] json.decoder.JSONDecodeError: Expecting value: line 1 column 1",
+    "ERROR 11-22 04:08:47 [x.py:1] FileNotFoundError: [Errno 2] No such file or directory: '/tmp/image.json'",
+    "ERROR 11-22 04:08:47 [x.py:1] PermissionError: [Errno 13] Permission denied: '/srv/picture.png'",
+    "ERROR 11-22 04:08:47 [x.py:1] ValueError: Requested token count exceeds the context",
+]
+STARTED = "INFO:     Application startup complete."
+
+
+@pytest.mark.parametrize("line", REQUEST_ERRORS)
+def test_what_fails_for_one_request_does_not_end_a_serving_engine(line):
+    assert read(line)[0]
+    assert read(STARTED, line) == (None, [])
+    assert diagnose.find_cause(f"{STARTED}\n{line}") is None
+    # Started again in the same log: then it is the cause.
+    again = "INFO 11-22 04:08:40 [core.py:1] Initializing a V1 LLM engine"
+    assert read(STARTED, again, line)[0] == read(line)[0]
+
+
+def test_what_ends_a_serving_engine_is_still_told():
+    memory = "ERROR 11-22 04:08:47 [x.py:1] torch.OutOfMemoryError: CUDA out of memory."
+    reading = log.read([[STARTED, REQUEST_ERRORS[0], memory]])
+    assert reading.cause.message.id == "diagnose.out_of_memory"
+    assert reading.cause.phase is Phase.SERVING
+    fatal = "ERROR 11-22 04:08:47 [core.py:1] EngineCore encountered a fatal error."
+    assert read(STARTED, REQUEST_ERRORS[3], fatal, "AssertionError: odd") == ("diagnose.unknown", [])
+
+
+def test_what_a_shell_says_of_permissions_is_not_the_cause():
+    assert read("bash: /root/.bashrc: Permission denied", FAILURE.strip()) == ("diagnose.no_kv_memory", [])
+
+
+def test_what_an_engine_does_without_is_not_the_cause():
+    bound = "ERROR 06-01 10:00:00 [x.py:1] Bind cpus failed in rank0: [Errno 13] Permission denied: 'npu-smi' Skip"
+    assert read(bound) == (None, ["diagnose_ascend.unbound"])
+    assert diagnose.find_cause(bound) is None
+    assert read("node1:12:34 [0] NCCL INFO NCCL error is retried") == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "message_id"),
+    [
+        # vllm-project/vllm-ascend#9490
+        ("KeyError: 'getpwuid(): uid not found: 1001'", "diagnose.no_user"),
+        # The FAQ of vllm-ascend writes it so
+        ("(Worker pid=1) ERROR 06-01 10:00:00 [x.py:1] RuntimeError: alloc sq cq fail", "diagnose_ascend.streams"),
+    ],
+)
+def test_more_lines_of_public_issues(line, message_id):
+    assert read(line) == (message_id, [])

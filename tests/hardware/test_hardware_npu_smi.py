@@ -110,8 +110,14 @@ def test_a_container_pid_is_read_where_there_is_one():
 @pytest.mark.parametrize("lines", range(7, 25))
 def test_what_a_cut_leaves_is_whole_devices_and_a_count(lines):
     table = npu_smi.parse("\n".join(A2.splitlines()[:lines]))
-    # Three lines a device, from the seventh on; after its first line half a device is there.
-    assert (len(table.rows), table.unread) == ((lines - 5) // 3, int((lines - 6) % 3 == 1))
+    # Three lines a device, from the seventh on; the third is the border that a whole table ends with.
+    assert (len(table.rows), table.unread) == ((lines - 5) // 3, int((lines - 6) % 3 != 0))
+
+
+def test_a_cut_within_a_row_is_told():
+    lines = A2.splitlines()
+    table = npu_smi.parse("\n".join(lines[:9]) + "\n" + lines[9][:14])
+    assert (len(table.rows), table.unread) == (1, 1)
 
 
 def test_a_row_without_its_first_half_is_no_device():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from selfhost.cli import detect as command
+from selfhost.hardware.probe_ascend import EnginePython
 from selfhost.units import MIB
 from tests.fakes.machine import ASCEND, Machine
 
@@ -112,6 +114,7 @@ def test_a_question_that_hangs_is_the_last(machine):
     assert time.monotonic() - began < 10
     assert len(snapshot.accelerators) == 8
     assert len(machine.calls()) == 2
+    assert "`npu-smi info -m` did not answer in time" in begins(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +229,8 @@ def torch_npu(machine, body: str = "__version__ = '2.10.0.post4'; print('a line 
     packages.mkdir()
     (packages / "torch.py").write_text(TORCH)
     (packages / "torch_npu.py").write_text(body)
-    machine.environ["PYTHONPATH"] = str(packages)
-    return lambda: (sys.executable,)
+    # As the scripts of CANN do, which torch_npu cannot be imported without.
+    return lambda: (EnginePython(Path(sys.executable), {"PYTHONPATH": str(packages)}),)
 
 
 def test_torch_npu_tells_what_npu_smi_does_not(machine):

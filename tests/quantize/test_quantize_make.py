@@ -21,6 +21,8 @@ def test_a_variant_is_served_planned_listed_and_removed_like_any_other(quantize,
     assert made["recipe"] == str(home / "recipes" / "smollm2-135m.toml")
     assert made["loss"]["mean_kl"] == 0.0123
     assert made["provenance"]["peak_rss_bytes"] == 12345678
+    assert made["provenance"]["seconds"] >= 0
+    assert "selfhost" in made["provenance"]["tools"]
     assert "serve it: `selfhost serve smollm2-135m --variant fp8`" in err
     recipe = load_recipe("smollm2-135m", Home(home))
     variant = recipe.variant("fp8")
@@ -94,6 +96,48 @@ def test_what_another_run_left_is_not_gone_on_with(quantize, faults):
     code, _, err = quantize("--scheme", "w4a16-gptq", "--group-size", "32")
     assert code == 0
     assert "going on" not in err
+
+
+def test_what_nobody_goes_on_with_is_collected(quantize, faults, selfhost, home):
+    faults(crash_after=2, crash=11)
+    quantize("--scheme", "fp8")
+    work = home / "quantize" / "smollm2-135m" / "fp8"
+    assert selfhost("gc")[0] == 0
+    assert work.is_dir()
+    code, out, _ = selfhost("gc", "--partial", "--dry-run")
+    assert (code, work.is_dir()) == (0, True)
+    assert f"would remove `{work}`" in out
+    assert f"removed `{work}`" in selfhost("gc", "--partial")[1]
+    assert list((home / "quantize").rglob("*")) == [work.parent]
+
+
+def test_without_the_environment_the_command_that_makes_it_is_told(selfhost, model):
+    code, _, err = selfhost("quantize", "smollm2-135m", "--scheme", "fp8")
+    assert code == 4
+    assert "`selfhost engine install quantize`" in err
+
+
+def test_a_line_tells_how_far_it_is():
+    from selfhost.cli.following import Follower
+    from selfhost.quantize.job import Planned, Progress
+
+    lines, clock = [], iter([0.0, 10.0, 20.0])
+    follower = Follower("fp8", lambda _phase, line: lines.append(line), lambda: next(clock))
+    follower(Progress(done_bytes=1, file="before the plan"))
+    follower(Planned(files=2, total_bytes=3 << 30))
+    follower(Progress(done_bytes=1 << 30, file="a"))
+    follower(Progress(done_bytes=2 << 30, file="b"))
+    assert lines == [
+        "fp8: 1.0 GiB of 3.0 GiB (33 %), a",
+        "fp8: 2.0 GiB of 3.0 GiB (66 %), 102.4 MiB/s, 10 s left, b",
+    ]
+    lines.clear()
+    clock = iter([0.0, 10.0])
+    follower = Follower("comparing", lambda _phase, line: lines.append(line), lambda: next(clock), steps=True)
+    follower(Planned(files=1, total_bytes=30))
+    follower(Progress(done_bytes=10, file="layer 9"))
+    follower(Progress(done_bytes=20, file="layer 19"))
+    assert lines[-1] == "comparing: 20 of 30 (66 %), 10 s left, layer 19"
 
 
 def test_a_gate_keeps_it_from_its_name_and_costs_nothing_to_open(quantize, faults, home):

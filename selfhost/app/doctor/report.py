@@ -11,6 +11,7 @@ import socket
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from selfhost import __version__, files
 from selfhost.app import detect
@@ -101,9 +102,10 @@ def _server(server: Server, home: Home) -> dict[str, Any]:
 
 
 def _redactor(examined: Examined, home: Home, *, keep_addresses: bool) -> Redactor:
+    secrets = set(_secrets(examined, home))
     names = {socket.gethostname(), examined.facts.snapshot.host.hostname}
     return Redactor(
-        secrets=_secrets(examined, home),
+        secrets=secrets | {quote(secret, safe="") for secret in secrets},
         users=_users(),
         homes=(os.environ.get("HOME", ""), str(Path("~").expanduser())),
         hosts=names | {name.partition(".")[0] for name in names},

@@ -14,7 +14,7 @@ from selfhost.quantize.job import LOSS_NAME, SCHEMA_VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from selfhost.app.quantize.make import Plan, Talk
+    from selfhost.app.quantize.types import Plan, Talk
 
 SCRIPT = "selfhost_quantize_loss.py"
 
@@ -32,7 +32,7 @@ def measure(plan: Plan, talk: Talk) -> Mapping[str, Any] | None:
         job = plan.work / "loss.json"
         body = {**plan.job.as_dict(), "schema_version": SCHEMA_VERSION, "report": str(report)}
         run.write_job(job, body)
-        with talk.following(text("quantize.comparing")) as tell:
+        with talk.following(text("quantize.comparing"), steps=True) as tell:
             run.run(plan.python, run.script(SCRIPT), job, plan.work / "log.txt", tell)
     found = files.read_json(report)
     if found is None or not isinstance(found.get("mean_kl"), (int, float)):

@@ -6,131 +6,25 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.app.quantize import loss, preflight, run, user_recipe
+from selfhost.app.quantize import leftovers, loss, preflight, publish, run, user_recipe
 from selfhost.app.quantize import source as sources
+from selfhost.app.quantize.types import Made, Plan, Request, Talk
 from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
 from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.quantize import job as jobs
-from selfhost.recipe.schema import SourceKind
-from selfhost.records import dataclass
 from selfhost.weights import check, store
-from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, ModelLock, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
-
     from selfhost.app.quantize.source import SourceModel
     from selfhost.home import Home
-    from selfhost.quantize.job import Done, Event, Job
-    from selfhost.quantize.schemes import Scheme
-
-SAMPLES = 512
-
-
-class Talk(Protocol):
-    """Who is told."""
-
-    def note(self, line: str) -> None:
-        """Tell something."""
-
-    def warn(self, line: str) -> None:
-        """Tell something that may have been overlooked."""
-
-    def following(self, what: str) -> AbstractContextManager[Tell]:
-        """Show how far a script is."""
-
-
-class Tell(Protocol):
-    """Takes what a script says."""
-
-    def __call__(self, event: Event) -> None:
-        """One event."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """What the user may decide."""
-
-    model: str
-    scheme: Scheme
-    source: str | None = None
-    """`--from`: the variant; None: the one in the format that the scheme is made of."""
-    name: str | None = None
-    """Of the new variant; None: the scheme's, with `-local` where the recipe has one of that name."""
-    group_size: int | None = None
-    calibration: Path | None = None
-    samples: int = SAMPLES
-    max_kl: float | None = None
-    loss: bool = True
-    device: str = "auto"
-    jobs: int | None = None
-    output: Path | None = None
-    python: Path | None = None
-    recipe_paths: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What would be run, and what it takes; everything that can be known to be wrong was looked at."""
-
-    request: Request
-    source: SourceModel
-    variant: str | None
-    """Of the recipe; None for a directory."""
-    directory: Path
-    """Where the result will lie."""
-    work: Path
-    job: Job
-    needs: preflight.Needs
-    python: Path
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--dry-run --json`."""
-        return {
-            "schema_version": jobs.SCHEMA_VERSION,
-            "model": self.source.name,
-            "variant": self.variant,
-            "from": self.source.variant,
-            "path": str(self.directory),
-            "script": self.request.scheme.script.value,
-            "job": self.job.as_dict(),
-            "output_bytes": self.needs.output_bytes,
-            "disk_bytes": self.needs.disk_bytes,
-            "memory_bytes": self.needs.memory_bytes,
-        }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """A variant that is there."""
-
-    plan: Plan
-    provenance: Mapping[str, Any]
-    loss: Mapping[str, Any] | None
-    recipe: Path | None
-    """The user's recipe that knows it."""
-    already: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "schema_version": jobs.SCHEMA_VERSION,
-            "model": self.plan.source.name,
-            "variant": self.plan.variant,
-            "from": self.plan.source.variant,
-            "scheme": self.plan.request.scheme.name,
-            "path": str(self.plan.directory),
-            "recipe": str(self.recipe) if self.recipe else None,
-            "already": self.already,
-            "provenance": dict(self.provenance),
-            "loss": dict(self.loss) if self.loss else None,
-        }
+    from selfhost.quantize.job import Done
 
 
 def plan(request: Request, home: Home) -> Plan:
@@ -198,12 +92,13 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     if (there := _already(plan)) is not None:
         return there
     files.make_directory(plan.work.parent)
-    with files.hold_lock(plan.work.with_name(f"{plan.work.name}.lock"), blocking=False) as got:
+    with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
         if not got:
             raise NoError("quantize.runs", path=plan.work)
         resumed = _open_work(plan)
         preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=resumed)
         talk.note(_announcement(plan, resumed))
+        began = time.monotonic()
         with talk.following(plan.request.scheme.name) as tell:
             done = run.run(
                 plan.python,
@@ -214,11 +109,11 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
             )
         _check_result(plan, done)
         lost = loss.measure(plan, talk)
-        provenance = _provenance(plan, done)
+        provenance = _provenance(plan, done, time.monotonic() - began)
         files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
-        recipe = _publish(plan, done, home, talk, lost)
+        recipe = publish.publish(plan, done, home, talk, lost)
         shutil.rmtree(plan.work, ignore_errors=True)
-    plan.work.with_name(f"{plan.work.name}.lock").unlink(missing_ok=True)
+    leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
 
 
@@ -291,7 +186,7 @@ def _check_result(plan: Plan, done: Done) -> None:
         raise IntegrityError("quantize.bad_result", path=target, detail=detail)
 
 
-def _provenance(plan: Plan, done: Done) -> dict[str, Any]:
+def _provenance(plan: Plan, done: Done, seconds: float) -> dict[str, Any]:
     from selfhost import __version__
 
     source = plan.source
@@ -303,51 +198,6 @@ def _provenance(plan: Plan, done: Done) -> dict[str, Any]:
         "job": {k: v for k, v in plan.job.as_dict().items() if k not in ("schema_version", "source", "target")},
         "tools": {"selfhost": __version__, **run.versions(plan.python)},
         "peak_rss_bytes": done.peak_rss_bytes,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
     }
-
-
-def _publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, Any] | None) -> Path | None:
-    """Give the result its name: in the store with the recipe that knows it, or as a plain directory."""
-    target = Path(plan.job.target)
-    if plan.request.output is not None or plan.variant is None:
-        with files.explain_os_errors(plan.directory):
-            if plan.directory.is_dir():
-                plan.directory.rmdir()
-            for name in (LOCK_NAME, MODEL_SIGNATURE_NAME):
-                (target / name).unlink(missing_ok=True)
-            target.rename(plan.directory)
-            files.sync(plan.directory.parent)
-        return None
-    origin = Origin(
-        kind=SourceKind.QUANTIZED.value, id=f"{plan.source.name}/{plan.source.variant}", revision=plan.source.digest
-    )
-    files.make_directory(plan.directory.parent)
-    with store.hold(plan.directory, lambda: talk.note(text("model.waiting", name=plan.source.shown))):
-        with store.prepare(plan.directory, origin) as (_, made):
-            _link(target, made)
-        lock = store.read_lock(plan.directory)
-        _check_lock(lock, done, plan)
-        return user_recipe.add(plan, lock, home, lost)
-
-
-def _link(target: Path, made: Path) -> None:
-    """Every file under a second name: until the model is taken in, an interrupted run can go on with the first."""
-    for path in sorted(target.rglob("*")):
-        # Of the source: another lock, and a signature of other files.
-        if path.is_file() and path.name not in (LOCK_NAME, MODEL_SIGNATURE_NAME):
-            new = made / path.relative_to(target)
-            new.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, new)
-            except OSError:
-                files.copy_file(path, new)
-
-
-def _check_lock(lock: ModelLock, done: Done, plan: Plan) -> None:
-    """What was read back while it was taken in is what the script wrote."""
-    written = {file.path: file.sha256 for file in done.files}
-    wrong: Sequence[str] = [file.path for file in lock.files if written.get(file.path, file.sha256) != file.sha256]
-    if wrong:
-        store.remove(plan.directory)
-        detail = f"read back, these differ from what was written: {', '.join(wrong[:5])}"
-        raise IntegrityError("quantize.bad_result", path=plan.job.target, detail=detail)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from selfhost.app.quantize.make import Plan
+    from selfhost.app.quantize.types import Plan
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe
     from selfhost.weights.lock import ModelLock

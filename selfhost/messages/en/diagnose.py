@@ -113,6 +113,22 @@ MESSAGES = {
         "engine: {line}",
         "install the package of your distribution that has `{library}`, then check: `selfhost engine check`",
     ),
+    "diagnose.symbol": Text(
+        "`{name}` failed while {phase}: libraries of different releases are mixed (`{symbol}`)",
+        "engine: {line}",
+        "make the engine's environment anew: `selfhost engine remove` and `selfhost engine install`; outside of "
+        "selfhost, install torch and vllm anew as one set",
+    ),
+    "diagnose.no_user": Text(
+        "`{name}` failed while {phase}: the user it runs as ({uid}) has no entry in /etc/passwd",
+        "engine: {line}",
+        "run as a user that has one; in a container, mount an /etc/passwd with a line for {uid}",
+    ),
+    "diagnose.few_devices": Text(
+        "`{name}` failed while {phase}: {wanted} devices are needed on this node, {found} are visible",
+        "engine: {line}",
+        "see what there is: `selfhost detect`; a container or `CUDA_VISIBLE_DEVICES` may hide some",
+    ),
     "diagnose.module": Text(
         "`{name}` failed while {phase}: the engine's environment is incomplete",
         "engine: {line}",

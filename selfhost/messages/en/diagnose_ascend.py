@@ -181,6 +181,12 @@ MESSAGES = {
         _LINE,
         "pull it on another machine and bring it: `docker save`, `docker load`",
     ),
+    "diagnose_ascend.not_permitted": Text(
+        "`{name}` failed while {phase}: this host does not let the container have what it asks for",
+        _LINE,
+        "with `--shm-size`: leave it out and take the host's shared memory, `--ipc=host`; `--privileged` helps too, "
+        "but gives the container all of the host",
+    ),
     "diagnose_ascend.dispatch": Text(
         "`{name}` failed while {phase}: experts on different NPUs could not exchange tokens",
         _LINE,

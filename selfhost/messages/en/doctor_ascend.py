@@ -8,12 +8,6 @@ MESSAGES = {
         "CANN reads the driver's version from it",
         "install the driver on the host; in a container, mount that file and /usr/local/Ascend/driver/lib64",
     ),
-    "doctor_ascend.old_driver": Text(
-        "the Ascend driver is old: {found}",
-        "below {wanted} captured graphs can run out of streams (207005, 207008, EL0009)",
-        "update driver and firmware on the host, or serve with "
-        '`--compilation-config \'{{"cudagraph_mode":"FULL_DECODE_ONLY"}}\'`',
-    ),
     "doctor_ascend.no_node": Text(
         "the device file {path} is not there",
         hint="on the host: is the driver loaded? `npu-smi info`; in a container: `--device {path}`",
@@ -35,13 +29,14 @@ MESSAGES = {
         "use the image of vllm-ascend for this family, or install the CANN toolkit, its `ops` package and NNAL",
     ),
     "doctor_ascend.no_set_env": Text(
-        "the environment of CANN is not set: {names}",
-        "an engine that is started from here does not find its libraries",
-        "`source /usr/local/Ascend/ascend-toolkit/set_env.sh; source /usr/local/Ascend/nnal/atb/set_env.sh`",
+        "this shell does not have CANN's variables: {names}",
+        "`selfhost serve` reads them from CANN's and NNAL's own scripts; an engine that is started by hand does not",
+        "by hand: `{source}`",
     ),
     "doctor_ascend.no_library_path": Text(
         "the driver's libraries are not on `LD_LIBRARY_PATH`",
-        hint="add /usr/local/Ascend/driver/lib64/common and /usr/local/Ascend/driver/lib64/driver",
+        "`selfhost serve` adds them; an engine that is started by hand does not find them",
+        "by hand: add /usr/local/Ascend/driver/lib64/common and /usr/local/Ascend/driver/lib64/driver",
     ),
     "doctor_ascend.bad_buffer": Text(
         "`HCCL_BUFFSIZE` is no size: `{value}`",
@@ -62,21 +57,6 @@ MESSAGES = {
         "`LD_PRELOAD` names a file that is not there: {path}",
         "every program says so, and runs without it",
         "install jemalloc, or take it out of `LD_PRELOAD`",
-    ),
-    "doctor_ascend.other_family": Text(
-        "vllm-ascend was built for {built}, and this is {found}",
-        "the environment of {python}; it ends with `Current device type ... does not match`",
-        "use the image of this family (`-a3`, `-310p`, `-950dt`), or build it with `SOC_VERSION`",
-    ),
-    "doctor_ascend.two_tritons": Text(
-        "triton {triton} lies over triton-ascend {ascend}",
-        "the environment of {python}; both are the package `triton`",
-        "`pip uninstall -y triton-ascend triton`, then install triton-ascend again",
-    ),
-    "doctor_ascend.no_vllm": Text(
-        "vllm-ascend {version} is installed, and vllm is not",
-        "the environment of {python}; vllm-ascend does not bring it",
-        "install the vllm that belongs to it, without its CUDA parts: `VLLM_TARGET_DEVICE=empty`",
     ),
     "doctor_ascend.numa_balancing": Text(
         "the kernel moves memory between NUMA nodes",

@@ -157,6 +157,10 @@ MESSAGES = {
         "npu-smi did not answer within {seconds} s",
         hint="run `npu-smi info -t health -i 0` for each NPU; one that hangs needs a reset or a reboot",
     ),
+    "hardware.npu_part_hangs": Text(
+        "`npu-smi info {question}` did not answer in time: what it tells is not known, and nothing more was asked",
+        hint="run `npu-smi info -t health -i 0` for each NPU; one that hangs needs a reset or a reboot",
+    ),
     "hardware.npu_no_tool": Text(
         "an Ascend NPU is there, but npu-smi is not",
         hint="install the Ascend driver; in a container, mount /usr/local/bin/npu-smi and "

@@ -257,6 +257,13 @@ MESSAGES = {
         "memory: the budget is about {missing} more than what is free before the engine starts, so that it refuses;"
         " lower `--gpu-memory-utilization`"
     ),
+    "plan.ascend_shared_whole": Text(
+        "weights: the shared experts are whole on every NPU, as `--additional-config` has it, and counted so"
+    ),
+    "plan.ascend_v4": Text(
+        "not counted: weights that DeepSeek-V4 has on Ascend beside those of its checkpoint; in two public logs they "
+        "were 6 % and 15 % more than computed (vllm-project/vllm-ascend#13439)"
+    ),
     "plan.ascend_310p": Text(
         "KV cache: on {device} the engine takes half of what is left, and keeps the other half for workspaces"
     ),
@@ -337,7 +344,9 @@ MESSAGES = {
         "wanted: more than 0, at most 1",
         "leave it out: 0.92 on a GPU, 0.9 on a CPU",
     ),
-    "plan.detection": Text("detection could not tell everything: {note}"),
+    "plan.detection": Text("detection: {note}"),
+    "plan.passed_over": Text("{count}x {name} is not used: {reason}"),
+    "plan.on_cpu": Text("the CPU is used: {note}"),
     "plan.served_model_name": Text(
         "not a name for a model: `{value}`",
         "clients send it as `model`",

@@ -178,6 +178,7 @@ MESSAGES = {
     "quantize.dry_run_argv": Text("by: {python} {script}"),
     "quantize.progress": Text("{what}: {done} of {total} ({percent} %){rate}{file}"),
     "quantize.progress_left": Text(", {rate}/s, {left} left"),
+    "quantize.steps_left": Text(", {left} left"),
     "quantize.comparing": Text("comparing it with its source"),
     "quantize.made": Text("made `{name}` in {duration}: {path}"),
     "quantize.there_already": Text("`{name}` is there already, made of the same source by the same arguments: {path}"),

@@ -57,13 +57,7 @@ MESSAGES = {
     "serve.several_nodes": Text(
         "`{name}` on {hardware} is served by {nodes} nodes",
         "`serve` starts the processes of this machine only",
-        "run on the first node, with its address for `NODE0`: `{command}`\n"
-        "on each other node the same with its number as `--node-rank` and with `--headless`",
-    ),
-    "serve.ascend_not_yet": Text(
-        "`{name}` can run on {hardware}, but selfhost does not start {engine} yet",
-        "it neither installs that engine nor binds it to NPUs",
-        "run the command that `selfhost plan {model}` prints, where {engine} {version} is installed",
+        "run one on each node, the first one's address in place of `NODE0`:\n{commands}",
     ),
     "serve.unsupported": Text(
         "`{name}` cannot be served on {hardware}",

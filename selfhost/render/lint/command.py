@@ -95,6 +95,9 @@ def commands(words: Sequence[str]) -> list[list[str]]:
     """The simple commands in an argv: itself, or those of the script that a shell is given."""
     if not words or words[0].rpartition("/")[2] not in _SHELLS:
         return [list(words)]
+    if words[1:] and not words[1].startswith("-"):
+        # A script of its own, and what that is given.
+        return [list(words)]
     for place, word in enumerate(words[1:], start=1):
         if word.startswith("-") and not word.startswith("--") and "c" in word:
             given = words[place + 2 :]
