@@ -49,6 +49,16 @@ def engine_python() -> Path:
     return Path(python)
 
 
+@pytest.fixture(scope="session")
+def quantize_python() -> Path:
+    """Python of the `quantize` environment, named in SELFHOST_TEST_QUANTIZE_PYTHON."""
+    python = os.environ.get("SELFHOST_TEST_QUANTIZE_PYTHON")
+    if not python:
+        missing("the `quantize` environment", "set SELFHOST_TEST_QUANTIZE_PYTHON")
+    assert Path(python).exists(), f"SELFHOST_TEST_QUANTIZE_PYTHON names nothing: {python}"
+    return Path(python)
+
+
 @pytest.fixture
 def engine_home(home, engine_python) -> Path:
     """A fresh home that has the CPU engine installed (a link to the one `make test` made)."""

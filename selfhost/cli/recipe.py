@@ -94,14 +94,17 @@ def show(
     Example: selfhost recipe show smollm2-135m.
     """
     from selfhost.app import recipes
+    from selfhost.app.quantize import report
     from selfhost.cli import output
+    from selfhost.home import find_home
     from selfhost.recipe import present
 
     recipe, path = recipes.find(name, recipe_path)
+    losses = report.of_recipe(recipe, find_home())
     if as_json:
-        output.write_json({**present.as_dict(recipe), "path": str(path)})
+        output.write_json({**present.as_dict(recipe), "path": str(path), "losses": losses})
         return
-    for line in present.as_lines(recipe, str(path)):
+    for line in (*present.as_lines(recipe, str(path)), *present.loss_lines(losses)):
         output.write(line)
 
 

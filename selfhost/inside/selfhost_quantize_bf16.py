@@ -19,7 +19,7 @@ from selfhost_quantize_files import Out, Tensor
 from selfhost_quantize_schemes import Found, Scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 FP8 = ("F8_E4M3", "F8_E5M2")
 SCALES = ("_scale_inv", "_scale")
@@ -71,7 +71,10 @@ class _ToBf16(Scheme):
     def step(self, tensor: Tensor) -> int:
         return self._height(tensor)
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def room(self, tensor: Tensor) -> None:
+        del tensor
+
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         del tensor, found
         return {}
 

@@ -30,14 +30,10 @@ _LEAST_HEADER, _MOST_HEADER = 2, 100_000_000
 """Bytes, as the format says."""
 _NO_COPY = (SUFFIX, ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".onnx_data", ".index.json")
 """Weights in whatever format, and lists of them."""
-_NO_COPY_NAMES = (
-    CONFIG,
-    "hf_quant_config.json",
-    "quantize_config.json",
-    "selfhost-quantize.json",
-    "selfhost-loss.json",
-)
+_NO_COPY_NAMES = (CONFIG, "hf_quant_config.json", "quantize_config.json")
 """Written anew, or about the source's own quantization."""
+_OUR_RECORDS = "selfhost-"
+"""Files that tell of the source, and would not be true of the result, begin so."""
 _VENDORS_OWN = "consolidated"
 
 
@@ -159,6 +155,6 @@ def others(source: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = (Path(folder) / name).relative_to(source)
-            if not name.startswith(".") and not name.endswith(_NO_COPY) and name not in _NO_COPY_NAMES:
+            if not name.startswith((".", _OUR_RECORDS)) and not name.endswith(_NO_COPY) and name not in _NO_COPY_NAMES:
                 found.append(path)
     return found

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from selfhost_quantize_config import BLOCK, BNB_BLOCK
 from selfhost_quantize_events import Refused
 from selfhost_quantize_files import Out, Tensor
 from selfhost_quantize_names import is_merged
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DTYPES = {
     "F64": torch.float64,
@@ -64,6 +61,8 @@ class Scheme:
     """One weight, converted row by row."""
 
     name = ""
+    share = 1
+    """What part of a usual stretch of weights is taken at a time; less for what needs much more memory on the way."""
 
     def __init__(self, group_size: int | None = None) -> None:
         self.group_size = group_size
@@ -86,8 +85,17 @@ class Scheme:
         """Rows from `row` on; raises Refused for values that are not finite."""
         raise NotImplementedError
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The tensors beside the values, from what was found in all rows, in order."""
+    def room(self, tensor: Tensor) -> Out | None:
+        """What `convert` finds in all rows together, as a tensor: the scales, if it is not said otherwise."""
+        return self.outs(tensor)[1]
+
+    def place(self, tensor: Tensor, row: int) -> int:
+        """Where in it what was found from a row on begins."""
+        del tensor
+        return row
+
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The tensors beside the values, from what was found in all rows."""
         raise NotImplementedError
 
     def _plain(self, tensor: Tensor, multiple: int = 1) -> None:
@@ -118,8 +126,8 @@ class _Fp8Channel(Scheme):
         scale = _scale(_finite(_most(values, 1), tensor) / FP8_MOST).unsqueeze(1)
         return values.float().div_(scale).to(torch.float8_e4m3fn), scale
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
-        return {f"{module_of(tensor)}.weight_scale": torch.cat(list(found))}
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {f"{module_of(tensor)}.weight_scale": found}
 
 
 def _scale(scale: torch.Tensor) -> torch.Tensor:
@@ -131,6 +139,10 @@ class _Fp8Block(Scheme):
     """FP8 E4M3 with a float32 scale for each 128 x 128 weights; the last rows may be fewer."""
 
     name = "fp8-block"
+
+    def place(self, tensor: Tensor, row: int) -> int:
+        del tensor
+        return row // BLOCK
 
     def outs(self, tensor: Tensor) -> tuple[Out, ...]:
         self._plain(tensor, BLOCK)
@@ -153,8 +165,8 @@ class _Fp8Block(Scheme):
         scaled = blocks.float().div_(scale[:, None, :, None])
         return scaled.view(padded.shape)[:rows].to(torch.float8_e4m3fn), scale
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
-        return {f"{module_of(tensor)}.weight_scale": torch.cat(list(found))}
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {f"{module_of(tensor)}.weight_scale": found}
 
 
 class _W8A16(Scheme):
@@ -187,10 +199,10 @@ class _W8A16(Scheme):
         packed = steps.add_(128).to(torch.uint8).view(rows, columns).view(torch.int32)
         return packed, scale
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         module = module_of(tensor)
         shape = torch.tensor(tensor.shape, dtype=torch.int64)
-        return {f"{module}.weight_scale": torch.cat(list(found)), f"{module}.weight_shape": shape}
+        return {f"{module}.weight_scale": found, f"{module}.weight_shape": shape}
 
 
 class _Int8(Scheme):
@@ -211,16 +223,17 @@ class _Int8(Scheme):
         quantized, largest, _ = int8_vectorwise_quant(values.to(torch.float16))
         return quantized, _finite(largest, tensor)
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         module = module_of(tensor)
         # 0: by row (bitsandbytes utils.py LINEAR_8BIT_WEIGHTS_FORMAT_MAPPING).
-        return {f"{module}.SCB": torch.cat(list(found)), f"{module}.weight_format": torch.tensor(0, dtype=torch.uint8)}
+        return {f"{module}.SCB": found, f"{module}.weight_format": torch.tensor(0, dtype=torch.uint8)}
 
 
 class _Nf4(Scheme):
     """bitsandbytes' NF4: two weights in a byte, a scale for each 64, and those quantized again by 256."""
 
     name = "nf4"
+    share = 8  # bitsandbytes compares each weight with all 16 values at once
     _STATE = 192
     """Bytes of the JSON beside the tensors, with blanks at its end: the longest is some 170."""
     _NESTED = 256
@@ -243,6 +256,12 @@ class _Nf4(Scheme):
     def step(self, tensor: Tensor) -> int:
         return BNB_BLOCK // math.gcd(BNB_BLOCK, tensor.shape[1])
 
+    def room(self, tensor: Tensor) -> Out:
+        return Out("largest", "F32", (math.ceil(math.prod(tensor.shape) / BNB_BLOCK),))
+
+    def place(self, tensor: Tensor, row: int) -> int:
+        return row * tensor.shape[1] // BNB_BLOCK
+
     def convert(self, tensor: Tensor, values: torch.Tensor, row: int) -> Found:
         del row
         from bitsandbytes.functional import quantize_4bit
@@ -250,19 +269,18 @@ class _Nf4(Scheme):
         packed, state = quantize_4bit(values, blocksize=BNB_BLOCK, quant_type="nf4")
         return packed, _finite(state.absmax, tensor)
 
-    def finish(self, tensor: Tensor, found: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         from bitsandbytes.functional import QuantState, get_4bit_type, quantize_blockwise
 
         # As `quantize_4bit` with `compress_statistics` does for a whole tensor.
-        largest = torch.cat(list(found))
-        offset = largest.mean()
-        absmax, nested = quantize_blockwise(largest - offset, blocksize=self._NESTED)
+        offset = found.mean()
+        absmax, nested = quantize_blockwise(found - offset, blocksize=self._NESTED)
         state = QuantState(
             absmax=absmax,
             shape=torch.Size(tensor.shape),
             dtype=DTYPES[tensor.dtype],
             blocksize=BNB_BLOCK,
-            code=get_4bit_type("nf4", device=largest.device),
+            code=get_4bit_type("nf4", device=found.device),
             quant_type="nf4",
             offset=offset,
             state2=nested,

@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 STRETCH = 1 << 20
 """Weights that a thread takes at a time: what they grow to on the way still fits a processor's cache."""
-_ON_A_GPU = 1 << 25
+_ON_A_GPU, _FEED_A_GPU = 1 << 25, 4
+"""There: weights at a time, and threads."""
 _COPIED = 8 << 20
 """Bytes that a thread copies at a time."""
 _READ_BACK = 4 << 20
@@ -113,12 +115,23 @@ class _Open:
         os.close(self.writing)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One weight on its way, with room for what is found in it."""
+
+    file: _Open
+    tensor: Tensor
+    scheme: Scheme
+    found: torch.Tensor | None
+
+
 class Converter:
     """Converts files one after the other, stretches of each in parallel; while one is read back, the next is begun."""
 
     def __init__(self, device: torch.device, jobs: int, state: State, progress: Progress) -> None:
-        self._device, self._jobs, self._state, self._progress = device, jobs, state, progress
-        self._stretch = STRETCH if device.type == "cpu" else _ON_A_GPU
+        on_cpu = device.type == "cpu"
+        self._device, self._state, self._progress = device, state, progress
+        self._stretch, self._jobs = (STRETCH, jobs) if on_cpu else (_ON_A_GPU, min(jobs, _FEED_A_GPU))
 
     def convert(self, shards: list[Shard]) -> None:
         """All of them; the first failure ends it."""
@@ -147,15 +160,18 @@ class Converter:
             if scheme is None:
                 file.work += [pool.submit(self._copy, file, tensor, at) for at in range(0, tensor.size, _COPIED)]
                 continue
-            rows = list(self._stretches(tensor, scheme))
-            parts = [pool.submit(self._rows, file, tensor, scheme, (row, until)) for row, until in rows]
-            file.work += [*parts, pool.submit(self._rest, file, tensor, scheme, parts)]
+            # Made here, in one piece: small tensors that threads keep would hold on to the heaps that they lie in.
+            room = scheme.room(tensor)
+            found = torch.empty(room.shape, dtype=DTYPES[room.dtype], device=self._device) if room else None
+            work = _Work(file, tensor, scheme, found)
+            parts = [pool.submit(self._rows, work, row, until) for row, until in self._stretches(tensor, scheme)]
+            file.work += [*parts, pool.submit(self._rest, work, parts)] if room else parts
 
     def _stretches(self, tensor: Tensor, scheme: Scheme) -> Iterator[tuple[int, int]]:
         """Rows from and to, as many as a stretch takes and the scheme wants together."""
         rows, columns = tensor.shape
         step = scheme.step(tensor)
-        step *= max(1, self._stretch // (step * columns))
+        step *= max(1, self._stretch // (scheme.share * step * columns))
         return ((row, min(row + step, rows)) for row in range(0, rows, step))
 
     def _copy(self, file: _Open, tensor: Tensor, at: int) -> None:
@@ -163,21 +179,25 @@ class Converter:
         write_at(file.writing, file.begins[tensor.name] + at, read_at(file.reading, tensor.start + at, size))
         self._progress.add(size, file.shard.path.name)
 
-    def _rows(self, file: _Open, tensor: Tensor, scheme: Scheme, rows: tuple[int, int]) -> Any:
-        row, until = rows
+    def _rows(self, work: _Work, row: int, until: int) -> None:
+        file, tensor, scheme = work.file, work.tensor, work.scheme
         line = tensor.size // tensor.shape[0]
         data = read_at(file.reading, tensor.start + row * line, (until - row) * line)
         values = data.view(DTYPES[tensor.dtype]).view(until - row, tensor.shape[1]).to(self._device)
         written, found = scheme.convert(tensor, values, row)
         begin = file.begins[scheme.outs(tensor)[0].name]
         write_at(file.writing, begin + scheme.offset(tensor, row), written.cpu())
+        if work.found is not None:
+            at = scheme.place(tensor, row)
+            work.found[at : at + len(found)] = found
         self._progress.add((until - row) * line, file.shard.path.name)
-        return found
 
-    def _rest(self, file: _Open, tensor: Tensor, scheme: Scheme, parts: list[Future[Any]]) -> None:
+    def _rest(self, work: _Work, parts: list[Future[Any]]) -> None:
         # Submitted after the parts, so a thread that takes this up waits for others that are at work.
-        sizes = {out.name: out for out in scheme.outs(tensor)}
-        for name, values in scheme.finish(tensor, [part.result() for part in parts]).items():
+        for part in parts:
+            part.result()
+        file, sizes = work.file, {out.name: out for out in work.scheme.outs(work.tensor)}
+        for name, values in work.scheme.finish(work.tensor, work.found).items():
             if values.numel() * values.element_size() != sizes[name].size:
                 raise Refused("quantize.check_failed", path=str(file.part), detail=f"{name} is not as planned")
             write_at(file.writing, file.begins[name], values.cpu())

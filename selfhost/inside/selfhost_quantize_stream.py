@@ -4,10 +4,10 @@
 
 JOB: {"schema_version": 1, "scheme": "fp8" | "fp8-block" | "w8a16" | "int8" | "nf4" | "bf16", "source": DIR,
 "target": DIR, "group_size": N or null, "ignore": [more entries, see selfhost_quantize_names.py], "device": "auto" |
-"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `file` (one is finished, or
-kept from an earlier run), `done` with every file's size and sha256, or `error` with an id and its parameters, then exit status 1.
+"cpu" | "cuda", "jobs": N or null}. Prints one JSON object a line: `plan`, `progress`, `file` (one is finished, or kept
+from an earlier run), `done` with size and sha256 of every file, or `error` with an id and parameters and exit status 1.
 
-Memory: a few megabytes for each thread and the scales of two files, whatever the size of the model or of its files.
+Memory: some megabytes for each thread and the scales of two files, whatever the size of the model or of its files.
 One file of the output for each of the input, written under `.selfhost-quantize/`, read back, synced and only then
 renamed; a run that was killed goes on with the first file that is not there.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -28,7 +29,17 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost_quantize_config import model_types, new_section, section, with_section
 from selfhost_quantize_events import Progress, Refused, take_stdout, tell
-from selfhost_quantize_files import CONFIG, INDEX, Tensor, others, read_header, read_json, weight_files, write_json
+from selfhost_quantize_files import (
+    CONFIG,
+    INDEX,
+    ITEM_BITS,
+    Tensor,
+    others,
+    read_header,
+    read_json,
+    weight_files,
+    write_json,
+)
 from selfhost_quantize_names import HEAD, SPLIT_EXPERTS, choose, entries_of
 from selfhost_quantize_state import State, job_digest, sha256_of
 
@@ -36,6 +47,9 @@ if TYPE_CHECKING:
     from selfhost_quantize_shards import Shard
 
 SCHEME_NAMES = ("fp8", "fp8-block", "w8a16", "int8", "nf4", "bf16")
+_PACKED = ("I8", "U8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0")
+"""What numbers of fewer bits lie in; matrices of 64 bits are tables of positions."""
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,6 +114,14 @@ def _experts(tensor: Tensor, *, splits: bool) -> list[Tensor]:
     ]
 
 
+def refuse_packed(copied: list[Tensor]) -> None:
+    """Raises Refused for a matrix that is quantized in a way that is not read here, and would be copied as it is."""
+    for tensor in copied:
+        packed = tensor.dtype in _PACKED and len(tensor.shape) > 1
+        if packed or tensor.dtype not in ITEM_BITS:
+            raise Refused("quantize.dtype", tensor=tensor.name, dtype=tensor.dtype)
+
+
 def plan(job: Job, files: dict[Path, list[Tensor]]) -> tuple[list[Shard], dict[str, Any] | None]:
     """What each file becomes, and the section of the new config; raises Refused before anything is written."""
     from selfhost_quantize_bf16 import is_dropped, scale_names, to_bf16
@@ -132,6 +154,7 @@ def plan(job: Job, files: dict[Path, list[Tensor]]) -> tuple[list[Shard], dict[s
     shards = []
     for path, tensors in files.items():
         kept = [tensor for tensor in tensors if tensor.name not in dropped]
+        refuse_packed([tensor for tensor in kept if tensor.name not in chosen])
         shards.append(Shard(path, kept, {tensor.name: scheme for tensor in kept if tensor.name in chosen}))
     return [shard for shard in shards if shard.tensors], new
 
@@ -202,14 +225,23 @@ def main(path: str) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     take_stdout()
+    target = ""
     try:
-        run(Job(json.loads(Path(path).read_text(encoding="utf-8"))))
+        job = Job(json.loads(Path(path).read_text(encoding="utf-8")))
+        target = str(job.target)
+        run(job)
     except Refused as refused:
         tell("error", id=refused.id, params=refused.params)
+    except (MemoryError, RuntimeError) as error:
+        # torch has a RuntimeError of its own for either memory; any other is a fault of the program.
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        tell("error", id="quantize.out_of_memory", params={"detail": str(error).partition("\n")[0][:300]})
     except ImportError as error:
         tell("error", id="quantize.no_package", params={"package": error.name or "", "detail": str(error)})
     except OSError as error:
-        params = {"path": str(error.filename or ""), "detail": error.strerror or str(error)}
+        # Writing to an open file that fails names none.
+        params = {"path": str(error.filename or target), "detail": error.strerror or str(error)}
         tell("error", id="quantize.no_space" if error.errno in _NO_SPACE else "quantize.unwritable", params=params)
     else:
         return 0

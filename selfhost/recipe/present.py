@@ -82,6 +82,14 @@ def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
         yield from _row("", fact.url)
 
 
+def loss_lines(losses: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """For `recipe show`: what variants that were made here lost."""
+    for variant, lines in losses.items():
+        yield from _row("loss", f"{variant}:")
+        for line in lines:
+            yield from _row("", line)
+
+
 def _row(label: str, value: str) -> Iterator[str]:
     if value:
         yield f"  {label:<{_WIDTH}}{value}"

@@ -271,10 +271,35 @@ def check_bf16(folder: Path) -> None:
     assert not bf16.rounds_twice(torch.tensor([0.5, 2.0**-20])), "powers of two take the fast way"
 
 
+def into_fp8(folder: Path) -> None:
+    """Make a plain model FP8 as DeepSeek's is, in blocks of 128 x 128, with all scales in a file of their own."""
+    plain_file = folder / "model.safetensors"
+    weights, scales = load_file(plain_file), {}
+    for name, weight in weights.items():
+        if weight.dim() == 2 and not any(part in name for part in ("embed_tokens", "lm_head", "mlp.gate.weight")):
+            rows, columns = weight.shape
+            whole = torch.nn.functional.pad(weight.float(), (0, -columns % 128, 0, -rows % 128))
+            scale = whole.view(-(-rows // 128), 128, -1, 128).abs().amax((1, 3)) / 448
+            spread = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
+            weights[name] = (whole / spread)[:rows, :columns].to(FP8).contiguous()
+            scales[f"{name}_scale_inv"] = scale
+    plain_file.unlink()
+    config = json.loads((folder / "config.json").read_text())
+    said = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    parts = [(weights, "model-00001-of-00002.safetensors"), (scales, "model-00002-of-00002.safetensors")]
+    for tensors, name in parts:
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+    weight_map = {key: name for tensors, name in parts for key in tensors}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": said}))
+
+
 CHECKS = {name.removeprefix("check_"): check for name, check in globals().items() if name.startswith("check_")}
 
 if __name__ == "__main__":
     if sys.argv[1] == "make":
         plain(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "into-fp8":
+        into_fp8(Path(sys.argv[2]))
     else:
         CHECKS[sys.argv[1].replace("-", "_")](Path(sys.argv[2]))

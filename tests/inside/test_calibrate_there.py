@@ -1,0 +1,131 @@
+"""Calibrated quantization and the loss report in their environment, on tiny models of exact classes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_models import make_tiny_model
+
+pytestmark = pytest.mark.slow
+HERE = Path(__file__).resolve().parent
+INSIDE = HERE.parents[1] / "selfhost" / "inside"
+THERE = HERE / "calibrate_there.py"
+CALIBRATION = {"file": None, "samples": 4, "length": 64}
+
+
+@pytest.fixture(scope="module")
+def tiny(quantize_python, tmp_path_factory):
+    """`tiny("llama")`: the directory of a tiny model."""
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = make_tiny_model(quantize_python, kind, tmp_path_factory.mktemp("tiny") / kind)
+        return made[kind]
+
+    return make
+
+
+def events(python: Path, script: str, folder: Path, **body: object) -> list[dict]:
+    job = folder / "job.json"
+    job.write_text(json.dumps({"schema_version": 1, "device": "cpu", "jobs": 1, **body}))
+    command = [python, "-E", "-s", INSIDE / f"selfhost_quantize_{script}.py", job]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found, done.stderr[-2000:]
+    assert done.returncode == (0 if found[-1]["event"] == "done" else 1)
+    return found
+
+
+def quantized(python: Path, source: Path, folder: Path, scheme: str, **body: object) -> list[dict]:
+    job = {
+        "scheme": scheme,
+        "source": str(source),
+        "target": str(folder / "target"),
+        "calibration": CALIBRATION,
+        **body,
+    }
+    return events(python, "calibrated", folder, **job)
+
+
+def shapes(path: Path) -> dict[str, list[int]]:
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+
+
+@pytest.mark.parametrize("check", ["compressed", "bitsandbytes", "fp8"])
+def test_weights_are_read_as_libraries_read_them(check, quantize_python, tmp_path):
+    done = subprocess.run([quantize_python, THERE, check, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("kind", ["llama", "glm4", "glm4_moe", "deepseek_v3"])
+def test_layer_by_layer_is_the_whole_model(kind, quantize_python, tiny):
+    command = [quantize_python, THERE, "skeleton", tiny(kind)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kind"), [("w4a16-gptq", "glm4_moe"), ("w4a16-awq", "deepseek_v3"), ("w8a8", "qwen3_moe")]
+)
+def test_models_with_experts_are_quantized_but_for_head_and_router(scheme, kind, quantize_python, tiny, tmp_path):
+    source = tiny(kind)
+    told = quantized(quantize_python, source, tmp_path, scheme)
+    done, target = told[-1], tmp_path / "target"
+    assert done["event"] == "done", done
+    assert {file["path"]: file["size"] for file in done["files"]} == {
+        path.name: path.stat().st_size for path in target.iterdir()
+    }
+    assert (target / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+    tensors = shapes(target / "model.safetensors")
+    experts = [
+        name for name in tensors if re.search(r"layers[.]1[.]mlp[.]experts[.]\d[.]up_proj[.]weight_scale$", name)
+    ]
+    assert len(experts) == 8
+    assert ("model.layers.1.mlp.experts.0.up_proj.weight_packed" in tensors) is (scheme != "w8a8")
+    assert {"model.layers.1.mlp.gate.weight", "lm_head.weight"} <= set(tensors)
+    config = json.loads((target / "config.json").read_text())
+    before = json.loads((source / "config.json").read_text())
+    assert {key: value for key, value in config.items() if key != "quantization_config"} == before
+    ignore = config["quantization_config"]["ignore"]
+    assert any(re.match(one.removeprefix("re:"), "model.layers.1.mlp.gate") for one in ignore if one.startswith("re:"))
+    counted = [event["done_bytes"] for event in told if event["event"] == "progress"]
+    assert counted == sorted(counted)
+
+    report = tmp_path / "report.json"
+    body = {"source": str(source), "target": str(target), "report": str(report), "scheme": scheme}
+    assert events(quantize_python, "loss", tmp_path, **body)[-1]["event"] == "done"
+    lost = json.loads(report.read_text())
+    assert 0 < max(lost["layer_errors"]) < 0.5
+    assert lost["top1_agreement"] > 0.9
+
+
+def test_what_cannot_be_quantized_so_is_named(quantize_python, tiny, tmp_path):
+    source = tiny("llama")
+    (tmp_path / "x.txt").write_text("Too little.")
+    told = quantized(
+        quantize_python, source, tmp_path, "w8a8", calibration={**CALIBRATION, "file": str(tmp_path / "x.txt")}
+    )
+    assert told[-1]["id"] == "quantize.bad_calibration"
+    assert told[-1]["params"]["detail"] == "it gives 0 blocks of 64 tokens; at least 4 are needed"
+    assert not (tmp_path / "target").exists()
+
+    told = quantized(quantize_python, source, tmp_path, "w4a16-gptq", group_size=96)
+    assert told[-1]["id"] == "quantize.bad_shape"
+    assert "groups of 96 do not divide" in told[-1]["params"]["detail"]
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in source.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    config = json.loads((source / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "fp8"}}))
+    told = quantized(quantize_python, other, tmp_path, "w8a8")
+    assert (told[-1]["id"], told[-1]["params"]) == ("quantize.already", {"method": "fp8"})
