@@ -25,10 +25,6 @@ class Listener:
         """Tell something."""
         output.note(line)
 
-    def warn(self, line: str) -> None:
-        """Tell something that may have been overlooked."""
-        output.warn(line)
-
     @contextlib.contextmanager
     def following(self, what: str, *, steps: bool = False) -> Iterator[Callable[[Event], None]]:
         """Show how far a script is; steps: it counts them, not bytes."""

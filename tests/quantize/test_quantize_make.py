@@ -29,7 +29,7 @@ def test_a_variant_is_served_planned_listed_and_removed_like_any_other(quantize,
     assert [one.name for one in recipe.variants] == ["bf16", "fp8"]
     assert (variant.scheme, variant.sources[0].id) == ("fp8", "smollm2-135m/bf16")
     assert variant.bytes_on_disk == sum(path.stat().st_size for path in directory.glob("*.safetensors"))
-    assert any("mean KL divergence 0.0123, same first choice 98.0 %" in note for note in variant.notes)
+    assert variant.notes == ("How it was made: selfhost-quantize.json beside its files",)
 
     plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "fp8", "--on", "H20", "--json")[1])
     assert (plan["fits"], plan["variant"]) == (True, "fp8")
@@ -40,6 +40,7 @@ def test_a_variant_is_served_planned_listed_and_removed_like_any_other(quantize,
     assert selfhost("verify", "smollm2-135m", "--variant", "fp8")[0] == 0
     shown = selfhost("recipe", "show", "smollm2-135m")[1]
     assert "from smollm2-135m/bf16 by `selfhost quantize`" in shown
+    assert "0.0123" in shown
     assert selfhost("pull", "smollm2-135m", "--variant", "fp8")[0] == 0
 
     assert selfhost("rm", "smollm2-135m", "--variant", "fp8", "--yes")[0] == 0
@@ -163,6 +164,34 @@ def test_a_line_tells_how_far_it_is():
     follower(Progress(done_bytes=10, file="layer 9"))
     follower(Progress(done_bytes=20, file="layer 19"))
     assert lines[-1] == "comparing: 20 of 30 (66 %), 10 s left, layer 19"
+
+
+def test_a_report_that_is_none_is_no_measure(quantize, faults):
+    faults(kl="nan")
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 5
+    assert "nan is no measure" in err
+
+
+def test_a_source_that_cannot_be_quantized_is_named(quantize, tmp_path, model):
+    import shutil
+
+    for name, change in (("odd", {"architectures": ["OddForCausalLM"]}), ("cut", {})):
+        copy = tmp_path / name
+        shutil.copytree(model, copy)
+        config = json.loads((copy / "config.json").read_text()) | change
+        (copy / "config.json").unlink()
+        (copy / "config.json").write_text(json.dumps(config))
+    shard = tmp_path / "cut" / "model-00002-of-00003.safetensors"
+    data = shard.read_bytes()
+    shard.unlink()
+    shard.write_bytes(data[:-7])
+    code, _, err = quantize("--scheme", "fp8", "--output", tmp_path / "x", name=tmp_path / "odd")
+    assert code == 3
+    assert "OddForCausalLM" in err
+    code, _, err = quantize("--scheme", "fp8", "--output", tmp_path / "x", name=tmp_path / "cut")
+    assert code == 5
+    assert "model-00002-of-00003.safetensors" in err
 
 
 def test_a_gate_keeps_it_from_its_name_and_costs_nothing_to_open(quantize, faults, home):

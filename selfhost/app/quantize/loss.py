@@ -10,6 +10,7 @@ from selfhost.app.quantize import run
 from selfhost.errors import IntegrityError, NoError
 from selfhost.messages import text
 from selfhost.quantize.job import LOSS_NAME, SCHEMA_VERSION
+from selfhost.quantize.loss import read_loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +36,14 @@ def measure(plan: Plan, talk: Talk) -> Mapping[str, Any] | None:
         with talk.following(text("quantize.comparing"), steps=True) as tell:
             run.run(plan.python, run.script(SCRIPT), job, plan.work / "log.txt", tell)
     found = files.read_json(report)
-    if found is None or not isinstance(found.get("mean_kl"), (int, float)):
-        raise IntegrityError("quantize.bad_result", path=target, detail=f"`{LOSS_NAME}` has no `mean_kl`")
+    if found is None:
+        raise IntegrityError("quantize.bad_result", path=target, detail=f"there is no `{LOSS_NAME}`")
     gate(limit, found, target)
     return found
 
 
 def gate(limit: float | None, report: Mapping[str, Any], path: Path) -> None:
-    """Raises NoError where a report says that more was lost than `limit`."""
-    if limit is not None and not float(report["mean_kl"]) <= limit:
-        raise NoError("quantize.too_much_lost", kl=float(report["mean_kl"]), limit=limit, path=path)
+    """Raises NoError where a report says that more was lost than `limit`, IntegrityError for a report that is none."""
+    lost = read_loss(report, path / LOSS_NAME).overall.mean_kl
+    if limit is not None and lost > limit:
+        raise NoError("quantize.too_much_lost", kl=lost, limit=limit, path=path)

@@ -111,7 +111,7 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
         lost = loss.measure(plan, talk)
         provenance = _provenance(plan, done, time.monotonic() - began)
         files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
-        recipe = publish.publish(plan, done, home, talk, lost)
+        recipe = publish.publish(plan, done, home, talk)
         shutil.rmtree(plan.work, ignore_errors=True)
         leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
@@ -134,7 +134,7 @@ def _already(plan: Plan, home: Home) -> Made | None:
     path = plan.source.recipe_path
     recipe = plan.source.recipe
     if recipe is not None and all(one.name != plan.variant for one in recipe.variants):
-        path = user_recipe.add(plan, store.read_lock(plan.directory), home, lost)
+        path = user_recipe.add(plan, store.read_lock(plan.directory), home)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=path, already=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.app.quantize import user_recipe
@@ -15,14 +15,14 @@ from selfhost.weights import store
 from selfhost.weights.lock import LOCK_NAME, MODEL_SIGNATURE_NAME, ModelLock, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from selfhost.app.quantize.types import Plan, Talk
     from selfhost.home import Home
     from selfhost.quantize.job import Done
 
 
-def publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, Any] | None) -> Path | None:
+def publish(plan: Plan, done: Done, home: Home, talk: Talk) -> Path | None:
     """Give the result its name: in the store with the recipe that knows it, or as a plain directory."""
     target = Path(plan.job.target)
     if plan.request.output is not None or plan.variant is None:
@@ -43,7 +43,7 @@ def publish(plan: Plan, done: Done, home: Home, talk: Talk, lost: Mapping[str, A
             _link(target, made)
         lock = store.read_lock(plan.directory)
         _check_lock(lock, done, plan)
-        return user_recipe.add(plan, lock, home, lost)
+        return user_recipe.add(plan, lock, home)
 
 
 def _link(target: Path, made: Path) -> None:

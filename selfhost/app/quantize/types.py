@@ -26,9 +26,6 @@ class Talk(Protocol):
     def note(self, line: str) -> None:
         """Tell something."""
 
-    def warn(self, line: str) -> None:
-        """Tell something that may have been overlooked."""
-
     def following(self, what: str, *, steps: bool = False) -> AbstractContextManager[Tell]:
         """Show how far a script is; steps: it counts them, not bytes."""
 

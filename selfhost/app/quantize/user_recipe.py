@@ -46,10 +46,10 @@ def check_place(name: str, path: Path, home: Home) -> None:
         raise UsageError("quantize.recipe_elsewhere", path=path, folder=home.recipes, name=name)
 
 
-def add(plan: Plan, lock: ModelLock, home: Home, lost: Mapping[str, Any] | None) -> Path:
+def add(plan: Plan, lock: ModelLock, home: Home) -> Path:
     """Let the recipe know a new variant; its file."""
     assert plan.source.recipe_path is not None
-    return put(plan.source.name, plan.source.recipe_path, _variant(plan, lock, lost), home)
+    return put(plan.source.name, plan.source.recipe_path, _variant(plan, lock), home)
 
 
 def put(name: str, path: Path, variant: Mapping[str, object], home: Home) -> Path:
@@ -76,14 +76,11 @@ def _replaced(path: Path, name: str, data: Mapping[str, object]) -> str:
     return before
 
 
-def _variant(plan: Plan, lock: ModelLock, lost: Mapping[str, Any] | None) -> dict[str, object]:
+def _variant(plan: Plan, lock: ModelLock) -> dict[str, object]:
     source, scheme = plan.source, plan.request.scheme
     assert source.recipe is not None
     config = check.read_config(plan.directory)
     section = next((config[key] for key in _CONFIG_OWN if config.get(key)), None)
-    notes = [text("quantize.variant_note", name=PROVENANCE_NAME)]
-    if (told := loss_line(lost)) is not None:
-        notes.append(told)
     return {
         "name": plan.variant,
         "scheme": scheme.recipe_scheme,
@@ -91,7 +88,7 @@ def _variant(plan: Plan, lock: ModelLock, lost: Mapping[str, Any] | None) -> dic
         "bytes_on_disk": sum(file.size for file in lock.files if file.path.endswith(".safetensors")),
         "config": _differences(source.recipe, config) or None,
         "quantization_config": section,
-        "notes": notes,
+        "notes": [text("quantize.variant_note", name=PROVENANCE_NAME)],
         "source": [{"kind": lock.source.kind, "id": lock.source.id, "revision": lock.source.revision}],
     }
 
@@ -103,17 +100,6 @@ def _differences(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, object]
     if dtype and dtype != recipe.config.get("torch_dtype", dtype):
         found["torch_dtype"] = dtype
     return found
-
-
-def loss_line(lost: Mapping[str, Any] | None) -> str | None:
-    """One line of a loss report; None without one."""
-    if lost is None:
-        return None
-    try:
-        values = {"kl": float(lost["mean_kl"]), "top1": 100 * float(lost["top1_agreement"])}
-    except (KeyError, TypeError, ValueError):
-        return None
-    return text("quantize.loss_note", **values)
 
 
 def forget(directories: Sequence[Path], home: Home) -> list[Path]:

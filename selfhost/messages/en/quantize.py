@@ -185,7 +185,6 @@ MESSAGES = {
     "quantize.use_it": Text("serve it: `selfhost serve {name} --variant {variant}`"),
     "quantize.variant_summary": Text("{scheme}, made of {source} by `selfhost quantize`"),
     "quantize.variant_note": Text("How it was made: {name} beside its files"),
-    "quantize.loss_note": Text("Against its source: mean KL divergence {kl:.4f}, same first choice {top1:.1f} %"),
     # What a script says
     "quantize.already": Text(
         "the source is quantized already",
