@@ -221,7 +221,7 @@ class Converter:
         tell("file", path=file.shard.path.name, size=size, sha256=digest.hexdigest(), kept=False)
 
     def _check(self, file: _Open, size: int) -> None:
-        """That the file has the tensors that were planned, and that every scale in it is finite and not 0."""
+        """That the file has the tensors that were planned, and that every scale in it is finite."""
         found = read_header(file.part)
         outs = {out.name: out for out in file.shard.outs()}
         if {name: (tensor.dtype, tensor.shape) for name, tensor in found.items()} != {

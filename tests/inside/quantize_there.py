@@ -294,6 +294,26 @@ def into_fp8(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "quantization_config": said}))
 
 
+def check_read_back(folder: Path) -> None:
+    """A scale that the disk spoils on the way is noticed, and the file does not get its name."""
+    source = plain(folder / "source")
+    write = shards.write_at
+
+    def spoils(file: int, start: int, values: torch.Tensor) -> None:
+        write(file, start, torch.full_like(values, torch.nan) if values.dtype == torch.float32 else values)
+
+    shards.write_at = spoils
+    said = None
+    try:
+        convert(source, "fp8")
+    except shards.Refused as refused:
+        said = refused
+    assert said is not None
+    assert said.id == "quantize.check_failed"
+    assert "is not finite" in said.params["detail"]
+    assert not list((folder / "fp8").glob("*.safetensors"))
+
+
 CHECKS = {name.removeprefix("check_"): check for name, check in globals().items() if name.startswith("check_")}
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -41,7 +42,7 @@ def events(python: Path, source: Path, scheme: str, **more: object) -> list[dict
     return found
 
 
-@pytest.mark.parametrize("check", ["fp8", "fp8-block", "w8a16", "int8", "nf4", "bf16"])
+@pytest.mark.parametrize("check", ["fp8", "fp8-block", "w8a16", "int8", "nf4", "bf16", "read-back"])
 def test_results_are_those_of_another_way(check, quantize_python, tmp_path):
     done = subprocess.run([quantize_python, THERE, check, tmp_path / "x"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -62,6 +63,8 @@ def test_a_killed_run_goes_on(quantize_python, source):
     assert {name: file["size"] for name, file in files.items()} == {
         name: (target / name).stat().st_size for name in files
     }
+    hashed = {name: hashlib.sha256((target / name).read_bytes()).hexdigest() for name in files}
+    assert {name: file["sha256"] for name, file in files.items()} == hashed
     alone = events(quantize_python, source, "fp8", target=str(source.with_name("alone")))
     assert alone[-1]["files"] == resumed[-1]["files"]
     assert alone[-1]["kept"] == 0
