@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.engines import known, owned, vllm, vllm_ascend
+from selfhost.engines import ascend_variables, known, owned, vllm, vllm_ascend
 from selfhost.engines.multimodal import counted, read_media
 from selfhost.engines.speculative import not_counted, read_speculation
 from selfhost.errors import NoError
@@ -125,12 +125,9 @@ def _with_ascend_command(plan: Plan, model: ModelToPlan, request: PlanRequest, e
     model, missing = vllm_ascend.fitting(model, engine)
     names = {"engine": engine.ref.name, "version": engine.ref.version}
     reasons = [text("plan.ascend_parser", option=f"`{option}`", **names) for option in missing]
-    return replace(
-        plan,
-        reasons=(*plan.reasons, *reasons),
-        argv=vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model)),
-        env=vllm_ascend.environment(plan, model),
-    )
+    argv = vllm.command(plan, model, request, engine, vllm_ascend.options(plan, model))
+    env = ascend_variables.variables(plan, model, argv)
+    return replace(plan, reasons=(*plan.reasons, *reasons), argv=argv, env=env)
 
 
 def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, home: Home) -> Plan:

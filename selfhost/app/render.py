@@ -14,6 +14,7 @@ from selfhost.app.plan import engine_for
 from selfhost.app.render_cluster import parse_image
 from selfhost.app.render_output import left_over
 from selfhost.engines import owned, vllm
+from selfhost.engines.patience import DISK_BYTES_PER_S
 from selfhost.errors import NoError, UsageError
 from selfhost.home import find_home
 from selfhost.messages import text
@@ -24,7 +25,6 @@ from selfhost.render.deployment import is_loopback, label
 from selfhost.render.kubernetes import IMAGE_VOLUME_DEFAULT_MINOR, Kubernetes
 from selfhost.render.resolve import DIRECTORY, Choices, deploy
 from selfhost.render.targets import TARGETS
-from selfhost.render.times import DISK_BYTES_PER_S
 from selfhost.weights.lock import LOCK_NAME
 
 if TYPE_CHECKING:

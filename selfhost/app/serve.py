@@ -11,14 +11,13 @@ import os
 import re
 import secrets
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import compat, servers
-from selfhost.app.engine_env import engine_command
+from selfhost.app.engine_env import engine_command, of_machine
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import MissingError, NoError, UsageError
-from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
@@ -28,7 +27,7 @@ from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from selfhost.app.pull import Talk
@@ -76,6 +75,8 @@ class Tools(NamedTuple):
     """Python of the engine's environment. Raises MissingError."""
     ensure_weights: Callable[[Any, Path], Path]
     """(the model, the engine's Python) -> where its files are, fetched or checked."""
+    machine_env: Callable[[Plan, Path], Mapping[str, str]] = lambda _plan, _python: {}
+    """(the plan, the engine's Python) -> variables of this machine's installation (CANN). Raises MissingError."""
     of_variant: Callable[[Any, str], Model] = lambda found, _variant: found
     """(the model, the variant that was planned) -> the model in that variant."""
     check_stack: Callable[[Any, Plan, bool], None] = lambda _found, _plan, _force: None
@@ -92,6 +93,8 @@ class Prepared:
     plan: Plan
     argv: tuple[str, ...]
     require_key: bool
+    machine_env: Mapping[str, str] = field(default_factory=dict)
+    """Beside the plan's variables, which win."""
 
 
 def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
@@ -112,11 +115,13 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     tools.show_plan(plan)
     found = tools.of_variant(found, plan.variant)
     python = tools.engine_python(plan)
+    machine_env = tools.machine_env(plan, python)
     path = str(tools.ensure_weights(found, python))
     if path != plan.model_path:
         plan = tools.make_plan(replace(found.to_plan(), model_path=path), wanted)
         check_fits(request, plan)
-    return Prepared(name=name, plan=plan, argv=engine_command(python, plan), require_key=require_key)
+    argv = engine_command(python, plan)
+    return Prepared(name=name, plan=plan, argv=argv, require_key=require_key, machine_env=machine_env)
 
 
 def server_name(given: str | None, model: str) -> str:
@@ -183,7 +188,6 @@ def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
     """Raises NoError for a plan that cannot run, with what could; `--force` lets pass what is only too tight."""
-    _check_engine(request, plan)
     if (nodes := nodes_used(plan.hardware, plan.layout)) > 1:
         command = shlex.join(plan.argv)
         raise NoError("serve.several_nodes", name=plan.model, nodes=nodes, hardware=plan.hardware.text, command=command)
@@ -203,18 +207,6 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
         reasons=reasons,
         command=here or there,
     )
-
-
-def _check_engine(request: ServeRequest, plan: Plan) -> None:
-    if plan.hardware.device.platform is Platform.ASCEND and plan.argv and (plan.fits or request.force):
-        raise NoError(
-            "serve.ascend_not_yet",
-            name=plan.model,
-            hardware=plan.hardware.text,
-            engine=plan.engine.name,
-            version=plan.engine.version,
-            model=shlex.quote(request.target),
-        )
 
 
 def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record, Orders]:
@@ -250,14 +242,15 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         records.write_control_key(home, name, key)
         folder.engine_log.unlink(missing_ok=True)
         records.write(home, record)
-    return record, _orders(request, plan, mark)
+    return record, _orders(request, prepared, mark)
 
 
-def _orders(request: ServeRequest, plan: Plan, mark: str) -> Orders:
+def _orders(request: ServeRequest, prepared: Prepared, mark: str) -> Orders:
+    plan = prepared.plan
     check = plan.check
     return Orders(
         mark=mark,
-        env=plan.env,
+        env={**prepared.machine_env, **plan.env},
         prompt=check.prompt if check else _ANY_ANSWER,
         expect=check.expect if check else "",
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
@@ -289,6 +282,7 @@ def real_tools(
         return environment.require(home, plan.engine.name).python
 
     return Tools(
+        machine_env=of_machine,
         resolve=lambda target, variant: model.resolve(
             target, variant=variant, recipe_paths=recipe_paths, ask=repository.describe
         ),

@@ -10,6 +10,8 @@ import typer
 from selfhost.cli import output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from selfhost.app.doctor import Examined
     from selfhost.app.doctor.log import ReadLog
     from selfhost.doctor.log import Seen
@@ -21,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(_doctor)
 
 
-def _doctor(
+def _doctor(  # noqa: PLR0917 - Typer reads them by name
     log: Annotated[
         Path | None,
         typer.Option("--log", metavar="FILE", help="Read an engine's log instead (plain, gzip, or - for stdin)."),
@@ -34,6 +36,12 @@ def _doctor(
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Also whether this one runs here, and how long it takes to load.")
+    ] = None,
+    node: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--node", metavar="FILE", help="Report of another node (--keep-addresses): compare the NPUs' network."
+        ),
     ] = None,
     keep_addresses: Annotated[
         bool, typer.Option("--keep-addresses", help="Leave network addresses in the report.")
@@ -51,24 +59,27 @@ def _doctor(
 
     if report is not None:
         check_target(report)
-    if log is not None and model:
+    if log is not None and (model or node):
         raise UsageError("doctor.two_questions")
     if log is not None:
         failed = _of_log(log, report, keep_addresses=keep_addresses, as_json=as_json)
     else:
-        failed = _of_machine(model, report, keep_addresses=keep_addresses, as_json=as_json)
+        failed = _of_machine(model, report, node or (), keep_addresses=keep_addresses, as_json=as_json)
     if failed:
         raise typer.Exit(ExitCode.NO)
 
 
-def _of_machine(model: str | None, report: Path | None, *, keep_addresses: bool, as_json: bool) -> bool:
+def _of_machine(
+    model: str | None, report: Path | None, others: Sequence[Path], *, keep_addresses: bool, as_json: bool
+) -> bool:
     from selfhost.app.doctor import examine_here
+    from selfhost.app.doctor.nodes import read_nodes
     from selfhost.app.doctor.report import write_report
     from selfhost.findings import Severity
     from selfhost.home import find_home
 
     home = find_home()
-    examined = examine_here(home, model)
+    examined = examine_here(home, model, nodes=read_nodes(others))
     if as_json:
         output.write_json(examined.as_dict())
     else:

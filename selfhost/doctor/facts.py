@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from selfhost.engines.specs import EngineSpec
     from selfhost.findings import Finding
+    from selfhost.hardware.hccn import HccnDevice
     from selfhost.hardware.types import HardwareSnapshot
     from selfhost.messages import Message
 
@@ -142,6 +143,8 @@ class AscendFacts:
     """Files that `LD_PRELOAD` names and that are not there."""
     hccn_conf: bool | None = None
     """Whether /etc/hccn.conf is there; None: not a machine that has one."""
+    network: tuple[HccnDevice, ...] = ()
+    """The network ports of the NPUs, for a report that is compared with those of other nodes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

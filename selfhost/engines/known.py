@@ -43,6 +43,9 @@ class Known(NamedTuple):
     series: frozenset[str]
     """Every name that can stand in a query of Prometheus: `vllm:num_preemptions_total`; what is made only with some
     setting is in it, too."""
+    additional_config: Mapping[str, frozenset[str] | None] | None = None
+    """Keys of `--additional-config`, with those of the ones that are objects (None: not known, or none); None: this
+    engine gives the option to nobody."""
 
     @property
     def for_planner(self) -> EngineFacts:
@@ -66,7 +69,14 @@ def load(engine: str) -> Known:
         tool_call_parsers=frozenset(data["tool_call_parsers"]),
         reasoning_parsers=frozenset(data["reasoning_parsers"]),
         series=frozenset(name for entry in data["metrics"] for name in series_of(entry["name"], entry["type"])),
+        additional_config=_keys(data.get("additional_config")),
     )
+
+
+def _keys(told: Mapping[str, list[str] | None] | None) -> Mapping[str, frozenset[str] | None] | None:
+    if told is None:
+        return None
+    return MappingProxyType({key: None if parts is None else frozenset(parts) for key, parts in told.items()})
 
 
 _SUFFIXES = {

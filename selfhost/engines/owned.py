@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.engines import additional_config
 from selfhost.errors import TrustError, UsageError
 from selfhost.messages import Message
 from selfhost.planner.plan import PlanRequest
@@ -148,6 +149,8 @@ def parse(arguments: Sequence[str], known: Known) -> list[Option]:
             raise UsageError("owned.choice", flag=name, value=" ".join(values), choices=", ".join(flag.choices))
         if flag.name == "--load-format" and set(values) & set(_PICKLE_FORMATS):
             raise TrustError("owned.pickle", flag=name, value=" ".join(values))
+        if flag.name == additional_config.FLAG:
+            additional_config.check(name, values, known)
         tokens = (given,) if equals else (given, *values)
         found.append(Option(flag, name, tokens, tuple(values)))
     return found

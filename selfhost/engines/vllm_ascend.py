@@ -1,7 +1,7 @@
-"""Plan -> options and environment of vllm-ascend 0.23.0: what differs from vLLM 0.32, for plans.
+"""Plan -> options of vllm-ascend 0.23.0: what differs from vLLM 0.32, for plans.
 
-Only what memory, layout and start depend on. Left for later: binding to devices (ASCEND_RT_VISIBLE_DEVICES counts
-another way than npu-smi), tuning by chip family, and everything of containers.
+Options that memory, layout and start depend on; variables are in `ascend_variables`, the files that CANN's own come
+from in `cann`. Tuning of one model (`weight_nz_mode`, speculation) is its recipe's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import owned, vllm
 from selfhost.planner import ascend_terms
-from selfhost.planner.terms import Setup
 from selfhost.quant.ascend import METHOD
 
 if TYPE_CHECKING:
@@ -52,13 +51,3 @@ def options(plan: Plan, model: ModelToPlan) -> Iterator[tuple[str, ...]]:
         yield "--compilation-config", '{"cudagraph_mode":"FULL_DECODE_ONLY"}'
     if small:
         yield "--additional-config", '{"ascend_compilation_config":{"enable_npugraph_ex":false}}'
-
-
-def environment(plan: Plan, model: ModelToPlan) -> dict[str, str]:
-    """Variables the engine is started with: those of vLLM without CUDA's, and those memory depends on."""
-    values = {name: value for name, value in vllm.environment(plan).items() if not name.startswith("CUDA_")}
-    values["PYTORCH_NPU_ALLOC_CONF"] = "expandable_segments:True"
-    setup = Setup(arch=model.arch, hardware=plan.hardware, layout=plan.layout, settings=plan.settings)
-    if size := ascend_terms.buffer_mib(setup):
-        values["HCCL_BUFFSIZE"] = str(size)
-    return values

@@ -107,10 +107,6 @@ def ascend() -> dict[str, Any]:
         for node in ast.walk(source("platform.py"))
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "supported_quantization"
     )
-    keys = {
-        *_arguments(source("ascend_config.py"), "get", of="additional_config", place=0),
-        *_arguments(source("ascend_config.py"), "_get_config_value", of="self", place=1),
-    }
     return {
         "version": found.version,
         "architectures": sorted(
@@ -119,8 +115,70 @@ def ascend() -> dict[str, Any]:
         "quantization": sorted(
             item.value if isinstance(item, ast.Constant) else names[item.id] for item in quantization.elts
         ),
-        "additional_config": sorted(keys),
+        "additional_config": additional_config(
+            source("ascend_config.py"),
+            [ast.parse(path.read_text("utf-8")) for path in sorted(found.locate_file("vllm_ascend").rglob("*.py"))],
+        ),
     }
+
+
+def additional_config(reader: ast.Module, package: list[ast.Module]) -> dict[str, list[str] | None]:
+    """Keys of `--additional-config` that are read anywhere in the plugin, with the keys of those that are objects.
+
+    None: its own keys are not read by a class of ascend_config.py, or it is no object. Unknown keys are ignored there
+    without a word.
+    """
+    keys = {
+        *_arguments(reader, "_get_config_value", of="self", place=1),
+        *(key for tree in package for key in _looked_up(tree, "additional_config")),
+    }
+    classes = {node.name: node for node in reader.body if isinstance(node, ast.ClassDef)}
+    parts = {
+        _first_name(call): {*_keys_of(classes[call.func.id])}
+        for call in ast.walk(reader)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in classes
+    }
+    for key in parts.keys() & keys:
+        parts[key] |= {inner for tree in package for inner in _looked_up(tree, key)}
+    return {key: sorted(parts.get(key, ())) or None for key in sorted(keys)}
+
+
+def _first_name(call: ast.Call) -> str:
+    """The variable that a class is made of, also as `**variable`."""
+    given = call.args[0] if call.args else call.keywords[0].value if call.keywords else None
+    return getattr(given, "id", "")
+
+
+def _keys_of(cls: ast.ClassDef) -> Iterator[str]:
+    """Keys that a class of ascend_config.py takes out of the object it is made of."""
+    for node in ast.walk(cls):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            arguments = node.args.args
+            if node.args.kwarg:
+                yield from (argument.arg for argument in arguments[1:])
+                yield from _looked_up(node, node.args.kwarg.arg)
+            elif len(arguments) > 1:
+                yield from _looked_up(node, arguments[1].arg)
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_defaults":
+            yield from (key.value for key in node.value.keys)
+
+
+def _looked_up(tree: ast.AST, name: str) -> Iterator[str]:
+    """Keys by which a variable or attribute of that name is read: `name.get("key")`, `name["key"]`, `"key" in name`."""
+    for node in ast.walk(tree):
+        key: ast.AST | None = None
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "get" and node.args:
+            key = node.args[0] if _called(node.func.value) == name else None
+        elif isinstance(node, ast.Subscript) and _called(node.value) == name:
+            key = node.slice
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _called(node.comparators[0]) == name:
+            key = node.left
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value
+
+
+def _called(node: ast.AST) -> str:
+    return getattr(node, "id", "") or getattr(node, "attr", "")
 
 
 def _arguments(tree: ast.Module, method: str, *, of: str, place: int) -> Iterator[str]:
@@ -203,6 +261,9 @@ def main() -> None:
             # One flag or name per line: a moved pin shows as a readable diff.
             if isinstance(value, list):
                 body = "[\n" + ",\n".join("  " + json.dumps(item) for item in value) + "\n ]"
+            elif isinstance(value, dict):
+                lines = (f"  {json.dumps(name)}: {json.dumps(item)}" for name, item in value.items())
+                body = "{\n" + ",\n".join(lines) + "\n }"
             else:
                 body = json.dumps(value)
             real.write(f" {json.dumps(key)}: {body}{',' if index < len(items) - 1 else ''}\n")

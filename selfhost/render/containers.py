@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
-from selfhost.render import gateway, templates
+from selfhost.render import cards, gateway, templates
 from selfhost.render.deployment import ACCEPTED, BLOBS, GATEWAY_PORT, KEYS, MODELS, RECIPES, Entry
 from selfhost.render.places import directory_mount
 from selfhost.render.rendered import RenderedFile
@@ -29,6 +29,11 @@ _ASCEND_DRIVER = (
 """Of the host's driver. Source: vllm-ascend docs/source/installation.md."""
 _ASCEND_NETWORK = ("/etc/hccn.conf", "/usr/local/Ascend/driver/tools/hccn_tool")
 """For several nodes as well."""
+_ASCEND_950 = ("/lib/route.conf", "/etc/hccl_rootinfo.json")
+"""For several nodes of the 950 family besides. Source: vllm-ascend docs/source/installation.md."""
+_MANAGERS = ("/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc")
+_UB = ("/dev/ummu", "/dev/uburma")
+"""Of a 950DT, whose devices reach each other by UB; a 950PR is a PCIe card as well. Source: vllm-ascend's tutorials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +63,15 @@ def binds(deployment: Deployment) -> list[Bind]:
     if deployment.chat_template:
         found.append(Bind(source=f"./{templates.FOLDER}", target=templates.MOUNTED))
     if deployment.platform is Platform.ASCEND:
-        network = _ASCEND_NETWORK if deployment.host_network else ()
+        newest = deployment.plan.hardware.device.family == "950"
+        network = (*_ASCEND_NETWORK, *(_ASCEND_950 if newest else ())) if deployment.host_network else ()
         found += [Bind(source=path, target=path) for path in (*_ASCEND_DRIVER, *network)]
     return found
+
+
+def given_devices(deployment: Deployment) -> tuple[int, ...]:
+    """Accelerators that a node's container gets, by their physical number: of A3 whole cards."""
+    return cards.whole(deployment.plan, deployment.device_indices)
 
 
 def gateway_binds() -> list[Bind]:
@@ -75,8 +86,9 @@ def ascend_devices(deployment: Deployment) -> list[str]:
     """Device nodes of an Ascend container; empty for others."""
     if deployment.platform is not Platform.ASCEND:
         return []
-    numbered = [f"/dev/davinci{index}" for index in deployment.device_indices]
-    return [*numbered, "/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc"]
+    numbered = [f"/dev/davinci{index}" for index in given_devices(deployment)]
+    by_ub = deployment.plan.hardware.device.name == "Ascend950DT"
+    return [*numbered, *_MANAGERS, *(_UB if by_ub else ())]
 
 
 def health_code(deployment: Deployment) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from selfhost.hardware.types import Platform
 from selfhost.planner.layouts import nodes_used
 from selfhost.records import dataclass
+from selfhost.render import cards
 from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
 from selfhost.units import GIB
@@ -200,8 +201,7 @@ class Deployment:
     @property
     def device_indices(self) -> tuple[int, ...]:
         """Accelerators of a node that its engine uses, as the vendor's tool counts; the first ones when unknown."""
-        found = self.plan.hardware.device_indices[: self.devices_per_node]
-        return found or tuple(range(self.devices_per_node))
+        return cards.used(self.plan, len(self.nodes))
 
     @property
     def takes_all_devices(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from selfhost.hardware import hccn
 from selfhost.hardware.types import Platform
 from selfhost.images.kinds import OURS
 from selfhost.render.deployment import CACHE, HOME, Entry
@@ -75,7 +76,9 @@ def _making(deployment: Deployment) -> str:
 def _of_others(deployment: Deployment) -> str:
     """What an engine's image needs that is not ours."""
     if deployment.entry is Entry.STOCK:
-        return f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`."
+        # vllm-project/vllm-ascend#9490
+        user = ", and uid 2000 needs a line in `/etc/passwd`" if deployment.platform is Platform.ASCEND else ""
+        return f"In an engine's image of others, uid 2000 or group 0 must be able to write to `{CACHE}`{user}."
     return (
         "An engine's image of others needs `selfhost` with an engine in it, and uid 2000 or group 0 must be able to"
         f" write to `{HOME}` and `{CACHE}`."
@@ -111,9 +114,31 @@ def _steps(deployment: Deployment, target: str) -> Iterator[str]:
         )
     if deployment.gateway:
         yield _gateway_keys(deployment, target)
-    if deployment.host_network:
-        example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
-        yield f"The addresses: `cp {example}.example {example}`, and fill it in."
+    yield from _between_nodes(deployment, target)
+
+
+def _between_nodes(deployment: Deployment, target: str) -> Iterator[str]:
+    if not deployment.host_network:
+        return
+    example = ".env" if target == "compose" else f"{_FOLDER[target]}/{deployment.name}/{deployment.name}.env"
+    yield f"The addresses: `cp {example}.example {example}`, and fill it in."
+    if check := npu_network(deployment):
+        yield check
+
+
+def npu_network(deployment: Deployment) -> str:
+    """How to see whether the NPUs of several nodes reach each other; empty for others.
+
+    Source: vllm-ascend docs/source/installation.md; equal TLS: vllm-project/vllm-ascend#9447.
+    """
+    if len(deployment.nodes) == 1 or deployment.plan.hardware.device.family not in hccn.QUESTIONS:
+        return ""
+    devices = " ".join(map(str, deployment.device_indices))
+    asked = "; ".join(f"hccn_tool -i $i -{question} -g" for question in ("link", "net_health", "ip", "tls"))
+    return (
+        "The network of the NPUs, on each machine: link UP, health Success, an address, and the same TLS switch on all"
+        f" of them: `for i in {devices}; do {asked}; done`."
+    )
 
 
 _FOLDER = {"quadlet": "/etc/containers/systemd", "systemd": "/etc/selfhost"}

@@ -8,6 +8,7 @@ from selfhost.hardware.types import Platform
 from selfhost.render import k8s_objects as objects
 from selfhost.render.deployment import Entry
 from selfhost.render.gateway import KEYS_NAME
+from selfhost.render.handover import npu_network
 from selfhost.render.k8s_names import base_name, claim_name, service_name
 from selfhost.render.kubernetes import IMAGE_VOLUME_DEFAULT_MINOR, Storage
 from selfhost.render.leaving import leaving
@@ -48,7 +49,7 @@ Rendered by selfhost; render again instead of editing, or put a kustomization of
 
 {_NEEDS[deployment.platform]}
 {_images(deployment)}
-
+{_network(deployment)}
 1. The namespace: `kubectl apply -f namespace.yaml`
 2. {_store_step(deployment)}
 3. {_keys_step(deployment)}
@@ -96,6 +97,12 @@ def _images(deployment: Deployment) -> str:
     rest = [image.reference for image in deployment.images if not image.is_local]
     said = [f"On every machine that may run it, as nobody pulls them: {_listed(here)}."] if here else []
     return " ".join([*said, *([f"To be pulled: {_listed(rest)}."] if rest else [])])
+
+
+def _network(deployment: Deployment) -> str:
+    """A paragraph about the network of NPUs; nothing for others."""
+    check = npu_network(deployment)
+    return f"\n{check}\n" if check else ""
 
 
 def _listed(references: list[str]) -> str:

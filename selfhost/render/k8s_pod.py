@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.hardware.types import Platform
 from selfhost.render import gateway
-from selfhost.render.containers import ASCEND_GROUP, health_code
+from selfhost.render.containers import ASCEND_GROUP, given_devices, health_code
 from selfhost.render.deployment import GATEWAY_PORT, GROUP_ID, USER_ID
 from selfhost.render.k8s_names import FRONT, labels
 from selfhost.render.k8s_objects import config_maps
@@ -176,7 +176,7 @@ def _resources(deployment: Deployment) -> dict[str, Any]:
     count = deployment.devices_per_node
     if deployment.platform is Platform.CPU:
         return {"requests": {"cpu": "4", "memory": memory}, "limits": {"memory": memory}}
-    devices = {resource_name(deployment): count}
+    devices = {resource_name(deployment): len(given_devices(deployment))}
     return {
         "requests": {"cpu": str(2 + 2 * count), "memory": memory, **devices},
         "limits": {"memory": memory, **devices},

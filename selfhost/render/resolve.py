@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from selfhost.engines import patience as waiting
 from selfhost.engines import vllm
+from selfhost.engines.ascend_variables import VISIBLE
+from selfhost.engines.patience import DISK_BYTES_PER_S
 from selfhost.hardware.types import Platform
 from selfhost.images import kinds
 from selfhost.planner.layouts import FIRST_NODE
 from selfhost.records import dataclass
+from selfhost.render import cards
 from selfhost.render.deployment import (
     CACHE,
     ENGINE_PORT,
@@ -28,7 +32,7 @@ from selfhost.render.deployment import (
 from selfhost.render.kubernetes import Kubernetes
 from selfhost.render.places import IMAGE, IN_IMAGE, directory_mount
 from selfhost.render.templates import IN_CONTAINER, with_template
-from selfhost.render.times import DISK_BYTES_PER_S, Times, times
+from selfhost.render.times import Times, times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,7 +168,7 @@ def _own_node(plan: Plan, choices: Choices, when: Times) -> Node:
 def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
     commands = plan.node_argv or (plan.argv,)
     several = len(commands) > 1
-    env = _variables(plan.env, when) | (between_nodes(plan) if several else {})
+    env = _variables(plan.env, when) | (between_nodes(plan) if several else {}) | _of_whole_cards(plan, len(commands))
     port = SECOND_ENGINE_PORT if several and choices.port == ENGINE_PORT else ENGINE_PORT
     return tuple(
         Node(
@@ -175,6 +179,13 @@ def _stock_nodes(plan: Plan, choices: Choices, when: Times) -> tuple[Node, ...]:
         )
         for number, argv in enumerate(commands)
     )
+
+
+def _of_whole_cards(plan: Plan, nodes: int) -> dict[str, str]:
+    """Which devices of a container the engine uses, where it gets more than those: both dies of a card of A3."""
+    used = cards.used(plan, nodes)
+    given = cards.whole(plan, used)
+    return {} if given == used else {VISIBLE: ",".join(str(given.index(device)) for device in used)}
 
 
 def _with_template(choices: Choices, argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,8 +209,10 @@ def patience(plan: Plan, when: Times) -> tuple[str, ...]:
 
 def _variables(planned: Mapping[str, str], when: Times) -> dict[str, str]:
     """The plan's variables for a container: it has no home directory, and sees only the devices it was given."""
-    here = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"}
-    return {name: value for name, value in planned.items() if name not in here} | {
+    here = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", VISIBLE}
+    limits = waiting.hccl(when.engine_ready_s)
+    kept = {name: limits.get(name, value) for name, value in planned.items() if name not in here}
+    return kept | {
         "VLLM_ENGINE_READY_TIMEOUT_S": str(when.engine_ready_s),
         "VLLM_CACHE_ROOT": f"{CACHE}/vllm",
         "HOME": CACHE,

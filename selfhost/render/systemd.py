@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.engines.ascend_variables import VISIBLE
 from selfhost.hardware.types import Platform
 from selfhost.render import gateway, templates
 from selfhost.render.compose import site_example
@@ -129,7 +130,7 @@ def _files(deployment: Deployment) -> Keys:
 
 
 def _environment(deployment: Deployment, node: Node) -> dict[str, str]:
-    here = {name: value for name, value in deployment.plan.env.items() if name.startswith("CUDA_")}
+    here = {name: value for name, value in deployment.plan.env.items() if name.startswith(("CUDA_", VISIBLE))}
     home = {"SELFHOST_HOME": deployment.store} if deployment.entry is Entry.SELFHOST else {}
     return {name: value for name, value in node.env.items() if value not in SITE} | here | home
 
@@ -177,7 +178,10 @@ def _devices(deployment: Deployment) -> Keys:
     if deployment.platform is Platform.CUDA:
         return [*keys, ("DeviceAllow", "char-nvidia* rw")]
     group: Keys = [("SupplementaryGroups", "HwHiAiUser")] if deployment.platform is Platform.ASCEND else []
-    return [*keys, *group, *[("DeviceAllow", f"{device} rw") for device in ascend_devices(deployment)]]
+    # A folder of devices cannot be named: then every character device, as far as the user may open it.
+    names = {"/dev/uburma": "char-*"}
+    allowed = [names.get(device, device) for device in ascend_devices(deployment)]
+    return [*keys, *group, *[("DeviceAllow", f"{device} rw") for device in allowed]]
 
 
 def _addresses(deployment: Deployment) -> Keys:

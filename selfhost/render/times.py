@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import math
 
+from selfhost.engines.patience import DISK_BYTES_PER_S, FLOOR_S, load_s, ready_s
 from selfhost.engines.vllm import SHUTDOWN_TIMEOUT_S
 from selfhost.records import dataclass
 from selfhost.serve.lifecycle import start_deadline_s, stop_grace_s
 
-DISK_BYTES_PER_S = 200_000_000
-"""Assumed where nobody measured: a busy network file system, or one spinning disk."""
-_LARGE_BYTES = 200_000_000_000
-_LARGE_FLOOR_S = 3600
-_FLOOR_S = 600
-"""The engine's own default (`VLLM_ENGINE_READY_TIMEOUT_S`, NCCL's time limit)."""
-_SAFETY = 2
 PRE_STOP_S = 15
 """A load balancer gets this long to stop sending requests before the engine refuses them (kserve/kserve#5485)."""
 _SPARE_S = 10
@@ -55,7 +49,6 @@ def times(weight_bytes: int, disk_bytes_per_s: int = DISK_BYTES_PER_S, drain_s: 
 
     Check: 689 GB at 200 MB/s -> 3445 s to load, 6890 s for the engine; 16 GB -> 80 s and the floor of 600 s.
     """
-    load = math.ceil(weight_bytes / disk_bytes_per_s)
-    limit = max(_LARGE_FLOOR_S if weight_bytes > _LARGE_BYTES else _FLOOR_S, _SAFETY * load)
-    start = max(math.ceil(start_deadline_s(weight_bytes)), limit + _FLOOR_S)
+    load, limit = load_s(weight_bytes, disk_bytes_per_s), ready_s(weight_bytes, disk_bytes_per_s)
+    start = max(math.ceil(start_deadline_s(weight_bytes)), limit + FLOOR_S)
     return Times(load_s=load, engine_ready_s=limit, distributed_s=limit, start_s=start, drain_s=drain_s)

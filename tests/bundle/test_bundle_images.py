@@ -124,7 +124,7 @@ def test_an_engine_is_reason_enough_too(tmp_path, home, monkeypatch):
     from selfhost.app.bundle_gather import Gathered, PackedWheels
     from selfhost.engines.specs import CPU
 
-    def wheelhouse(spec, _folder, _machine=None):
+    def wheelhouse(spec, _folder, _machine, _filled):
         assert spec is CPU
         return Gathered(artifacts=(), contents=(), wheels=(PackedWheels(CPU, ()),))
 

@@ -22,7 +22,7 @@ def here(monkeypatch):
 
     def be(facts):
         examined = Examined(facts=facts, findings=examine(facts))
-        monkeypatch.setattr(app, "examine_here", lambda _home, _model: examined)
+        monkeypatch.setattr(app, "examine_here", lambda _home, _model, **_: examined)
 
     return be
 
@@ -116,3 +116,15 @@ def test_a_report_of_this_machine(selfhost, tmp_path):
 
 def test_a_model_that_does_not_exist_is_exit_code_2(selfhost):
     assert selfhost("doctor", "--model", "no-such-model")[0] == 2
+
+
+def test_nodes_are_compared_where_no_npu_is(selfhost, tmp_path):
+    """From the machine of who looks after them: two texts of terminals."""
+    for name, tls in (("a.txt", 0), ("b.txt", 1)):
+        text = f"# hccn_tool -i 0 -tls -g\ndev_id:0, tls switch[{tls}](0:disable, 1:enable)\n"
+        (tmp_path / name).write_text(text)
+    code, out, _ = selfhost("doctor", "--node", tmp_path / "a.txt", "--node", tmp_path / "b.txt")
+    assert code == 3
+    assert "TLS is on for some NPUs and off for others" in out
+    assert "on: b.txt: NPU 0" in out
+    assert selfhost("doctor", "--node", tmp_path / "absent")[0] == 4

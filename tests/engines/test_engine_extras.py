@@ -36,8 +36,14 @@ def test_harmless_options_are_options_of_the_engine():
             },
             ("NCCL_BUFFSIZE=1", "PYTORCH_CUDA_ALLOC_CONF=a", "VLLM_USE_V2_MODEL_RUNNER=0"),
         ),
+        (
+            [],
+            [],
+            {"HCCL_BUFFSIZE": "512", "HCCL_CONNECT_TIMEOUT": "600", "HCCL_EXEC_TIMEOUT": "2000", "HCCL_IF_IP": "x"},
+            ("HCCL_BUFFSIZE=512",),
+        ),
     ],
-    ids=["nothing", "harmless", "some", "the request replaces the recipe's", "both", "variables"],
+    ids=["nothing", "harmless", "some", "the request replaces the recipe's", "both", "variables", "variables of HCCL"],
 )
 def test_what_may_change_memory(recipe, request_, environment, expected):
     assert extras(recipe, request_, environment, VLLM) == expected

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from selfhost.app.engine_env import engine_command
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_for, plan_model
-from selfhost.engines import known, vllm_ascend
+from selfhost.engines import known, patience, vllm_ascend
 from selfhost.hardware.spec import parse
 from selfhost.planner.plan import PlanRequest
 from tests.bench import bench_plan_matrix as matrix
@@ -55,7 +57,15 @@ def test_deepseek_v3_on_two_nodes():
         "DO_NOT_TRACK": "1",
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
+        "TASK_QUEUE_ENABLE": "1",
+        "OMP_PROC_BIND": "false",
+        "OMP_NUM_THREADS": "1",
         "HCCL_BUFFSIZE": "200",
+        # 691 GB at 200 MB/s, twice.
+        "HCCL_CONNECT_TIMEOUT": "6910",
+        "HCCL_EXEC_TIMEOUT": "6910",
+        "HCCL_INTRA_PCIE_ENABLE": "1",
+        "HCCL_INTRA_ROCE_ENABLE": "0",
     }
 
 
@@ -65,7 +75,48 @@ def test_one_npu_needs_neither_nodes_nor_quantization_nor_buffers():
     assert not {"--data-parallel-size-local", "--nnodes", "--quantization", "--additional-config"} & set(found)
     assert found["--block-size"] == "128"
     assert made.env["VLLM_HOST_IP"] == "127.0.0.1"
-    assert "HCCL_BUFFSIZE" not in made.env
+    assert not [name for name in made.env if name.startswith(("HCCL_", "ASCEND_"))]
+
+
+def test_a3_expands_collectives_on_the_vector_cores():
+    made = planned("deepseek-v3", "16x910C")
+    assert made.env["HCCL_OP_EXPANSION_MODE"] == "AIV"
+    assert "HCCL_INTRA_PCIE_ENABLE" not in made.env
+
+
+@pytest.mark.parametrize("on", ["8x910B3", "2x8x910B3"])
+def test_dense_models_and_single_nodes_dispatch_nothing_between_nodes(on):
+    made = planned("qwen2.5-72b", on)
+    assert made.env["HCCL_CONNECT_TIMEOUT"] == "1456"
+    assert not {"HCCL_EXEC_TIMEOUT", "HCCL_INTRA_PCIE_ENABLE", "HCCL_OP_EXPANSION_MODE"} & set(made.env)
+
+
+@pytest.mark.parametrize("model", ["deepseek-v3", "glm-4.6"])
+@pytest.mark.parametrize("seqs", [1, 16, 64, 256, 512])
+def test_the_buffer_holds_what_dispatch_in_two_steps_wants(model, seqs):
+    """Its own formula, which replaces that of one step: moeExpertNum * Bs * (H * 2 + 4 * align8(K) * 4) + 104 MB.
+
+    Source: operator documents of CANN (aclnnMoeDistributeDispatch, `hierarchy`).
+    """
+    made = planned(model, "2x8x910B3", max_num_seqs=seqs)
+    arch = resolve(model).to_plan().arch
+    assert made.env["HCCL_INTRA_PCIE_ENABLE"] == "1"
+    tokens = -(-seqs // made.layout.tensor_parallel_size)
+    chosen = -(-arch.experts.num_experts_per_tok // 8) * 8
+    wanted = arch.experts.num_experts * tokens * (2 * arch.hidden_size + 16 * chosen) + (104 << 20)
+    assert int(made.env["HCCL_BUFFSIZE"]) << 20 >= wanted
+
+
+def test_an_engine_that_may_sleep_has_another_allocator():
+    assert "PYTORCH_NPU_ALLOC_CONF" not in planned("qwen2.5-7b", "910B3", engine_args=("--enable-sleep-mode",)).env
+
+
+@pytest.mark.parametrize(
+    ("seconds", "connect", "execute"), [(1, "120", None), (1837, "1837", "1837"), (10**6, "7200", "17340")]
+)
+def test_time_limits_stay_within_what_hccl_takes(seconds, connect, execute):
+    found = patience.hccl(seconds)
+    assert (found["HCCL_CONNECT_TIMEOUT"], found.get("HCCL_EXEC_TIMEOUT")) == (connect, execute)
 
 
 def test_pipeline_stages_over_nodes_have_the_options_of_ranks():
@@ -93,11 +144,22 @@ def test_what_was_given_replaces_what_the_plan_says():
     assert argv[-2:] == given
 
 
-def test_devices_are_not_bound_by_a_variable_of_cuda():
-    hardware = replace(parse("4x910B3"), device_indices=(4, 5, 6, 7))
+def test_devices_are_bound_by_the_variable_of_ascend_and_not_by_those_of_cuda():
+    # In a container that got the last four of eight: they are counted from 0 there.
+    hardware = replace(
+        parse("4x910B3"), device_indices=(4, 5, 6, 7), physical_ids=(4, 5, 6, 7), logical_ids=(0, 1, 2, 3)
+    )
     made = plan_model(resolve("qwen2.5-72b").to_plan(), hardware, PlanRequest())
     assert made.fits
     assert not [name for name in made.env if name.startswith("CUDA_")]
+    assert made.env["ASCEND_RT_VISIBLE_DEVICES"] == "0,1,2,3"
+
+
+def test_devices_whose_logical_ids_are_not_known_are_not_bound():
+    """Another number would take another device, or none."""
+    hardware = replace(parse("4x910B3"), device_indices=(4, 5, 6, 7))
+    made = plan_model(resolve("qwen2.5-72b").to_plan(), hardware, PlanRequest())
+    assert "ASCEND_RT_VISIBLE_DEVICES" not in made.env
 
 
 def test_parsers_that_this_engine_does_not_have_are_left_out_and_told():
@@ -121,7 +183,10 @@ def test_parsers_that_it_has_stay():
 
 @pytest.mark.parametrize("recipe", matrix.recipes())
 def test_every_line_has_only_flags_and_values_that_the_engine_knows(recipe):
-    lines = {plan.argv for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv}
+    made = [plan for plan in matrix.plans(recipe) if plan.engine.name == "vllm-ascend" and plan.argv]
+    lines = {argv for plan in made for argv in (plan.argv, *plan.node_argv)}
+    # As `serve` runs it, with the front door; without the launcher, which is no option.
+    lines |= {engine_command(Path("python"), plan)[1:] for plan in made}
     assert bool(lines) is (recipe not in FP8_ALONE)
     for argv in lines:
         for name, value in values(argv).items():

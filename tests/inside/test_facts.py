@@ -17,8 +17,27 @@ FILES = {
     "ascend_config.py": "class AscendConfig:\n"
     "    def __init__(self, additional_config):\n"
     '        self.a = additional_config.get("enable_shared_expert_dp", False)\n'
-    '        self.b = self._get_config_value(additional_config, "xlite_graph_config", {})\n'
-    '        self.c = other.get("not_a_key", 1)\n',
+    '        self.b = self._get_config_value(additional_config, "weight_nz_mode", {})\n'
+    '        self.c = other.get("not_a_key", 1)\n'
+    '        xlite_graph_config = additional_config.get("xlite_graph_config", {})\n'
+    "        self.d = XliteGraphConfig(xlite_graph_config, vllm_config)\n"
+    '        ascend_compilation_config = additional_config.get("ascend_compilation_config", {})\n'
+    "        self.e = AscendCompilationConfig(**ascend_compilation_config)\n"
+    '        eplb_config = additional_config.get("eplb_config", {})\n'
+    "        self.f = EplbConfig(eplb_config)\n"
+    "class XliteGraphConfig:\n"
+    "    def __init__(self, xlite_graph_config, vllm_config):\n"
+    '        self.enabled = xlite_graph_config.get("enabled", vllm_config.get("not_a_key"))\n'
+    "class AscendCompilationConfig:\n"
+    "    def __init__(self, enable_npugraph_ex=True, **kwargs):\n"
+    '        self.fuse_muls_add = kwargs.get("fuse_muls_add", True)\n'
+    "class EplbConfig:\n"
+    '    _defaults = {"dynamic_eplb": False}\n'
+    "    def __init__(self, user_config=None):\n"
+    "        self.config = user_config\n",
+    "worker/worker.py": 'if "enable_dsa_cp" in vllm_config.additional_config:\n'
+    '    a = vllm_config.additional_config["refresh"]\n'
+    'b = eplb_config.get("expert_map_path")\n',
     "models/__init__.py": "def register_model():\n"
     '    ModelRegistry.register_model("DeepseekV4ForCausalLM", "vllm_ascend.models.deepseek_v4:X")\n',
 }
@@ -42,7 +61,15 @@ def test_what_the_plugin_adds_is_read_without_importing_it():
         "version": "0.23.0",
         "architectures": ["DeepseekV4ForCausalLM"],
         "quantization": ["ascend", "deepseek_v4_fp8", "fp8"],
-        "additional_config": ["enable_shared_expert_dp", "xlite_graph_config"],
+        "additional_config": {
+            "ascend_compilation_config": ["enable_npugraph_ex", "fuse_muls_add"],
+            "enable_dsa_cp": None,
+            "enable_shared_expert_dp": None,
+            "eplb_config": ["dynamic_eplb", "expert_map_path"],
+            "refresh": None,
+            "weight_nz_mode": None,
+            "xlite_graph_config": ["enabled"],
+        },
     }
     assert "vllm_ascend" not in sys.modules
 

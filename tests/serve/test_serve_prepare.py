@@ -288,6 +288,15 @@ def test_the_engines_environment_has_no_secrets_and_the_plans_variables_win(tmp_
     }
 
 
+@pytest.mark.parametrize(
+    ("planned", "kept"), [({}, True), ({"PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True"}, False)]
+)
+def test_an_allocator_is_set_in_one_way_only(tmp_path, planned, kept):
+    parent = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+    env = engine_env(parent, planned, mark="t:1", gate=tmp_path / "g", cache=tmp_path, has_home=True)
+    assert ("PYTORCH_ALLOC_CONF" in env) is kept
+
+
 def test_without_a_home_directory_the_engine_gets_one(tmp_path):
     env = engine_env({}, {}, mark="t:1", gate=tmp_path / "g", cache=tmp_path / "cache", has_home=False)
     assert (env["HOME"], env["USER"]) == (str(tmp_path / "cache"), "selfhost")

@@ -12,6 +12,7 @@ from selfhost.app.detect import torch_npu_pythons
 from selfhost.app.doctor import ascend, cuda
 from selfhost.app.doctor.asking import Asking
 from selfhost.app.doctor.host import host_facts
+from selfhost.app.doctor.nodes import judge_nodes
 from selfhost.app.doctor.weights import judge_plan, weights_of
 from selfhost.app.model import resolve
 from selfhost.app.servers import list_servers
@@ -24,10 +25,11 @@ from selfhost.messages import Message
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from selfhost.app.servers import Server
     from selfhost.findings import Finding
+    from selfhost.hardware.hccn_judge import HccnNode
     from selfhost.hardware.system import System
     from selfhost.home import Home
 
@@ -59,8 +61,12 @@ class Examined:
         }
 
 
-def examine_here(home: Home, model: str | None = None, system: System | None = None) -> Examined:
+def examine_here(
+    home: Home, model: str | None = None, system: System | None = None, nodes: Sequence[HccnNode] = ()
+) -> Examined:
     """What is wrong with this machine; with `model`, also whether that runs here, and how long it takes to load.
+
+    nodes: other machines whose NPUs' network is held against this one's.
 
     Raises UsageError for a model that does not exist.
     """
@@ -71,17 +77,19 @@ def examine_here(home: Home, model: str | None = None, system: System | None = N
     asking.not_told += [Message("doctor.servers_unread", {"detail": problem.what}) for problem in problems]
     host = host_facts(asking)
     pids = {identity.pid: server.record.name for server in servers for identity in server.members}
+    npus = ascend.ascend_facts(asking, snapshot) if ascend.is_here(asking, snapshot) else None
+    planned = judge_plan(resolved, model, snapshot) if resolved and model else ()
     facts = Facts(
         snapshot=snapshot,
         host=host,
         cuda=cuda.cuda_facts(asking, snapshot, pids, in_container=host.in_container)
         if cuda.is_here(asking, snapshot)
         else None,
-        ascend=ascend.ascend_facts(asking) if ascend.is_here(asking, snapshot) else None,
+        ascend=npus,
         servers=pids,
         engines=tuple(_engines(home)),
         weights=weights_of(resolved, model, home, asking.not_told) if resolved and model else None,
-        judged=tuple(judge_plan(resolved, model, snapshot)) if resolved and model else (),
+        judged=(*planned, *judge_nodes(npus, snapshot.host.soc_family, nodes)),
         not_told=tuple(asking.not_told),
     )
     return Examined(facts=facts, findings=examine(facts), servers=tuple(servers))

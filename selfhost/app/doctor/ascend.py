@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import selfhost
 from selfhost.doctor.facts import AscendFacts, Node
-from selfhost.hardware import ascend_files
+from selfhost.hardware import ascend_files, probe_hccn
 from selfhost.messages import Message
 
 if TYPE_CHECKING:
     from selfhost.app.doctor.asking import Asking
+    from selfhost.hardware.hccn import HccnDevice
     from selfhost.hardware.system import System
     from selfhost.hardware.types import HardwareSnapshot
 
@@ -34,7 +36,7 @@ def is_here(asking: Asking, snapshot: HardwareSnapshot) -> bool:
     )
 
 
-def ascend_facts(asking: Asking) -> AscendFacts:
+def ascend_facts(asking: Asking, snapshot: HardwareSnapshot) -> AscendFacts:
     """Everything about NPUs that needs no model."""
     system = asking.system
     python, answer = _packages(asking)
@@ -51,7 +53,16 @@ def ascend_facts(asking: Asking) -> AscendFacts:
             if path.startswith("/") and not asking.exists(path)
         ),
         hccn_conf=asking.exists("/etc/hccn.conf"),
+        network=_network(asking, snapshot),
     )
+
+
+def _network(asking: Asking, snapshot: HardwareSnapshot) -> tuple[HccnDevice, ...]:
+    ids = [a.npu.physical_id for a in snapshot.accelerators if a.npu and a.npu.physical_id is not None]
+    left_s = asking.deadline - time.monotonic()
+    report = probe_hccn.ask(asking.system, snapshot.host.soc_family or "", ids, left_s)
+    asking.not_told += report.notes
+    return report.devices
 
 
 def _driver_file(system: System) -> str:

@@ -125,6 +125,13 @@ MESSAGES = {
     "doctor.log_unknown": Text("an exception that is not known"),
     "doctor.log_cut": Text("the log is cut off or damaged: {detail}"),
     "doctor.log_unfinished": Text("the packed file ends in the middle"),
+    # Other nodes
+    "doctor.node_unread": Text("cannot read `{path}`", "{detail}", "name a report of another node: `--node FILE`"),
+    "doctor.node_empty": Text(
+        "`{path}` tells nothing of the network of NPUs",
+        "wanted: a report of `selfhost doctor --report`, what `hccn_tool` said in a terminal, or `/etc/hccn.conf`",
+        "there: `selfhost doctor --keep-addresses --report FILE`",
+    ),
     # Reports
     "doctor.report_exists": Text(
         "`{path}` is there already",

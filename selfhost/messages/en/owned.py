@@ -60,6 +60,11 @@ MESSAGES = {
         "nearest: {nearest}",
         "abbreviations are not taken: write the option out, or leave it out",
     ),
+    "owned.unknown_key": Text(
+        "{engine} {version} has no key `{key}` of `{flag}`",
+        "nearest: {nearest}; a key that it does not read has no effect, and it does not say so",
+        "correct the key, or leave it out",
+    ),
     "owned.not_an_option": Text(
         "`{word}` is not an option",
         "what follows the model or `--` must be options of the engine with their values",

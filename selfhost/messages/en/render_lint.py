@@ -369,6 +369,12 @@ MESSAGES = {
         "similar: {nearest}",
         "remove it, or spell it as `vllm serve --help=all` does",
     ),
+    "render_lint.r20_key": Text(
+        "{engine} has no such key of `{flag}`: {key}",
+        "similar: {nearest}; it ignores the key and does not say so",
+        "correct it, or remove it",
+    ),
+    "render_lint.r20_object": Text("`{flag}` needs a JSON object: {value}", hint="""write `{flag} '{{"key": 1}}'`"""),
     "render_lint.r20_shortened": Text(
         "a shortened option: {flag}",
         "it is `{whole}` now, and nothing once another option begins like that",

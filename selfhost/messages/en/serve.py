@@ -60,11 +60,6 @@ MESSAGES = {
         "run on the first node, with its address for `NODE0`: `{command}`\n"
         "on each other node the same with its number as `--node-rank` and with `--headless`",
     ),
-    "serve.ascend_not_yet": Text(
-        "`{name}` can run on {hardware}, but selfhost does not start {engine} yet",
-        "it neither installs that engine nor binds it to NPUs",
-        "run the command that `selfhost plan {model}` prints, where {engine} {version} is installed",
-    ),
     "serve.unsupported": Text(
         "`{name}` cannot be served on {hardware}",
         "{reasons}",

@@ -6,10 +6,10 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from selfhost.engines.patience import DISK_BYTES_PER_S
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
 from selfhost.records import dataclass
-from selfhost.render.times import DISK_BYTES_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -48,6 +48,10 @@ def on_engine(change, path: str = "compose.yaml"):
     return lambda files: edit(files, path, lambda document: change(engine(document)))
 
 
+def further(*words: str):
+    return lambda service: service["command"].extend(words)
+
+
 def text(path: str, old: str, new: str):
     return lambda files: replace(files, path, old, new)
 
@@ -230,6 +234,9 @@ case("R14", objects, on_pod(lambda one, _: one.update(securityContext={"readOnly
 case("R17", compose(ASCEND), on_engine(put("devices", [])))
 case("R20", objects, on_pod(lambda one, _: one["args"].extend(["--max-num-seq", "2"])))
 case("R20", objects, on_pod(put("image", f"docker.io/vllm/vllm-openai:v0.31.0{DIGEST}")))
+case("R20", compose(ASCEND), on_engine(further("--additional-config", '{"enable_mlappo":true}')))
+case("R20", compose(ASCEND), on_engine(further("--additional-config", '{"eplb_config":{"dynamic":true}}')))
+case("R20", compose(ASCEND), on_engine(further("--additional-config", '{"enable_mlapo":true')))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.engines.ascend_variables import VISIBLE
 from selfhost.render.lint.site import Kind, error
 from selfhost.render.lint.values import is_npu, name_and_tag
 
@@ -36,6 +37,8 @@ def layout(site: Site) -> Iterator[Finding]:
     for container, engine in site.engines:
         where = container.at("command")
         ranks, devices = engine.ranks_here, container.device_count
+        if devices and (visible := container.env.get(VISIBLE)):
+            devices = len(visible.split(","))
         if ranks is not None and devices is not None and ranks != devices:
             yield error(where, "render_lint.r10_devices", ranks=ranks, devices=devices)
         yield from _divides(engine, where)

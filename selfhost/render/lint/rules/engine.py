@@ -7,12 +7,13 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from selfhost.engines import known
+from selfhost.engines import additional_config, known
+from selfhost.errors import UsageError
 from selfhost.render.lint.command import commands
 from selfhost.render.lint.site import error, note, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from selfhost.findings import Finding
     from selfhost.render.lint.command import Engine
@@ -116,7 +117,25 @@ def _choices(container: Container, engine: Engine, pinned: str) -> Iterator[Find
         where = container.at("command")
         if name == "--model":
             yield warning(where, "render_lint.r20_model", model=" ".join(values))
+        if name == additional_config.FLAG:
+            yield from _keys(where, engine, pinned, values)
         for value in values:
             if flag.choices and "$" not in value and value not in flag.choices:
                 choices = ", ".join(flag.choices)
                 yield error(where, "render_lint.r20_choice", flag=name, value=value, engine=pinned, choices=choices)
+
+
+def _keys(where: str, engine: Engine, pinned: str, values: Sequence[str]) -> Iterator[Finding]:
+    """Keys of `--additional-config` that the engine ignores; where one is in the option's own name, it is not seen."""
+    text = " ".join(values)
+    if not text.startswith("{") or "$" in text:
+        return
+    try:
+        unknown = additional_config.unknown(additional_config.FLAG, values, engine.facts)
+    except UsageError:
+        yield error(where, "render_lint.r20_object", flag=additional_config.FLAG, value=text)
+        return
+    for key in unknown:
+        has = engine.facts.additional_config or {}
+        nearest = _nearest(key.rpartition(".")[2], frozenset(has.get(key.rpartition(".")[0]) or has))
+        yield error(where, "render_lint.r20_key", flag=additional_config.FLAG, key=key, engine=pinned, nearest=nearest)
