@@ -12,6 +12,7 @@ import selfhost.doctor
 from selfhost.doctor.examine import examine
 from selfhost.doctor.facts import ContainerToolkit, Facts, Library, Peers, Process, Weights
 from selfhost.doctor.links import LINKS, link
+from selfhost.engines.specs import QUANTIZE_CUDA
 from selfhost.findings import Finding, Severity
 from selfhost.hardware.types import DeviceProcess, Disk
 from selfhost.messages import Message, lookup
@@ -185,6 +186,7 @@ CASES = [
         cuda(containers=replace(TOOLKIT, runtime="podman", devices=None)),
     ),
     ("doctor_cuda.no_engine", N, replace(cuda(), engines=()), cuda()),
+    ("doctor_cuda.no_engine", N, replace(cuda(), engines=(replace(ENGINE, spec=QUANTIZE_CUDA),)), cuda()),
     # Health of GPUs
     ("doctor_cuda.ecc", E, of_gpu(ecc_uncorrected=2, ecc_uncorrected_ever=9), of_gpu(ecc_uncorrected=None)),
     ("doctor_cuda.ecc_ever", N, of_gpu(ecc_uncorrected_ever=9), of_gpu(ecc_uncorrected=1, ecc_uncorrected_ever=9)),
