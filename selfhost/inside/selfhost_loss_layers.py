@@ -47,7 +47,6 @@ class Skeleton:
             for name, buffer in module._buffers.items():  # noqa: SLF001 - parameters cannot move, they are nowhere
                 if buffer is not None and not buffer.is_meta:
                     module._buffers[name] = buffer.to(self.device)  # noqa: SLF001
-        self.layer_bytes = [sum(p.numel() * p.element_size() for p in layer.parameters()) for layer in self.layers]
         self.dtype = self._dtype()
 
     def _dtype(self) -> torch.dtype:
