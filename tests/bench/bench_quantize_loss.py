@@ -69,9 +69,8 @@ def make(home: Path, scheme: str) -> tuple[Path, float]:
 
 def main(home: Path, schemes: tuple[str, ...]) -> None:
     selfhost(home, "pull", MODEL, "--engine-python", os.environ["SELFHOST_TEST_ENGINE_PYTHON"])
-    print(
-        "| scheme | MiB | seconds | KL | same first | perplexity | worst layer | answer |\n|---|---|---|---|---|---|---|---|"
-    )
+    columns = ("scheme", "MiB", "seconds", "KL", "same first", "perplexity", "worst layer", "answer")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     source = home / "models" / MODEL / "bf16"
     print(f"| bf16 | {_mib(source)} | | | | | | {answer(home, source)} |", flush=True)
     for scheme in schemes:
