@@ -182,7 +182,8 @@ def layer_error(skeleton: Skeleton, number: int, blocks: list[Block], source: We
 
 def leave(skeleton: Skeleton, blocks: list[Block], source: Weights, variant: Weights) -> dict[str, Sums]:
     """Logits of both, compared; by language, and of all under an empty name."""
-    outer, outer_variant = skeleton.outer_weights(source), skeleton.outer_weights(variant)
+    outer = skeleton.outer_weights(source)
+    outer_variant = skeleton.outer_weights(variant, like=outer)
     sums: dict[str, Sums] = defaultdict(Sums)
     for block in blocks:
         logits = skeleton.leave(outer, block.ids, block.source)[:-1]
