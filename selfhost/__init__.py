@@ -22,6 +22,7 @@ A map, by folder (imports point down this list only; `pyproject.toml` holds the 
     planner/    arithmetic: layouts, memory per rank, verdict, remedies; opens nothing
     models/     config.json -> architecture, tensors, KV cache
     quant/      schemes: bits, groups, who can run them
+    quantize/   making variants: schemes, what they need, advice for a device; arithmetic only
     inside/     code that runs in an engine's environment, handed over by path; nothing here imports it
     messages/   every user-facing sentence, by id
 """

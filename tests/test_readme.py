@@ -47,6 +47,13 @@ HERE = {
     "selfhost pull qwen2.5-0.5b": None,  # tests/app/test_app_pull.py
     "selfhost serve qwen2.5-0.5b --detach": None,  # tests/e2e/test_e2e_pull.py
     "selfhost serve DIR --detach": None,  # tests/e2e/test_e2e_serve_directory.py
+    "selfhost quantize qwen2.5-72b --advise --on 8xA800-80G": 0,
+    "selfhost engine install quantize": None,  # tests/engines
+    # Nothing is stored, nothing was made; with models: tests/quantize
+    "selfhost quantize qwen2.5-7b --scheme w8a8 --max-kl 0.05": 7,
+    "selfhost quantize DIR --scheme fp8 --output DIR-fp8": 7,
+    "selfhost quantize qwen2.5-7b --scheme nf4 --in-flight": 0,
+    "selfhost quantize DIR --check": 2,
     "selfhost ps": 0,
     'selfhost chat NAME "你好"': 3,  # no such server; with one: tests/e2e/test_e2e_serve_directory.py
     "selfhost logs NAME --follow": 3,

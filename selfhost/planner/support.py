@@ -42,13 +42,23 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts, *, kv_
         runs, why = runs_on(arch.quantization, device)
         if not runs and why is not None:
             found.append(": ".join(part for part in (why.what, why.why) if part))
-    if arch.family.needs_torchvision and device.platform is Platform.CPU:
-        found.append(text("plan.cpu_torchvision", name=arch.architecture))
+    if device.platform is Platform.CPU:
+        found += _on_cpu(model)
     if arch.indexer and not _runs_sparse_attention(device):
         found.append(text("plan.sparse_attention", model=model.name, device=device.name))
     if arch.family.gpu_only and device.platform is Platform.CPU:
         found.append(text("plan.gpu_only", model=model.name, device=device.name))
     return found or _backend_refusals(arch, device, kv_cache_dtype)
+
+
+def _on_cpu(model: ModelToPlan) -> list[str]:
+    """What the CPU engine's lock lacks packages for."""
+    found = []
+    if model.in_flight:
+        found.append(text("plan.in_flight_cuda", variant=model.variant))
+    if model.arch.family.needs_torchvision:
+        found.append(text("plan.cpu_torchvision", name=model.arch.architecture))
+    return found
 
 
 def _backend_refusals(arch: ModelArch, device: Device, kv_cache_dtype: str) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Device, Hardware
     from selfhost.planner.plan import Plan
+    from selfhost.quant.formats import Quantization
     from selfhost.quantize.needs import Needs, Term
     from selfhost.quantize.schemes import Scheme
 
@@ -192,11 +193,14 @@ def ranked(ways: Iterable[Way], own: str | None, device: Device) -> tuple[Way, .
     return tuple(sorted(ways, key=key))
 
 
-def against_scheme(scheme: Scheme, device: Device, *, source_fp8: bool) -> str | None:
+def against_scheme(scheme: Scheme, device: Device, source: Quantization | None) -> str | None:
     """Message id of why a scheme is out on a device, before its size is looked at; None when it is not.
 
-    What the engine refuses is the planner's to say.
+    source: what the model is published in. What the engine refuses is the planner's to say.
     """
+    source_fp8 = source is not None and source.is_fp8
+    if source is not None and not source_fp8:
+        return "advise.quantized_already"
     if scheme.format is None:
         return None if source_fp8 else "advise.plain_already"
     if scheme.format in (Format.FP8_CHANNEL, Format.FP8_BLOCK) and source_fp8:

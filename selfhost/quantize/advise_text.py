@@ -45,7 +45,7 @@ def _answer(advice: Advice) -> Iterator[str]:
     if advice.larger is not None:
         hardware, way = advice.larger
         yield text("advise.larger", hardware=hardware.text, name=f"{way.kind.value} {way.name}")
-    else:
+    elif advice.hardware.device.supported:
         yield text("advise.no_larger")
 
 

@@ -24,8 +24,10 @@ DISK_BYTES_PER_S = 10**9
 DISK_MARGIN = 1.02
 """Headers, tokenizer, and what a file system takes for itself."""
 SAMPLES = 512
+"""Calibration samples, where nothing else is said."""
 TOKENS = 2048
-"""Calibration samples and their length, where nothing else is said."""
+TOKENS_ON_CPU = 512
+"""Of a sample (inside/selfhost_quantize_calibrated.py `LENGTH`)."""
 EFFICIENCY = 0.3
 """Of a device's dense bf16 rate that matrix products of calibration are supposed to reach."""
 _SECTIONS = ("quantization_config", "compression_config")
@@ -91,7 +93,14 @@ class Source(NamedTuple):
         return ModelArch.from_config({**config, "quantization_config": section}) if section else plain
 
 
-def needs(source: Source, scheme: Scheme, *, group_size: int | None = None, samples: int = SAMPLES) -> Needs:
+def needs(
+    source: Source,
+    scheme: Scheme,
+    *,
+    group_size: int | None = None,
+    samples: int = SAMPLES,
+    tokens: int = TOKENS,
+) -> Needs:
     """What making a scheme takes.
 
     Streamed: two of the largest file and 1 GiB, whatever the model. Calibrated: the model in the memory of the host,
@@ -101,7 +110,7 @@ def needs(source: Source, scheme: Scheme, *, group_size: int | None = None, samp
     arch = source.of(scheme, group_size)
     output = checkpoint_bytes(arch)
     if scheme.calibrated:
-        activations = 2 * samples * TOKENS * arch.hidden_size * arch.dtype_bytes
+        activations = 2 * samples * tokens * arch.hidden_size * arch.dtype_bytes
         terms = [
             Term("model", source.bytes),
             Term("activations", activations),

@@ -124,6 +124,21 @@ def test_people_read_the_answer_first_and_why_the_others_are_out(selfhost, on):
         assert "quant_deepseek_w8a8.py --model_path $SOURCE --save_path $TARGET --from_fp8" in out
 
 
+def test_what_is_published_in_whole_numbers_is_not_quantized_again():
+    found = ways("kimi-k2.5", "8xA800-80G")
+    assert (
+        found["make", "fp8"].against
+        == "the model is published quantized, and not in FP8: what it lost does not come back"
+    )
+
+
+def test_a_device_that_no_engine_drives_gets_its_reason(selfhost):
+    code, out, _ = selfhost("quantize", "smollm2-135m", "--advise", "--on", "8xMLU370")
+    assert code == 3
+    assert "nothing fits" in out.splitlines()[0]
+    assert "of them" not in out.splitlines()[1]
+
+
 def test_a_directory_is_advised_too(selfhost, model):
     out = json.loads(selfhost("quantize", str(model), "--advise", "--on", "A800", "--json")[1])
     assert out["best"]["kind"] == "ready"

@@ -56,6 +56,31 @@ def test_once_more_makes_nothing(quantize, faults):
     assert "is there already" in err
 
 
+def test_a_recipe_that_did_not_get_to_know_it_does(quantize, home):
+    """As when a run is killed between the last file and the recipe."""
+    assert quantize("--scheme", "fp8")[0] == 0
+    path = home / "recipes" / "smollm2-135m.toml"
+    text = path.read_text()
+    path.unlink()
+    code, out, _ = quantize("--scheme", "fp8", "--json")
+    assert (code, json.loads(out)["already"]) == (0, True)
+    assert path.read_text() == text
+
+
+def test_a_gate_holds_for_what_is_there_already(quantize):
+    assert quantize("--scheme", "fp8")[0] == 0
+    code, _, err = quantize("--scheme", "fp8", "--max-kl", "0.001")
+    assert code == 3
+    assert "mean KL divergence 0.0123, at most 0.001 was allowed" in err
+
+
+def test_a_script_that_the_kernel_killed_is_told_as_that(quantize, faults):
+    faults(crash_after=1, crash=-9)
+    code, _, err = quantize("--scheme", "fp8")
+    assert code == 4
+    assert "was killed, as the kernel does where memory runs out" in err
+
+
 def test_other_arguments_do_not_replace_it(quantize):
     assert quantize("--scheme", "w4a16-gptq")[0] == 0
     code, _, err = quantize("--scheme", "w4a16-gptq", "--group-size", "32")
@@ -265,7 +290,7 @@ def test_a_disk_or_a_memory_that_is_too_small_is_told_in_numbers(quantize, monke
     code, _, err = quantize("--scheme", "w8a8")
     assert code == 4
     assert "512.0 MiB available" in err
-    assert "the model 14.9 KiB + what goes through a layer 2.2 GiB" in err
+    assert "the model 14.9 KiB + what goes through a layer 576.0 MiB" in err
 
 
 def test_a_model_that_is_not_here_is_told_how_to_get(quantize):

@@ -115,6 +115,9 @@ def test_a_variant_without_files_uses_those_of_another(quantize, selfhost, home,
     made.mkdir()
     make(home, made, models=("smollm2-135m",), variant="bf16")
     assert b'files_of = "bf16"' in b"".join(path.read_bytes() for path in made.rglob("*") if path.is_file())
+    plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "nf4-in-flight", "--on", "cpu@16", "--json")[1])
+    assert plan["verdict"] == "unsupported"
+    assert "vllm-bnb-plugin" in plan["reasons"][0] + plan["reasons"][1]
     code, _, err = quantize("--scheme", "fp8", "--in-flight")
     assert code == 2
     assert "`--in-flight` goes with `--scheme nf4` only" in err

@@ -14,6 +14,7 @@ from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.quant import ascend
+from selfhost.quant.formats import Format
 from selfhost.quant.read import quantization_from_config
 from selfhost.quantize import advise, layers, modelslim, needs, schemes
 from selfhost.quantize.advise import Advice, Cost, Kind, Way
@@ -68,7 +69,8 @@ class _Asked:
         self._to_plan = replace(model.to_plan(), variants=(), variant_asked=False)
         self.own = model.recipe.variants[0].name if model.recipe else model.variant
         self._config, self._bytes = self._source()
-        self._fp8 = self._is_fp8(self._config)
+        self._published = quantization_from_config(self._config)
+        self._fp8 = self._published is not None and self._published.is_fp8
         self.plannable = hardware.device.supported
 
     def ways(self) -> Iterator[Way]:
@@ -90,11 +92,6 @@ class _Asked:
         config = recipe.config_of(variant)
         stored = checkpoint_bytes(ModelArch.from_config(config))
         return config, variant.bytes_on_disk or stored
-
-    @staticmethod
-    def _is_fp8(config: dict[str, Any]) -> bool:
-        quantization = quantization_from_config(config)
-        return quantization is not None and quantization.is_fp8
 
     # Each with its plan
 
@@ -130,7 +127,7 @@ class _Asked:
             )
 
     def _made(self, scheme: Scheme) -> Way:
-        against = advise.against_scheme(scheme, self.hardware.device, source_fp8=self._fp8)
+        against = advise.against_scheme(scheme, self.hardware.device, self._published)
         source = needs.Source(self._config, self._bytes, min(self._bytes, needs.SHARD_BYTES))
         note = advise.note_for(scheme, self.hardware.device)
         try:
@@ -193,6 +190,8 @@ class _Asked:
             command += f" --group-size {size}"
         if self._fp8 and scheme.format is not None:
             return (f"selfhost quantize {name} --scheme bf16{more}", f"{command} --from bf16")
+        if scheme.format is Format.NF4 and self.model.recipe and self.hardware.device.platform is Platform.CUDA:
+            return (command, f"{command} --in-flight  # or without files: the engine does it each time it loads")
         return (command,)
 
     # Ascend

@@ -37,6 +37,11 @@ def measure(plan: Plan, talk: Talk) -> Mapping[str, Any] | None:
     found = files.read_json(report)
     if found is None or not isinstance(found.get("mean_kl"), (int, float)):
         raise IntegrityError("quantize.bad_result", path=target, detail=f"`{LOSS_NAME}` has no `mean_kl`")
-    if limit is not None and not float(found["mean_kl"]) <= limit:
-        raise NoError("quantize.too_much_lost", kl=float(found["mean_kl"]), limit=limit, path=target)
+    gate(limit, found, target)
     return found
+
+
+def gate(limit: float | None, report: Mapping[str, Any], path: Path) -> None:
+    """Raises NoError where a report says that more was lost than `limit`."""
+    if limit is not None and not float(report["mean_kl"]) <= limit:
+        raise NoError("quantize.too_much_lost", kl=float(report["mean_kl"]), limit=limit, path=path)

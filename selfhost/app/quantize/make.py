@@ -43,7 +43,7 @@ def plan(request: Request, home: Home) -> Plan:
         jobs=request.jobs or len(os.sched_getaffinity(0)),
         calibration=calibration,
     )
-    needs = preflight.needs_of(source, request.scheme, size, calibration)
+    needs = preflight.needs_of(source, request.scheme, size, calibration, request.device)
     return Plan(
         request=request,
         source=source,
@@ -89,7 +89,7 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     Raises NoSpaceError and MissingError before anything is written, what the script says is wrong, IntegrityError for
     a result that is not what was asked for, NoError where it lost more than `--max-kl`.
     """
-    if (there := _already(plan)) is not None:
+    if (there := _already(plan, home)) is not None:
         return there
     files.make_directory(plan.work.parent)
     with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
@@ -113,19 +113,29 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
         files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
         recipe = publish.publish(plan, done, home, talk, lost)
         shutil.rmtree(plan.work, ignore_errors=True)
-    leftovers.lock_of(plan.work).unlink(missing_ok=True)
+        leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
 
 
-def _already(plan: Plan) -> Made | None:
-    """The same variant, made of the same source by the same arguments; None when there is none of that name."""
+def _already(plan: Plan, home: Home) -> Made | None:
+    """The same variant, made of the same source by the same arguments; None when there is none of that name.
+
+    A recipe that does not know it (the run that made it was killed then) gets to know it. Raises NoError for another
+    one of that name, and where it lost more than `--max-kl`.
+    """
     if not plan.directory.is_dir() or plan.request.output is not None:
         return None
     provenance = files.read_json(plan.directory / jobs.PROVENANCE_NAME)
     if provenance is None or provenance.get("key") != _key(plan):
         raise NoError("quantize.exists", name=plan.source.name, variant=plan.variant, path=plan.directory)
     lost = files.read_json(plan.directory / jobs.LOSS_NAME)
-    return Made(plan=plan, provenance=provenance, loss=lost, recipe=plan.source.recipe_path, already=True)
+    if lost is not None:
+        loss.gate(plan.request.max_kl, lost, plan.directory)
+    path = plan.source.recipe_path
+    recipe = plan.source.recipe
+    if recipe is not None and all(one.name != plan.variant for one in recipe.variants):
+        path = user_recipe.add(plan, store.read_lock(plan.directory), home, lost)
+    return Made(plan=plan, provenance=provenance, loss=lost, recipe=path, already=True)
 
 
 def _key(plan: Plan) -> str:

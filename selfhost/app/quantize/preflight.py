@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost import files
@@ -17,8 +18,6 @@ from selfhost.quantize.schemes import BLOCK, GROUP_SIZES
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from selfhost.app.quantize.source import SourceModel
     from selfhost.home import Home
     from selfhost.models.arch import ModelArch
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Needs", "calibration", "check", "group_size", "needs_of"]
 
 _SHOWN = 3
+_NVIDIA = Path("/proc/driver/nvidia/version")
+"""There where a driver is loaded."""
 _TEXTS = (".txt", ".jsonl")
 _KEYS = ("text", "content", "prompt", "messages")
 
@@ -102,10 +103,14 @@ def _bad(path: Path, detail: str) -> UsageError:
     return UsageError("quantize.bad_calibration", path=path, detail=detail)
 
 
-def needs_of(source: SourceModel, scheme: Scheme, size: int | None, text_used: Calibration | None) -> Needs:
+def needs_of(
+    source: SourceModel, scheme: Scheme, size: int | None, text_used: Calibration | None, device: str
+) -> Needs:
     """What a run takes, by the source's own files."""
     samples = text_used.samples if text_used else needs.SAMPLES
-    return needs.needs(source.for_needs, scheme, group_size=size, samples=samples)
+    gpu = device == "cuda" or (device == "auto" and _NVIDIA.exists())
+    tokens = needs.TOKENS if gpu else needs.TOKENS_ON_CPU
+    return needs.needs(source.for_needs, scheme, group_size=size, samples=samples, tokens=tokens)
 
 
 def check(wanted: Needs, work: Path, home: Home, *, scheme: Scheme, have_bytes: int) -> None:

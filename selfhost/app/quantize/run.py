@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,11 +132,13 @@ def _as_error(failed: Failed, log: Path) -> SelfhostError:
     return SelfhostError("quantize.failed", detail=f"{failed.id} {told}".strip(), log=log)
 
 
-def _without_a_word(argv: list[str], returncode: int, log: Path) -> EngineFailedError:
+def _without_a_word(argv: list[str], returncode: int, log: Path) -> SelfhostError:
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     last = [line for line in lines if line.strip() and read_event(line) is None][-_LAST_LINES:]
     how = f"killed by signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
     detail = last[-1].strip() if last else "it said nothing"
+    if returncode == -signal.SIGKILL:
+        return MissingError("quantize.killed", detail=detail, log=log)
     return EngineFailedError(
         "quantize.died", argv=argv, returncode=returncode, last_lines=last, how=how, detail=detail, log=log
     )

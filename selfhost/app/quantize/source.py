@@ -61,7 +61,7 @@ def find(text: str, variant: str | None, scheme: Scheme, home: Home, recipe_path
     Raises UsageError for what is no model, NoError where it cannot be made into that scheme, IncompleteError when its
     files are not here, and what `check_directory` raises for files that are damaged.
     """
-    if text.startswith((".", "/", "~")) or ("/" in text and user_path(text).is_dir()):
+    if _is_directory(text, home, recipe_paths):
         if variant is not None:
             raise UsageError("model.directory_has_one_variant", variant=variant, path=text)
         return _of_directory(user_path(text), scheme)
@@ -84,6 +84,13 @@ def find(text: str, variant: str | None, scheme: Scheme, home: Home, recipe_path
         raise IncompleteError("quantize.not_stored", name=found.shown, command=command)
     path = load.find_recipes(home, recipe_paths)[found.recipe.name]
     return _whole(found.directory, digest_of(lock), found.name, found.variant, (found.recipe, path))
+
+
+def _is_directory(text: str, home: Home, recipe_paths: Sequence[Path]) -> bool:
+    """As `app.model.resolve` has it: a recipe's name comes before a directory of that name."""
+    if text.startswith((".", "/", "~")):
+        return True
+    return user_path(text).is_dir() and ("/" in text or text.lower() not in load.find_recipes(home, recipe_paths))
 
 
 def digest_of(lock: ModelLock) -> str:

@@ -5,6 +5,9 @@ from selfhost.messages import Text
 MESSAGES = {
     # What is out
     "advise.plain_already": Text("the model is in 16 bits already"),
+    "advise.quantized_already": Text(
+        "the model is published quantized, and not in FP8: what it lost does not come back"
+    ),
     "advise.fp8_already": Text("the model is published in FP8 already"),
     "advise.ascend_own_tool": Text("on Ascend weights are made by msModelSlim, see below"),
     "advise.cpu_plugin": Text("the CPU engine has no bitsandbytes plugin in its lock"),

@@ -183,7 +183,7 @@ MESSAGES = {
     "quantize.made": Text("made `{name}` in {duration}: {path}"),
     "quantize.there_already": Text("`{name}` is there already, made of the same source by the same arguments: {path}"),
     "quantize.use_it": Text("serve it: `selfhost serve {name} --variant {variant}`"),
-    "quantize.variant_summary": Text("{scheme}, made of {source} on a machine of ours by `selfhost quantize`"),
+    "quantize.variant_summary": Text("{scheme}, made of {source} by `selfhost quantize`"),
     "quantize.variant_note": Text("How it was made: {name} beside its files"),
     "quantize.loss_note": Text("Against its source: mean KL divergence {kl:.4f}, same first choice {top1:.1f} %"),
     # What a script says
@@ -297,14 +297,19 @@ MESSAGES = {
         "{detail}",
         "what it said: `{log}`",
     ),
+    "quantize.killed": Text(
+        "the script that quantizes was killed, as the kernel does where memory runs out",
+        "signal 9; what it said last: {detail}",
+        "fewer samples (`--samples 128`), or a scheme that needs no text; then the same command goes on: `{log}`",
+    ),
     "quantize.died": Text(
         "the script that quantizes ended without a word: {how}",
         "{detail}",
         "what it said: `{log}`; run the same command again: what is finished is kept",
     ),
     "quantize.too_much_lost": Text(
-        "the variant lost too much, and gets no name",
-        "mean KL divergence {kl:.4f}, at most {limit:g} was allowed; it lies in `{path}`",
+        "the variant lost too much",
+        "mean KL divergence {kl:.4f}, at most {limit:g} was allowed; its files: `{path}`",
         "take a wider scheme (`--scheme w8a8`), or allow more: with another `--max-kl` nothing is made again",
     ),
 }

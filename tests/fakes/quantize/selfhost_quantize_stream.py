@@ -46,6 +46,18 @@ def section(job: dict) -> dict | None:
     }
 
 
+def fail_at(number: int) -> None:
+    """Before this file."""
+    if number == FAULTS.get("stop_after"):
+        print("waiting", flush=True)
+        time.sleep(60)
+    if number == FAULTS.get("crash_after"):
+        if FAULTS["crash"] < 0:
+            os.kill(os.getpid(), -FAULTS["crash"])
+        sys.stderr.write("Segmentation something\n")
+        raise SystemExit(FAULTS["crash"])
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     source, target = Path(job["source"]), Path(job["target"])
@@ -57,12 +69,7 @@ def main() -> None:
     print("a library says hello", flush=True)
     done = 0
     for number, path in enumerate(shards):
-        if number == FAULTS.get("stop_after"):
-            print("waiting", flush=True)
-            time.sleep(60)
-        if number == FAULTS.get("crash_after"):
-            sys.stderr.write("Segmentation something\n")
-            raise SystemExit(FAULTS["crash"])
+        fail_at(number)
         if not (target / path.name).exists():
             data = bytearray(path.read_bytes())
             data[-1] ^= 1
