@@ -75,6 +75,8 @@ def test_engine_locks_are_found_after_an_install(installed, tmp_path):
 def test_code_for_the_engine_environment_is_shipped_as_files(installed):
     inside = {path.name for path in (installed / "selfhost" / "inside").glob("*.py")}
     assert inside >= {"selfhost_gate.py", "selfhost_launch.py", "selfhost_gguf.py"}
+    texts = {path.name for path in (installed / "selfhost" / "inside").glob("*.txt")}
+    assert texts == {"selfhost_calibrate_text.txt", "selfhost_loss_text.txt"}
 
 
 def test_nothing_installs_the_other_project_named_selfhost():

@@ -1,6 +1,6 @@
 """Text for calibration and for measuring: passages of a file, or selfhost's own, cut into blocks of tokens.
 
-A file is plain text with passages between blank lines (`.txt`, `.md`), or JSON lines (`.jsonl`) with `text`, or with
+A file is plain text with passages between blank lines (`.txt`, `.md`), or JSON lines (`.jsonl`) with a text, or with
 `messages` of a conversation, which the model's own chat template puts together. The passages beside this file were
 written for selfhost, under its licence; calibration adds exercises made by rule (selfhost_calibrate_practice.py),
 measuring does not.
@@ -29,6 +29,7 @@ LEAST_BLOCKS = 4
 _FILE_BYTES = 256 << 20
 _JSON_LINES = (".jsonl", ".ndjson")
 _TEXT = (".txt", ".md")
+_KEYS = ("text", "content", "prompt")
 _WIDE = 0.2
 
 
@@ -107,14 +108,15 @@ def _json_lines(path: Path) -> Iterator[Passage]:
 def _passage(entry: Any, path: Path, number: int) -> Passage:
     entry = {"text": entry} if isinstance(entry, str) else entry
     said = entry if isinstance(entry, dict) else {}
-    text, messages = said.get("text"), said.get("messages")
-    if isinstance(text, str) and text.strip():
+    texts, messages = (said.get(key) for key in _KEYS), said.get("messages")
+    text = next((one for one in texts if isinstance(one, str) and one.strip()), None)
+    if text is not None:
         return Passage(str(said.get("language") or _language(text)), text)
     if isinstance(messages, list) and messages and all(_is_message(message) for message in messages):
         turns = tuple({"role": message["role"], "content": message["content"]} for message in messages)
         whole = "\n".join(turn["content"] for turn in turns)
         return Passage(str(said.get("language") or _language(whole)), "", turns)
-    raise refused(path, f"line {number} has neither `text` nor `messages`")
+    raise refused(path, f"line {number} has none of the keys text, content, prompt, messages")
 
 
 def _is_message(message: Any) -> bool:

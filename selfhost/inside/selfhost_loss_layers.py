@@ -47,7 +47,6 @@ class Skeleton:
             for name, buffer in module._buffers.items():  # noqa: SLF001 - parameters cannot move, they are nowhere
                 if buffer is not None and not buffer.is_meta:
                     module._buffers[name] = buffer.to(self.device)  # noqa: SLF001
-        self.layer_bytes = [sum(p.numel() * p.element_size() for p in layer.parameters()) for layer in self.layers]
         self.dtype = self._dtype()
 
     def _dtype(self) -> torch.dtype:
@@ -74,10 +73,18 @@ class Skeleton:
         """All of a layer, as numbers."""
         return self._lent(self._names(self.layers[number], f"{self.prefix}{number}."), weights)
 
-    def outer_weights(self, weights: Weights) -> dict[str, torch.Tensor]:
-        """Embedding, last norm, head."""
-        names = self._names(self.model, "")
-        return self._lent({own: name for own, name in names.items() if not own.startswith(self.prefix)}, weights)
+    def outer_weights(
+        self, weights: Weights, like: Mapping[str, torch.Tensor] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Embedding, last norm, head; those that equal others are the same ones, so that they are in memory once."""
+        found: dict[str, torch.Tensor] = {}
+        others = like or {}
+        for own in self._names(self.model, ""):
+            if not own.startswith(self.prefix):
+                value = self._lent({own: own}, weights)[own]
+                known = [*found.values(), *([others[own]] if own in others else [])]
+                found[own] = next((one for one in known if torch.equal(one, value)), value)
+        return found
 
     def enter(self, outer: Mapping[str, torch.Tensor], ids: torch.Tensor) -> tuple[torch.Tensor, list[Any]]:
         """What the first layer is handed for a block of tokens, and the other arguments of each layer."""

@@ -100,7 +100,7 @@ def measure(job: Job) -> None:
     skeleton = Skeleton(Path(job["source"]), device)
     passages = passages_of(HELD_OUT)
     blocks = blocks_of(Path(job["source"]), passages)
-    tell("plan", files=1, bytes=sum(skeleton.layer_bytes), device=device)
+    tell("plan", files=1, bytes=len(skeleton.layers), device=device)
     with torch.inference_mode():
         enter(skeleton, blocks, source, variant)
         errors = [layer_error(skeleton, number, blocks, source, variant) for number in progressing(skeleton)]
@@ -149,7 +149,7 @@ def progressing(skeleton: Skeleton) -> Any:
     progress = Progress()
     for number in range(len(skeleton.layers)):
         yield number
-        progress.add(skeleton.layer_bytes[number], f"layer {number}")
+        progress.add(1, f"layer {number}")
 
 
 def enter(skeleton: Skeleton, blocks: list[Block], source: Weights, variant: Weights) -> None:
@@ -182,7 +182,8 @@ def layer_error(skeleton: Skeleton, number: int, blocks: list[Block], source: We
 
 def leave(skeleton: Skeleton, blocks: list[Block], source: Weights, variant: Weights) -> dict[str, Sums]:
     """Logits of both, compared; by language, and of all under an empty name."""
-    outer, outer_variant = skeleton.outer_weights(source), skeleton.outer_weights(variant)
+    outer = skeleton.outer_weights(source)
+    outer_variant = skeleton.outer_weights(variant, like=outer)
     sums: dict[str, Sums] = defaultdict(Sums)
     for block in blocks:
         logits = skeleton.leave(outer, block.ids, block.source)[:-1]

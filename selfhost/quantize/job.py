@@ -11,7 +11,7 @@ Lines that are none of these are somebody else's (a library that prints) and are
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from selfhost.records import dataclass
@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 PROVENANCE_NAME = "selfhost-quantize.json"
 """Beside the result: what it was made of, by what, how."""
 _BEGINNING = '{"event":'
+_USED = ("device", "group_size", "calibration")
 LOSS_NAME = "selfhost-loss.json"
 """Beside the result: what it lost."""
 
@@ -81,6 +82,8 @@ class Done:
 
     files: tuple[LockedFile, ...]
     peak_rss_bytes: int | None
+    used: Mapping[str, Any] = field(default_factory=dict)
+    """What came of settings that were left open: device, group size, text and how much of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,4 +123,5 @@ def _done(body: Mapping[str, Any]) -> Done:
         LockedFile(path=str(one["path"]), size=int(one["size"]), sha256=str(one["sha256"])) for one in body["files"]
     )
     peak = body.get("peak_rss_bytes")
-    return Done(files=files, peak_rss_bytes=None if peak is None else int(peak))
+    used = {name: body[name] for name in _USED if body.get(name) is not None}
+    return Done(files=files, peak_rss_bytes=None if peak is None else int(peak), used=used)

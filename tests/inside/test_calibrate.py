@@ -87,7 +87,7 @@ def test_a_text_file_has_passages_between_blank_lines(tmp_path):
 def test_json_lines_may_hold_conversations_and_separators_that_are_no_ends_of_lines(tmp_path):
     path = tmp_path / "a.jsonl"
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    rows = [{"text": "a\u2028b"}, {"messages": turns}]
+    rows = [{"text": "", "content": "a\u2028b"}, {"messages": turns}]
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     plain, conversation = texts.passages_of(path)
     assert plain.text == "a\u2028b"
@@ -104,9 +104,9 @@ def test_json_lines_may_hold_conversations_and_separators_that_are_no_ends_of_li
         ("a.txt", b"ab\xff", "it is no UTF-8 at byte 2"),
         ("a.txt", b"ab\x00", "it holds NUL characters"),
         ("a.jsonl", b'{"text": "x"}\n{oops', "line 2 is no JSON"),
-        ("a.jsonl", b'{"prompt": "x"}', "line 1 has neither `text` nor `messages`"),
-        ("a.jsonl", b'{"messages": [{"role": "user"}]}', "line 1 has neither"),
-        ("a.jsonl", b"[1]", "line 1 has neither"),
+        ("a.jsonl", b'{"other": "x"}', "line 1 has none of the keys text, content, prompt, messages"),
+        ("a.jsonl", b'{"messages": [{"role": "user"}]}', "line 1 has none"),
+        ("a.jsonl", b"[1]", "line 1 has none"),
     ],
 )
 def test_what_is_no_calibration_text_is_named(tmp_path, name, content, detail):

@@ -107,6 +107,20 @@ def test_models_with_experts_are_quantized_but_for_head_and_router(scheme, kind,
     assert lost["top1_agreement"] > 0.9
 
 
+@pytest.mark.parametrize("scheme", ["fp8", "fp8-block", "w8a16", "int8", "nf4"])
+def test_losses_of_schemes_without_text_are_measured_too(scheme, quantize_python, tiny, tmp_path):
+    source, target, report = tiny("glm4"), tmp_path / "target", tmp_path / "report.json"
+    body = {"scheme": scheme, "source": str(source), "target": str(target)}
+    told = events(quantize_python, "stream", tmp_path, **body)
+    assert told[-1]["event"] == "done", told[-1]
+    told = events(quantize_python, "loss", tmp_path, **body, report=str(report))
+    assert told[-1]["event"] == "done", told[-1]
+    errors = json.loads(report.read_text())["layer_errors"]
+    assert min(errors) > 0
+    # Of one matrix: three bits after the point 3 %, NF4 9 %, 8 bits below 1 %; three matrices follow one another.
+    assert max(errors) < {"fp8": 0.06, "fp8-block": 0.06, "w8a16": 0.02, "int8": 0.02, "nf4": 0.2}[scheme]
+
+
 def test_what_cannot_be_quantized_so_is_named(quantize_python, tiny, tmp_path):
     source = tiny("llama")
     (tmp_path / "x.txt").write_text("Too little.")

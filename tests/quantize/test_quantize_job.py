@@ -49,3 +49,12 @@ def test_a_job_is_told_with_its_version():
     assert told["schema_version"] == 1
     assert told["calibration"] == {"file": None, "samples": 4, "sha256": None}
     assert (told["ignore"], told["device"], told["jobs"]) == ([], "auto", 1)
+
+
+def test_what_came_of_open_settings_is_read():
+    line = (
+        '{"event": "done", "files": [], "peak_rss_bytes": 1, "device": "cpu", "calibration": {"samples": 32}, "x": 1}'
+    )
+    done = read_event(line)
+    assert isinstance(done, Done)
+    assert done.used == {"device": "cpu", "calibration": {"samples": 32}}

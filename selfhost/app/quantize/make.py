@@ -207,6 +207,7 @@ def _provenance(plan: Plan, done: Done, seconds: float) -> dict[str, Any]:
         "source": {"model": source.name, "variant": source.variant, "sha256": source.digest},
         "job": {k: v for k, v in plan.job.as_dict().items() if k not in ("schema_version", "source", "target")},
         "tools": {"selfhost": __version__, **run.versions(plan.python)},
+        "used": dict(done.used),
         "peak_rss_bytes": done.peak_rss_bytes,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
