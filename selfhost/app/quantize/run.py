@@ -43,6 +43,7 @@ _KINDS: Mapping[str, type[SelfhostError]] = {
     "quantize.check_failed": IntegrityError,
     "quantize.dtype": NoError,
     "quantize.experts": NoError,
+    "quantize.failed": SelfhostError,
     "quantize.merged_differ": NoError,
     "quantize.no_device": MissingError,
     "quantize.no_package": MissingError,

@@ -1,0 +1,38 @@
+"""What the scripts refuse with has a class and a sentence here, and gives that its values."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from selfhost.app.quantize import run
+from selfhost.messages import lookup
+from tests.test_messages import fields
+
+INSIDE = Path(run.__file__).resolve().parents[2] / "inside"
+
+
+def refusals() -> list[tuple[str, str, set[str] | None]]:
+    """(where, id, names of the values or None where they are built elsewhere)."""
+    found = []
+    for path in sorted(INSIDE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "Refused":
+                continue
+            if node.args and isinstance(node.args[0], ast.Constant):
+                names = {keyword.arg for keyword in node.keywords}
+                found.append((f"{path.name}:{node.lineno}", node.args[0].value, None if None in names else names))
+    return found
+
+
+def test_there_are_some():
+    assert len(refusals()) > 20
+
+
+@pytest.mark.parametrize(("where", "message_id", "given"), refusals(), ids=lambda value: str(value)[:50])
+def test_each_refusal_is_worded(where, message_id, given):
+    assert message_id in run._KINDS, where
+    wanted = fields(lookup(message_id)) - {"log"}
+    assert given is None or wanted <= given, where
