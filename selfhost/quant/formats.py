@@ -213,6 +213,9 @@ class Quantization:
         """
         if self.types:
             return ascend.stored_bytes(self.types, module, rows, columns, self.group_size)
+        if self.format is Format.NF4:
+            # Scales of 64 weights are quantized themselves: a byte each, and a float32 per 256 of them.
+            return rows * columns // 2 + math.ceil(rows * columns / 64) + 4 * math.ceil(rows * columns / (64 * 256))
         total = sum(self.linear_tensors(rows, columns).values())
         if self.format in PER_ROW and self.format is not Format.INT8_BNB:
             return total + rows * (dtype_bytes - 4)

@@ -134,3 +134,10 @@ def test_bytes_in_the_checkpoint(section, stored):
 def test_no_quantization_runs_everywhere():
     assert runs_on(None, device((7, 0))) == (True, None)
     assert quantization_from_config({}) is None
+
+
+def test_nf4_is_smaller_in_files_than_in_memory():
+    """1024 x 512: half a byte each; in files a byte per 64 and a float32 per 256 of these, in memory a float32 per 64."""
+    nf4 = Quantization(method="bitsandbytes", format=Format.NF4, bits=4)
+    assert nf4.stored_bytes(1024, 512, 2) == 262_144 + 8_192 + 4 * 32
+    assert sum(nf4.linear_tensors(1024, 512).values()) == 262_144 + 4 * 8_192
