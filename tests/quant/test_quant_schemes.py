@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from selfhost.hardware.types import Device, Platform
-from selfhost.quant.schemes import Format, quantization_from_config, runs_on
+from selfhost.quant.schemes import Format, Quantization, quantization_from_config, runs_on
 
 FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
@@ -137,7 +137,7 @@ def test_no_quantization_runs_everywhere():
 
 
 def test_nf4_is_smaller_in_files_than_in_memory():
-    """1024 x 512: half a byte each; in files a byte per 64 and a float32 per 256 of these, in memory a float32 per 64."""
+    """Half a byte each, and per 64 of them a float32; in files a byte, and a float32 per 256 of these."""
     nf4 = Quantization(method="bitsandbytes", format=Format.NF4, bits=4)
     assert nf4.stored_bytes(1024, 512, 2) == 262_144 + 8_192 + 4 * 32
     assert sum(nf4.linear_tensors(1024, 512).values()) == 262_144 + 4 * 8_192
