@@ -68,6 +68,11 @@ def rm(home: Home, directories: Sequence[Path], waiting: Callable[[], None]) -> 
     return removed
 
 
+def forget_in_flight(home: Home, model: str, variant: str | None, *, dry_run: bool) -> Path | None:
+    """Take a variant that has no files out of the user's recipe; that recipe, None where this is no such variant."""
+    return user_recipe.forget_in_flight(model, variant, home, dry_run=dry_run) if variant else None
+
+
 def _nobody() -> None:
     """A dry run waits for nobody."""
 

@@ -136,8 +136,13 @@ def _rm(
     from selfhost.home import find_home
     from selfhost.messages import text
     from selfhost.units import format_bytes
+    from selfhost.weights.reclaim import Reclaimed
 
     home = find_home()
+    if (recipe := storage.forget_in_flight(home, model, variant, dry_run=dry_run)) is not None:
+        output.note(text("storage.in_flight", variant=variant, path=recipe))
+        print_reclaimed(Reclaimed(), dry_run=dry_run, as_json=as_json)
+        return
     planned = storage.planned_removal(home, model, variant)
     if not dry_run:
         paths = ", ".join(f"`{path}`" for path in planned.models)

@@ -118,6 +118,11 @@ def test_a_variant_without_files_uses_those_of_another(quantize, selfhost, home,
     plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "nf4-in-flight", "--on", "cpu@16", "--json")[1])
     assert plan["verdict"] == "unsupported"
     assert "vllm-bnb-plugin" in plan["reasons"][0] + plan["reasons"][1]
+    assert selfhost("rm", "smollm2-135m", "--variant", "nf4-in-flight", "--dry-run")[0] == 0
+    assert len(load_recipe("smollm2-135m", Home(home)).variants) == 2
+    assert selfhost("rm", "smollm2-135m", "--variant", "nf4-in-flight")[0] == 0
+    assert len(load_recipe("smollm2-135m", Home(home)).variants) == 1
+    assert model.is_dir()
     code, _, err = quantize("--scheme", "fp8", "--in-flight")
     assert code == 2
     assert "`--in-flight` goes with `--scheme nf4` only" in err

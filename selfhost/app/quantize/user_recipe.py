@@ -102,28 +102,39 @@ def _differences(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, object]
     return found
 
 
-def forget(directories: Sequence[Path], home: Home) -> list[Path]:
-    """Take variants out of the user's recipe whose files were removed; the recipes that were changed.
+def forget(directories: Sequence[Path], home: Home) -> None:
+    """Take variants out of the user's recipe whose files were removed.
 
     Only what this module wrote: a recipe that somebody wrote keeps its variants.
     """
-    changed = []
     for directory in directories:
-        name, variant = directory.parent.name, directory.name
-        path = load.find_recipes(home).get(name, home.recipes / f"{name}.toml")
-        document = _extension(path) if path.is_relative_to(home.recipes) else None
-        if document is None or store.model_directory(home.models, name, variant).exists():
-            continue
+        if not store.model_directory(home.models, directory.parent.name, directory.name).exists():
+            _take_out(directory.parent.name, directory.name, home)
+
+
+def forget_in_flight(name: str, variant: str, home: Home, *, dry_run: bool) -> Path | None:
+    """Take a variant without files out of the user's recipe; the recipe, None where it has none of that name."""
+    path = load.find_recipes(home).get(name.lower())
+    document = _extension(path) if path is not None and path.is_relative_to(home.recipes) else None
+    if document is None or not any(one.get("name") == variant and "files_of" in one for one in document["variant"]):
+        return None
+    if not dry_run:
+        _take_out(name.lower(), variant, home)
+    return path
+
+
+def _take_out(name: str, variant: str, home: Home) -> None:
+    path = load.find_recipes(home).get(name)
+    if path is None or not path.is_relative_to(home.recipes):
+        return
+    with files.hold_lock(home.recipes / ".quantize.lock"):
+        if (document := _extension(path)) is None:
+            return
         variants = [one for one in document["variant"] if not (one.get("name") == variant and _made_here(one))]
-        if len(variants) == len(document["variant"]):
-            continue
-        with files.hold_lock(home.recipes / ".quantize.lock"):
-            if variants:
-                _write(path, name, write.extension(name, variants))
-            else:
-                path.unlink(missing_ok=True)
-        changed.append(path)
-    return changed
+        if not variants:
+            path.unlink(missing_ok=True)
+        elif len(variants) < len(document["variant"]):
+            _write(path, name, write.extension(name, variants))
 
 
 def _extension(path: Path) -> dict[str, Any] | None:

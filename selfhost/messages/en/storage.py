@@ -3,6 +3,7 @@
 from selfhost.messages import Text
 
 MESSAGES = {
+    "storage.in_flight": Text("`{variant}` has no files; the recipe that knows it: `{path}`"),
     "storage.unknown": Text(
         "the store has no model `{name}`",
         "stored: {known}",
