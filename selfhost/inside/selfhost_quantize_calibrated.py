@@ -175,7 +175,7 @@ def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> Non
 
     LifecycleCallbacks.sequential_epoch_end = counted
     # `independent`: GPTQ measures what smoothed layers are handed. In one pass with SmoothQuant it would correct for
-    # inputs that its layers no longer get, and w8a8 of SmolLM2-135M does not know the capital of France.
+    # inputs that its layers no longer get: several times the error where norms have outliers.
     rows = [torch.tensor([block]) for block in samples]
     batches = [{"input_ids": row, "attention_mask": torch.ones_like(row)} for row in rows]
     oneshot(model=model, dataset=DataLoader(batches, batch_size=None), recipe=modifiers, pipeline="independent")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "inside"))
 
@@ -135,6 +135,26 @@ def check_skeleton(folder: Path) -> None:
     assert sums[0]["mean_kl"] == 0
     assert sums[0]["top1_agreement"] == 1
     assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+def check_outliers(folder: Path) -> None:
+    """Make the same model with a few large channels after each norm, as real models have them; no check."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    torch.manual_seed(1)
+    feeds = {
+        "input_layernorm": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "post_attention_layernorm": ("mlp.gate_proj", "mlp.up_proj"),
+    }
+    for name in [name for name in tensors if name.removesuffix(".weight").endswith(tuple(feeds))]:
+        before, _, norm = name.removesuffix(".weight").rpartition(".")
+        large = torch.ones(len(tensors[name]))
+        large[torch.randperm(len(large))[:12]] = 2.0 ** torch.randint(3, 7, (12,))
+        tensors[name] = (tensors[name].float() * large).bfloat16()
+        for reader in feeds[norm]:
+            weight = f"{before}.{reader}.weight"
+            tensors[weight] = (tensors[weight].float() / large).bfloat16()
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 if __name__ == "__main__":
