@@ -80,6 +80,8 @@ LINES = [
     ("RuntimeError: Initialize mooncake failed", "mooncake"),
     ("RuntimeError: Failed to allocate memory, size 1, error 207001", "mooncake"),
     ("Error response from daemon: archive/tar: invalid tar header", "image"),
+    # FAQ 20; the words of the container engine around it are ours
+    ('docker: Error response from daemon: failed to create shim task: OCI runtime create failed: mounting "shm" to rootfs at "/dev/shm": operation not permitted', "not_permitted"),
 ]  # fmt: skip
 
 
