@@ -92,16 +92,21 @@ unit: .venv/dev.done .venv/hadolint.done
 
 .PHONY: processes
 processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done .venv/validators.done
+	$(BIN)/selfhost engine install quantize-cpu
 	SELFHOST_TEST_MODELSCOPE_PYTHON=$(CURDIR)/.venv/modelscope/bin/python \
 	SELFHOST_TEST_MODEL_SIGNING_PYTHON=$(CURDIR)/.venv/model-signing/bin/python \
 	SELFHOST_TEST_VALIDATORS_PYTHON=$(CURDIR)/.venv/validators/bin/python \
 	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
+	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
 	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e
 e2e: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
-	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e $(PYTEST)
+	$(BIN)/selfhost engine install quantize-cpu
+	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
+	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
+	$(BIN)/python -m pytest -m e2e $(PYTEST)
 
 # Takes root, buildah, mmdebstrap and crun: the images are really built, and the CPU one serves.
 .PHONY: images
