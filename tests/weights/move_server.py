@@ -88,6 +88,9 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if self.tls:
+                # Wrapped here, not in its thread: what is shut down at the end must be the socket that is read from.
+                connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             with self._lock:
                 self._open.add(connection)
             thread = threading.Thread(target=self._serve, args=(connection,))
@@ -96,11 +99,12 @@ class Server:
 
     def _serve(self, connection):
         try:
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with connection, connection.makefile("rb") as stream:
-                while not self._closing.is_set() and self._answer(connection, stream):
-                    pass
+            with connection:
+                if self.tls:
+                    connection.do_handshake()
+                with connection.makefile("rb") as stream:
+                    while not self._closing.is_set() and self._answer(connection, stream):
+                        pass
         except OSError:
             pass
         finally:
