@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def _most(values: torch.Tensor, dim: int | tuple[int, int]) -> torch.Tensor:
     return values.abs().amax(dim).float()
 
 
-class Scheme:
+class Scheme(ABC):
     """One weight, converted row by row."""
 
     name = ""
@@ -67,9 +68,9 @@ class Scheme:
     def __init__(self, group_size: int | None = None) -> None:
         self.group_size = group_size
 
+    @abstractmethod
     def outs(self, tensor: Tensor) -> tuple[Out, ...]:
         """The tensors it becomes, that of its values first; raises Refused for a shape or dtype it does not take."""
-        raise NotImplementedError
 
     def step(self, tensor: Tensor) -> int:
         """Rows that have to be converted together."""
@@ -81,9 +82,9 @@ class Scheme:
         out = self.outs(tensor)[0]
         return row * out.size // tensor.shape[0]
 
+    @abstractmethod
     def convert(self, tensor: Tensor, values: torch.Tensor, row: int) -> Found:
         """Rows from `row` on; raises Refused for values that are not finite."""
-        raise NotImplementedError
 
     def room(self, tensor: Tensor) -> Out | None:
         """What `convert` finds in all rows together, as a tensor: the scales, if it is not said otherwise."""
@@ -94,9 +95,9 @@ class Scheme:
         del tensor
         return row
 
+    @abstractmethod
     def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         """The tensors beside the values, from what was found in all rows."""
-        raise NotImplementedError
 
     def _plain(self, tensor: Tensor, multiple: int = 1) -> None:
         rows, columns = tensor.shape
