@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
 from selfhost.messages import text
-from selfhost.recipe.schema import Recipe, recipe_from_dict
+from selfhost.recipe.read import recipe_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from selfhost.home import Home
+    from selfhost.recipe.schema import Recipe
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _NEAREST = 3

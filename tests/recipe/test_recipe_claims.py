@@ -11,7 +11,7 @@ from selfhost.planner.plan import Verdict
 from selfhost.recipe.lint import lint
 from selfhost.recipe.load import builtin_directory, read_recipe
 from selfhost.recipe.present import as_lines
-from selfhost.recipe.schema import recipe_from_dict
+from selfhost.recipe.read import recipe_from_dict
 from tests.recipe.test_recipe_lint import good
 
 RECIPES = [read_recipe(path) for path in sorted(builtin_directory().glob("*/*.toml"))]

@@ -13,7 +13,7 @@ import pytest
 from selfhost.errors import UsageError
 from selfhost.recipe.json_schema import as_text, recipe_schema
 from selfhost.recipe.load import builtin_directory
-from selfhost.recipe.schema import recipe_from_dict
+from selfhost.recipe.read import recipe_from_dict
 
 FILE = builtin_directory() / "recipe.schema.json"
 WRITE = (

@@ -16,7 +16,7 @@ from selfhost.cli.main import main
 from selfhost.findings import Severity
 from selfhost.recipe.lint import duplicate_hub_ids, lint
 from selfhost.recipe.load import builtin_directory
-from selfhost.recipe.schema import recipe_from_dict
+from selfhost.recipe.read import recipe_from_dict
 from tests.toml_text import as_toml
 
 BASE = tomllib.loads((builtin_directory() / "qwen" / "qwen2.5-7b.toml").read_text())

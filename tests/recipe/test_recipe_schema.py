@@ -9,7 +9,8 @@ from pathlib import PurePath
 import pytest
 
 from selfhost.errors import UsageError
-from selfhost.recipe.schema import SourceKind, SupportState, recipe_from_dict
+from selfhost.recipe.read import recipe_from_dict
+from selfhost.recipe.schema import SourceKind, SupportState
 
 GOOD = {
     "schema_version": 1,
