@@ -53,6 +53,8 @@ class ServeRequest:
     name: str | None = None
     force: bool = False
     detached: bool = False
+    restart: str = "never"
+    """When it is started again; see `serve.restart`."""
     limits: Limits | None = None
     """Times; None takes the ones that fit the model's size."""
 
@@ -233,6 +235,7 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         detached=request.detached,
         forced=not plan.fits,
         require_key=prepared.require_key,
+        restart=request.restart,
     )
     with records.exclusive(home):
         # Again, now that nobody else decides: fetching the weights may have taken hours.
