@@ -159,7 +159,7 @@ class Supervisor:
     def run(self) -> Record:
         """Start the engine, keep it until it ends for good or a signal asks for that; the last record.
 
-        Raises MissingError, NoSpaceError when the record cannot be written.
+        Raises MissingError, NoSpaceError when the record of a first start cannot be written: others wait for it.
         """
         world = self._world
         try:
@@ -172,8 +172,7 @@ class Supervisor:
                 self._arrived += world.wait(self._tick_s())
         except BaseException:
             world.end_tree(self._run.tree, self._grace_s(), lambda: False)
-            with contextlib.suppress(SelfhostError, OSError):  # what went wrong first is what counts
-                self._save(state=State.FAILED, ended_at=world.now_text())
+            self._save(state=State.FAILED, ended_at=world.now_text())
             raise
         return self.record
 
@@ -383,7 +382,10 @@ class Supervisor:
 
     def _save(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
-        self._world.save(self.record)
+        first = self.record.state in (State.STARTING, State.READY) and not self._status.restarts
+        # A full disk is no reason to end a server that answers, nor to end it otherwise than asked.
+        with contextlib.nullcontext() if first else contextlib.suppress(SelfhostError, OSError):
+            self._world.save(self.record)
 
 
 class _Result(NamedTuple):

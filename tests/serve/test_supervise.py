@@ -262,6 +262,16 @@ def test_a_record_that_cannot_be_written_ends_the_engine(world):
     assert len(world.ended) == 1
 
 
+def test_a_disk_that_is_full_later_keeps_nobody_from_being_stopped_or_started_again(world):
+    for state in ("stopping", "restarting", "stopped"):
+        world.save_error[state] = NO_SPACE
+    world.at(100, world.crash)
+    world.at(101.5, lambda: world.save_error.update({"starting": NO_SPACE, "ready": NO_SPACE}))
+    world.at(5000, world.signal)
+    last = supervise(world, "on-failure")
+    assert (last.state, last.restarts, last.failure) == (State.STOPPED, 1, None)
+
+
 def test_what_goes_wrong_in_the_background_ends_the_engine(world):
     def broken():
         raise RuntimeError("no threads left")

@@ -130,7 +130,7 @@ MESSAGES = {
     "serve.several_running": Text("several servers are running", "{names}", "say which one: `selfhost chat NAME`"),
     "serve.which_to_stop": Text(
         "no server is named",
-        hint="say which: `selfhost stop NAME`, all: `selfhost stop --all`, without a supervisor: `selfhost stop --orphans`",
+        hint="say which: `selfhost stop NAME`, or all: `selfhost stop --all`, or orphans: `selfhost stop --orphans`",
     ),
     "serve.not_running": Text("`{name}` is not running", "it was stopped before"),
     "serve.was_dead": Text(
