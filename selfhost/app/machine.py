@@ -188,11 +188,9 @@ class Machine:
 
     def _begin_again(self) -> None:
         """Forget the engine before, and keep its log."""
-        log = self._folder.engine_log
-        with contextlib.suppress(FileNotFoundError), files.explain_os_errors(log):
-            log.replace(self._folder.earlier_log)
+        self._folder.set_log_aside()
         self._engine, self._identity = None, None
-        self._tail = logs.Tail(log)
+        self._tail = logs.Tail(self._folder.engine_log)
         self._ready_offset = None
         self._oom_before = process.oom_kills()
         self._run_began = now_text()

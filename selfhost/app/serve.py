@@ -244,7 +244,7 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         folder = records.make_folder(home, name)
         key = keys.write_gate(folder.gate, require_key=prepared.require_key, keys_file=keys.keys_file(home))
         records.write_control_key(home, name, key)
-        folder.engine_log.unlink(missing_ok=True)
+        folder.set_log_aside()
         records.write(home, record)
     return record, _orders(request, prepared, mark)
 

@@ -2,7 +2,7 @@
 
 server.json     the record: what was started, by whom, where it is; rewritten at every change of state
 launch.json     what a detached supervisor has to do; removed once it has read it
-engine.log      the engine's output;  engine.earlier.log: that of the run before a restart
+engine.log      the engine's output;  engine.earlier.log: that of the run before
 supervisor.log  that of a detached supervisor
 gate.json       keys in force, read by the front door inside the engine;  control.key: selfhost's own key (0600)
 boot.json       what the last successful start measured
@@ -54,8 +54,14 @@ class Folder:
 
     @property
     def earlier_log(self) -> Path:
-        """The same of the run before, where the server was started again."""
+        """The same of the run before."""
         return self.path / "engine.earlier.log"
+
+    def set_log_aside(self) -> None:
+        """Keep the engine's log as that of the run before, whose own goes."""
+        log = self.engine_log
+        with contextlib.suppress(FileNotFoundError), files.explain_os_errors(log):
+            log.replace(self.earlier_log)
 
     @property
     def supervisor_log(self) -> Path:
