@@ -58,6 +58,9 @@ class Server:
             "served_model_name": record.served_model_name,
             "host": record.host,
             "port": record.port,
+            "devices": list(record.devices),
+            "cpus": list(record.cpus),
+            "promised_bytes": record.promised_bytes,
             "require_key": record.require_key,
             "detached": record.detached,
             "forced": record.forced,
@@ -221,6 +224,11 @@ def _check_port(record: Record) -> None:
 def running_names(home: Home) -> list[str]:
     """Names of the servers that run, for `stop --all`."""
     return [server.record.name for server in list_servers(home)[0] if server.state.running]
+
+
+def running_marks(home: Home) -> frozenset[str]:
+    """Marks of the servers that run: they tell one start from the next."""
+    return frozenset(server.record.mark for server in list_servers(home)[0] if server.state.running)
 
 
 def running_from(home: Home, directory: Path) -> list[str]:

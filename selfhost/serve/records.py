@@ -118,6 +118,14 @@ class Record:
     failure: Failure | None = None
     boot_record: str | None = None
     """Where the boot record of its start is kept; None while it starts, and when it could not be kept."""
+    devices: tuple[str, ...] = ()
+    """Accelerators it was given, as `--devices` calls them."""
+    promised_bytes: int = 0
+    """Memory it may take: of each of its devices; on a CPU of the host."""
+    before_bytes: tuple[int, ...] = ()
+    """What was used of each of its devices when it was planned."""
+    cpus: tuple[int, ...] = ()
+    """On a CPU: where its threads are bound."""
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,8 +141,8 @@ def _from_dict(value: Mapping[str, Any]) -> Record:
     failure = value.get("failure")
     known = {field.name for field in dataclasses.fields(Record)}
     given = {key: item for key, item in value.items() if key in known}
+    given |= {name: tuple(value.get(name, ())) for name in ("argv", "devices", "before_bytes", "cpus")}
     given |= {
-        "argv": tuple(value["argv"]),
         "state": State(value["state"]),
         "phase": Phase(value["phase"]),
         "supervisor": _identity(value.get("supervisor")),
