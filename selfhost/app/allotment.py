@@ -11,6 +11,7 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner import allot
 from selfhost.planner.allot import Holder
+from selfhost.serve.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from selfhost.planner.plan import Plan
     from selfhost.serve.records import Record
 
-    Make = Callable[[Hardware], Plan]
-    """The plan on some hardware."""
+    Make = Callable[[Hardware, bool], Plan]
+    """The plan on some hardware; whether as an answer, with its remedies, or one of many that are tried."""
 
 _BINDING, _UNBOUND = "VLLM_CPU_OMP_THREADS_BIND", "nobind"
 
@@ -40,12 +41,14 @@ def _holder(server: Server) -> Holder:
     from selfhost.serve.resident import resident_bytes
 
     record = server.record
+    # One that is started again takes its memory anew, although it was ready once.
+    has_all = record.ready_at is not None and server.state in (State.READY, State.STOPPING, State.ORPHANED)
     return Holder(
         server=record.name,
         devices=record.devices,
         promised_bytes=record.promised_bytes,
         before_bytes=record.before_bytes,
-        loading=record.ready_at is None,
+        loading=not has_all,
         taken_bytes=0 if record.devices else resident_bytes(member.pid for member in server.members),
         cpus=record.cpus,
     )
@@ -88,14 +91,13 @@ def plan_beside(make: Make, hardware: Hardware, holders: Sequence[Holder]) -> Pl
         return _on_cpu(make, hardware, holders)
     shared = allot.share(hardware, holders)
     free = None if hardware.named else allot.unheld(shared)
-    plan = make(free or shared)
+    on = free or shared
+    plan = make(on, False)
     if free and not plan.fits:
         # On all of them, if only to say what stands in the way.
-        plan = make(shared)
-    best = allot.ordered(plan.hardware, plan.layout.world_size)
-    if best != plan.hardware:
-        plan = make(best)
-    return _told(plan, make, hardware, holders)
+        on = shared
+        plan = make(on, False)
+    return _told(make(allot.ordered(on, plan.layout.world_size), True), make, hardware, holders)
 
 
 def _on_cpu(make: Make, hardware: Hardware, holders: Sequence[Holder]) -> Plan:
@@ -103,7 +105,7 @@ def _on_cpu(make: Make, hardware: Hardware, holders: Sequence[Holder]) -> Plan:
     # Whoever binds threads in the environment has said where they belong.
     if others and not hardware.cpus and _BINDING not in os.environ:
         shared = _with_cpus(shared, others)
-    plan = _told(make(shared), make, hardware, holders)
+    plan = _told(make(shared, True), make, hardware, holders)
     cpus, bound = ranges(shared.cpus), plan.env.get(_BINDING, _UNBOUND) != _UNBOUND
     if shared.cpus and bound:
         line = text("allot.cpus_named" if hardware.cpus else "allot.cpus", cpus=cpus)
@@ -144,9 +146,9 @@ def _in_the_way(make: Make, hardware: Hardware, holders: Sequence[Holder]) -> tu
 
 def _fits_without(make: Make, hardware: Hardware, holders: Sequence[Holder], stopped: Sequence[str]) -> bool:
     shared = allot.share(hardware, holders, stopped=stopped)
-    plan = make(shared)
+    plan = make(shared, False)
     best = allot.ordered(shared, plan.layout.world_size)
-    return (plan if best == shared else make(best)).fits
+    return (plan if best == shared else make(best, False)).fits
 
 
 def name_of(record: Record) -> str:

@@ -149,7 +149,10 @@ def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, 
     """The plan for hardware found here, with what its boot record will be kept under. Raises as `plan_model`."""
     from selfhost.app.known_boots import with_subject
 
-    plan = _beside(lambda on: plan_model(model, on, request, here=Here(home)), hardware, home)
+    def make(on: Hardware, answer: bool) -> Plan:  # noqa: FBT001
+        return plan_model(model, on, request, with_remedies=answer, here=Here(home))
+
+    plan = _beside(make, hardware, home)
     return with_subject(plan, model, request) if plan.argv else plan
 
 
@@ -176,11 +179,12 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
         raise _bounded(error, hardware_for(on, home)) from error
     hardware = hardware_of(request.devices, on, home)
 
-    def make(where: Hardware) -> Plan:
-        return plan_model(model.to_plan(), where, request, explained=explained, here=Here(home, on))
+    def make(where: Hardware, answer: bool) -> Plan:  # noqa: FBT001
+        as_answer = {"with_remedies": answer, "explained": explained and answer}
+        return plan_model(model.to_plan(), where, request, here=Here(home, on), **as_answer)
 
     # The memory of a bare `cpu` is that of this machine.
-    plan = make(hardware) if on and on.strip().lower() != Platform.CPU else _beside(make, hardware, home)
+    plan = make(hardware, True) if on and on.strip().lower() != Platform.CPU else _beside(make, hardware, home)
     if hardware.assumed or hardware.device.platform is not Platform.ASCEND:
         return plan
     from selfhost.app import compat
@@ -201,11 +205,11 @@ def hardware_of(devices: str | None, on: str | None, home: Home) -> Hardware:
     return hardware_named(devices, home)
 
 
-def _beside(make: Callable[[Hardware], Plan], hardware: Hardware, home: Home) -> Plan:
+def _beside(make: Callable[[Hardware, bool], Plan], hardware: Hardware, home: Home) -> Plan:
     """The plan on what running servers leave of this machine."""
     # Imported where there is something to choose, or something was ever started: `plan` is measured in milliseconds.
     if not hardware.device_names and not hardware.cpus and not home.servers.is_dir():
-        return make(hardware)
+        return make(hardware, True)
     from selfhost.app import allotment
 
     return allotment.plan_beside(make, hardware, allotment.holders_of(home))

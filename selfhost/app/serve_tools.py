@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import time
 from typing import TYPE_CHECKING
 
 from selfhost.app import compat
@@ -10,13 +10,35 @@ from selfhost.app.engine_env import of_machine
 from selfhost.app.serve import Tools
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from selfhost.app.pull import Talk
     from selfhost.hardware.types import Hardware
     from selfhost.home import Home
     from selfhost.planner.plan import Plan
+
+
+_FRESH_S = 60.0
+
+
+class Fresh:
+    """What this machine has, as it is now: vendors' tools may take seconds, so they are not asked again at once.
+
+    But fetching weights may take hours, in which others take devices.
+    """
+
+    def __init__(self, ask: Callable[[str | None], Hardware], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._found: dict[str | None, tuple[float, Hardware]] = {}
+
+    def __call__(self, devices: str | None) -> Hardware:
+        """The hardware for a `--devices`."""
+        found = self._found.get(devices)
+        if found is None or self._clock() - found[0] > _FRESH_S:
+            hardware = self._ask(devices)
+            self._found[devices] = found = self._clock(), hardware
+        return found[1]
 
 
 def real_tools(
@@ -31,13 +53,13 @@ def real_tools(
     from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
 
-    @functools.cache
-    def hardware(devices: str | None) -> Hardware:
-        # Vendors' tools may take seconds: asked once, and only when nothing cheaper forbids the start.
+    def warned(devices: str | None) -> Hardware:
         found = hardware_of(devices, None, home)
         for why in detect.why_cpu(found):
             talk.warn(why)
         return found
+
+    hardware = Fresh(warned)
 
     def python_for(plan: Plan) -> Path:
         if engine_python is not None:

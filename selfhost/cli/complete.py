@@ -11,17 +11,21 @@ from pathlib import Path
 
 import typer  # noqa: TC002 - Typer reads the annotations
 
+_FIRST_TAB = '\n[[ $zsh_eval_context[-1] == loadautofunc ]] && _selfhost_completion "$@"\n'
 _COUNTS = re.compile(r"(?:\d+x){0,2}", re.IGNORECASE)
 
 
 def models(incomplete: str) -> list[str]:
     """Recipes, by their file names; directories once the word looks like a path."""
+    return _directories(incomplete) if incomplete.startswith((".", "/", "~")) else recipes(incomplete)
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Recipes, by their file names."""
     from selfhost.errors import SelfhostError
     from selfhost.home import find_home
     from selfhost.recipe.load import find_recipes
 
-    if incomplete.startswith((".", "/", "~")):
-        return _directories(incomplete)
     try:
         names = find_recipes(find_home())
     except (SelfhostError, OSError):
@@ -42,6 +46,20 @@ def stored_models(incomplete: str) -> list[str]:
     except (SelfhostError, OSError):
         return []
     return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def mend_zsh() -> None:
+    """Have zsh complete at the first Tab: the file that Typer installs only says then how, and completes nothing.
+
+    A file on `fpath` is run when its function is called first (zshmisc(1), Autoloading Functions).
+    """
+    path = Path.home() / ".zfunc" / "_selfhost"
+    try:
+        script = path.read_text()
+        if "_selfhost_completion() {" in script and _FIRST_TAB not in script:
+            path.write_text(script.rstrip() + _FIRST_TAB)
+    except OSError:
+        return
 
 
 def _directories(incomplete: str) -> list[str]:

@@ -87,7 +87,7 @@ SETTINGS: dict[str, Any] = {
         str | None, "--host", "Address to listen on [127.0.0.1]; any other than loopback needs an API key."
     ),
     "port": _option(
-        int | None, "--port", "Port to listen on [8000, or the next free one]; 0: any free one.", min=0, max=65535
+        int | None, "--port", "Port to listen on [8000; `serve` takes the next free one]; 0: any.", min=0, max=65535
     ),
 }
 """Parameter name -> its annotation for Typer."""

@@ -41,8 +41,8 @@ def holder(server: str, *devices: int, promised: int = BUDGET, **more) -> Holder
 def planned(model: str, hardware: Hardware, *holders: Holder, **request):
     found = resolve(model).to_plan()
 
-    def make(on: Hardware):
-        return plan_model(found, on, PlanRequest(**request))
+    def make(on: Hardware, answer):
+        return plan_model(found, on, PlanRequest(**request), with_remedies=answer)
 
     return allotment.plan_beside(make, hardware, holders)
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from selfhost.app import allotment, serve
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
+from selfhost.app.serve_tools import Fresh
 from selfhost.cli.main import app
 from selfhost.errors import NoError
 from selfhost.hardware.spec import parse
@@ -30,7 +31,7 @@ def eight(here):
     found = replace(parse("8xH20"), assumed=False, device_indices=tuple(range(8)), free_memory_bytes=(visible,) * 8)
 
     def plan(model, request):
-        def make(on):
+        def make(on, _answer):
             return plan_model(model, on, request, with_remedies=False)
 
         return allotment.plan_beside(make, found, allotment.holders_of(here))
@@ -109,6 +110,9 @@ def test_a_server_that_is_ready_holds_what_is_used(here, eight):
     records.write(here, replace(record, state=State.READY, ready_at=record.started_at))
     (ready,) = allotment.holders_of(here)
     assert ready.loading is False
+    records.write(here, replace(record, state=State.STARTING, ready_at=record.started_at))
+    (again,) = allotment.holders_of(here)
+    assert again.loading is True
 
 
 def test_ps_shows_the_devices(here, eight):
@@ -138,3 +142,20 @@ def test_many_plans_at_once_and_devices_exclude_each_other():
         assert done.exception.message.id == "allot.with_many"
     done = CliRunner().invoke(app, ["plan", "qwen2.5-7b", "--on", "8xH20", "--devices", "0"])
     assert done.exception.message.id == "allot.with_on"
+
+
+def test_the_machine_is_asked_again_when_weights_took_long():
+    now, asked_for = [100.0], []
+
+    def ask(devices):
+        asked_for.append(devices)
+        return replace(parse("8xH20"), device_indices=(len(asked_for),))
+
+    hardware = Fresh(ask, lambda: now[0])
+    assert hardware(None) is hardware(None)
+    now[0] += 59
+    assert hardware(None).device_indices == (1,)
+    assert hardware("0").device_indices == (2,)
+    now[0] += 3600
+    assert hardware(None).device_indices == (3,)
+    assert asked_for == [None, "0", None]
