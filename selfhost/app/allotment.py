@@ -54,6 +54,12 @@ def _holder(server: Server) -> Holder:
     )
 
 
+def left_of(hardware: Hardware, home: Home) -> Hardware:
+    """What running servers leave of hardware that was found here: for tables of many plans."""
+    shared = allot.share(hardware, holders_of(home))
+    return allot.unheld(shared) or shared
+
+
 def facts_of(plan: Plan) -> dict[str, Any]:
     """What the record of a server keeps of its plan for those that come after it, by the names of `Record`."""
     hardware, count = plan.hardware, plan.layout.world_size
