@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from selfhost_calibrate_layers import choose, group_size, pairs
-from selfhost_calibrate_run import DETAIL, Job, device_of, main, peak_rss_bytes, shortened
+from selfhost_calibrate_run import Job, device_of, main, peak_rss_bytes
 from selfhost_calibrate_text import LEAST_BLOCKS, blocks, digest, own_passages, passages_of, refused
 from selfhost_quantize_config import section
-from selfhost_quantize_events import Progress, Refused, tell
+from selfhost_quantize_events import DETAIL, Progress, Refused, shortened, tell
 from selfhost_quantize_files import CONFIG, others, read_header, read_json, weight_files, write_json
 from selfhost_quantize_state import sha256_of
 

@@ -267,7 +267,7 @@ def test_towers_are_not_looked_at():
 
 
 def test_errors_of_libraries_get_the_ids_that_selfhost_words():
-    import selfhost_calibrate_run as run
+    import selfhost_quantize_events as run
 
     assert run.meaning(OSError(28, "No space left on device", "/x")).id == "quantize.no_space"
     assert run.meaning(RuntimeError("DefaultCPUAllocator: can't allocate memory")).id == "quantize.out_of_memory"

@@ -246,6 +246,11 @@ MESSAGES = {
         "{detail}",
         "make it readable: `chmod a+r {path}`",
     ),
+    "quantize.unwritable": Text(
+        "`{path}` cannot be written, or what is read for it",
+        "{detail}",
+        "see whose it is and what file system it lies on: `ls -ld {path}`, `df {path}`; what was said: `{log}`",
+    ),
     "quantize.broken_file": Text(
         "`{path}` is damaged",
         "{detail}",
