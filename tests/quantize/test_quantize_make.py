@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -115,11 +116,15 @@ def test_what_crashed_goes_on_where_it_was(quantize, faults, home):
     assert not work.exists()
 
 
-def test_a_calibrated_run_that_was_cut_off_starts_anew_and_says_so(quantize, faults, home):
+@pytest.mark.parametrize("left", ["half a file", "nothing yet"])
+def test_a_calibrated_run_that_was_cut_off_starts_anew_and_says_so(quantize, faults, home, left):
     faults(crash_after=2, crash=11)
     assert quantize("--scheme", "w8a8")[0] == 1
     kept = home / "quantize" / "smollm2-135m" / "w8a8" / "model" / "model-00001-of-00003.safetensors"
-    kept.write_bytes(b"half a file")
+    if left == "half a file":
+        kept.write_bytes(b"half a file")
+    else:
+        shutil.rmtree(kept.parent)
     faults()
     code, _, err = quantize("--scheme", "w8a8")
     assert code == 0, err

@@ -32,7 +32,7 @@ class Earlier:
     have_bytes: int = 0
     """That are gone on with."""
     cut_off: bool = False
-    """Whether there was something that nothing can be made of."""
+    """Whether a run was begun of which nothing can be gone on with."""
     done: Done | None = None
     """All files are there: they have not been compared yet, or lost more than was allowed."""
     seconds: float = 0.0
@@ -58,10 +58,9 @@ def open_work(plan: Plan, key: str) -> Earlier:
         (plan.work / _DONE).unlink(missing_ok=True)
         if not plan.request.scheme.calibrated:
             return Earlier(have_bytes=have)
-        left = any(target.iterdir())
         shutil.rmtree(target)
         target.mkdir()
-        return Earlier(cut_off=left)
+        return Earlier(cut_off=(plan.work / "log.txt").is_file())
 
 
 def _finished(plan: Plan) -> tuple[Done, float] | None:
