@@ -7,8 +7,10 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
 import typer
 
+from selfhost.cli import complete
+
 NAME = typer.Argument(help="Whose key it is: a person, a program.", show_default=False)
-KNOWN = typer.Argument(help="Name of the key.", show_default=False)
+KNOWN = typer.Argument(help="Of a key that there is.", show_default=False, autocompletion=complete.keys)
 OUTPUT = typer.Option(
     None, "--output", help="Write the key to this new file (0600) instead of printing it.", metavar="FILE"
 )

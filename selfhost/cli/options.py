@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from selfhost.cli import complete
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,31 @@ AcceptLicense = Annotated[
     list[str] | None,
     typer.Option("--accept-license", metavar="ID", help="Accept these terms; remembered.", show_default=False),
 ]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def hardware(text: str, *, panel: str | None = None) -> typer.models.OptionInfo:
+    """`--on HW`: devices that need not be there."""
+    option: typer.models.OptionInfo = typer.Option(
+        "--on", metavar="HW", help=text, show_default=False, autocompletion=complete.hardware, rich_help_panel=panel
+    )
+    return option
+
+
+def variant(
+    text: str = "Which checkpoint; without it the best that fits.", flag: str = "--variant"
+) -> typer.models.OptionInfo:
+    """`--variant NAME`, or another flag that names a variant."""
+    option: typer.models.OptionInfo = typer.Option(
+        flag,
+        metavar=None if flag == "--variant" else "VARIANT",
+        help=text,
+        show_default=False,
+        autocompletion=complete.variants,
+    )
+    return option
+
 
 _PANEL = "Settings (the engine's own names)"
 
@@ -73,11 +100,20 @@ SETTINGS: dict[str, Any] = {
     ),
     "kv_cache_dtype": _option(str | None, "--kv-cache-dtype", "`auto`, `fp8`, ..."),
     "enforce_eager": _option(bool | None, "--enforce-eager/--no-enforce-eager", "Without compilation and graphs."),
+    "devices": _option(
+        str | None,
+        "--devices",
+        "Of this machine, as `detect` numbers them: `0,1`, `4-7`, a uuid; without accelerators: cores.",
+        metavar="LIST",
+        autocompletion=complete.devices,
+    ),
     "served_model_name": _option(str | None, "--served-model-name", "Name of the model in the API."),
     "host": _option(
         str | None, "--host", "Address to listen on [127.0.0.1]; any other than loopback needs an API key."
     ),
-    "port": _option(int | None, "--port", "Port to listen on [8000]; 0: a free one.", min=0, max=65535),
+    "port": _option(
+        int | None, "--port", "Port to listen on [8000; `serve` takes the next free one]; 0: any.", min=0, max=65535
+    ),
 }
 """Parameter name -> its annotation for Typer."""
 
@@ -122,5 +158,6 @@ def _request(
         auto_max_model_len=auto,
         goal=None if goal is None else Goal(goal),
         engine_args=tuple(engine_args or ()),
+        port_is_free=settings["port"] is None,
         **{name: value for name, value in settings.items() if value is not None},
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from selfhost.cli import complete
-from selfhost.cli.options import Offline, RecipePath, takes_settings
+from selfhost.cli import complete, options
+from selfhost.cli.options import Json, Offline, RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,23 +36,9 @@ def _plan(
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option(
-            "--on",
-            metavar="HW",
-            help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix.",
-            show_default=False,
-            autocompletion=complete.hardware,
-        ),
+        options.hardware("Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix."),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            help="Which checkpoint; without it the best that fits.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    variant: Annotated[str | None, options.variant()] = None,
     *,
     explain: Annotated[
         bool, typer.Option("--explain", help="Each figure with its formula, in numbers, and its source.")
@@ -79,7 +65,7 @@ def _plan(
     ] = False,
     offline: Offline = False,
     recipe_path: RecipePath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
     request: PlanRequest,
 ) -> None:
     """Say whether a model fits: verdict, memory per rank, command line, remedies.
@@ -97,7 +83,7 @@ def _plan(
     """
     from selfhost import offline as switch
     from selfhost.cli import output
-    from selfhost.errors import ExitCode
+    from selfhost.errors import ExitCode, UsageError
 
     switch.settle(flag=offline)
     if model is not None and model.startswith("-"):
@@ -106,6 +92,8 @@ def _plan(
     many = {"--matrix": matrix, "--for-hardware": for_hardware is not None}
     single = {"MODEL": model is not None, "--on": bool(on), "--variant": variant is not None}
     _check_options(many, single, on=on or [], fits=fits, explain=explain)
+    if request.devices is not None and any(many.values()):
+        raise UsageError("allot.with_many")
     if for_hardware is not None:
         answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.app import serve
+from selfhost.app import serve, serve_tools
 from selfhost.cli import main as cli
 from selfhost.serve import records
 from tests.serve.serve_support import FAKE, LOGS, QUICK, free_port, make_plan
@@ -253,7 +253,7 @@ def with_fake_tools(monkeypatch):
             ensure_weights=lambda _model, _engine: "/models/tiny",
         )
 
-    monkeypatch.setattr(serve, "real_tools", tools)
+    monkeypatch.setattr(serve_tools, "real_tools", tools)
     monkeypatch.setattr(serve, "engine_command", lambda python, plan: (python, str(FAKE), *plan.argv[1:]))
     monkeypatch.setattr(serve, "Limits", lambda deadline_s: QUICK)
 
