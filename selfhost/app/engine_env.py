@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.system import System
     from selfhost.planner.plan import Plan
+    from selfhost.serve.certificate import Pair
 
 INSIDE = Path(__file__).resolve().parent.parent / "inside"
 LAUNCHER = INSIDE / "selfhost_launch.py"
@@ -112,8 +113,15 @@ def engine_env(  # noqa: PLR0913 - two environments and four facts
     }
 
 
-def engine_command(python: Path, plan: Plan) -> tuple[str, ...]:
-    """The planned `vllm serve ...` as it is executed: through our launcher, with our front door."""
+def engine_command(python: Path, plan: Plan, tls: Pair | None = None) -> tuple[str, ...]:
+    """The planned `vllm serve ...` as it is executed: through our launcher, with our front door.
+
+    A certificate is read again by the engine when its file changes, so that one that was renewed needs no restart.
+    """
     # The supervisor asks these every few seconds: a log line each time would bury everything else.
     quiet = () if _QUIET_FLAG in plan.argv else (_QUIET_FLAG, "/health,/metrics")
-    return (str(python), str(LAUNCHER), *plan.argv[1:], *quiet, "--middleware", GATE_CLASS)
+    files: tuple[str, ...] = ()
+    if tls:
+        pair = (str(tls.certfile.absolute()), str(tls.keyfile.absolute()))
+        files = ("--ssl-certfile", pair[0], "--ssl-keyfile", pair[1], "--enable-ssl-refresh")
+    return (str(python), str(LAUNCHER), *plan.argv[1:], *files, *quiet, "--middleware", GATE_CLASS)
