@@ -8,7 +8,6 @@ when this process is killed: then the engine goes on as an orphan, which `ps` sh
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -383,9 +382,15 @@ class Supervisor:
     def _save(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
         first = self.record.state in (State.STARTING, State.READY) and not self._status.restarts
-        # A full disk is no reason to end a server that answers, nor to end it otherwise than asked.
-        with contextlib.nullcontext() if first else contextlib.suppress(SelfhostError, OSError):
+        try:
             self._world.save(self.record)
+        except (SelfhostError, OSError) as error:
+            if first:
+                raise
+            # A full disk is no reason to end a server that answers, nor to end it otherwise than asked. A record that
+            # somebody took away is one not to start it again.
+            if isinstance(error, FileNotFoundError):
+                self._status = replace(self._status, unwanted=True)
 
 
 class _Result(NamedTuple):
