@@ -241,6 +241,19 @@ BAD = {
     "text for none": (("--scheme", "fp8", "--calibration", "/x.txt"), 2, "needs no calibration text"),
     "no text": (("--scheme", "w8a8", "--calibration", "/nowhere/x.txt"), 2, "No such file"),
     "on alone": (("--scheme", "fp8", "--on", "8xH20"), 2, "add `--advise`"),
+    "a limit that is none": (("--scheme", "fp8", "--max-kl", "nan"), 2, "wanted: a number from 0 on"),
+    "a limit below nothing": (("--scheme", "fp8", "--max-kl", "-0.1"), 2, "wanted: a number from 0 on"),
+    "no thread at all": (("--scheme", "fp8", "--jobs", "0"), 2, "--jobs"),
+    "a name for a directory": (
+        ("--scheme", "fp8", "--output", "x", "--variant-name", "y"),
+        2,
+        "leave `--variant-name`",
+    ),
+    "advice that makes": (("--advise", "--max-kl", "1"), 2, "`--advise` makes no files, `--max-kl`"),
+    "advice from a variant": (("--advise", "--from", "bf16"), 2, "`--advise` makes no files, `--from`"),
+    "no files with a limit": (("--scheme", "nf4", "--in-flight", "--max-kl", "1"), 2, "`--in-flight` makes no files"),
+    "no files, dry": (("--scheme", "nf4", "--in-flight", "--dry-run"), 2, "`--in-flight` makes no files"),
+    "a check of a scheme": (("--check", "--scheme", "fp8"), 2, "`--check` makes no files, `--scheme`"),
     "no such variant": (("--scheme", "fp8", "--from", "bf17"), 2, "has no variant `bf17`"),
 }
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def plan(request: Request, home: Home) -> Plan:
     """What a request comes to. Raises what stands against it; nothing is written."""
     source = sources.find(request.model, request.source, request.scheme, home, request.recipe_paths)
+    preflight.limit(request.scheme, request.max_kl)
     variant = _variant_name(request, source)
     directory, work = _places(request, source, variant, home)
     size = preflight.group_size(source.arch, request.scheme, request.group_size, source.shown)
@@ -61,6 +62,10 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
         if request.name is not None:
             raise UsageError("quantize.name_of_directory", name=request.name, path=source.directory)
         return None
+    if request.output is not None:
+        if request.name is not None:
+            raise UsageError("quantize.name_or_directory", name=request.name)
+        return None
     if request.name is None:
         free = user_recipe.is_free(source.recipe, request.scheme.name)
         return request.scheme.name if free else f"{request.scheme.name}-local"
@@ -71,16 +76,30 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
 def _places(request: Request, source: SourceModel, variant: str | None, home: Home) -> tuple[Path, Path]:
     """Where the result will lie, and where it is made: on one file system, so that no byte is copied."""
     if request.output is not None:
-        directory = Path(os.path.abspath(request.output))  # noqa: PTH100 - links stay as the user wrote them
-        if directory.exists() and any(directory.iterdir()):
-            raise UsageError("quantize.output_not_empty", path=directory)
-        if not directory.parent.is_dir():
-            raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
+        directory = _output(request.output, source, request.scheme.name)
         return directory, directory.parent / f".{directory.name}.selfhost-quantize"
     if source.recipe is None or variant is None or source.recipe_path is None:
         raise UsageError("quantize.output_needed", path=source.directory, scheme=request.scheme.name)
     user_recipe.check_place(source.name, source.recipe_path, home)
     return store.model_directory(home.models, source.name, variant), home.quantize / source.name / variant
+
+
+def _output(output: Path, source: SourceModel, scheme: str) -> Path:
+    """The directory of `--output`; raises UsageError for one that the result cannot take the place of in the end."""
+    directory = Path(os.path.abspath(output))  # noqa: PTH100 - links on the way stay as the user wrote them
+    if directory.is_symlink():
+        directory = directory.resolve()  # a directory cannot take the place of a link
+    if directory.exists() and not directory.is_dir():
+        raise UsageError("quantize.output_no_directory", path=directory)
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UsageError("quantize.output_not_empty", path=directory)
+    if not directory.parent.is_dir():
+        raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
+    if directory.is_mount():
+        raise UsageError("quantize.output_mounted", path=directory, name=source.name)
+    if directory.resolve().is_relative_to(source.directory.resolve()):
+        raise UsageError("quantize.output_in_source", path=directory, source=source.directory, scheme=scheme)
+    return directory
 
 
 def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from selfhost.quantize.layers import Undivided
     from selfhost.quantize.schemes import Scheme
 
-__all__ = ["Needs", "calibration", "check", "group_size", "needs_of"]
+__all__ = ["Needs", "calibration", "check", "group_size", "limit", "needs_of"]
 
 _SHOWN = 3
 _NVIDIA = Path("/proc/driver/nvidia/version")
@@ -58,6 +59,16 @@ def group_size(arch: ModelArch, scheme: Scheme, asked: int | None, name: str) ->
     if fits is not None:
         raise NoError("quantize.undivided", **values, fits=fits)
     raise NoError("quantize.no_group_size", **values, sizes=sizes)
+
+
+def limit(scheme: Scheme, wanted: float | None) -> None:
+    """Raises UsageError for a `--max-kl` that would let anything through, or nothing."""
+    if wanted is None:
+        return
+    if not math.isfinite(wanted) or wanted < 0:
+        raise UsageError("quantize.bad_limit", limit=wanted)
+    if scheme.format is None:
+        raise UsageError("quantize.no_limit_for", scheme=scheme.name)
 
 
 def _listed(odd: list[Undivided]) -> str:

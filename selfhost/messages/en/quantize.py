@@ -13,9 +13,19 @@ MESSAGES = {
         "known: {names}",
         "add `--scheme fp8`, or ask which suits: `selfhost quantize {model} --advise --on HW`",
     ),
-    "quantize.advise_alone": Text(
-        "`--advise` makes nothing, `{option}` is for what is made",
-        hint="leave one of them out: `selfhost quantize {model} --advise --on HW`",
+    "quantize.makes_no_files": Text(
+        "`{mode}` makes no files, `{option}` is about those that are made",
+        hint="leave one of them out",
+    ),
+    "quantize.bad_limit": Text(
+        "`--max-kl {limit}` is no limit",
+        "wanted: a number from 0 on, in nats per token",
+        "name what may be lost: `--max-kl 0.05`",
+    ),
+    "quantize.no_limit_for": Text(
+        "`--max-kl` cannot be held for `{scheme}`: nothing is measured",
+        "16 bits hold every number that FP8 does",
+        "leave `--max-kl` out",
     ),
     "quantize.on_without_advise": Text(
         "`--on` supposes hardware for advice; a variant is made by the hardware that is here",
@@ -70,6 +80,23 @@ MESSAGES = {
     "quantize.output_not_empty": Text(
         "`{path}` is there and not empty",
         hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.output_no_directory": Text(
+        "`{path}` is there and no directory",
+        hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.output_in_source": Text(
+        "`{path}` lies in what it is made of",
+        "`{source}` would hold two models",
+        "name a directory beside it: `--output {source}-{scheme}`",
+    ),
+    "quantize.output_mounted": Text(
+        "`{path}` is where a file system begins: the result cannot take its place",
+        hint="name a directory in it: `--output {path}/{name}`",
+    ),
+    "quantize.name_or_directory": Text(
+        "`--output` makes a plain directory: no recipe knows it by the name `{name}`",
+        hint="leave `--variant-name` out, or `--output`",
     ),
     "quantize.no_parent": Text(
         "`{path}` cannot be made: there is no folder `{parent}`",
