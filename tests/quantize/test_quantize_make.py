@@ -272,6 +272,10 @@ TEXTS = {
     "empty": ("x.txt", b"\n \n", "it is empty"),
     "not text": ("x.txt", b"\xff\xfe", "it is no UTF-8 text"),
     "not json": ("x.jsonl", b'{"text": "a"}\nnope\n', "line 2 is no JSON"),
+    "not text at all": ("x.txt", b"a\0b\n", "it holds NUL characters"),
+    "UTF-16": ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "it is no UTF-8 text"),
+    "no turns": ("x.jsonl", b'{"messages": [{"role": "user"}]}\n', "line 1 has none of the keys"),
+    "a number": ("x.jsonl", b'\n{"text": 5}\n', "line 2 has none of the keys"),
     "no text in it": ("x.jsonl", b'{"text": "a"}\n{"label": 3}\n', "line 2 has none of the keys"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.errors import MissingError, NoError, NoSpaceError, UsageError
@@ -30,8 +30,9 @@ __all__ = ["Needs", "calibration", "check", "group_size", "limit", "needs_of"]
 _SHOWN = 3
 _NVIDIA = Path("/proc/driver/nvidia/version")
 """There where a driver is loaded."""
-_TEXTS = (".txt", ".jsonl")
-_KEYS = ("text", "content", "prompt", "messages")
+_TEXTS, _LINES = (".txt", ".md"), (".jsonl", ".ndjson")
+_KEYS = ("text", "content", "prompt")
+"""As inside/selfhost_calibrate_text.py has them."""
 
 
 def group_size(arch: ModelArch, scheme: Scheme, asked: int | None, name: str) -> int | None:
@@ -84,30 +85,48 @@ def calibration(scheme: Scheme, path: Path | None, samples: int) -> Calibration 
         return None
     if path is None:
         return Calibration(file=None, samples=samples)
+    if path.suffix.lower() not in (*_TEXTS, *_LINES):
+        raise _bad(path, f"its name ends with {path.suffix or 'nothing'}, not with {' or '.join((*_TEXTS, *_LINES))}")
     try:
-        data = path.read_bytes()
-        lines = [line for line in data.decode().splitlines() if line.strip()]
+        # As the script reads it, so that what is let through here is not refused there: a mark at its beginning, and no
+        # end of a line but LF.
+        whole = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise _bad(path, error.strerror or "it cannot be read") from error
     except ValueError as error:
         raise _bad(path, f"it is no UTF-8 text: {error}") from error
-    if path.suffix not in _TEXTS:
-        raise _bad(path, f"its name ends with {path.suffix or 'nothing'}, not with {' or '.join(_TEXTS)}")
-    if not lines:
+    if not whole.strip():
         raise _bad(path, "it is empty")
-    if path.suffix == ".jsonl":
-        _check_lines(path, lines)
+    if "\0" in whole:
+        raise _bad(path, "it holds NUL characters")
+    if path.suffix.lower() in _LINES:
+        _check_lines(path, whole.split("\n"))
     return Calibration(file=str(path.resolve()), samples=samples, sha256=files.sha256_file(path))
 
 
 def _check_lines(path: Path, lines: list[str]) -> None:
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             body = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise _bad(path, f"line {number} is no JSON: {error}") from error
-        if not isinstance(body, dict) or not any(body.get(key) for key in _KEYS):
-            raise _bad(path, f"line {number} has none of the keys {', '.join(_KEYS)}")
+        if not _is_passage({"text": body} if isinstance(body, str) else body):
+            raise _bad(path, f"line {number} has none of the keys {', '.join(_KEYS)}, messages")
+
+
+def _is_passage(body: Any) -> bool:
+    if not isinstance(body, dict):
+        return False
+    if any(isinstance(body.get(key), str) and body[key].strip() for key in _KEYS):
+        return True
+    turns = body.get("messages")
+    return isinstance(turns, list) and bool(turns) and all(_is_turn(turn) for turn in turns)
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and all(isinstance(turn.get(key), str) for key in ("role", "content"))
 
 
 def _bad(path: Path, detail: str) -> UsageError:

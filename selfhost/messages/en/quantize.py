@@ -154,7 +154,7 @@ MESSAGES = {
     "quantize.bad_calibration": Text(
         "`{path}` is no calibration text",
         "{detail}",
-        "name a .txt file with a passage a line, or a .jsonl file with a `text` in each line;\n"
+        "name a .txt file with passages between blank lines, or a .jsonl file with a `text` in each line;\n"
         "without `--calibration` a Chinese and English text that ships with selfhost is taken",
     ),
     "quantize.no_blocks": Text(
