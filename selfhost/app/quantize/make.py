@@ -44,7 +44,7 @@ def plan(request: Request, home: Home) -> Plan:
         jobs=request.jobs or len(os.sched_getaffinity(0)),
         calibration=calibration,
     )
-    needs = preflight.needs_of(source, request.scheme, size, calibration, request.device)
+    needs = preflight.needs_of(source, request, size, calibration)
     return Plan(
         request=request,
         source=source,

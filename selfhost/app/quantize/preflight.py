@@ -20,6 +20,7 @@ from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
     from selfhost.app.quantize.source import SourceModel
+    from selfhost.app.quantize.types import Request
     from selfhost.home import Home
     from selfhost.models.arch import ModelArch
     from selfhost.quantize.layers import Undivided
@@ -133,14 +134,21 @@ def _bad(path: Path, detail: str) -> UsageError:
     return UsageError("quantize.bad_calibration", path=path, detail=detail)
 
 
-def needs_of(
-    source: SourceModel, scheme: Scheme, size: int | None, text_used: Calibration | None, device: str
-) -> Needs:
+def needs_of(source: SourceModel, request: Request, size: int | None, text_used: Calibration | None) -> Needs:
     """What a run takes, by the source's own files."""
+    device = request.device
     samples = text_used.samples if text_used else needs.SAMPLES
     gpu = device == "cuda" or (device == "auto" and _NVIDIA.exists())
     tokens = needs.TOKENS if gpu else needs.TOKENS_ON_CPU
-    return needs.needs(source.for_needs, scheme, group_size=size, samples=samples, tokens=tokens)
+    return needs.needs(
+        source.for_needs,
+        request.scheme,
+        group_size=size,
+        samples=samples,
+        tokens=tokens,
+        own_text=text_used is None or text_used.file is None,
+        loss=request.loss or request.max_kl is not None,
+    )
 
 
 def check(wanted: Needs, work: Path, home: Home, *, scheme: Scheme, have_bytes: int) -> None:

@@ -182,13 +182,15 @@ MESSAGES = {
     "quantize.no_memory": Text(
         "not enough memory for `{scheme}`",
         "{needed} needed ({terms}), {available} available",
-        "stop what takes memory, take fewer samples (`--samples 128`), or a scheme that needs no text: `--scheme fp8`",
+        "stop what takes memory, take fewer samples (`--samples 128`), a scheme that needs no text (`--scheme fp8`), "
+        "or do not compare: `--no-loss`",
     ),
     "quantize.term_shards": Text("twice the largest file"),
     "quantize.term_base": Text("Python and torch"),
     "quantize.term_model": Text("the model"),
     "quantize.term_activations": Text("what goes through a layer"),
     "quantize.term_layer": Text("a layer and its scales"),
+    "quantize.term_comparing": Text("what is compared with the source at a time"),
     "quantize.term_moving": Text("reading and writing"),
     "quantize.term_copying": Text("its copy in 16 bits"),
     "quantize.term_passes": Text("passes of the text"),
