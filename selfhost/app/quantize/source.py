@@ -40,7 +40,7 @@ class SourceModel:
     weight_bytes: int
     largest_file_bytes: int
     digest: str
-    """Tells whether it is the same: sha256 of the lock, or of names and sizes of a directory's files."""
+    """Tells whether it is the same: sha256 of the lock, or of where a directory's files are, their sizes and times."""
     recipe: Recipe | None = None
     recipe_path: Path | None = None
 
@@ -140,7 +140,8 @@ def _of_directory(path: Path, scheme: Scheme) -> SourceModel:
     directory = path.resolve()
     _check_format(check.read_config(directory), scheme, str(path), f"selfhost quantize {path} --output DIR", None)
     names = sorted(store.entries(directory).items())
-    listing = json.dumps([[name, info.st_size] for name, info in names])
+    # Sizes say little: weights that were trained on have those of the ones before.
+    listing = json.dumps([str(directory), *([name, info.st_size, info.st_mtime_ns] for name, info in names)])
     return _whole(directory, hashlib.sha256(listing.encode()).hexdigest(), path.resolve().name, None, None)
 
 
