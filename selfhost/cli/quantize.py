@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from selfhost.cli import complete
-from selfhost.cli.options import RecipePath  # noqa: TC001 - Typer reads it
+from selfhost.cli import complete, options
+from selfhost.cli.options import Json, RecipePath  # noqa: TC001 - Typer reads them
 
 if TYPE_CHECKING:
     from selfhost.app.quantize.types import Plan, Request
@@ -46,13 +46,7 @@ def _quantize(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="VARIANT",
-            help="What it is made of; without it the one in 16 bits.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
+        options.variant("What it is made of: a variant; without it the one in 16 bits.", "--from"),
     ] = None,
     variant_name: Annotated[
         str | None, _option("Of the new variant; without it the scheme's.", "--variant-name")
@@ -64,7 +58,9 @@ def _quantize(
         Path | None,
         _option("Text instead of the one that ships: .txt, .jsonl.", "--calibration", metavar="FILE"),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", help="Passages of it.", min=1)] = 512,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Of it, at most: 2048 tokens each, on a CPU 512.", min=1)
+    ] = 512,
     max_kl: Annotated[
         float | None, _option("Give it no name where it lost more: mean KL divergence.", "--max-kl", metavar="X")
     ] = None,
@@ -90,14 +86,7 @@ def _quantize(
     ] = False,
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on",
-            metavar="HW",
-            help="With --advise: `8xA800-80G`, `1xRTX4090`; without it this machine.",
-            show_default=False,
-            autocompletion=complete.hardware,
-            rich_help_panel=_ADVICE,
-        ),
+        options.hardware("With --advise: `8xA800-80G`, `1xRTX4090`; without it this machine.", panel=_ADVICE),
     ] = None,
     check: Annotated[
         bool,
@@ -106,12 +95,13 @@ def _quantize(
         ),
     ] = False,
     recipe_path: RecipePath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Make a variant of a model: smaller weights, and what that cost. Interrupted, the same command goes on.
+    """Make a variant of a model: smaller weights, and what that cost.
 
     Runs in its own environment: `selfhost engine install quantize`. What is made is served, planned and bundled as any
-    other variant: `--variant NAME`.
+    other variant: `--variant NAME`. Interrupted, the same command goes on with what is finished; schemes that read text
+    (w8a8, w4a16-gptq, w4a16-awq) start from the beginning, since each layer is measured on what those before it give.
 
         selfhost quantize qwen2.5-72b --advise --on 8xA800-80G
 

@@ -141,7 +141,7 @@ def test_what_cannot_be_quantized_so_is_named(quantize_python, tiny, tmp_path):
         quantize_python, source, tmp_path, "w8a8", calibration={**CALIBRATION, "file": str(tmp_path / "x.txt")}
     )
     assert told[-1]["id"] == "quantize.bad_calibration"
-    assert told[-1]["params"]["detail"] == "it gives 0 blocks of 64 tokens; at least 4 are needed"
+    assert told[-1]["params"]["detail"] == "it gives 0 samples of 64 tokens; at least 4 are needed"
     assert not (tmp_path / "target").exists()
 
     told = quantized(quantize_python, source, tmp_path, "w4a16-gptq", group_size=96)

@@ -115,6 +115,44 @@ def test_what_crashed_goes_on_where_it_was(quantize, faults, home):
     assert not work.exists()
 
 
+def test_a_calibrated_run_that_was_cut_off_starts_anew_and_says_so(quantize, faults, home):
+    faults(crash_after=2, crash=11)
+    assert quantize("--scheme", "w8a8")[0] == 1
+    kept = home / "quantize" / "smollm2-135m" / "w8a8" / "model" / "model-00001-of-00003.safetensors"
+    kept.write_bytes(b"half a file")
+    faults()
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 0, err
+    assert "from the beginning, since calibration keeps nothing of a run that was cut off" in err
+    assert "going on with" not in err
+    made = home / "models/smollm2-135m/w8a8/model-00001-of-00003.safetensors"
+    assert made.stat().st_size > len(b"half a file")
+
+
+@pytest.mark.parametrize("scheme", ["w8a8", "fp8"])
+def test_files_that_are_made_are_not_made_again_to_be_compared(quantize, faults, home, scheme):
+    """A comparison that was cut off goes on with what hours of calibration made."""
+    faults(loss_crash=11)
+    code, _, err = quantize("--scheme", scheme)
+    assert code == 1, err
+    faults(crash_after=0, crash=9)
+    code, _, err = quantize("--scheme", scheme)
+    assert code == 0, err
+    assert "its files are there from an earlier run" in err
+    provenance = json.loads((home / "models/smollm2-135m" / scheme / "selfhost-quantize.json").read_text())
+    assert provenance["peak_rss_bytes"] == 12345678
+
+
+def test_made_files_that_changed_are_made_again(quantize, faults, home):
+    faults(loss_crash=11)
+    assert quantize("--scheme", "w8a8")[0] == 1
+    (home / "quantize/smollm2-135m/w8a8/model/model-00002-of-00003.safetensors").write_bytes(b"cut")
+    faults()
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 0, err
+    assert "from the beginning" in err
+
+
 def test_what_another_run_left_is_not_gone_on_with(quantize, faults):
     faults(crash_after=2, crash=11)
     quantize("--scheme", "w4a16-gptq")
@@ -201,6 +239,7 @@ def test_a_gate_keeps_it_from_its_name_and_costs_nothing_to_open(quantize, fault
     assert "mean KL divergence 0.5000, at most 0.1 was allowed" in err
     assert not (home / "models/smollm2-135m/w8a8").exists()
     assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16"]
+    faults(crash_after=0, crash=9)
     assert quantize("--scheme", "w8a8", "--max-kl", "0.6")[0] == 0
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
+from selfhost.app.quantize import earlier as earlier_runs
 from selfhost.app.quantize import leftovers, loss, preflight, publish, run, user_recipe
 from selfhost.app.quantize import source as sources
 from selfhost.app.quantize.types import Made, Plan, Request, Talk
 from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
-from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.quantize import job as jobs
 from selfhost.weights import check, store
@@ -103,7 +103,7 @@ def _output(output: Path, source: SourceModel, scheme: str) -> Path:
 
 
 def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
-    """Carry it out. What an interrupted run finished is kept: the same command goes on there.
+    """Carry it out. What an interrupted run finished is kept, but with calibration: the same command goes on there.
 
     Raises NoSpaceError and MissingError before anything is written, what the script says is wrong, IntegrityError for
     a result that is not what was asked for, NoError where it lost more than `--max-kl`.
@@ -114,26 +114,28 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
         if not got:
             raise NoError("quantize.runs", path=plan.work)
-        resumed = _open_work(plan)
-        preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=resumed)
-        talk.note(_announcement(plan, resumed))
-        began = time.monotonic()
-        with talk.following(plan.request.scheme.name) as tell:
-            done = run.run(
-                plan.python,
-                run.script(plan.request.scheme.script),
-                plan.work / "job.json",
-                plan.work / "log.txt",
-                tell,
-            )
-        _check_result(plan, done)
-        lost = loss.measure(plan, talk)
-        provenance = _provenance(plan, done, time.monotonic() - began)
-        files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
-        recipe = publish.publish(plan, done, home, talk)
+        earlier = earlier_runs.open_work(plan, _key(plan))
+        preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=earlier.have_bytes)
+        talk.note(earlier_runs.announcement(plan, earlier))
+        began = time.monotonic() - earlier.seconds
+        done = earlier.done or _run(plan, talk)
+        earlier_runs.keep(plan, done, time.monotonic() - began)
+        with earlier_runs.dropped_when_bad(plan):
+            lost = loss.measure(plan, talk)
+            provenance = _provenance(plan, done, time.monotonic() - began)
+            files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
+            recipe = publish.publish(plan, done, home, talk)
         shutil.rmtree(plan.work, ignore_errors=True)
         leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
+
+
+def _run(plan: Plan, talk: Talk) -> Done:
+    scheme = plan.request.scheme
+    with talk.following(scheme.name) as tell:
+        done = run.run(plan.python, run.script(scheme.script), plan.work / "job.json", plan.work / "log.txt", tell)
+    _check_result(plan, done)
+    return done
 
 
 def _already(plan: Plan, home: Home) -> Made | None:
@@ -164,34 +166,6 @@ def _key(plan: Plan) -> str:
     if told["calibration"]:
         told["calibration"] = {key: value for key, value in told["calibration"].items() if key != "file"}
     return hashlib.sha256(json.dumps([plan.source.digest, told], sort_keys=True).encode()).hexdigest()
-
-
-def _open_work(plan: Plan) -> int:
-    """Get the folder ready; bytes that an interrupted run of the same job left there."""
-    with files.explain_os_errors(plan.work):
-        mark = files.read_json(plan.work / "key.json") or {}
-        if plan.work.exists() and mark.get("key") != _key(plan):
-            shutil.rmtree(plan.work)
-        target = files.make_directory(plan.work / "model")
-        files.write_json(plan.work / "key.json", {"key": _key(plan)})
-        run.write_job(plan.work / "job.json", plan.job.as_dict())
-        return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-
-
-def _announcement(plan: Plan, resumed: int) -> str:
-    from selfhost.units import format_bytes
-
-    values = {
-        "name": plan.source.shown,
-        "scheme": plan.request.scheme.name,
-        "size": format_bytes(plan.source.weight_bytes),
-        "output": format_bytes(plan.needs.output_bytes),
-        "memory": format_bytes(plan.needs.memory_bytes),
-        "path": plan.directory,
-    }
-    if resumed:
-        return text("quantize.resuming", have=format_bytes(resumed), **values)
-    return text("quantize.announced", **values)
 
 
 def _check_result(plan: Plan, done: Done) -> None:

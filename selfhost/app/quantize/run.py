@@ -58,6 +58,7 @@ _KINDS: Mapping[str, type[SelfhostError]] = {
     "quantize.shape": NoError,
     "quantize.unreadable": MissingError,
     "quantize.unsupported": NoError,
+    "quantize.unwritable": MissingError,
 }
 """What a script may say is wrong; the sentences are ours."""
 

@@ -124,7 +124,7 @@ MESSAGES = {
     "quantize.runs": Text(
         "another process makes this variant",
         "it works in `{path}`",
-        "wait for it, or stop it and run the same command again: it goes on there",
+        "wait for it, or stop it and run the same command again",
     ),
     # Shapes and text
     "quantize.no_groups": Text(
@@ -154,7 +154,7 @@ MESSAGES = {
     "quantize.bad_calibration": Text(
         "`{path}` is no calibration text",
         "{detail}",
-        "name a .txt file with passages between blank lines, or a .jsonl file with a `text` in each line;\n"
+        "name a .txt file with passages between empty lines, or a .jsonl file with a `text` in each line;\n"
         "without `--calibration` a Chinese and English text that ships with selfhost is taken",
     ),
     "quantize.no_blocks": Text(
@@ -201,6 +201,13 @@ MESSAGES = {
     "quantize.resuming": Text(
         "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`; "
         "going on with {have} of an earlier run",
+    ),
+    "quantize.anew": Text(
+        "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`; "
+        "from the beginning, since calibration keeps nothing of a run that was cut off",
+    ),
+    "quantize.finished_before": Text(
+        "{name}: {scheme}, {size} -> {output}, into `{path}`; its files are there from an earlier run",
     ),
     "quantize.dry_run": Text("would make `{name}` ({variant}) of {source}: {scheme}, {size} -> {output}"),
     "quantize.dry_run_needs": Text("disk: {disk} beside the source; memory: {memory} ({terms})"),
@@ -275,6 +282,11 @@ MESSAGES = {
         "{detail}",
         "make it readable: `chmod a+r {path}`",
     ),
+    "quantize.unwritable": Text(
+        "`{path}` cannot be written, or what is read for it",
+        "{detail}",
+        "see whose it is and what file system it lies on: `ls -ld {path}`, `df {path}`; what was said: `{log}`",
+    ),
     "quantize.broken_file": Text(
         "`{path}` is damaged",
         "{detail}",
@@ -308,7 +320,7 @@ MESSAGES = {
     "quantize.no_space": Text(
         "the disk is full",
         "`{path}`: {detail}",
-        "make room (`selfhost gc`) and run the same command again: what is finished is kept",
+        "make room (`selfhost gc`) and run the same command again; but with calibration what is finished is kept",
     ),
     "quantize.out_of_memory": Text(
         "the memory did not suffice",
@@ -328,12 +340,12 @@ MESSAGES = {
     "quantize.killed": Text(
         "the script that quantizes was killed, as the kernel does where memory runs out",
         "signal 9; what it said last: {detail}",
-        "fewer samples (`--samples 128`), or a scheme that needs no text; then the same command goes on: `{log}`",
+        "fewer samples (`--samples 128`), or a scheme that needs no text; what it said: `{log}`",
     ),
     "quantize.died": Text(
         "the script that quantizes ended without a word: {how}",
         "{detail}",
-        "what it said: `{log}`; run the same command again: what is finished is kept",
+        "what it said: `{log}`; run the same command again: but with calibration it keeps what is finished",
     ),
     "quantize.too_much_lost": Text(
         "the variant lost too much",
