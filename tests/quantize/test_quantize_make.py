@@ -254,11 +254,11 @@ def test_a_directory_becomes_a_directory(quantize, model, tmp_path, selfhost):
 
 
 def test_a_dry_run_tells_what_it_takes(quantize, home):
-    code, out, _ = quantize("--scheme", "w8a8", "--dry-run")
+    code, out, _ = quantize("--scheme", "w8a8", "--dry-run", "--no-loss")
     assert code == 0
     assert "would make `smollm2-135m` (w8a8) of smollm2-135m (bf16): w8a8" in out
     assert "what goes through a layer" in out
-    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json")[1])
+    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json", "--no-loss")[1])
     assert told["memory_bytes"] < (1 << 30) + 20_000
     assert not (home / "quantize").exists()
 
@@ -372,10 +372,11 @@ def test_a_disk_or_a_memory_that_is_too_small_is_told_in_numbers(quantize, monke
     assert "MiB needed, 1.0 MiB free" in err
     monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
     monkeypatch.setattr(preflight, "_available", lambda _home: 1 << 29)
-    code, _, err = quantize("--scheme", "w8a8")
+    code, _, err = quantize("--scheme", "w8a8", "--no-loss")
     assert code == 4
     assert "512.0 MiB available" in err
-    assert "the model 14.9 KiB + what goes through a layer 576.0 MiB" in err
+    assert "the model 14.9 KiB + what goes through a layer 153.0 MiB" in err
+    assert "what is compared with the source at a time" in quantize("--scheme", "fp8")[2]
 
 
 def test_a_model_that_is_not_here_is_told_how_to_get(quantize):

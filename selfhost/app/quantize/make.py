@@ -91,8 +91,8 @@ def _output(output: Path, source: SourceModel, scheme: str) -> Path:
         directory = directory.resolve()  # a directory cannot take the place of a link
     if directory.exists() and not directory.is_dir():
         raise UsageError("quantize.output_no_directory", path=directory)
-    if directory.is_dir() and any(directory.iterdir()):
-        raise UsageError("quantize.output_not_empty", path=directory)
+    if directory.is_dir():
+        _check_empty(directory)
     if not directory.parent.is_dir():
         raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
     if directory.is_mount():
@@ -100,6 +100,11 @@ def _output(output: Path, source: SourceModel, scheme: str) -> Path:
     if directory.resolve().is_relative_to(source.directory.resolve()):
         raise UsageError("quantize.output_in_source", path=directory, source=source.directory, scheme=scheme)
     return directory
+
+
+def _check_empty(directory: Path) -> None:
+    if any(directory.iterdir()):
+        raise UsageError("quantize.output_not_empty", path=directory)
 
 
 def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
@@ -114,6 +119,10 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
         if not got:
             raise NoError("quantize.runs", path=plan.work)
+        # Another run may have come to its end between the first look and the lock.
+        if (there := _already(plan, home)) is not None:
+            leftovers.lock_of(plan.work).unlink(missing_ok=True)
+            return there
         earlier = earlier_runs.open_work(plan, _key(plan))
         preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=earlier.have_bytes)
         talk.note(earlier_runs.announcement(plan, earlier))
@@ -142,14 +151,20 @@ def _already(plan: Plan, home: Home) -> Made | None:
     """The same variant, made of the same source by the same arguments; None when there is none of that name.
 
     A recipe that does not know it (the run that made it was killed then) gets to know it. Raises NoError for another
-    one of that name, and where it lost more than `--max-kl`.
+    one of that name, and where it lost more than `--max-kl`, or nobody knows how much; UsageError for a directory that
+    was filled meanwhile.
     """
-    if not plan.directory.is_dir() or plan.request.output is not None:
+    if not plan.directory.is_dir():
+        return None
+    if plan.request.output is not None:
+        _check_empty(plan.directory)
         return None
     provenance = files.read_json(plan.directory / jobs.PROVENANCE_NAME)
     if provenance is None or provenance.get("key") != _key(plan):
         raise NoError("quantize.exists", name=plan.source.name, variant=plan.variant, path=plan.directory)
     lost = files.read_json(plan.directory / jobs.LOSS_NAME)
+    if lost is None and plan.request.max_kl is not None:
+        raise NoError("quantize.not_measured", name=plan.source.name, variant=plan.variant)
     if lost is not None:
         loss.gate(plan.request.max_kl, lost, plan.directory)
     path = plan.source.recipe_path

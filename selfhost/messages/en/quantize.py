@@ -121,6 +121,11 @@ MESSAGES = {
         "`{path}` is of another source or of other arguments",
         "remove it: `selfhost rm {name} --variant {variant}`; or give this one another name: `--variant-name NAME`",
     ),
+    "quantize.not_measured": Text(
+        "what `{name}` ({variant}) lost is not known: it was made with `--no-loss`",
+        "`--max-kl` cannot be held for it",
+        "leave `--max-kl` out, or make it anew: `selfhost rm {name} --variant {variant}`, then the same command",
+    ),
     "quantize.runs": Text(
         "another process makes this variant",
         "it works in `{path}`",
