@@ -222,7 +222,10 @@ class _Int8(Scheme):
         from bitsandbytes.functional import int8_vectorwise_quant
 
         quantized, largest, _ = int8_vectorwise_quant(values.to(torch.float16))
-        return quantized, _finite(largest, tensor)
+        if not bool(torch.isfinite(largest).all()):
+            found = float(_finite(_most(values, 1), tensor).max())
+            raise Refused("quantize.too_large", tensor=tensor.name, value=found, most=torch.finfo(torch.float16).max)
+        return quantized, largest
 
     def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         module = module_of(tensor)

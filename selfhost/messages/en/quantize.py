@@ -312,6 +312,11 @@ MESSAGES = {
         "{tensor} in `{path}`",
         "check the source: `selfhost verify MODEL`; if it is whole, its maker should know",
     ),
+    "quantize.too_large": Text(
+        "a weight is too large for `int8`",
+        "{tensor} holds {value:g}; bitsandbytes takes float16, which ends at {most:g}",
+        "take a scheme without such a limit: `--scheme w8a16`, `--scheme nf4`",
+    ),
     "quantize.check_failed": Text(
         "what was written is not what was read back",
         "`{path}`: {detail}",
