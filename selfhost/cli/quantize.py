@@ -150,9 +150,18 @@ def _quantize(
 
 
 _TAKEN = {
-    "--check": {"model", "check", "as_json"},
-    "--advise": {"model", "advise", "on", "recipe_path", "as_json"},
-    "--in-flight": {"model", "in_flight", "scheme", "source", "variant_name", "recipe_path", "as_json"},
+    "--check": {"model", "check", "as_json", "engine_python"},
+    "--advise": {"model", "advise", "on", "recipe_path", "as_json", "engine_python"},
+    "--in-flight": {
+        "model",
+        "in_flight",
+        "scheme",
+        "source",
+        "variant_name",
+        "recipe_path",
+        "as_json",
+        "engine_python",
+    },
 }
 """Options of what makes no files; any other would be passed over without a word."""
 

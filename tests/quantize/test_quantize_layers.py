@@ -6,6 +6,8 @@ import pytest
 
 from selfhost.home import find_home
 from selfhost.models.arch import ModelArch
+from selfhost.models.headers import Tensor
+from selfhost.models.parts import Linear
 from selfhost.quant.read import quantization_from_config
 from selfhost.quantize import layers, needs, schemes
 from selfhost.recipe.load import load_recipe
@@ -89,3 +91,31 @@ def test_what_is_promised_is_not_less_than_what_was_measured(scheme, samples, ma
     found = needs.needs(source, schemes.find(scheme), samples=samples, tokens=needs.TOKENS_ON_CPU)
     assert found.memory_bytes >= made
     assert found.memory_bytes + 269_060_552 >= compared
+
+
+def whole(arch: ModelArch) -> dict[str, Tensor]:
+    """Headers of a checkpoint that is as its config says."""
+    parts = [
+        (number, part, tail)
+        for number, index in enumerate(arch.layers)
+        for part in arch.kinds[index].parts(arch.hidden_size)
+        if isinstance(part, Linear)
+        for tail in part.checkpoint_names
+    ]
+    return {f"model.layers.{n}.{tail}.weight": Tensor("BF16", (8, part.inputs)) for n, part, tail in parts}
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "deepseek-v3", "qwen3-30b-a3b"])
+def test_weights_that_are_not_those_of_the_config_are_named(name):
+    arch = arch_of(name)
+    tensors = whole(arch)
+    assert layers.unlike(arch, tensors) == []
+    assert layers.unlike(arch, {"tensor.1": Tensor("BF16", (3, 3))}) == []
+    last = f"model.layers.{len(arch.layers) - 1}.self_attn.o_proj.weight"
+    wrong = {**tensors, last: Tensor("BF16", (8, 100))}
+    assert layers.unlike(arch, wrong) == [
+        f"{last.removeprefix('model.').removesuffix('.weight')}: 100 inputs, {tensors[last].shape[1]} by config.json"
+    ]
+    del wrong[last]
+    assert layers.unlike(arch, wrong) == [f"{last.removeprefix('model.').removesuffix('.weight')}: missing"]
+    assert layers.unlike(arch, {f"visual.{key}": value for key, value in wrong.items()}) == []

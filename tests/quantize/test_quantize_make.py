@@ -290,8 +290,12 @@ BAD = {
     ),
     "advice that makes": (("--advise", "--max-kl", "1"), 2, "`--advise` makes no files, `--max-kl`"),
     "advice from a variant": (("--advise", "--from", "bf16"), 2, "`--advise` makes no files, `--from`"),
-    "no files with a limit": (("--scheme", "nf4", "--in-flight", "--max-kl", "1"), 2, "`--in-flight` makes no files"),
-    "no files, dry": (("--scheme", "nf4", "--in-flight", "--dry-run"), 2, "`--in-flight` makes no files"),
+    "no files with a limit": (
+        ("--scheme", "nf4", "--in-flight", "--max-kl", "1"),
+        2,
+        "`--in-flight` makes no files, `--max-kl`",
+    ),
+    "no files, dry": (("--scheme", "nf4", "--in-flight", "--dry-run"), 2, "`--in-flight` makes no files, `--dry-run`"),
     "a check of a scheme": (("--check", "--scheme", "fp8"), 2, "`--check` makes no files, `--scheme`"),
     "no such variant": (("--scheme", "fp8", "--from", "bf17"), 2, "has no variant `bf17`"),
 }

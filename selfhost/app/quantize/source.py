@@ -7,14 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import wanted
-from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, NoError, UsageError
 from selfhost.home import user_path
 from selfhost.models.arch import ModelArch
 from selfhost.quant.read import quantization_from_config
-from selfhost.quantize import needs
+from selfhost.quantize import layers, needs
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import check, store
+from selfhost.weights.headers import in_directory, read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from selfhost.quantize.schemes import Scheme
     from selfhost.recipe.schema import Recipe, Variant
     from selfhost.weights.lock import ModelLock
+
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +152,10 @@ def _of_directory(path: Path, scheme: Scheme) -> SourceModel:
 def _whole(directory: Path, digest: str, name: str, variant: str | None, of: tuple[Recipe, Path] | None) -> SourceModel:
     files = check.check_directory(directory)
     arch = ModelArch.from_config(files.config)
+    # A script that goes from file to file does not notice, and the engine only when it loads the result.
+    if wrong := layers.unlike(arch, read_headers(map(str, files.weights), in_directory(directory)).tensors):
+        listed = "\n".join(wrong[:_SHOWN]) + (f"\nand {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else "")
+        raise IntegrityError("quantize.unlike_config", path=directory, detail=listed)
     return SourceModel(
         name=name,
         variant=variant,

@@ -272,6 +272,11 @@ MESSAGES = {
         "`{path}`",
         "is it a language model? `selfhost plan {path}` tells what it is taken for",
     ),
+    "quantize.unlike_config": Text(
+        "the weights of `{path}` are not those that its config.json tells of",
+        "{detail}",
+        "get the files of one model: `selfhost pull MODEL`, or compare them with where they came from",
+    ),
     "quantize.not_fp8": Text(
         "there is no FP8 in it that could be made into 16 bits",
         "`{path}`",
