@@ -48,7 +48,11 @@ def variant(
 ) -> typer.models.OptionInfo:
     """`--variant NAME`, or another flag that names a variant."""
     option: typer.models.OptionInfo = typer.Option(
-        flag, help=text, show_default=False, autocompletion=complete.variants
+        flag,
+        metavar=None if flag == "--variant" else "VARIANT",
+        help=text,
+        show_default=False,
+        autocompletion=complete.variants,
     )
     return option
 

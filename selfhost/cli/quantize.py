@@ -46,7 +46,7 @@ def _quantize(
     ] = None,
     source: Annotated[
         str | None,
-        options.variant("What it is made of: a variant; without it the one in 16 bits.", "--from"),
+        options.variant("What it is made of; without it the one in 16 bits.", "--from"),
     ] = None,
     variant_name: Annotated[
         str | None, _option("Of the new variant; without it the scheme's.", "--variant-name")
