@@ -213,8 +213,7 @@ class _Int8(Scheme):
 
     def outs(self, tensor: Tensor) -> tuple[Out, ...]:
         self._plain(tensor)
-        module = module_of(tensor)
-        values = Out(tensor.name, "I8", tensor.shape)
+        module, values = module_of(tensor), Out(tensor.name, "I8", tensor.shape)
         return values, Out(f"{module}.SCB", "F32", tensor.shape[:1]), Out(f"{module}.weight_format", "U8", ())
 
     def convert(self, tensor: Tensor, values: torch.Tensor, row: int) -> Found:
@@ -224,7 +223,7 @@ class _Int8(Scheme):
         quantized, largest, _ = int8_vectorwise_quant(values.to(torch.float16))
         if not bool(torch.isfinite(largest).all()):
             found = float(_finite(_most(values, 1), tensor).max())
-            raise Refused("quantize.too_large", tensor=tensor.name, value=found, most=torch.finfo(torch.float16).max)
+            raise Refused("quantize.too_large", tensor=tensor.name, value=found, most=65504.0)
         return quantized, largest
 
     def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
