@@ -31,7 +31,7 @@ GPTQ, AWQ, W8A8 = "w4a16-gptq", "w4a16-awq", "w8a8"
 SCHEMES = (GPTQ, AWQ, W8A8)
 LENGTH = {"cpu": 512, "cuda": 2048}
 """Tokens of a sample, where the job names none; as many as a model takes, if that is fewer."""
-MOST = {("cpu", AWQ): 32}
+MOST = {("cpu", AWQ): 32, ("cuda", AWQ): 128}
 """Samples, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
 GRID = {"cpu": 8, "cuda": 20}
 """Scales that AWQ tries; 20 are llm-compressor's."""
