@@ -53,6 +53,8 @@ class ServeRequest:
     name: str | None = None
     force: bool = False
     detached: bool = False
+    restart: str = "never"
+    """When it is started again; see `serve.restart`."""
     limits: Limits | None = None
     """Times; None takes the ones that fit the model's size."""
 
@@ -233,6 +235,7 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         detached=request.detached,
         forced=not plan.fits,
         require_key=prepared.require_key,
+        restart=request.restart,
     )
     with records.exclusive(home):
         # Again, now that nobody else decides: fetching the weights may have taken hours.
@@ -241,7 +244,7 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         folder = records.make_folder(home, name)
         key = keys.write_gate(folder.gate, require_key=prepared.require_key, keys_file=keys.keys_file(home))
         records.write_control_key(home, name, key)
-        folder.engine_log.unlink(missing_ok=True)
+        folder.set_log_aside()
         records.write(home, record)
     return record, _orders(request, prepared, mark)
 

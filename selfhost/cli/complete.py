@@ -53,6 +53,11 @@ def _directories(incomplete: str) -> list[str]:
     return [f"{folder}/{name}" if "/" in incomplete else name for name in found]
 
 
+def restart_policies(incomplete: str) -> list[str]:
+    """What `serve --restart` takes."""
+    return [word for word in ("never", "on-failure", "on-failure:3") if word.startswith(incomplete)]
+
+
 def targets(incomplete: str) -> list[str]:
     """What `render` writes files for."""
     from selfhost.render.targets import TARGETS

@@ -31,6 +31,15 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     force: Annotated[
         bool, typer.Option("--force", help="Start although it does not fit, or the Ascend stack does not match.")
     ] = False,
+    restart: Annotated[
+        str,
+        typer.Option(
+            "--restart",
+            metavar="POLICY",
+            help="What to do when a server that was ready fails: never, on-failure, on-failure:N (N times in a row).",
+            autocompletion=complete.restart_policies,
+        ),
+    ] = "never",
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[
@@ -49,7 +58,8 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
 ) -> None:
     """Start a server: plan, make sure of the weights, start, wait until it answers. Ctrl-C stops it.
 
-    Examples: selfhost serve qwen2.5-7b; selfhost serve ./model -d --max-model-len 8192 --port 0.
+    Examples: selfhost serve qwen2.5-7b; selfhost serve ./model -d --max-model-len 8192 --port 0;
+    selfhost serve qwen2.5-7b -d --restart on-failure.
     """
     import signal
 
@@ -61,10 +71,19 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.errors import ExitCode, SelfhostError
     from selfhost.home import find_home
     from selfhost.messages import text
+    from selfhost.serve import restart as restarting
 
     switch.settle(flag=offline)
     home = find_home()
-    wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=detach)
+    wanted = serve.ServeRequest(
+        target=model,
+        plan=request,
+        variant=variant,
+        name=name,
+        force=force,
+        detached=detach,
+        restart=str(restarting.parse(restart)),
+    )
 
     told: list[Record] = []
 

@@ -47,14 +47,14 @@ def selfhost(capsys, monkeypatch):
 def test_ps_without_servers(selfhost):
     assert selfhost("ps") == (0, "", "no servers\n")
     code, out, _ = selfhost("ps", "--json")
-    assert (code, json.loads(out)) == (0, {"schema_version": 1, "servers": []})
+    assert (code, json.loads(out)) == (0, {"schema_version": 1, "servers": [], "strays": []})
 
 
 def test_ps_shows_what_runs(selfhost, fakes):
     record = fakes.detached()
     _, out, _ = selfhost("ps")
     heading, row = out.splitlines()
-    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME"]
+    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME", "RESTARTS"]
     assert row.split()[:5] == ["tiny", "tiny", "ready", str(record.engine.pid), record.url]
     (server,) = json.loads(selfhost("ps", "--json")[1])["servers"]
     wanted = {

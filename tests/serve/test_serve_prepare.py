@@ -82,7 +82,7 @@ def test_everything_is_decided_and_nothing_is_made(here, tools, log, tmp_path):
         "--port",
         port,
         "--disable-access-log-for-endpoints",
-        "/health",
+        "/health,/metrics",
         "--middleware",
         "selfhost_gate.Gate",
     )
