@@ -40,6 +40,15 @@ def tiny(engine_python, tmp_path_factory):
     return directory
 
 
+@pytest.fixture
+def here(engine_home):
+    """A home whose servers do not outlive the test."""
+    yield Home(engine_home)
+    selfhost("stop", "--all", "--timeout", "1", check=False)
+    for left in processes_of(engine_home):
+        left.kill()
+
+
 def begin(home: Home, tiny: Path, **more):
     """As `serve -d` does, with shorter times."""
     tools = serve.real_tools(home, None, Terminal())
@@ -76,8 +85,8 @@ def ask_at_length(record, key: str, ended: list[str]) -> None:
     ended.append("whole" if "[DONE]" in text else "cut")
 
 
-def test_a_wedge_and_a_kill_are_cured_by_restarts_and_stop_under_load_leaves_nothing(tiny, engine_home):
-    home = Home(engine_home)
+def test_a_wedge_and_a_kill_are_cured_by_restarts_and_stop_under_load_leaves_nothing(tiny, here, engine_home):
+    home = here
     first = begin(home, tiny, restart="on-failure")
 
     # Stopped, it computes nothing, and /health goes on saying 200.
@@ -90,7 +99,7 @@ def test_a_wedge_and_a_kill_are_cured_by_restarts_and_stop_under_load_leaves_not
 
     core_of(engine_home).send_signal(signal.SIGKILL)
     record = ready_again(home, 2)
-    assert "Uvicorn" in records.folder(home, "tiny").earlier_log.read_text()
+    assert "EngineCore" in records.folder(home, "tiny").earlier_log.read_text()
 
     key = records.read_control_key(home, "tiny")
     ended: list[str] = []
