@@ -54,6 +54,12 @@ def _holder(server: Server) -> Holder:
     )
 
 
+def left_of(hardware: Hardware, home: Home) -> Hardware:
+    """What running servers leave of hardware that was found here: for tables of many plans."""
+    shared = allot.share(hardware, holders_of(home))
+    return allot.unheld(shared) or shared
+
+
 def facts_of(plan: Plan) -> dict[str, Any]:
     """What the record of a server keeps of its plan for those that come after it, by the names of `Record`."""
     hardware, count = plan.hardware, plan.layout.world_size
@@ -156,4 +162,4 @@ def name_of(record: Record) -> str:
     if record.devices:
         # Of a uuid as much as tells slices apart; `--json` has it whole.
         return ",".join(name[:12] for name in record.devices)
-    return f"cpu {ranges(record.cpus)}" if record.cpus else "-"
+    return f"cpu:{ranges(record.cpus)}" if record.cpus else "-"

@@ -164,8 +164,12 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
     variant: str | None = None,
     recipe_paths: Sequence[Path] = (),
     explained: bool = False,
+    beside: bool = True,
 ) -> Plan:
-    """The plan for a model by name or directory, on `--on` hardware or on what is found here, beside what runs here."""
+    """The plan for a model by name or directory, on `--on` hardware or on what is found here.
+
+    beside: of what is here only what running servers leave; False for what is started another time.
+    """
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
@@ -184,7 +188,8 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
         return plan_model(model.to_plan(), where, request, here=Here(home, on), **as_answer)
 
     # The memory of a bare `cpu` is that of this machine.
-    plan = make(hardware, True) if on and on.strip().lower() != Platform.CPU else _beside(make, hardware, home)
+    here = on is None or on.strip().lower() == Platform.CPU
+    plan = _beside(make, hardware, home) if here and beside else make(hardware, True)
     if hardware.assumed or hardware.device.platform is not Platform.ASCEND:
         return plan
     from selfhost.app import compat

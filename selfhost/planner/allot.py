@@ -143,9 +143,9 @@ def unheld(hardware: Hardware) -> Hardware | None:
 def ordered(hardware: Hardware, count: int) -> Hardware:
     """The same hardware, its devices in the order in which `count` of them are best taken.
 
-    Those that nobody uses come before those that other processes use, those before devices of our own servers. A block
-    that starts at a multiple of `count` comes first: neighbours are linked best (two by NVLink bridges, two dies of a
-    card, four below a switch), and larger blocks stay whole for the next server.
+    Those that nobody uses come before those that other processes use, those before devices of our own servers; of used
+    ones those with most memory left. A block that starts at a multiple of `count` comes first: neighbours are linked
+    best (two by NVLink bridges, two dies of a card, four below a switch), and larger blocks stay whole for the next.
     """
     names, visible = hardware.device_names, hardware.visible_memory_bytes
     if len(names) <= count and not hardware.slice_uuids:
@@ -153,12 +153,12 @@ def ordered(hardware: Hardware, count: int) -> Hardware:
     free = hardware.free_memory_bytes or (visible,) * len(names)
     held = hardware.held_by or ("",) * len(names)
     ranks = [(bool(held[place]), free[place] < _IDLE_FRACTION * visible) for place in range(len(names))]
-    by_rank = sorted(range(len(names)), key=lambda place: (ranks[place], place))
-    best, taken = ranks[by_rank[0]], sorted(by_rank[:count])
-    for block in _blocks(hardware, count):
-        if all(ranks[place] == best for place in block):
-            taken = block
-            break
+    idle = (False, False)
+    by_rank = sorted(
+        range(len(names)), key=lambda place: (ranks[place], -free[place] if ranks[place] != idle else 0, place)
+    )
+    whole = (block for block in _blocks(hardware, count) if all(ranks[place] == idle for place in block))
+    taken = next(whole, sorted(by_rank[:count]))
     return _keep(hardware, [*taken, *(place for place in by_rank if place not in taken)])
 
 

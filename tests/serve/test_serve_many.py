@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from selfhost.app import allotment, serve
+from selfhost.app import allotment, detect, serve
 from selfhost.app.model import resolve
 from selfhost.app.plan import plan_model
 from selfhost.app.serve_tools import Fresh
@@ -21,6 +22,7 @@ from selfhost.hardware.spec import parse
 from selfhost.planner.plan import PlanRequest
 from selfhost.serve import records
 from selfhost.serve.lifecycle import State
+from tests.fakes.machine import Machine
 from tests.serve.serve_support import QUICK
 
 
@@ -134,6 +136,74 @@ def test_a_record_from_before_devices_were_kept_is_read(here, eight):
     path.write_text(json.dumps(value))
     read = records.read(here, "a")
     assert read == replace(record, devices=(), cpus=(), before_bytes=(), promised_bytes=0)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """The whole program on a machine whose NVML says what a recorded one said."""
+
+    def machine(name: str):
+        found = Machine(tmp_path)
+        found.says_nvml(name)
+        snapshot = found.probe()
+        monkeypatch.setattr(detect, "detect", lambda _home: snapshot)
+
+    return machine
+
+
+def rendered(output: Path, target: str, *words: str) -> dict[str, str]:
+    line = ["render", target, "qwen2.5-7b", "--output", str(output), *words]
+    done = CliRunner().invoke(app, line, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return {str(path.relative_to(output)): path.read_text() for path in output.rglob("*") if path.is_file()}
+
+
+def plan(*words: str) -> dict:
+    done = CliRunner().invoke(app, ["plan", "qwen2.5-7b", "--json", *words], catch_exceptions=False)
+    return json.loads(done.stdout)
+
+
+def test_plan_says_which_devices_are_left(here, eight, recorded):
+    recorded("nvml_8xH20.json")
+    assert plan()["devices"] == ["0"]
+    start(here, eight, asked("a", tensor_parallel_size=2))
+    beside = plan()
+    assert (beside["devices"], beside["env"]["CUDA_VISIBLE_DEVICES"]) == (["2"], "2")
+    assert any(line.startswith("held: GPU 0, 1 by server `a`, which is loading") for line in beside["reasons"])
+    assert plan("--devices", "4,5")["devices"] == ["4", "5"]
+    taken = plan("--devices", "0")
+    assert (taken["fits"], taken["blocked_by"]) == (False, ["a"])
+    assert plan("--on", "8xH20")["devices"] == []
+
+
+def test_a_table_of_all_recipes_and_files_for_later(here, eight, recorded, tmp_path):
+    recorded("nvml_8xH20.json")
+    start(here, eight, asked("a", tensor_parallel_size=2))
+    listed = CliRunner().invoke(app, ["plan", "--for-hardware", "here", "--json"], catch_exceptions=False)
+    assert json.loads(listed.stdout)["hardware"]["on"] == "6xH20-96G"
+    # What is started another time is beside nobody.
+    assert device_ids(rendered(tmp_path / "one", "compose")["compose.yaml"]) == ["0"]
+    assert device_ids(rendered(tmp_path / "two", "compose", "--devices", "4")["compose.yaml"]) == ["4"]
+    (unit,) = [
+        text for text in rendered(tmp_path / "three", "systemd", "--devices", "4,6").values() if "[Unit]" in text
+    ]
+    assert "Environment=CUDA_VISIBLE_DEVICES=4,6\n" in unit
+    assert "--tensor-parallel-size 2" in unit
+
+
+def device_ids(compose: str) -> list[str]:
+    (found,) = [
+        reserved["device_ids"]
+        for service in yaml.safe_load(compose)["services"].values()
+        for reserved in service.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", ())
+    ]
+    return found
+
+
+def test_on_a_machine_that_others_use_the_freest_device_is_taken(recorded):
+    recorded("nvml_8xH20_in_use.json")
+    assert plan("--gpu-memory-utilization", "0.5")["devices"] == ["5"]
+    assert plan()["fits"] is False
 
 
 def test_many_plans_at_once_and_devices_exclude_each_other():
