@@ -60,6 +60,9 @@ class Server:
             "served_model_name": record.served_model_name,
             "host": record.host,
             "port": record.port,
+            "devices": list(record.devices),
+            "cpus": list(record.cpus),
+            "promised_bytes": record.promised_bytes,
             "require_key": record.require_key,
             "detached": record.detached,
             "forced": record.forced,
@@ -253,6 +256,11 @@ def orphan_names(home: Home) -> list[str]:
 def running_names(home: Home) -> list[str]:
     """Names of the servers that run, for `stop --all`."""
     return [server.record.name for server in list_servers(home)[0] if server.state.running]
+
+
+def running_marks(home: Home) -> frozenset[str]:
+    """Marks of the servers that run: they tell one start from the next."""
+    return frozenset(server.record.mark for server in list_servers(home)[0] if server.state.running)
 
 
 def running_from(home: Home, directory: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from selfhost.cli import output
+from selfhost.cli import complete, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from selfhost.errors import SelfhostError
     from selfhost.messages import Message
 
-NAME = typer.Argument(help="Name of the server, as `selfhost ps` shows it.", show_default=False)
+NAME = typer.Argument(
+    help="Name of the server, as `selfhost ps` shows it.", show_default=False, autocompletion=complete.servers
+)
 _ANSWER_TOKENS = 2048
 """Small models can go on for ever; long answers of large ones need a larger `--max-tokens`."""
 
@@ -60,7 +62,8 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
     if not found:
         output.note(text("serve.no_servers"))
         return
-    rows = [("NAME", "MODEL", "STATE", "PID", "URL", "UPTIME", "RESTARTS"), *(_row(server) for server in found)]
+    heading = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
+    rows = [heading, *(_row(server) for server in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -82,6 +85,7 @@ def _tell_failures(server: Server) -> None:
 
 
 def _row(server: Server) -> tuple[str, ...]:
+    from selfhost.app import allotment
     from selfhost.units import format_duration
 
     values = server.as_dict()
@@ -91,6 +95,7 @@ def _row(server: Server) -> tuple[str, ...]:
         str(values["model"]),
         str(values["state"]),
         str(values["pid"] or "-"),
+        allotment.name_of(server.record),
         str(values["url"]),
         "-" if uptime is None else format_duration(uptime),
         str(values["restarts"]),
@@ -116,7 +121,9 @@ def _logs(
 
 
 def _stop(
-    names: list[str] = typer.Argument(None, metavar="NAME...", help="Servers to end.", show_default=False),
+    names: list[str] = typer.Argument(
+        None, metavar="NAME...", help="Servers to end.", show_default=False, autocompletion=complete.servers
+    ),
     every: bool = typer.Option(False, "--all", help="End every server that runs."),
     orphans: bool = typer.Option(
         False, "--orphans", help="End what nobody supervises any more, also processes whose record is gone."
@@ -172,7 +179,9 @@ def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str | Non
 
 
 def _chat(
-    name: str = typer.Argument(None, help="Name of the server; may be left out when only one runs."),
+    name: str = typer.Argument(
+        None, help="Name of the server; may be left out when only one runs.", autocompletion=complete.servers
+    ),
     prompt: str = typer.Argument(None, help="One question; without it, a conversation: one question per line."),
     max_tokens: int = typer.Option(_ANSWER_TOKENS, min=1, help="Longest answer.", metavar="TOKENS"),
     temperature: float = typer.Option(

@@ -139,6 +139,14 @@ class Record:
     """Bytes in use on its devices before its engine started, by device; None where there is nothing to ask."""
     device_memory_held: Mapping[str, int] | None = None
     """Bytes beyond these that did not come back after its end; None when all did, or it was not asked."""
+    devices: tuple[str, ...] = ()
+    """Accelerators it was given, as `--devices` calls them."""
+    promised_bytes: int = 0
+    """Memory it may take: of each of its devices; on a CPU of the host."""
+    before_bytes: tuple[int, ...] = ()
+    """What was used of each of its devices when it was planned."""
+    cpus: tuple[int, ...] = ()
+    """On a CPU: where its threads are bound."""
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
@@ -157,8 +165,8 @@ def _failure(value: Mapping[str, Any] | None) -> Failure | None:
 def _from_dict(value: Mapping[str, Any]) -> Record:
     known = {field.name for field in dataclasses.fields(Record)}
     given = {key: item for key, item in value.items() if key in known}
+    given |= {name: tuple(value.get(name, ())) for name in ("argv", "devices", "before_bytes", "cpus")}
     given |= {
-        "argv": tuple(value["argv"]),
         "state": State(value["state"]),
         "phase": Phase(value["phase"]),
         "supervisor": _identity(value.get("supervisor")),
