@@ -162,4 +162,4 @@ def name_of(record: Record) -> str:
     if record.devices:
         # Of a uuid as much as tells slices apart; `--json` has it whole.
         return ",".join(name[:12] for name in record.devices)
-    return f"cpu {ranges(record.cpus)}" if record.cpus else "-"
+    return f"cpu:{ranges(record.cpus)}" if record.cpus else "-"

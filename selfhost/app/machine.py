@@ -15,7 +15,7 @@ from selfhost import files
 from selfhost.app import boot, device_memory, failures
 from selfhost.app.engine_env import engine_env
 from selfhost.app.orders import now_text
-from selfhost.app.supervise import Remains
+from selfhost.app.world import Remains
 from selfhost.serve import events, health, liveness, logs, phases, process, records
 from selfhost.serve.health import Endpoint, Health
 from selfhost.serve.lifecycle import Question
@@ -40,7 +40,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Machine:
-    """What a supervisor of one server needs; see `app.supervise.World`."""
+    """What a supervisor of one server needs; see `app.world.World`."""
 
     def __init__(self, home: Home, record: Record, orders: Orders) -> None:
         self._home, self._orders = home, orders

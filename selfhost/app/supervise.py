@@ -8,24 +8,26 @@ when this process is killed: then the engine goes on as an orphan, which `ps` sh
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.app import failures
+from selfhost.app.world import Counted, Finding, Remains
 from selfhost.errors import SelfhostError
 from selfhost.serve import events, lifecycle, restart
 from selfhost.serve.events import Action
 from selfhost.serve.health import Health
 from selfhost.serve.lifecycle import Phase, Question, State, Status
-from selfhost.serve.liveness import Figures, Watch
+from selfhost.serve.liveness import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from selfhost.app.orders import Limits
+    from selfhost.app.world import World
     from selfhost.serve.lifecycle import Identity
+    from selfhost.serve.liveness import Figures
     from selfhost.serve.phases import Progress
     from selfhost.serve.records import Failure, Record
 
@@ -33,85 +35,7 @@ _TICK_S = 0.05
 _READY_TICK_S = 0.25
 
 
-class Remains(NamedTuple):
-    """What is left of a tree that was ended."""
-
-    survivors: tuple[Identity, ...] = ()
-    device_memory_held: Mapping[str, int] | None = None
-
-
-class Counted(NamedTuple):
-    """What `/metrics` said; None: nothing that tells."""
-
-    figures: Figures | None
-
-
-Finding = events.Event | Counted
 Work = Callable[[], Finding]
-
-
-class World(Protocol):
-    """Everything outside of a supervisor. What is marked `(background)` may block and is called from a thread."""
-
-    def now_s(self) -> float:
-        """The clock: never set, never shifted."""
-
-    def now_text(self) -> str:
-        """The time of day, for records."""
-
-    def signals(self) -> Sequence[int]:
-        """Signals that arrived so far and ask for an end."""
-
-    def background(self, work: Callable[[], object]) -> None:
-        """Start work; `wait` hands its result over, or the exception it raised."""
-
-    def wait(self, timeout_s: float) -> Sequence[object]:
-        """Results since the last call; waits for the first one at most that long."""
-
-    def reap(self) -> None:
-        """Take away what only the first process of a container has to."""
-
-    def save(self, record: Record) -> None:
-        """Write the record. Raises MissingError, NoSpaceError."""
-
-    def device_memory(self) -> Mapping[str, int] | None:
-        """Bytes in use on the engine's devices; None where there are none."""
-
-    def start(self) -> Identity | None:
-        """Start the engine with a new log, the one before kept. Raises OSError, MissingError, NoSpaceError."""
-
-    def exit_status(self) -> int | None:
-        """Of the engine's main process; None while it runs."""
-
-    def progress(self, *, final: bool) -> Iterable[Progress]:
-        """What the engine's log says new about its start."""
-
-    def tree(self) -> set[Identity]:
-        """The engine's processes."""
-
-    def gone(self, known: Iterable[Identity]) -> set[Identity]:
-        """Those of them that are no more."""
-
-    def health(self) -> Health:
-        """(background) What `/health` says."""
-
-    def figures(self) -> Figures | None:
-        """(background) What `/metrics` says about progress."""
-
-    def ask(self, question: Question) -> events.Answered | events.NotAnswered:
-        """(background) Ask the engine."""
-
-    def end_tree(self, known: Iterable[Identity], grace_s: float, hurry: Callable[[], bool]) -> Remains:
-        """(background) End every process; what is left."""
-
-    def keep_boot(self, record: Record, phase_times: Mapping[str, float]) -> Record:
-        """Keep what a start measured; the record with where, and with what was learnt of the model."""
-
-    def keep_failed_boot(self, record: Record, failure: Failure, phase_times: Mapping[str, float]) -> None:
-        """The same of a start that failed."""
-
-    def explain(self, record: Record, status: Status) -> Failure:
-        """Why a server got into trouble."""
 
 
 @dataclass(kw_only=True)
@@ -383,9 +307,15 @@ class Supervisor:
     def _save(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
         first = self.record.state in (State.STARTING, State.READY) and not self._status.restarts
-        # A full disk is no reason to end a server that answers, nor to end it otherwise than asked.
-        with contextlib.nullcontext() if first else contextlib.suppress(SelfhostError, OSError):
+        try:
             self._world.save(self.record)
+        except (SelfhostError, OSError) as error:
+            if first:
+                raise
+            # A full disk is no reason to end a server that answers, nor to end it otherwise than asked. A record that
+            # somebody took away is one not to start it again.
+            if isinstance(error, FileNotFoundError):
+                self._status = replace(self._status, unwanted=True)
 
 
 class _Result(NamedTuple):

@@ -30,6 +30,7 @@ def _option(text: str, *names: str, metavar: str | None = None, panel: str | Non
 
 
 def _quantize(
+    ctx: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A recipe, or a directory.", autocompletion=complete.models)
     ],
@@ -65,7 +66,10 @@ def _quantize(
     ] = None,
     loss: Annotated[bool, typer.Option("--loss/--no-loss", help="Measure what was lost.")] = True,
     device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option("--device", help="What computes.")] = "auto",
-    jobs: Annotated[int | None, _option("Tensors at a time [one per core].", "--jobs", metavar="N")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="Tensors at a time [one per core].", metavar="N", min=1, show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, _option("Make a plain directory instead of a variant.", "--output", metavar="DIR")
     ] = None,
@@ -74,7 +78,7 @@ def _quantize(
     ] = None,
     in_flight: Annotated[
         bool,
-        typer.Option("--in-flight", help="nf4: make no files; the engine does it each time it loads (CUDA)."),
+        typer.Option("--in-flight", help="nf4: make no files; the engine does it each time it loads."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it takes; make nothing.")] = False,
     advise: Annotated[
@@ -110,12 +114,11 @@ def _quantize(
     from selfhost.quantize import schemes
 
     if check:
+        _refuse_others(ctx, "--check")
         _check(model, as_json=as_json)
         return
     if advise:
-        given = {"--scheme": scheme, "--output": output, "--variant-name": variant_name, "--calibration": calibration}
-        if option := next((name for name, value in given.items() if value is not None), None):
-            raise UsageError("quantize.advise_alone", option=option, model=model)
+        _refuse_others(ctx, "--advise")
         _advise(model, on, recipe_path or [], as_json=as_json)
         return
     if on is not None:
@@ -124,6 +127,7 @@ def _quantize(
         names = ", ".join(one.name for one in schemes.SCHEMES)
         raise UsageError("quantize.no_scheme", names=names, model=model)
     if in_flight:
+        _refuse_others(ctx, "--in-flight")
         _register(model, scheme, source, variant_name, recipe_path or [], as_json=as_json)
         return
     request = Request(
@@ -143,6 +147,32 @@ def _quantize(
         recipe_paths=tuple(recipe_path or ()),
     )
     _make(request, dry_run=dry_run, as_json=as_json)
+
+
+_TAKEN = {
+    "--check": {"model", "check", "as_json", "engine_python"},
+    "--advise": {"model", "advise", "on", "recipe_path", "as_json", "engine_python"},
+    "--in-flight": {
+        "model",
+        "in_flight",
+        "scheme",
+        "source",
+        "variant_name",
+        "recipe_path",
+        "as_json",
+        "engine_python",
+    },
+}
+"""Options of what makes no files; any other would be passed over without a word."""
+
+
+def _refuse_others(ctx: typer.Context, mode: str) -> None:
+    from selfhost.errors import UsageError
+
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name not in _TAKEN[mode] and source is not None and source.name == "COMMANDLINE":
+            raise UsageError("quantize.makes_no_files", option=parameter.opts[0], mode=mode)
 
 
 def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bool) -> None:

@@ -62,8 +62,8 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
     if not found:
         output.note(text("serve.no_servers"))
         return
-    titles = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
-    rows = [titles, *(_row(server) for server in found)]
+    heading = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
+    rows = [heading, *(_row(server) for server in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -31,7 +31,7 @@ GPTQ, AWQ, W8A8 = "w4a16-gptq", "w4a16-awq", "w8a8"
 SCHEMES = (GPTQ, AWQ, W8A8)
 LENGTH = {"cpu": 512, "cuda": 2048}
 """Tokens of a sample, where the job names none; as many as a model takes, if that is fewer."""
-MOST = {("cpu", AWQ): 32}
+MOST = {("cpu", AWQ): 32, ("cuda", AWQ): 128}
 """Samples, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
 GRID = {"cpu": 8, "cuda": 20}
 """Scales that AWQ tries; 20 are llm-compressor's."""
@@ -63,6 +63,7 @@ def quantize(job: Job) -> None:
         shutil.rmtree(target)  # of a run that was cut off: nothing in it can be gone on with
     target.mkdir(parents=True)
     model = load(source, target / OFFLOAD)
+    check_numbers(model, source)
     modifiers = recipe(model, scheme, size, choice.plain, GRID[device])
     passes = sum(modifier.requires_calibration_data for modifier in modifiers)
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -107,6 +108,13 @@ def load(source: Path, offload: Path) -> Any:
             )
     except (ValueError, KeyError) as error:
         raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:DETAIL]) from error
+
+
+def check_numbers(model: Any, source: Path) -> None:
+    """Raises Refused for a weight that is no number: after hours of calibration only scales would tell of it."""
+    for name, parameter in model.named_parameters():
+        if not parameter.is_meta and not bool(parameter.isfinite().all()):
+            raise Refused("quantize.not_finite", tensor=name, path=str(source))
 
 
 def silence_aliases() -> None:

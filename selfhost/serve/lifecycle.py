@@ -113,9 +113,6 @@ class Question(StrEnum):
     """Anything: whether it computes."""
 
 
-NEVER = RestartPolicy()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Where a server is."""
@@ -130,9 +127,9 @@ class Status:
     asking: Question | None = None
     moved: bool = False
     """The engine computed something since it was asked: if the answer is late, it is busy."""
-    policy: RestartPolicy = NEVER
+    policy: RestartPolicy = RestartPolicy()
     served: bool = False
-    """It was ready once, in this run or an earlier one."""
+    """In any run."""
     unwanted: bool = False
     """Its end was asked for: it is not started again."""
     ready_since_s: float | None = None

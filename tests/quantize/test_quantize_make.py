@@ -259,11 +259,11 @@ def test_a_directory_becomes_a_directory(quantize, model, tmp_path, selfhost):
 
 
 def test_a_dry_run_tells_what_it_takes(quantize, home):
-    code, out, _ = quantize("--scheme", "w8a8", "--dry-run")
+    code, out, _ = quantize("--scheme", "w8a8", "--dry-run", "--no-loss")
     assert code == 0
     assert "would make `smollm2-135m` (w8a8) of smollm2-135m (bf16): w8a8" in out
     assert "what goes through a layer" in out
-    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json")[1])
+    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json", "--no-loss")[1])
     assert told["memory_bytes"] < (1 << 30) + 20_000
     assert not (home / "quantize").exists()
 
@@ -285,6 +285,23 @@ BAD = {
     "text for none": (("--scheme", "fp8", "--calibration", "/x.txt"), 2, "needs no calibration text"),
     "no text": (("--scheme", "w8a8", "--calibration", "/nowhere/x.txt"), 2, "No such file"),
     "on alone": (("--scheme", "fp8", "--on", "8xH20"), 2, "add `--advise`"),
+    "a limit that is none": (("--scheme", "fp8", "--max-kl", "nan"), 2, "wanted: a number from 0 on"),
+    "a limit below nothing": (("--scheme", "fp8", "--max-kl", "-0.1"), 2, "wanted: a number from 0 on"),
+    "no thread at all": (("--scheme", "fp8", "--jobs", "0"), 2, "--jobs"),
+    "a name for a directory": (
+        ("--scheme", "fp8", "--output", "x", "--variant-name", "y"),
+        2,
+        "leave `--variant-name`",
+    ),
+    "advice that makes": (("--advise", "--max-kl", "1"), 2, "`--advise` makes no files, `--max-kl`"),
+    "advice from a variant": (("--advise", "--from", "bf16"), 2, "`--advise` makes no files, `--from`"),
+    "no files with a limit": (
+        ("--scheme", "nf4", "--in-flight", "--max-kl", "1"),
+        2,
+        "`--in-flight` makes no files, `--max-kl`",
+    ),
+    "no files, dry": (("--scheme", "nf4", "--in-flight", "--dry-run"), 2, "`--in-flight` makes no files, `--dry-run`"),
+    "a check of a scheme": (("--check", "--scheme", "fp8"), 2, "`--check` makes no files, `--scheme`"),
     "no such variant": (("--scheme", "fp8", "--from", "bf17"), 2, "has no variant `bf17`"),
 }
 
@@ -303,6 +320,10 @@ TEXTS = {
     "empty": ("x.txt", b"\n \n", "it is empty"),
     "not text": ("x.txt", b"\xff\xfe", "it is no UTF-8 text"),
     "not json": ("x.jsonl", b'{"text": "a"}\nnope\n', "line 2 is no JSON"),
+    "not text at all": ("x.txt", b"a\0b\n", "it holds NUL characters"),
+    "UTF-16": ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "it is no UTF-8 text"),
+    "no turns": ("x.jsonl", b'{"messages": [{"role": "user"}]}\n', "line 1 has none of the keys"),
+    "a number": ("x.jsonl", b'\n{"text": 5}\n', "line 2 has none of the keys"),
     "no text in it": ("x.jsonl", b'{"text": "a"}\n{"label": 3}\n', "line 2 has none of the keys"),
 }
 
@@ -360,10 +381,11 @@ def test_a_disk_or_a_memory_that_is_too_small_is_told_in_numbers(quantize, monke
     assert "MiB needed, 1.0 MiB free" in err
     monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
     monkeypatch.setattr(preflight, "_available", lambda _home: 1 << 29)
-    code, _, err = quantize("--scheme", "w8a8")
+    code, _, err = quantize("--scheme", "w8a8", "--no-loss")
     assert code == 4
     assert "512.0 MiB available" in err
-    assert "the model 14.9 KiB + what goes through a layer 576.0 MiB" in err
+    assert "the model 14.9 KiB + what goes through a layer 153.0 MiB" in err
+    assert "what is compared with the source at a time" in quantize("--scheme", "fp8")[2]
 
 
 def test_a_model_that_is_not_here_is_told_how_to_get(quantize):

@@ -6,7 +6,8 @@ import heapq
 import itertools
 
 from selfhost.app.orders import Limits
-from selfhost.app.supervise import Remains, Supervisor
+from selfhost.app.supervise import Supervisor
+from selfhost.app.world import Remains
 from selfhost.serve.events import Answered, NotAnswered
 from selfhost.serve.health import Health
 from selfhost.serve.lifecycle import Identity, Phase, Question, State

@@ -54,8 +54,10 @@ def test_ps_shows_what_runs(selfhost, fakes):
     record = fakes.detached()
     _, out, _ = selfhost("ps")
     heading, row = out.splitlines()
-    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME", "RESTARTS"]
-    assert row.split()[:5] == ["tiny", "tiny", "ready", str(record.engine.pid), record.url]
+    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS"]
+    assert row.split()[:4] == ["tiny", "tiny", "ready", str(record.engine.pid)]
+    assert row.split()[4].startswith("cpu:")
+    assert row.split()[5] == record.url
     (server,) = json.loads(selfhost("ps", "--json")[1])["servers"]
     wanted = {
         "schema_version": 1,

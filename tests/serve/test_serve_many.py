@@ -120,7 +120,7 @@ def test_a_server_that_is_ready_holds_what_is_used(here, eight):
 def test_ps_shows_the_devices(here, eight):
     start(here, eight, asked("a", tensor_parallel_size=2))
     listed = CliRunner().invoke(app, ["ps"], catch_exceptions=False).stdout.splitlines()
-    assert listed[0].split() == ["NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME"]
+    assert listed[0].split() == ["NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS"]
     assert listed[1].split()[4] == "0,1"
     (server,) = json.loads(CliRunner().invoke(app, ["ps", "--json"]).stdout)["servers"]
     assert (server["devices"], server["cpus"]) == (["0", "1"], [])

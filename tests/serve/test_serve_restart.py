@@ -140,6 +140,16 @@ def test_orphans_are_ended_with_and_without_a_record(fakes, here, capsys):
     assert capsys.readouterr().err == "no orphans\n"
 
 
+def test_a_supervisor_whose_record_was_taken_away_ends_with_its_engine(fakes, here):
+    fakes.detached({"children": 1}, restart="on-failure")
+    shutil.rmtree(records.folder(here, "tiny").path)
+    assert run("stop", "--orphans", "--timeout", "1") == 0
+    until = time.monotonic() + 5
+    while marked(here.root):
+        assert time.monotonic() < until, "it is started again, or its supervisor is left"
+        time.sleep(0.05)
+
+
 def test_what_runs_is_no_orphan_and_neither_is_what_belongs_to_another_home(fakes, here, tmp_path, monkeypatch):
     fakes.detached()
     other = process.spawn(

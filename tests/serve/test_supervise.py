@@ -272,6 +272,13 @@ def test_a_disk_that_is_full_later_keeps_nobody_from_being_stopped_or_started_ag
     assert (last.state, last.restarts, last.failure) == (State.STOPPED, 1, None)
 
 
+def test_a_server_whose_record_was_taken_away_is_not_started_again(world):
+    world.save_error["stopping"] = FileNotFoundError(2, "No such file or directory")
+    world.at(100, world.crash)
+    assert supervise(world, "on-failure").state is State.FAILED
+    assert len(world.starts) == 1
+
+
 def test_what_goes_wrong_in_the_background_ends_the_engine(world):
     def broken():
         raise RuntimeError("no threads left")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _DONE = "done.json"
 """What the script said last, once its files were found right."""
+_HALVES, _STATE = ".selfhost-quantize", "state.json"
+"""Where the script writes, and what it remembers there (inside/selfhost_quantize_state.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +54,7 @@ def open_work(plan: Plan, key: str) -> Earlier:
         target = files.make_directory(plan.work / "model")
         files.write_json(plan.work / "key.json", {"key": key})
         run.write_job(plan.work / "job.json", plan.job.as_dict())
+        _drop_halves(target)
         have = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         if (finished := _finished(plan)) is not None:
             return Earlier(have_bytes=have, done=finished[0], seconds=finished[1])
@@ -61,6 +64,16 @@ def open_work(plan: Plan, key: str) -> Earlier:
         shutil.rmtree(target)
         target.mkdir()
         return Earlier(cut_off=(plan.work / "log.txt").is_file())
+
+
+def _drop_halves(target: Path) -> None:
+    """Files that were not finished are begun anew: of their whole size from the beginning, they count for nothing."""
+    folder = target / _HALVES
+    for path in folder.glob("*"):
+        if path.name != _STATE and path.is_file():
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _finished(plan: Plan) -> tuple[Done, float] | None:

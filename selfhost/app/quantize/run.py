@@ -56,6 +56,7 @@ _KINDS: Mapping[str, type[SelfhostError]] = {
     "quantize.out_of_memory": MissingError,
     "quantize.scale_shape": IntegrityError,
     "quantize.shape": NoError,
+    "quantize.too_large": NoError,
     "quantize.unreadable": MissingError,
     "quantize.unsupported": NoError,
     "quantize.unwritable": MissingError,

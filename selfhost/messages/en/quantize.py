@@ -13,9 +13,19 @@ MESSAGES = {
         "known: {names}",
         "add `--scheme fp8`, or ask which suits: `selfhost quantize {model} --advise --on HW`",
     ),
-    "quantize.advise_alone": Text(
-        "`--advise` makes nothing, `{option}` is for what is made",
-        hint="leave one of them out: `selfhost quantize {model} --advise --on HW`",
+    "quantize.makes_no_files": Text(
+        "`{mode}` makes no files, `{option}` is about those that are made",
+        hint="leave one of them out",
+    ),
+    "quantize.bad_limit": Text(
+        "`--max-kl {limit}` is no limit",
+        "wanted: a number from 0 on, in nats per token",
+        "name what may be lost: `--max-kl 0.05`",
+    ),
+    "quantize.no_limit_for": Text(
+        "`--max-kl` cannot be held for `{scheme}`: nothing is measured",
+        "16 bits hold every number that FP8 does",
+        "leave `--max-kl` out",
     ),
     "quantize.on_without_advise": Text(
         "`--on` supposes hardware for advice; a variant is made by the hardware that is here",
@@ -63,13 +73,28 @@ MESSAGES = {
         "`--in-flight` goes with `--scheme nf4` only: `{scheme}` is made beforehand",
         hint="leave `--in-flight` out",
     ),
-    "quantize.in_flight_summary": Text(
-        "Files of {source}, made into NF4 while they are loaded: by vllm-bnb-plugin, on CUDA"
-    ),
+    "quantize.in_flight_summary": Text("Files of {source}, made into NF4 while they are loaded, by vllm-bnb-plugin"),
     "quantize.registered": Text("`{path}` knows `{name}` ({variant}); it has no files of its own"),
     "quantize.output_not_empty": Text(
         "`{path}` is there and not empty",
         hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.output_no_directory": Text(
+        "`{path}` is there and no directory",
+        hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.output_in_source": Text(
+        "`{path}` lies in what it is made of",
+        "`{source}` would hold two models",
+        "name a directory beside it: `--output {source}-{scheme}`",
+    ),
+    "quantize.output_mounted": Text(
+        "`{path}` is where a file system begins: the result cannot take its place",
+        hint="name a directory in it: `--output {path}/{name}`",
+    ),
+    "quantize.name_or_directory": Text(
+        "`--output` makes a plain directory: no recipe knows it by the name `{name}`",
+        hint="leave `--variant-name` out, or `--output`",
     ),
     "quantize.no_parent": Text(
         "`{path}` cannot be made: there is no folder `{parent}`",
@@ -93,6 +118,11 @@ MESSAGES = {
         "`{name}` has a variant `{variant}` already, made otherwise",
         "`{path}` is of another source or of other arguments",
         "remove it: `selfhost rm {name} --variant {variant}`; or give this one another name: `--variant-name NAME`",
+    ),
+    "quantize.not_measured": Text(
+        "what `{name}` ({variant}) lost is not known: it was made with `--no-loss`",
+        "`--max-kl` cannot be held for it",
+        "leave `--max-kl` out, or make it anew: `selfhost rm {name} --variant {variant}`, then the same command",
     ),
     "quantize.runs": Text(
         "another process makes this variant",
@@ -155,13 +185,15 @@ MESSAGES = {
     "quantize.no_memory": Text(
         "not enough memory for `{scheme}`",
         "{needed} needed ({terms}), {available} available",
-        "stop what takes memory, take fewer samples (`--samples 128`), or a scheme that needs no text: `--scheme fp8`",
+        "stop what takes memory, take fewer samples (`--samples 128`), a scheme that needs no text (`--scheme fp8`), "
+        "or do not compare: `--no-loss`",
     ),
     "quantize.term_shards": Text("twice the largest file"),
     "quantize.term_base": Text("Python and torch"),
     "quantize.term_model": Text("the model"),
     "quantize.term_activations": Text("what goes through a layer"),
     "quantize.term_layer": Text("a layer and its scales"),
+    "quantize.term_comparing": Text("what is compared with the source at a time"),
     "quantize.term_moving": Text("reading and writing"),
     "quantize.term_copying": Text("its copy in 16 bits"),
     "quantize.term_passes": Text("passes of the text"),
@@ -238,6 +270,11 @@ MESSAGES = {
         "`{path}`",
         "is it a language model? `selfhost plan {path}` tells what it is taken for",
     ),
+    "quantize.unlike_config": Text(
+        "the weights of `{path}` are not those that its config.json tells of",
+        "{detail}",
+        "get the files of one model: `selfhost pull MODEL`, or compare them with where they came from",
+    ),
     "quantize.not_fp8": Text(
         "there is no FP8 in it that could be made into 16 bits",
         "`{path}`",
@@ -277,6 +314,11 @@ MESSAGES = {
         "a weight of the source is no number",
         "{tensor} in `{path}`",
         "check the source: `selfhost verify MODEL`; if it is whole, its maker should know",
+    ),
+    "quantize.too_large": Text(
+        "a weight is too large for `int8`",
+        "{tensor} holds {value:g}; bitsandbytes takes float16, which ends at {most:g}",
+        "take a scheme without such a limit: `--scheme w8a16`, `--scheme nf4`",
     ),
     "quantize.check_failed": Text(
         "what was written is not what was read back",
