@@ -75,7 +75,9 @@ def wait_until_healthy(process: subprocess.Popen[bytes], port: int) -> None:
 
 def start(python: Path, model: Path, gate: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     """An engine with both ways to it, and the key for the front door."""
-    key = keys.write_gate(gate, require_key=True, keys_file=gate.with_name("keys.json"))
+    key = keys.write_gate(
+        gate, require_key=True, keys_file=gate.with_name("keys.json"), access_log=gate.with_name("access.log")
+    )
     folders = f"{INSIDE}{os.pathsep}{Path(__file__).resolve().parent}"
     environment = {**os.environ, "SELFHOST_GATE": str(gate), "PYTHONPATH": folders, "VLLM_CPU_KVCACHE_SPACE": "1"}
     # One thread: several wait for each other at every layer, and whoever else uses a core slows them all.
