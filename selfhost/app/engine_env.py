@@ -113,15 +113,16 @@ def engine_env(  # noqa: PLR0913 - two environments and four facts
     }
 
 
-def engine_command(python: Path, plan: Plan, tls: Pair | None = None) -> tuple[str, ...]:
-    """The planned `vllm serve ...` as it is executed: through our launcher, with our front door.
-
-    A certificate is read again by the engine when its file changes, so that one that was renewed needs no restart.
-    """
+def engine_command(python: Path, plan: Plan) -> tuple[str, ...]:
+    """The planned `vllm serve ...` as it is executed: through our launcher, with our front door."""
     # The supervisor asks these every few seconds: a log line each time would bury everything else.
     quiet = () if _QUIET_FLAG in plan.argv else (_QUIET_FLAG, "/health,/metrics")
-    files: tuple[str, ...] = ()
-    if tls:
-        pair = (str(tls.certfile.absolute()), str(tls.keyfile.absolute()))
-        files = ("--ssl-certfile", pair[0], "--ssl-keyfile", pair[1], "--enable-ssl-refresh")
-    return (str(python), str(LAUNCHER), *plan.argv[1:], *files, *quiet, "--middleware", GATE_CLASS)
+    return (str(python), str(LAUNCHER), *plan.argv[1:], *quiet, "--middleware", GATE_CLASS)
+
+
+def tls_options(tls: Pair | None) -> tuple[str, ...]:
+    """The engine's own options for HTTPS; it reads the files again when they change: to renew them needs no restart."""
+    if tls is None:
+        return ()
+    certfile, keyfile = tls.certfile.absolute(), tls.keyfile.absolute()
+    return ("--ssl-certfile", str(certfile), "--ssl-keyfile", str(keyfile), "--enable-ssl-refresh")

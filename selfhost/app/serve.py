@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import port, servers
 from selfhost.app.allotment import facts_of
-from selfhost.app.engine_env import engine_command
+from selfhost.app.engine_env import engine_command, tls_options
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import NoError, UsageError
 from selfhost.planner.layouts import nodes_used
@@ -142,7 +142,7 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     return Prepared(
         name=name,
         plan=plan,
-        argv=engine_command(python, plan, request.tls),
+        argv=(*engine_command(python, plan), *tls_options(request.tls)),
         require_key=require_key,
         certificate_sha256=certificate_sha256,
         machine_env=machine_env,
@@ -246,7 +246,8 @@ def _settled(home: Home, request: ServeRequest, prepared: Prepared) -> Prepared:
         return prepared
     plan = prepared.again(now)
     check_fits(request, plan)
-    return replace(prepared, plan=plan, argv=engine_command(Path(prepared.argv[0]), plan, request.tls))
+    argv = (*engine_command(Path(prepared.argv[0]), plan), *tls_options(request.tls))
+    return replace(prepared, plan=plan, argv=argv)
 
 
 def _record_of(request: ServeRequest, prepared: Prepared) -> Record:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.app.engine_env import engine_command
+from selfhost.app.engine_env import tls_options
 from selfhost.errors import MissingError, UsageError
 from selfhost.serve import certificate, health
 from selfhost.serve.certificate import Pair
 from selfhost.serve.health import Certificate, Endpoint, Health
-from tests.serve.serve_support import make_plan
 from tests.serve.tls_support import make_pair
 
 
@@ -79,10 +78,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 def test_the_engine_is_told_of_the_files_by_their_whole_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_pair(tmp_path)
-    argv = engine_command(tmp_path, make_plan(), Pair(certfile=Path("server.crt"), keyfile=Path("server.key")))
-    place = argv.index("--ssl-certfile")
+    argv = tls_options(Pair(certfile=Path("server.crt"), keyfile=Path("server.key")))
     files = ("--ssl-certfile", f"{tmp_path}/server.crt", "--ssl-keyfile", f"{tmp_path}/server.key")
-    assert argv[place : place + 5] == (*files, "--enable-ssl-refresh")
+    assert argv == (*files, "--enable-ssl-refresh")
+    assert tls_options(None) == ()
 
 
 @pytest.fixture
