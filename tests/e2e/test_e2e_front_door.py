@@ -12,7 +12,6 @@ import ssl
 import subprocess
 import sys
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +35,7 @@ class Server:
     def __init__(self, folder: Path, python: Path) -> None:
         self.folder, self.python = folder, python
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SELFHOST_")}
-        self.environment |= {"SELFHOST_HOME": str(folder / "home"), "SELFHOST_LOG_SIZE": "64KiB"}
+        self.environment |= {"SELFHOST_HOME": str(folder / "home"), "SELFHOST_LOG_SIZE": "32KiB"}
         self.environment["PYTHONPATH"] = str(INSIDE.parent.parent)
 
     def selfhost(self, *arguments: str, code: int = 0) -> SimpleNamespace:
@@ -155,7 +154,7 @@ def test_the_engines_log_is_rolled_and_read_as_one(door):
     while not (folder / "engine.log.1").exists() and time.monotonic() < until:
         time.sleep(0.2)
     text = door.selfhost("logs", "door").out
-    assert (folder / "engine.log").stat().st_size < len(text)
+    assert (folder / "engine.log").stat().st_size < len(text.encode())
     assert text.count('"GET /v1/models HTTP/1.1" 200') >= 700
     assert len(door.selfhost("logs", "door", "-n", "50").out.splitlines()) == 50
 
@@ -264,7 +263,8 @@ def fuzz(door, schema: Path, *headers: str) -> list[dict]:
         time.sleep(1)
         follower.terminate()
     noted = [json.loads(line) for line in seen.read_text().splitlines()]
-    print(Counter((line["path"], line["status"]) for line in noted))
+    # A server that nobody asks is asked by its supervisor.
+    noted = [line for line in noted if line["key"] != "(selfhost)"]
     assert len(noted) > 200, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return noted
 
