@@ -28,6 +28,7 @@ from selfhost.cli import (
     render,
     serve,
     servers,
+    smoke,
     storage,
     verify,
 )
@@ -117,6 +118,7 @@ for _group in (
     quantize,
     serve,
     servers,
+    smoke,
     storage,
     bundle,
     mirror,
