@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.app import servers
 from selfhost.errors import NoError, SelfhostError
 from selfhost.messages import text
+from selfhost.planner.plan import AnswerCheck
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.serve import health, records
@@ -102,15 +103,17 @@ class Acceptance:
         return {"schema_version": SCHEMA_VERSION, **own, "accepted": self.accepted, "checks": checks}
 
 
-def accept(home: Home, name: str | None) -> Acceptance:
-    """Ask a server, or the only one that runs, everything. Raises NoError, UsageError, SelfhostError when it breaks."""
+def accept(home: Home, name: str | None, check: AnswerCheck | None = None) -> Acceptance:
+    """Ask a server, or the only one that runs, everything; `check`: what its recipe asks, None: to be looked up.
+
+    Raises NoError and UsageError for a server that cannot be asked, SelfhostError for one that does not answer.
+    """
     server = servers.find_server(home, name) if name else servers.only_running(home)
     record = server.record
     if server.state not in (State.READY, State.ORPHANED):
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
-    path = load.find_recipes(home).get(record.model.lower())
-    known = load.read_recipe(path).check if path else None
-    asker = Asker(home, record, known.prompt if known else QUESTION, known.expect if known else "")
+    known = check or known_check(home, record.model) or AnswerCheck(prompt=QUESTION, expect="")
+    asker = Asker(home, record, known.prompt, known.expect)
     try:
         checks = asker.checks()
     except RefusedError as error:
@@ -123,6 +126,13 @@ def accept(home: Home, name: str | None) -> Acceptance:
         answer=asker.answer,
         checks=checks,
     )
+
+
+def known_check(home: Home, model: str) -> AnswerCheck | None:
+    """The question of a recipe, if there is one of that name and it has one."""
+    path = load.find_recipes(home).get(model.lower())
+    known = load.read_recipe(path).check if path else None
+    return AnswerCheck(prompt=known.prompt, expect=known.expect) if known else None
 
 
 def _passed(name: str, detail: str, *, when: bool = True) -> Check:

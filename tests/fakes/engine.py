@@ -12,6 +12,7 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     wedged            questions are taken and never answered
     wedge_later       as `wedged`, but only from the second question on
     refuse            questions answer 500
+    finish_reason     why an answer that does not stream ended ("stop")
     refuse_plain      completions answer 500
     made              tokens that an answer which does not stream says it made (as many as were asked for)
     ignore_term       SIGTERM is ignored
@@ -46,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        if self.path != "/health":
+        if self.path == "/v1/models":
+            self.answer(200, {"data": []})
+        elif self.path != "/health":
             self.answer(404)
         elif HOW.get("never_healthy"):
             self.answer(500)
@@ -82,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
                 "prompt_tokens": len(str(body.get("prompt", ""))),
                 "completion_tokens": HOW.get("made", body["max_tokens"]),
             }
-            self.answer(200, {"choices": [{**said, "finish_reason": "stop"}], "usage": usage})
+            self.answer(200, {"choices": [{**said, "finish_reason": HOW.get("finish_reason", "stop")}], "usage": usage})
 
     def answer(self, status: int, value: object = None) -> None:
         data = json.dumps(value).encode() if value else b""
