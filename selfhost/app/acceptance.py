@@ -7,6 +7,7 @@ different batches, whose rounding differs: let it be idle.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -190,8 +191,13 @@ class Asker:
         return choice
 
     def _option(self, flag: str) -> str | None:
-        argv = self._record.argv
-        return next((argv[i + 1] for i in range(len(argv) - 1) if argv[i] == flag), None)
+        """The value of an engine's option, in any spelling the engine takes; the last one counts."""
+        found = None
+        for word, following in itertools.pairwise([*self._record.argv, ""]):
+            name, equals, value = word.partition("=")
+            if name.replace("_", "-") == flag:
+                found = value if equals else following
+        return found
 
     def _key(self) -> Check:
         stranger = replace(self._endpoint, key=_NO_KEY)

@@ -22,6 +22,7 @@ from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.models import small, stand_in
 from selfhost.planner.plan import ModelToPlan, PlanRequest, Verdict
+from selfhost.quant import ascend
 from selfhost.records import dataclass
 from selfhost.serve import health, logs, records, stages
 from selfhost.serve.health import Endpoint
@@ -123,8 +124,9 @@ def _small_plan(
 
     Raises NoError when it cannot be served here either way.
     """
-    wanted = _request(whole, request.plan)
-    for plain in (found.in_flight or found.arch.quantization is None, True):
+    wanted, form = _request(whole, request.plan), found.arch.quantization
+    # vllm-ascend reads the type of each tensor from a file of the model's own, which names every layer.
+    for plain in (found.in_flight or form is None or form.method == ascend.METHOD, True):
         made = small.shrink(found.config, _room(whole, wanted, plain=plain))
         model = _SmallModel(
             name=found.name,

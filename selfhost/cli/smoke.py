@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from selfhost.cli import complete
-from selfhost.cli.options import RecipePath, takes_settings
+from selfhost.cli.options import Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 
@@ -35,6 +35,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
         str | None, typer.Option("--name", help="Name of the server [smoke-MODEL].", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Although the Ascend stack does not match.")] = False,
+    offline: Offline = False,
     engine_python: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +57,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
 
     Examples: selfhost smoke deepseek-v3; selfhost smoke qwen2.5-72b --tensor-parallel-size 4 --json.
     """
+    from selfhost import offline as switch
     from selfhost.app import serve, smoke
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
@@ -64,6 +66,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.messages import text
     from selfhost.units import format_duration
 
+    switch.settle(flag=offline)
     home = find_home()
     wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=True)
     with StatusLine() as line:

@@ -111,7 +111,7 @@ def server(home, wrong):
             "host": "127.0.0.1",
             "port": port,
             "url": f"http://127.0.0.1:{port}",
-            "argv": ("python", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"),
+            "argv": ("python", "--tool-call-parser", "hermes", "--reasoning_parser=qwen3"),
             "plan": {"settings": {"max_model_len": 512}},
             "state": State.READY,
             "phase": Phase.SERVING,

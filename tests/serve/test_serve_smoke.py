@@ -36,7 +36,7 @@ class Machine:
         argv = ("vllm", "serve", given.model_path, "--host", request.host, "--port", str(request.port))
         verdict = self.verdicts.get(given.arch.quantization and given.arch.quantization.method, Verdict.FITS)
         plan = make_plan(model=given.name, variant=given.variant, model_path=given.model_path, argv=argv)
-        return replace(plan, port=request.port, verdict=verdict, **self.changes)
+        return replace(plan, **{"port": request.port, "verdict": verdict, **self.changes})
 
     def tools(self):
         return serve.Tools(
@@ -121,6 +121,12 @@ def test_a_format_without_kernels_here_is_left_out_and_told(run, tmp_path):
     assert "made small: quantization fp8 -> none" in run.said
     assert "is not served on" in run.said[0]
     assert "fp8, without fp8" in "\n".join(report.lines())
+
+
+def test_what_msmodelslim_made_is_started_in_the_format_of_its_computation(run, tmp_path):
+    report = run(Machine(tmp_path, variant="w8a8"), "deepseek-v3", variant="w8a8")
+    assert report.passed
+    assert "made small: quantization ascend -> none" in run.said
 
 
 def test_what_cannot_be_served_at_all_is_refused_before_anything_is_made(run, tmp_path, here):
