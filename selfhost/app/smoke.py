@@ -157,7 +157,7 @@ def _request(whole: Plan, asked: PlanRequest) -> PlanRequest:
         auto_max_model_len=False,
         max_model_len=min(asked.max_model_len or _CONTEXT_TOKENS, _CONTEXT_TOKENS, whole.settings.max_model_len),
         goal=None,
-        port=0 if asked.port == PlanRequest().port else asked.port,
+        port=0 if asked.port_is_free else asked.port,
     )
 
 

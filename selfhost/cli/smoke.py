@@ -58,7 +58,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
     Examples: selfhost smoke deepseek-v3; selfhost smoke qwen2.5-72b --tensor-parallel-size 4 --json.
     """
     from selfhost import offline as switch
-    from selfhost.app import serve, smoke
+    from selfhost.app import serve, serve_tools, smoke
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
     from selfhost.cli.progress import StatusLine
@@ -70,7 +70,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
     home = find_home()
     wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=True)
     with StatusLine() as line:
-        tools = serve.real_tools(home, engine_python, Terminal(before=line.clear), recipe_path or ())
+        tools = serve_tools.real_tools(home, engine_python, Terminal(before=line.clear), recipe_path or ())
         report = smoke.run(home, wanted, tools, smoke.Tell(output.note, output.warn, line.show))
     if as_json:
         output.write_json(report.as_dict())
@@ -87,7 +87,9 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
 
 
 def _accept(
-    name: str = typer.Argument(None, help="Name of the server; may be left out when only one runs."),
+    name: str = typer.Argument(
+        None, help="Name of the server; may be left out when only one runs.", autocompletion=complete.servers
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Ask a running server what it must get right: template, known answer, end, tools, thoughts, streams, keys.

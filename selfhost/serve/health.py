@@ -46,10 +46,12 @@ class Endpoint:
 class RefusedError(Exception):
     """The server answered with an error, or not to the end; the text says which."""
 
-    def __init__(self, status: int | None, detail: str) -> None:
+    def __init__(self, status: int | None, detail: str, *, late: bool = False) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.late = late
+        """Nothing came within the time."""
 
 
 class Piece(NamedTuple):
@@ -111,6 +113,20 @@ def ask_health(endpoint: Endpoint, timeout_s: float) -> Health:
     return {_OK: Health.OK, _UNAVAILABLE: Health.DEAD}.get(status, Health.SILENT)
 
 
+def ask_metrics(endpoint: Endpoint, timeout_s: float) -> str:
+    """The page of `/metrics`; empty when there is none; never raises."""
+    connection = _connect(endpoint, timeout_s)
+    try:
+        connection.request("GET", "/metrics", headers=_headers(endpoint))
+        with connection.getresponse() as response:
+            page = response.read().decode(errors="replace")
+            return page if response.status == _OK else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
 def stream(
     endpoint: Endpoint, messages: Sequence[Mapping[str, str]], options: Mapping[str, object], timeout_s: float
 ) -> Generator[Piece]:
@@ -131,7 +147,8 @@ def stream(
                 raise RefusedError(response.status, _error_text(response.read()))
             yield from _pieces(response)
     except (OSError, http.client.HTTPException) as error:
-        raise RefusedError(None, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+        detail = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise RefusedError(None, detail, late=isinstance(error, TimeoutError)) from error
     finally:
         connection.close()
 

@@ -55,7 +55,7 @@ def run(here, monkeypatch, fakes):
 
     def go(machine, target="qwen2.5-0.5b", how=None, *, request=None, **more):
         monkeypatch.setenv("FAKE_ENGINE", json.dumps({"log": str(LOGS / "started.log"), **(how or {})}))
-        wanted = serve.ServeRequest(target=target, plan=request or PlanRequest(), limits=QUICK, **more)
+        wanted = serve.ServeRequest(target=target, plan=request or PlanRequest(port_is_free=True), limits=QUICK, **more)
         tell = smoke.Tell(said.append, said.append, lambda _step, _line: None)
         return smoke.run(here, wanted, machine.tools(), tell)
 
@@ -98,7 +98,7 @@ def test_the_layout_of_the_whole_model_is_what_is_started(run, tmp_path):
         layout=layout,
         hardware=Hardware(device=gpu, devices_per_node=16, visible_memory_bytes=90 * GIB, assumed=False),
     )
-    report = run(machine, "deepseek-v3", request=PlanRequest(max_model_len=2048))
+    report = run(machine, "deepseek-v3", request=PlanRequest(max_model_len=2048, port_is_free=True))
     given, request = machine.asked[-1]
     assert (request.tensor_parallel_size, request.pipeline_parallel_size, request.enable_expert_parallel) == (
         4,
