@@ -29,6 +29,7 @@ from selfhost.cli import (
     render,
     serve,
     servers,
+    smoke,
     storage,
     verify,
 )
@@ -126,6 +127,7 @@ for _group in (
     quantize,
     serve,
     servers,
+    smoke,
     storage,
     bundle,
     mirror,
