@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from selfhost.cli import (
+    bench,
     bundle,
     detect,
     doctor,
@@ -117,6 +118,7 @@ for _group in (
     quantize,
     serve,
     servers,
+    bench,
     storage,
     bundle,
     mirror,

@@ -111,6 +111,20 @@ def ask_health(endpoint: Endpoint, timeout_s: float) -> Health:
     return {_OK: Health.OK, _UNAVAILABLE: Health.DEAD}.get(status, Health.SILENT)
 
 
+def ask_metrics(endpoint: Endpoint, timeout_s: float) -> str:
+    """The page of `/metrics`; empty when there is none; never raises."""
+    connection = _connect(endpoint, timeout_s)
+    try:
+        connection.request("GET", "/metrics", headers=_headers(endpoint))
+        with connection.getresponse() as response:
+            page = response.read().decode(errors="replace")
+            return page if response.status == _OK else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
 def stream(
     endpoint: Endpoint, messages: Sequence[Mapping[str, str]], options: Mapping[str, object], timeout_s: float
 ) -> Generator[Piece]:

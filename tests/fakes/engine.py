@@ -12,6 +12,7 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     wedged            questions are taken and never answered
     wedge_later       as `wedged`, but only from the second question on
     refuse            questions answer 500
+    refuse_later      as `refuse`, but only from the second question on
     ignore_term       SIGTERM is ignored
     children          number of child processes that detach themselves: own session, re-parented
     deaf_children     these ignore SIGTERM
@@ -59,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         chat = self.path == "/v1/chat/completions"
         if HOW.get("wedged") or (HOW.get("wedge_later") and questions > 1):
             time.sleep(3600)
-        if HOW.get("refuse"):
+        if HOW.get("refuse") or (HOW.get("refuse_later") and questions > 1):
             self.answer(500, {"error": {"message": "EngineCore encountered an issue"}})
         elif chat and HOW.get("no_template"):
             self.answer(400, {"error": {"message": TEMPLATE}})
