@@ -94,7 +94,7 @@ def bench(home: Home, name: str | None, request: BenchRequest, tell: Callable[[s
     record = server.record
     if server.state not in (State.READY, State.ORPHANED):
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
-    promise = load.promise_of(record.plan, _measured_concurrency(home, record))
+    promise = promise_of(home, record)
     job = _job(record, request, promise)
     started_at = now_text()
     lock = records.folder(home, record.name).path / "bench.lock"
@@ -117,13 +117,12 @@ def bench(home: Home, name: str | None, request: BenchRequest, tell: Callable[[s
     return _keep(home, found)
 
 
-def _measured_concurrency(home: Home, record: Record) -> float | None:
-    """What the engine counted at this very start."""
+def promise_of(home: Home, record: Record) -> Promise:
+    """What a server is said to hold: by what the engine counted at this very start, else by its plan."""
     boot = files.read_json(records.folder(home, record.name).boot)
     if boot is None or boot.get("started_at") != record.started_at:
-        return None
-    found = boot["measured"].get("max_concurrency")
-    return None if found is None else float(found)
+        return load.promise_of(record.plan, None)
+    return load.promise_of(record.plan, boot["measured"].get("max_concurrency"))
 
 
 def _job(record: Record, request: BenchRequest, promise: Promise) -> dict[str, Any]:
