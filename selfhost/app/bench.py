@@ -135,7 +135,8 @@ def _job(record: Record, request: BenchRequest, promise: Promise) -> dict[str, A
 
 def _promise_round(record: Record, request: BenchRequest, promise: Promise) -> list[dict[str, Any]]:
     _exclude(request, "--promise", ("--concurrency", "--duration", "--input-len", "--output-len"))
-    pair = load.promise_lengths(promise, record.plan["settings"]["max_num_batched_tokens"])
+    settings, kv_cache = record.plan["settings"], record.plan["kv_cache"]
+    pair = load.promise_lengths(promise, settings["max_num_batched_tokens"], kv_cache["block_size"])
     requests = request.num_prompts or _WAVES * promise.concurrency
     return [{"concurrency": promise.concurrency, "lengths": [pair], "requests": requests, "warm_up": 0}]
 

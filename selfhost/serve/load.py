@@ -116,16 +116,17 @@ def promise_of(plan: Mapping[str, Any], measured_concurrency: float | None) -> P
     )
 
 
-def promise_lengths(promise: Promise, max_num_batched_tokens: int) -> tuple[int, int]:
+def promise_lengths(promise: Promise, max_num_batched_tokens: int, block_size: int) -> tuple[int, int]:
     """Prompt and answer, together of full length, of requests that run all at once when they are sent at once.
 
     A step of the engine reads at most max_num_batched_tokens, of which each running request takes one; so the first
-    has made about N * prompt / batch tokens when the last begins to answer. Its answer has to be longer than that.
-    Check: 8 requests of 32768 tokens, 8192 in a step -> 96 of them are the answer.
+    has made about N * prompt / batch tokens when the last begins to answer. Its answer has to be longer than that, and
+    than a block or two: a cache that is too small shows when requests that were let in grow.
+    Check: 8 requests of 32768 tokens, 8192 in a step, blocks of 16 -> 96 of them are the answer.
     """
     whole, many = promise.max_model_len, promise.concurrency
     answer = math.ceil(many * whole / (max_num_batched_tokens + many)) + _TOGETHER_TOKENS
-    answer = max(1, min(answer, whole // 2))
+    answer = max(1, min(max(answer, 2 * block_size), whole // 2))
     return whole - answer, answer
 
 
@@ -203,9 +204,29 @@ def judge(promise: Promise, level: Level | None, ended: str | None) -> Verdict:
         reasons.append(text("bench.truncated", truncated=level.truncated, requests=level.requests))
     if level.peak.preemptions:
         reasons.append(text("bench.preempted", preemptions=level.peak.preemptions))
+    reasons += _queued(promise, level.peak)
     if reasons:
         return Verdict(holds=Holds.NO, reasons=tuple(reasons))
     return Verdict(holds=Holds.YES) if not (missing := _not_shown(promise, level.peak)) else missing
+
+
+def _queued(promise: Promise, seen: Peak) -> list[str]:
+    """Why requests waited though their number was promised: no more of them fitted into the cache.
+
+    Each takes at most its share of the cache, by the promise. Where less than a share was free and not all of them ran,
+    they take more.
+    """
+    if (
+        seen.running is None
+        or seen.kv_cache_fraction is None
+        or not seen.waiting
+        or seen.running >= promise.concurrency
+    ):
+        return []
+    if seen.kv_cache_fraction <= 1 - 1 / promise.concurrency:
+        return []
+    usage = f"{seen.kv_cache_fraction:.0%}"
+    return [text("bench.queued", running=seen.running, promised=promise.concurrency, usage=usage)]
 
 
 def _not_shown(promise: Promise, seen: Peak) -> Verdict | None:

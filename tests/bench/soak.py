@@ -112,8 +112,9 @@ class Soak:
 
     def run(self) -> None:
         """The whole time."""
-        clients = [threading.Thread(target=self._client, args=(n,)) for n in range(self.promise.concurrency)]
-        clients.append(threading.Thread(target=self._rotate))
+        # Daemons: when the run is interrupted, nobody waits for them.
+        work = [(self._client, (n,)) for n in range(self.promise.concurrency)] + [(self._rotate, ())]
+        clients = [threading.Thread(target=target, args=args, daemon=True) for target, args in work]
         for client in clients:
             client.start()
         began, told = time.monotonic(), 0.0

@@ -101,7 +101,7 @@ def test_a_promise_that_holds(selfhost, server, monkeypatch):
     server()
     # The whole context is asked for: more than the fake engine ever answers.
     monkeypatch.setattr(
-        "selfhost.serve.load.promise_lengths", lambda promise, _step: (promise.max_model_len - WHOLE, WHOLE)
+        "selfhost.serve.load.promise_lengths", lambda promise, *_sizes: (promise.max_model_len - WHOLE, WHOLE)
     )
     code, out, err = selfhost("bench", "tiny", "--promise")
     assert (code, out.splitlines()[-1]) == (0, "the promise holds: no error, no preemption, KV cache at most 50% full")
@@ -122,7 +122,7 @@ def test_a_promise_with_preemptions_does_not_hold(selfhost, server, monkeypatch)
 
 def test_a_promise_is_not_shown_without_metrics(selfhost, server, monkeypatch):
     server()
-    monkeypatch.setattr("selfhost.serve.load.promise_lengths", lambda _promise, _step: (20, WHOLE))
+    monkeypatch.setattr("selfhost.serve.load.promise_lengths", lambda _promise, *_sizes: (20, WHOLE))
     monkeypatch.setattr(health, "ask_metrics", lambda *_: "")
     code, out, err = selfhost("bench", "tiny", "--promise", "--json")
     assert (code, json.loads(out)["verdict"]["holds"]) == (3, "not_shown")

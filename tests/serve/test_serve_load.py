@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from selfhost.serve import load, series
@@ -86,7 +88,7 @@ def most_at_once(many: int, prompt: int, answer: int, step_tokens: int) -> int:
     [(8, 512, 2048), (8, 32768, 8192), (64, 4096, 2048), (3, 131072, 8192), (200, 1024, 512), (1, 512, 512)],
 )
 def test_requests_of_the_promise_are_of_full_length_and_run_all_at_once(many, length, step_tokens):
-    prompt, answer = load.promise_lengths(promise(many, length), step_tokens)
+    prompt, answer = load.promise_lengths(promise(many, length), step_tokens, block_size=16)
     assert prompt + answer == length
     assert prompt >= length // 2
     assert most_at_once(many, prompt, answer, step_tokens) == many
@@ -97,7 +99,12 @@ def test_short_answers_would_not_run_all_at_once():
 
 
 def test_worked_number_of_the_promise():
-    assert load.promise_lengths(promise(8, 32768), 8192) == (32768 - 96, 96)
+    assert load.promise_lengths(promise(8, 32768), 8192, 16) == (32768 - 96, 96)
+
+
+@pytest.mark.parametrize(("block", "answer"), [(16, 96), (128, 256), (1056, 2112), (40_000, 16384)])
+def test_answers_grow_beyond_the_blocks_that_their_prompts_took(block, answer):
+    assert load.promise_lengths(promise(8, 32768), 8192, block) == (32768 - answer, answer)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,7 @@ def test_an_older_generator_does_not_count_what_failed():
 
 GOOD = {"failed": 0, "completed": 4}
 SEEN = Peak(running=8, waiting=0, kv_cache_fraction=1.0, preemptions=0)
+QUEUED = Peak(running=5, waiting=3, kv_cache_fraction=0.9, preemptions=0)
 
 
 @pytest.mark.parametrize(
@@ -150,10 +158,24 @@ SEEN = Peak(running=8, waiting=0, kv_cache_fraction=1.0, preemptions=0)
         ({**event(**GOOD), "truncated": 1}, SEEN, None, Holds.NO, "1 of 4 answers broke off"),
         (event(**GOOD), Peak(running=8, preemptions=3), None, Holds.NO, "3 preemptions: "),
         (event(**GOOD), SEEN, "`a` failed: out of memory", Holds.NO, "the server ended: `a` failed: out of memory"),
-        (event(**GOOD), Peak(running=7, preemptions=0), None, Holds.NOT_SHOWN, "no more than 7 of 8 "),
+        (event(**GOOD), Peak(running=7, preemptions=0), None, Holds.NOT_SHOWN, "no more than 7 of 8 were seen"),
+        (event(**GOOD), QUEUED, None, Holds.NO, "no more than 5 of 8 ran at once, the others waited: "),
+        (event(**GOOD), replace(QUEUED, kv_cache_fraction=0.87), None, Holds.NOT_SHOWN, "no more than 5 of 8 were"),
+        (event(**GOOD), replace(QUEUED, running=8), None, Holds.YES, None),
         (event(**GOOD), Peak(), None, Holds.NOT_SHOWN, "the engine did not tell "),
     ],
-    ids=["holds", "failed", "truncated", "preempted", "ended", "not together", "no metrics"],
+    ids=[
+        "holds",
+        "failed",
+        "truncated",
+        "preempted",
+        "ended",
+        "not seen",
+        "queued",
+        "not full",
+        "all ran",
+        "no metrics",
+    ],
 )
 def test_verdict(given, seen, ended, holds, reason):
     verdict = load.judge(promise(), load.level_of(given, seen), ended)

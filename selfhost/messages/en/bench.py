@@ -27,6 +27,9 @@ MESSAGES = {
     "bench.failed": Text("{failed} of {requests} requests failed: {error}"),
     "bench.truncated": Text("{truncated} of {requests} answers broke off"),
     "bench.preempted": Text("{preemptions} preemptions: the KV cache was full, and requests began again"),
+    "bench.queued": Text(
+        "no more than {running} of {promised} ran at once, the others waited: the KV cache was {usage} full"
+    ),
     "bench.server_ended": Text("the server ended: {what}"),
     "bench.no_round": Text("the load generator did not finish a round"),
     "bench.no_metrics": Text("the engine did not tell how many requests ran and how many were preempted"),
