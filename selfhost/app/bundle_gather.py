@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from selfhost.app import stored, wanted
 from selfhost.app.bundle_inventory import PackedModel, PackedWheels
+from selfhost.app.quantize import user_recipe
 from selfhost.bundle import modelpack
 from selfhost.bundle.layout import is_sha256
 from selfhost.bundle.modelpack import Built, Layer
@@ -108,7 +109,7 @@ def model(directory: Path, home: Home, signer: Signer | None = None) -> Gathered
         raise NoError("storage.unknown", name=directory, known=stored.names(home))
     blobs = Blobs(home.blobs)
     contents = [_of_file(directory, file.path, file.sha256, file.size, blobs) for file in lock.files]
-    found = _recipe(lock.recipe, home)
+    found = _recipe(lock.recipe, directory.name, home)
     built = modelpack.build_model(lock, [found[0].licence.id] if found else ())
     artifacts = [built]
     extra = [_lock_artifact(built, lock, blobs), *([_recipe_artifact(built, *found)] if found else [])]
@@ -158,13 +159,16 @@ def _lock_artifact(model: Built, lock: ModelLock, blobs: Blobs) -> tuple[Built, 
     return _artifact(modelpack.LOCK, f"{model.entry.name}/lock", {"recipe": lock.recipe}, named, model)
 
 
-def _recipe(name: str, home: Home) -> tuple[Recipe, Path] | None:
+def _recipe(name: str, variant: str, home: Home) -> tuple[Recipe, Path, bytes] | None:
     path = load.find_recipes(home).get(name.lower())
-    return (load.read_recipe(path), path) if path else None
+    if path is None:
+        return None
+    path, data = user_recipe.for_others(path, variant)
+    return load.parse_recipe(data, path), path, data
 
 
-def _recipe_artifact(model: Built, recipe: Recipe, path: Path) -> tuple[Built, list[Content]]:
-    named = {path.name: _data(path.read_bytes())}
+def _recipe_artifact(model: Built, recipe: Recipe, path: Path, data: bytes) -> tuple[Built, list[Content]]:
+    named = {path.name: _data(data)}
     template = recipe.serving.chat_template
     if template and (path.parent / template).is_file():
         named[template] = _data((path.parent / template).read_bytes())

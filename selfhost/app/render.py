@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from selfhost import __version__, files
 from selfhost.app.model import from_recipe
 from selfhost.app.plan import engine_for
+from selfhost.app.quantize import user_recipe
 from selfhost.app.render_cluster import parse_image
 from selfhost.app.render_output import left_over
 from selfhost.engines import owned, vllm
@@ -87,7 +88,7 @@ def deployment_of(plan: Plan, request: RenderRequest, settings: PlanRequest) -> 
             stored=stored,
             engine_args=further_options(plan, settings, path if request.kubernetes.image else None),
             version=__version__,
-            recipe=_own_recipe(path),
+            recipe=_own_recipe(path, plan.variant),
             chat_template=_chat_template(plan),
             research_only=bool(path and load.read_recipe(path).licence.research_only),
             directory=request.directory or "",
@@ -140,11 +141,12 @@ def _recipe_path(plan: Plan, home: Home, recipe_paths: tuple[Path, ...]) -> Path
     return None if plan.variant == DIRECTORY else load.find_recipes(home, recipe_paths).get(plan.model)
 
 
-def _own_recipe(path: Path | None) -> str:
-    """Text of the user's own recipe; empty for a built-in one, which the image has."""
-    if path is None or path.is_relative_to(load.builtin_directory()):
+def _own_recipe(path: Path | None, variant: str) -> str:
+    """Text of the user's own recipe, as far as others need it; empty for a built-in one, which the image has."""
+    if path is None:
         return ""
-    return path.read_text(encoding="utf-8")
+    path, data = user_recipe.for_others(path, variant)
+    return "" if path.is_relative_to(load.builtin_directory()) else data.decode()
 
 
 def _chat_template(plan: Plan) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from selfhost.cli import complete
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,31 @@ AcceptLicense = Annotated[
     list[str] | None,
     typer.Option("--accept-license", metavar="ID", help="Accept these terms; remembered.", show_default=False),
 ]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def hardware(text: str, *, panel: str | None = None) -> typer.models.OptionInfo:
+    """`--on HW`: devices that need not be there."""
+    option: typer.models.OptionInfo = typer.Option(
+        "--on", metavar="HW", help=text, show_default=False, autocompletion=complete.hardware, rich_help_panel=panel
+    )
+    return option
+
+
+def variant(
+    text: str = "Which checkpoint; without it the best that fits.", flag: str = "--variant"
+) -> typer.models.OptionInfo:
+    """`--variant NAME`, or another flag that names a variant."""
+    option: typer.models.OptionInfo = typer.Option(
+        flag,
+        metavar=None if flag == "--variant" else "VARIANT",
+        help=text,
+        show_default=False,
+        autocompletion=complete.variants,
+    )
+    return option
+
 
 _PANEL = "Settings (the engine's own names)"
 

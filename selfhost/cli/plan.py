@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from selfhost.cli import complete
-from selfhost.cli.options import Offline, RecipePath, takes_settings
+from selfhost.cli import complete, options
+from selfhost.cli.options import Json, Offline, RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,23 +36,9 @@ def _plan(
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option(
-            "--on",
-            metavar="HW",
-            help="Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix.",
-            show_default=False,
-            autocompletion=complete.hardware,
-        ),
+        options.hardware("Hardware to plan for: `8xH20`, `4xA800-80G`, `cpu@16`; several with --matrix."),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            help="Which checkpoint; without it the best that fits.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    variant: Annotated[str | None, options.variant()] = None,
     *,
     explain: Annotated[
         bool, typer.Option("--explain", help="Each figure with its formula, in numbers, and its source.")
@@ -79,7 +65,7 @@ def _plan(
     ] = False,
     offline: Offline = False,
     recipe_path: RecipePath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
     request: PlanRequest,
 ) -> None:
     """Say whether a model fits: verdict, memory per rank, command line, remedies.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from selfhost.cli import complete
+from selfhost.cli import complete, options
 from selfhost.cli.options import AcceptLicense, Offline, RecipePath  # noqa: TC001 - Typer reads them
 
 
@@ -34,15 +34,7 @@ def _pull(
         str, typer.Argument(metavar="MODEL", help="A recipe, or any hub id.", autocompletion=complete.models)
     ],
     *,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            help="Which checkpoint; without it the best for this machine.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    variant: Annotated[str | None, options.variant("Which checkpoint; without it the best for this machine.")] = None,
     revision: Annotated[
         str | None,
         typer.Option("--revision", help="Commit, branch or tag instead of the recipe's.", show_default=False),

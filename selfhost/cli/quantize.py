@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from selfhost.cli import complete
-from selfhost.cli.options import RecipePath  # noqa: TC001 - Typer reads it
+from selfhost.cli import complete, options
+from selfhost.cli.options import Json, RecipePath  # noqa: TC001 - Typer reads them
 
 if TYPE_CHECKING:
     from selfhost.app.quantize.types import Plan, Request
@@ -30,6 +30,7 @@ def _option(text: str, *names: str, metavar: str | None = None, panel: str | Non
 
 
 def _quantize(
+    ctx: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A recipe, or a directory.", autocompletion=complete.models)
     ],
@@ -45,13 +46,7 @@ def _quantize(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="VARIANT",
-            help="What it is made of; without it the one in 16 bits.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
+        options.variant("What it is made of; without it the one in 16 bits.", "--from"),
     ] = None,
     variant_name: Annotated[
         str | None, _option("Of the new variant; without it the scheme's.", "--variant-name")
@@ -63,13 +58,18 @@ def _quantize(
         Path | None,
         _option("Text instead of the one that ships: .txt, .jsonl.", "--calibration", metavar="FILE"),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", help="Passages of it.", min=1)] = 512,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Of it, at most: 2048 tokens each, on a CPU 512.", min=1)
+    ] = 512,
     max_kl: Annotated[
         float | None, _option("Give it no name where it lost more: mean KL divergence.", "--max-kl", metavar="X")
     ] = None,
     loss: Annotated[bool, typer.Option("--loss/--no-loss", help="Measure what was lost.")] = True,
     device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option("--device", help="What computes.")] = "auto",
-    jobs: Annotated[int | None, _option("Tensors at a time [one per core].", "--jobs", metavar="N")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="Tensors at a time [one per core].", metavar="N", min=1, show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, _option("Make a plain directory instead of a variant.", "--output", metavar="DIR")
     ] = None,
@@ -86,14 +86,7 @@ def _quantize(
     ] = False,
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on",
-            metavar="HW",
-            help="With --advise: `8xA800-80G`, `1xRTX4090`; without it this machine.",
-            show_default=False,
-            autocompletion=complete.hardware,
-            rich_help_panel=_ADVICE,
-        ),
+        options.hardware("With --advise: `8xA800-80G`, `1xRTX4090`; without it this machine.", panel=_ADVICE),
     ] = None,
     check: Annotated[
         bool,
@@ -102,12 +95,13 @@ def _quantize(
         ),
     ] = False,
     recipe_path: RecipePath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Make a variant of a model: smaller weights, and what that cost. Interrupted, the same command goes on.
+    """Make a variant of a model: smaller weights, and what that cost.
 
     Runs in its own environment: `selfhost engine install quantize`. What is made is served, planned and bundled as any
-    other variant: `--variant NAME`.
+    other variant: `--variant NAME`. Interrupted, the same command goes on with what is finished; schemes that read text
+    (w8a8, w4a16-gptq, w4a16-awq) start from the beginning, since each layer is measured on what those before it give.
 
         selfhost quantize qwen2.5-72b --advise --on 8xA800-80G
 
@@ -120,12 +114,11 @@ def _quantize(
     from selfhost.quantize import schemes
 
     if check:
+        _refuse_others(ctx, "--check")
         _check(model, as_json=as_json)
         return
     if advise:
-        given = {"--scheme": scheme, "--output": output, "--variant-name": variant_name, "--calibration": calibration}
-        if option := next((name for name, value in given.items() if value is not None), None):
-            raise UsageError("quantize.advise_alone", option=option, model=model)
+        _refuse_others(ctx, "--advise")
         _advise(model, on, recipe_path or [], as_json=as_json)
         return
     if on is not None:
@@ -134,6 +127,7 @@ def _quantize(
         names = ", ".join(one.name for one in schemes.SCHEMES)
         raise UsageError("quantize.no_scheme", names=names, model=model)
     if in_flight:
+        _refuse_others(ctx, "--in-flight")
         _register(model, scheme, source, variant_name, recipe_path or [], as_json=as_json)
         return
     request = Request(
@@ -153,6 +147,32 @@ def _quantize(
         recipe_paths=tuple(recipe_path or ()),
     )
     _make(request, dry_run=dry_run, as_json=as_json)
+
+
+_TAKEN = {
+    "--check": {"model", "check", "as_json", "engine_python"},
+    "--advise": {"model", "advise", "on", "recipe_path", "as_json", "engine_python"},
+    "--in-flight": {
+        "model",
+        "in_flight",
+        "scheme",
+        "source",
+        "variant_name",
+        "recipe_path",
+        "as_json",
+        "engine_python",
+    },
+}
+"""Options of what makes no files; any other would be passed over without a word."""
+
+
+def _refuse_others(ctx: typer.Context, mode: str) -> None:
+    from selfhost.errors import UsageError
+
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name not in _TAKEN[mode] and source is not None and source.name == "COMMANDLINE":
+            raise UsageError("quantize.makes_no_files", option=parameter.opts[0], mode=mode)
 
 
 def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bool) -> None:

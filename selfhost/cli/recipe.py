@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from selfhost.cli import options
 
 if TYPE_CHECKING:
     from selfhost.app.lint import LintedFile
@@ -39,9 +41,7 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
         show_default=False,
     ),
     fits_here: bool = typer.Option(False, "--fits-here", help="Only what fits on this machine, or on --on."),
-    on: str | None = typer.Option(
-        None, "--on", metavar="HW", help="With --fits-here: plan for this hardware, as in `plan`.", show_default=False
-    ),
+    on: Annotated[str | None, options.hardware("With --fits-here: plan for this hardware, as in `plan`.")] = None,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
     recipe_path: list[Path] = PATHS,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfhost.cli import complete
+from selfhost.cli import complete, options
 from selfhost.cli.options import RecipePath, takes_settings
 from selfhost.cli.render_lint import RenderCommand
 
@@ -41,11 +41,9 @@ _TARGET = "What runs it: `compose`, `quadlet`, `systemd`, ...; `images` lists th
 def _render(  # noqa: PLR0917 - Typer reads them by name
     target: _argument("TARGET", _TARGET, autocompletion=complete.targets),  # type: ignore[valid-type]
     model: _argument("MODEL", "A recipe or a directory.", autocompletion=complete.models),  # type: ignore[valid-type]
-    on: _option(str | None, "--on", _ON, metavar="HW", autocompletion=complete.hardware) = None,  # type: ignore[valid-type]
+    on: Annotated[str | None, options.hardware(_ON)] = None,
     output: _option(Path, "--output", "Directory the files are written to.", metavar="DIR") = ...,  # type: ignore[valid-type]
-    variant: _option(  # type: ignore[valid-type]
-        str | None, "--variant", "Which checkpoint; without it the best that fits.", autocompletion=complete.variants
-    ) = None,
+    variant: Annotated[str | None, options.variant()] = None,
     name: _option(str | None, "--name", "Of the deployment [the served model's].") = None,  # type: ignore[valid-type]
     image: _option(str | None, "--image", "Of the engine, best by digest: `NAME@sha256:...`.") = None,  # type: ignore[valid-type]
     gateway_image: _option(str | None, "--gateway-image", "Of the gateway, where there is one.") = None,  # type: ignore[valid-type]
@@ -56,7 +54,7 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
     force: _option(bool, "--force", "Although the plan says that it does not fit.") = False,  # type: ignore[valid-type]
     check: _option(bool, "--check", "Write nothing; exit code 3 and a diff when files differ.") = False,  # type: ignore[valid-type]
     recipe_path: RecipePath = None,
-    as_json: _option(bool, "--json", "Print one JSON object.") = False,  # type: ignore[valid-type]
+    as_json: options.Json = False,
     *,
     request: PlanRequest,
 ) -> None:

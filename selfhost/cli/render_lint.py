@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from selfhost.cli import options
+
 if TYPE_CHECKING:
     from selfhost.app.render_lint import LintedDeployment
 
@@ -42,15 +44,11 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
         list[str] | None,
         typer.Option("--ignore", metavar="RULE", help="Leave out a rule: `R5`; may be repeated.", show_default=False),
     ] = None,
-    on: Annotated[
-        str | None, typer.Option("--on", metavar="HW", help="The hardware they are for: `8x910B3`.", show_default=False)
-    ] = None,
+    on: Annotated[str | None, options.hardware("The hardware they are for: `8x910B3`.")] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model they are for: a recipe or a directory.", show_default=False)
     ] = None,
-    variant: Annotated[
-        str | None, typer.Option("--variant", help="Which checkpoint of it.", show_default=False)
-    ] = None,
+    variant: Annotated[str | None, options.variant("Which checkpoint of it.")] = None,
     disk_mb_s: Annotated[
         int | None,
         typer.Option("--disk-mb-s", help="How fast weights are read, MB/s [200].", min=1, show_default=False),
@@ -64,7 +62,7 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     ] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List the rules, R1 to R20, and end.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check deployment files, ours or anybody's: compose, quadlet, systemd, Kubernetes, nginx, alert rules.
 

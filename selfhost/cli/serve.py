@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfhost.cli import complete
+from selfhost.cli import complete, options
 from selfhost.cli.options import AcceptLicense, Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
@@ -25,15 +25,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", autocompletion=complete.models)
     ],
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            help="Which checkpoint; without it the best that fits.",
-            show_default=False,
-            autocompletion=complete.variants,
-        ),
-    ] = None,
+    variant: Annotated[str | None, options.variant()] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
     force: Annotated[

@@ -1,21 +1,14 @@
-"""What scripts that load a model with transformers have in common: settings before torch, and errors of libraries.
-
-The id of an error is one that selfhost has a sentence for; what no sentence fits goes into its `detail`.
-"""
+"""What scripts that load a model with transformers have in common: settings before torch, and the device."""
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import resource
 import signal
 import sys
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfhost_quantize_events import Refused, take_stdout, tell
+from selfhost_quantize_events import Refused, attempt, take_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,29 +22,19 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-DETAIL = 300
-"""Letters of a library's message that are passed on."""
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(work: Callable[[Job], None]) -> int:
-    """Read the job that is named on the command line, do it, tell how it ended; the exit status."""
+    """Do the job that is named on the command line, and tell how it ended; the exit status."""
     os.umask(0o022)  # what is written may be served under another uid
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     take_stdout()
-    try:
-        job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+
+    def prepared(job: Job) -> None:
         prepare(job)
         work(job)
-    except Refused as refused:
-        tell("error", id=refused.id, params=refused.params)
-    except Exception as error:  # noqa: BLE001 - libraries raise what they like; the last line must be an event
-        traceback.print_exc()
-        refused = meaning(error)
-        tell("error", id=refused.id, params=refused.params)
-    else:
-        return 0
-    return 1
+
+    return attempt(prepared, sys.argv[1])
 
 
 def prepare(job: Job) -> None:
@@ -61,23 +44,6 @@ def prepare(job: Job) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if job.get("jobs"):
         os.environ["OMP_NUM_THREADS"] = str(job["jobs"])
-
-
-def meaning(error: BaseException) -> Refused:
-    """What an error of a library comes to."""
-    detail = shortened(error)
-    if (isinstance(error, OSError) and error.errno in _NO_SPACE) or "No space left on device" in str(error):
-        return Refused("quantize.no_space", path=str(getattr(error, "filename", None) or ""), detail=detail)
-    if isinstance(error, ImportError):
-        return Refused("quantize.no_package", package=error.name or "", detail=detail)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
-        return Refused("quantize.out_of_memory", detail=detail)
-    return Refused("quantize.failed", detail=detail)
-
-
-def shortened(error: BaseException) -> str:
-    """Type and first line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:DETAIL]
 
 
 def device_of(job: Job) -> str:

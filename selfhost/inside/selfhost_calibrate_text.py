@@ -1,4 +1,4 @@
-"""Text for calibration and for measuring: passages of a file, or selfhost's own, cut into blocks of tokens.
+"""Text for calibration and for measuring: passages of a file, or selfhost's own, cut into samples of so many tokens.
 
 A file is plain text with passages between blank lines (`.txt`, `.md`), or JSON lines (`.jsonl`) with a text, or with
 `messages` of a conversation, which the model's own chat template puts together. The passages beside this file were
@@ -24,7 +24,7 @@ OWN = Path(__file__).resolve().with_name("selfhost_calibrate_text.txt")
 HELD_OUT = Path(__file__).resolve().with_name("selfhost_loss_text.txt")
 SEED = 20260101
 EXERCISES = 600
-LEAST_BLOCKS = 4
+LEAST_SAMPLES = 4
 """With fewer, what is measured of activations says little; a file that gives fewer is refused."""
 _FILE_BYTES = 256 << 20
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -139,10 +139,10 @@ def tokens_of(tokenizer: Any, passage: Passage) -> list[int]:
     return [*tokenizer(text)["input_ids"], *end]
 
 
-def blocks(tokenizer: Any, passages: list[Passage], length: int, count: int | None) -> list[list[int]]:
-    """Passages one after another, cut into blocks of `length` tokens without padding: `count` of them, or all.
+def samples_of(tokenizer: Any, passages: list[Passage], length: int, count: int | None) -> list[list[int]]:
+    """Passages one after another, cut into samples of `length` tokens without padding: `count` of them, or all.
 
-    A block more would repeat text, so there may be fewer than were asked for.
+    A sample more would repeat text, so there may be fewer than were asked for.
     """
     found: list[list[int]] = []
     rest: list[int] = []

@@ -3,7 +3,7 @@
     QUANTIZE_PYTHON selfhost_quantize_calibrated.py JOB.json
 
 JOB: as for selfhost_quantize_stream.py, with "scheme": "w4a16-gptq" | "w4a16-awq" | "w8a8" and "calibration": {"file":
-a text, or null for selfhost's own; "samples": the most blocks; "length": tokens of one}. A run that was cut off starts
+a text, or null for selfhost's own; "samples": the most of them; "length": tokens of one}. A run that was cut off starts
 again, since each layer is calibrated on what the layers before it give.
 
 The model lies in memory, or on disk where it does not fit, and goes layer by layer to the device that works on it.
@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from selfhost_calibrate_layers import choose, group_size, pairs
-from selfhost_calibrate_run import DETAIL, Job, device_of, main, peak_rss_bytes, shortened
-from selfhost_calibrate_text import LEAST_BLOCKS, blocks, digest, own_passages, passages_of, refused
+from selfhost_calibrate_run import Job, device_of, main, peak_rss_bytes
+from selfhost_calibrate_text import LEAST_SAMPLES, digest, own_passages, passages_of, refused, samples_of
 from selfhost_quantize_config import section
-from selfhost_quantize_events import Progress, Refused, tell
+from selfhost_quantize_events import DETAIL, Progress, Refused, shortened, tell
 from selfhost_quantize_files import CONFIG, others, read_header, read_json, weight_files, write_json
 from selfhost_quantize_state import sha256_of
 
 GPTQ, AWQ, W8A8 = "w4a16-gptq", "w4a16-awq", "w8a8"
 SCHEMES = (GPTQ, AWQ, W8A8)
 LENGTH = {"cpu": 512, "cuda": 2048}
-"""Tokens of a block, where the job names none; as many as a model takes, if that is fewer."""
-MOST = {("cpu", AWQ): 32}
-"""Blocks, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
+"""Tokens of a sample, where the job names none; as many as a model takes, if that is fewer."""
+MOST = {("cpu", AWQ): 32, ("cuda", AWQ): 128}
+"""Samples, whatever is asked for: AWQ tries every scale of its grid for each layer, with all of them."""
 GRID = {"cpu": 8, "cuda": 20}
 """Scales that AWQ tries; 20 are llm-compressor's."""
 SHARD = "4GB"
@@ -63,6 +63,7 @@ def quantize(job: Job) -> None:
         shutil.rmtree(target)  # of a run that was cut off: nothing in it can be gone on with
     target.mkdir(parents=True)
     model = load(source, target / OFFLOAD)
+    check_numbers(model, source)
     modifiers = recipe(model, scheme, size, choice.plain, GRID[device])
     passes = sum(modifier.requires_calibration_data for modifier in modifiers)
     size_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -76,7 +77,7 @@ def quantize(job: Job) -> None:
 def tokenized(
     source: Path, config: dict[str, Any], passages: list[Any], wanted: dict[str, Any], device: str
 ) -> list[list[int]]:
-    """The blocks that calibrate, of all the text or as many as were asked for. Raises Refused for too few."""
+    """The samples that calibrate, of all the text or as many as were asked for. Raises Refused for too few."""
     from transformers import AutoTokenizer
 
     try:
@@ -87,9 +88,9 @@ def tokenized(
     length = min(int(wanted.get("length") or LENGTH[device]), limit)
     counts = [int(count) for count in (wanted.get("samples"), wanted.get("most")) if count]
     count = min(counts, default=None)
-    found = blocks(tokenizer, passages, length, count)
-    if len(found) < min(LEAST_BLOCKS, count or LEAST_BLOCKS):
-        detail = f"it gives {len(found)} blocks of {length} tokens; at least {LEAST_BLOCKS} are needed"
+    found = samples_of(tokenizer, passages, length, count)
+    if len(found) < min(LEAST_SAMPLES, count or LEAST_SAMPLES):
+        detail = f"it gives {len(found)} samples of {length} tokens; at least {LEAST_SAMPLES} are needed"
         raise refused(Path(str(wanted.get("file") or "")), detail)
     return found
 
@@ -107,6 +108,13 @@ def load(source: Path, offload: Path) -> Any:
             )
     except (ValueError, KeyError) as error:
         raise Refused("quantize.unsupported", detail=str(error).splitlines()[0][:DETAIL]) from error
+
+
+def check_numbers(model: Any, source: Path) -> None:
+    """Raises Refused for a weight that is no number: after hours of calibration only scales would tell of it."""
+    for name, parameter in model.named_parameters():
+        if not parameter.is_meta and not bool(parameter.isfinite().all()):
+            raise Refused("quantize.not_finite", tensor=name, path=str(source))
 
 
 def silence_aliases() -> None:
@@ -176,7 +184,7 @@ def calibrate(model: Any, modifiers: list[Any], samples: list[list[int]]) -> Non
     LifecycleCallbacks.sequential_epoch_end = counted
     # `independent`: GPTQ measures what smoothed layers are handed. In one pass with SmoothQuant it would correct for
     # inputs that its layers no longer get: several times the error where norms have outliers.
-    rows = [torch.tensor([block]) for block in samples]
+    rows = [torch.tensor([sample]) for sample in samples]
     batches = [{"input_ids": row, "attention_mask": torch.ones_like(row)} for row in rows]
     oneshot(model=model, dataset=DataLoader(batches, batch_size=None), recipe=modifiers, pipeline="independent")
 

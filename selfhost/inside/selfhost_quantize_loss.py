@@ -159,6 +159,7 @@ def enter(skeleton: Skeleton, blocks: list[Block], source: Weights, variant: Wei
         for block in blocks:
             hidden, block.handed = skeleton.enter(outer, block.ids)
             setattr(block, side, hidden.to(skeleton.dtype))
+        del outer  # or it is in memory twice while the other's is read
 
 
 def layer_error(skeleton: Skeleton, number: int, blocks: list[Block], source: Weights, variant: Weights) -> float:

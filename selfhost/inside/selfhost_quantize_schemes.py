@@ -213,8 +213,7 @@ class _Int8(Scheme):
 
     def outs(self, tensor: Tensor) -> tuple[Out, ...]:
         self._plain(tensor)
-        module = module_of(tensor)
-        values = Out(tensor.name, "I8", tensor.shape)
+        module, values = module_of(tensor), Out(tensor.name, "I8", tensor.shape)
         return values, Out(f"{module}.SCB", "F32", tensor.shape[:1]), Out(f"{module}.weight_format", "U8", ())
 
     def convert(self, tensor: Tensor, values: torch.Tensor, row: int) -> Found:
@@ -222,7 +221,10 @@ class _Int8(Scheme):
         from bitsandbytes.functional import int8_vectorwise_quant
 
         quantized, largest, _ = int8_vectorwise_quant(values.to(torch.float16))
-        return quantized, _finite(largest, tensor)
+        if not bool(torch.isfinite(largest).all()):
+            found = float(_finite(_most(values, 1), tensor).max())
+            raise Refused("quantize.too_large", tensor=tensor.name, value=found, most=65504.0)
+        return quantized, largest
 
     def finish(self, tensor: Tensor, found: torch.Tensor) -> dict[str, torch.Tensor]:
         module = module_of(tensor)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from selfhost_quantize_events import Progress, Refused, tell
 from selfhost_quantize_files import ITEM_BITS, Out, Tensor, layout, read_header
-from selfhost_quantize_schemes import DTYPES, Scheme
+from selfhost_quantize_schemes import DTYPES, PLAIN, Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,7 +176,11 @@ class Converter:
 
     def _copy(self, file: _Open, tensor: Tensor, at: int) -> None:
         size = min(_COPIED, tensor.size - at)
-        write_at(file.writing, file.begins[tensor.name] + at, read_at(file.reading, tensor.start + at, size))
+        data = read_at(file.reading, tensor.start + at, size)
+        # Norms and embeddings go through every token: one NaN and all answers are. Infinities may be meant (masks).
+        if tensor.dtype in PLAIN and bool(data.view(DTYPES[tensor.dtype]).isnan().any()):
+            raise Refused("quantize.not_finite", tensor=tensor.name, path=str(tensor.file))
+        write_at(file.writing, file.begins[tensor.name] + at, data)
         self._progress.add(size, file.shard.path.name)
 
     def _rows(self, work: _Work, row: int, until: int) -> None:

@@ -14,10 +14,7 @@ renamed; a run that was killed goes on with the first file that is not there.
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -28,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost_quantize_config import model_types, new_section, section, with_section
-from selfhost_quantize_events import Progress, Refused, take_stdout, tell
+from selfhost_quantize_events import Progress, Refused, attempt, take_stdout, tell
 from selfhost_quantize_files import (
     CONFIG,
     INDEX,
@@ -49,8 +46,6 @@ if TYPE_CHECKING:
 SCHEME_NAMES = ("fp8", "fp8-block", "w8a16", "int8", "nf4", "bf16")
 _PACKED = ("I8", "U8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0")
 """What numbers of fewer bits lie in; matrices of 64 bits are tables of positions."""
-_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Job:
@@ -225,27 +220,7 @@ def main(path: str) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     take_stdout()
-    target = ""
-    try:
-        job = Job(json.loads(Path(path).read_text(encoding="utf-8")))
-        target = str(job.target)
-        run(job)
-    except Refused as refused:
-        tell("error", id=refused.id, params=refused.params)
-    except (MemoryError, RuntimeError) as error:
-        # torch has a RuntimeError of its own for either memory; any other is a fault of the program.
-        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
-            raise
-        tell("error", id="quantize.out_of_memory", params={"detail": str(error).partition("\n")[0][:300]})
-    except ImportError as error:
-        tell("error", id="quantize.no_package", params={"package": error.name or "", "detail": str(error)})
-    except OSError as error:
-        # Writing to an open file that fails names none.
-        params = {"path": str(error.filename or target), "detail": error.strerror or str(error)}
-        tell("error", id="quantize.no_space" if error.errno in _NO_SPACE else "quantize.unwritable", params=params)
-    else:
-        return 0
-    return 1
+    return attempt(lambda raw: run(Job(raw)), path)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Calibration:
     file: str | None
     """The user's own; None: the text that ships with the script."""
     samples: int
+    """At most; each of as many tokens as the script takes on its device, whatever the passages of the text are."""
     sha256: str | None = None
     """Of the user's file."""
 

@@ -72,9 +72,14 @@ def parse_recipe(data: bytes, path: Path) -> Recipe:
     return recipe_from_dict(document, path, base)
 
 
+def builtin_of(path: Path) -> Path | None:
+    """The file of the built-in recipe that has the name of a file; None when there is none."""
+    return next((one for one in _recipe_files(builtin_directory()) if one.stem == path.stem), None)
+
+
 def _builtin(path: Path) -> Recipe | None:
     """The built-in recipe that a file of the same name adds to; None when there is none, or when it is that file."""
-    found = next((one for one in _recipe_files(builtin_directory()) if one.stem == path.stem), None)
+    found = builtin_of(path)
     return None if found is None or found == path else read_recipe(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 from selfhost.recipe.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]\s]+)\s*\]")
 _DELETE = "\x7f"
 """The one control character that JSON leaves as it is and TOML wants escaped."""
 
@@ -52,6 +54,44 @@ def merged(there: str, incoming: str) -> str | None:
     names = {one["name"] for one in tomllib.loads(there).get("variant", [])}
     missing = [one for one in other["variant"] if one["name"] not in names]
     return there.rstrip("\n") + "\n" + "".join(map(variant, missing)) if missing else there
+
+
+def without(content: str, names: Collection[str]) -> str | None:
+    """A recipe file without some of its variants; None where they cannot be cut out, as of `variant = [...]`.
+
+    All else stays as it is written: comments, order, spelling. The file is valid TOML.
+    """
+    document = tomllib.loads(content)
+    variants = document.pop("variant", [])
+    kept = [one for one in variants if one.get("name") not in names]
+    left = "\n".join(_uncut(content.split("\n"), [one.get("name") in names for one in variants]))
+    left = left.rstrip("\n") + "\n"
+    try:
+        found = tomllib.loads(left)
+    except ValueError:
+        return None
+    return left if found == document | ({"variant": kept} if kept else {}) else None
+
+
+def _uncut(lines: Iterable[str], cut: Sequence[bool]) -> Iterator[str]:
+    """The lines but those of some `[[variant]]` tables; what looks like one in a string is found out by the caller."""
+    number, inside = -1, False
+    pending: list[str] = []
+    for line in lines:
+        if header := _HEADER.match(line):
+            inside = inside and header[1].startswith("variant.")
+            if header[1] == "variant":
+                number += 1
+                inside = number < len(cut) and cut[number]
+            # Comments before a table are about that table.
+            yield from pending
+            pending = []
+        if not inside:
+            yield line
+        elif line.startswith("#"):
+            pending.append(line)
+        else:
+            pending = []
 
 
 def _key(key: str) -> str:

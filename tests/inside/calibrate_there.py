@@ -1,6 +1,10 @@
 """Compares what calibration and the loss report do with what libraries do by themselves.
 
     QUANTIZE_PYTHON tests/inside/calibrate_there.py CHECK [DIRECTORY]
+    QUANTIZE_PYTHON tests/inside/calibrate_there.py fork
+
+The second imports what takes long, and then runs scripts one after the other, each in a child of its own: a line of
+JSON on stdin names the script, its arguments and a file for each output, a line on stdout its exit status.
 
 Runs in the `quantize` environment: it has torch, transformers, bitsandbytes, compressed-tensors and llm-compressor.
 """
@@ -8,7 +12,10 @@ Runs in the `quantize` environment: it has torch, transformers, bitsandbytes, co
 from __future__ import annotations
 
 import json
+import os
+import runpy
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -157,5 +164,48 @@ def check_outliers(folder: Path) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+def serve() -> None:
+    """Fork a child for each line, which runs the script as Python would have started it."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print when they are imported is no answer
+    import bitsandbytes  # noqa: F401
+    import llmcompressor  # noqa: F401
+    from compressed_tensors.compressors import BaseCompressor  # noqa: F401
+    from llmcompressor.modifiers.gptq import GPTQModifier  # noqa: F401
+    from llmcompressor.modifiers.transform.awq import AWQModifier  # noqa: F401
+    from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier  # noqa: F401
+    from llmcompressor.utils.dev import load_context  # noqa: F401
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            for descriptor, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(wanted[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
+            os._exit(status(wanted["argv"]))
+        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        answers.flush()
+
+
+def status(argv: list[str]) -> int:
+    sys.argv = argv
+    sys.path.insert(0, str(Path(argv[0]).parent))
+    code: object = 0
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+    except SystemExit as ended:
+        code = ended.code or 0
+    except BaseException:  # noqa: BLE001 - a fork may not go on in the loop of its parent
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return int(code) if isinstance(code, int) else 1
+
+
 if __name__ == "__main__":
-    globals()[f"check_{sys.argv[1]}"](Path(sys.argv[2]))
+    if sys.argv[1] == "fork":
+        serve()
+    else:
+        globals()[f"check_{sys.argv[1]}"](Path(sys.argv[2]))

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.cli.conftest import selfhost  # noqa: F401 - a fixture
+
 INSIDE = Path(__file__).resolve().parents[2] / "selfhost" / "inside"
 sys.path.insert(0, str(INSIDE))
 
@@ -123,11 +125,11 @@ def test_a_missing_file_is_named(tmp_path):
     assert refused.params["detail"] == "No such file or directory"
 
 
-def test_blocks_are_full_and_repeat_nothing():
+def test_samples_are_full_and_repeat_nothing():
     passages = [texts.Passage("en", "abcdefg"), texts.Passage("en", "hij")]
-    found = texts.blocks(Letters(), passages, 4, None)
+    found = texts.samples_of(Letters(), passages, 4, None)
     assert found == [[97, 98, 99, 100], [101, 102, 103, 0], [104, 105, 106, 0]]
-    assert texts.blocks(Letters(), passages, 4, 2) == found[:2]
+    assert texts.samples_of(Letters(), passages, 4, 2) == found[:2]
 
 
 # Layers
@@ -268,9 +270,20 @@ def test_towers_are_not_looked_at():
 
 def test_errors_of_libraries_get_the_ids_that_selfhost_words():
     import selfhost_calibrate_run as run
+    from selfhost_quantize_events import meaning
 
-    assert run.meaning(OSError(28, "No space left on device", "/x")).id == "quantize.no_space"
-    assert run.meaning(RuntimeError("DefaultCPUAllocator: can't allocate memory")).id == "quantize.out_of_memory"
-    assert run.meaning(ModuleNotFoundError("no", name="llmcompressor")).params["package"] == "llmcompressor"
-    assert run.meaning(KeyError("x")).params["detail"] == "KeyError: 'x'"
+    assert meaning(OSError(28, "No space left on device", "/x")).id == "quantize.no_space"
+    assert meaning(RuntimeError("DefaultCPUAllocator: can't allocate memory")).id == "quantize.out_of_memory"
+    assert meaning(ModuleNotFoundError("no", name="llmcompressor")).params["package"] == "llmcompressor"
+    assert meaning(KeyError("x")).params["detail"] == "KeyError: 'x'"
     assert SimpleNamespace(**run.QUIET).HF_HUB_OFFLINE == "1"
+
+
+def test_what_help_and_arithmetic_say_of_a_sample_is_what_the_script_cuts(selfhost):  # noqa: F811
+    from selfhost_quantize_calibrated import LENGTH
+
+    from selfhost.quantize import needs
+
+    assert LENGTH == {"cpu": needs.TOKENS_ON_CPU, "cuda": needs.TOKENS}
+    told = " ".join(selfhost("quantize", "--help")[1].replace("│", " ").split())
+    assert f"{LENGTH['cuda']} tokens each, on a CPU {LENGTH['cpu']}" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "selfhost" / "inside"))
 
+import selfhost_quantize_events as events
 import selfhost_quantize_stream as stream
 from selfhost_quantize_events import Refused
 from selfhost_quantize_files import Tensor
@@ -98,10 +100,10 @@ def test_a_job_that_makes_no_sense(source, wrong):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (MemoryError(), ("quantize.out_of_memory", {"detail": ""})),
+        (MemoryError(), ("quantize.out_of_memory", {"detail": "MemoryError: "})),
         (
             RuntimeError("CUDA out of memory. Tried\nmore"),
-            ("quantize.out_of_memory", {"detail": "CUDA out of memory. Tried"}),
+            ("quantize.out_of_memory", {"detail": "RuntimeError: CUDA out of memory. Tried"}),
         ),
         (
             OSError(28, "No space left on device", "/x"),
@@ -112,40 +114,46 @@ def test_a_job_that_makes_no_sense(source, wrong):
             ("quantize.unwritable", {"path": "/x", "detail": "Permission denied"}),
         ),
         (
+            OSError(28, "No space left on device"),
+            ("quantize.no_space", {"path": "T", "detail": "No space left on device"}),
+        ),
+        (OSError("odd tokenizer"), ("quantize.failed", {"detail": "OSError: odd tokenizer"})),
+        (KeyError("k_proj"), ("quantize.failed", {"detail": "KeyError: 'k_proj'"})),
+        (RuntimeError("shapes differ\nmore"), ("quantize.failed", {"detail": "RuntimeError: shapes differ"})),
+        (
             ImportError("No module named 'torch'", name="torch"),
             ("quantize.no_package", {"package": "torch", "detail": "No module named 'torch'"}),
         ),
         (Refused("quantize.nothing", path="/x"), ("quantize.nothing", {"path": "/x"})),
     ],
 )
-def test_what_ends_a_run_is_told(source, monkeypatch, error, told):
-    events = []
+def test_what_ends_a_run_is_told(tmp_path, capsys, error, told):
+    """Whatever it is; what nobody expected also with its traceback, which goes to the log."""
 
-    def fails(_job: stream.Job) -> None:
+    def fails(_job: dict) -> None:
         raise error
 
-    monkeypatch.setattr(stream, "run", fails)
-    monkeypatch.setattr(stream, "take_stdout", lambda: None)
-    monkeypatch.setattr(stream.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(stream, "tell", lambda event, **fields: events.append((event, fields["id"], fields["params"])))
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    job(source, "llama")
-    path = source / "job.json"
-    path.write_text(json.dumps({"schema_version": 1, "scheme": "fp8", "source": str(source), "target": str(source)}))
-    assert stream.main(str(path)) == 1
-    assert events == [("error", *told)]
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({"target": "T"}))
+    assert events.attempt(fails, str(path)) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [{"event": "error", "id": told[0], "params": told[1]}]
+    assert ("Traceback" in err) is not isinstance(error, Refused)
 
 
-def test_a_fault_of_the_program_is_not_hidden(source, monkeypatch):
-    def fails(_job: stream.Job) -> None:
-        raise RuntimeError("shapes differ")
-
-    monkeypatch.setattr(stream, "run", fails)
-    monkeypatch.setattr(stream, "take_stdout", lambda: None)
-    monkeypatch.setattr(stream.signal, "signal", lambda *_: None)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    job(source, "llama")
-    path = source / "job.json"
-    path.write_text(json.dumps({"schema_version": 1, "scheme": "fp8", "source": str(source), "target": str(source)}))
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        stream.main(str(path))
+@pytest.mark.parametrize(
+    "script", ["selfhost_quantize_stream", "selfhost_quantize_calibrated", "selfhost_quantize_loss"]
+)
+@pytest.mark.parametrize(
+    ("written", "message_id"),
+    [("[]", "quantize.bad_job"), ("{", "quantize.failed"), ('{"schema_version": 1, "source": 7}', None)],
+)
+def test_each_script_ends_with_an_event(script, written, message_id, tmp_path):
+    """With a Python that lacks what they need, too."""
+    job = tmp_path / "job.json"
+    job.write_text(written)
+    path = Path(stream.__file__).with_name(f"{script}.py")
+    done = subprocess.run([sys.executable, path, job], capture_output=True, text=True, check=False)
+    (last,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, last["event"]) == (1, "error")
+    assert message_id in (None, last["id"])

@@ -105,17 +105,39 @@ def test_refusals(quantize_python, source):
     assert error("fp8") == ("quantize.already", {"method": "awq"})
 
 
-def test_weights_that_are_no_numbers_are_named(quantize_python, source):
-    path = source / "model-00002-of-00003.safetensors"
+def put(path: Path, name: str, value: bytes) -> None:
+    """Overwrite the first number of a tensor."""
     data = bytearray(path.read_bytes())
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    name = "model.layers.1.self_attn.o_proj.weight"
     at = 8 + int.from_bytes(data[:8], "little") + header[name]["data_offsets"][0]
-    data[at : at + 2] = b"\xc0\x7f"
+    data[at : at + 2] = value
     path.write_bytes(data)
-    for scheme in ("fp8", "fp8-block", "w8a16", "int8", "nf4"):
+
+
+BF16 = {"nan": b"\xc0\x7f", "infinite": b"\x80\x7f", "1e6": b"\x74\x49"}
+
+
+@pytest.mark.parametrize(
+    ("part", "schemes"),
+    [("self_attn.o_proj", ("fp8", "fp8-block", "w8a16", "int8", "nf4")), ("input_layernorm", ("fp8",))],
+    ids=["converted", "copied"],
+)
+def test_weights_that_are_no_numbers_are_named(quantize_python, source, part, schemes):
+    path, name = source / "model-00002-of-00003.safetensors", f"model.layers.1.{part}.weight"
+    put(path, name, BF16["nan"])
+    for scheme in schemes:
         last = events(quantize_python, source, scheme)[-1]
         assert (last["id"], last["params"]) == ("quantize.not_finite", {"tensor": name, "path": str(path)}), scheme
+
+
+def test_what_int8_cannot_hold_is_not_called_no_number(quantize_python, source):
+    path, name = source / "model-00002-of-00003.safetensors", "model.layers.1.self_attn.o_proj.weight"
+    put(path, name, BF16["1e6"])
+    last = events(quantize_python, source, "int8")[-1]
+    assert last["id"] == "quantize.too_large"
+    assert last["params"] == {"tensor": name, "value": pytest.approx(1e6, rel=0.01), "most": 65504.0}
+    put(path, name, BF16["infinite"])
+    assert events(quantize_python, source, "int8")[-1]["id"] == "quantize.not_finite"
 
 
 def test_a_disk_that_is_full(quantize_python, source):

@@ -6,6 +6,8 @@ import pytest
 
 from selfhost.home import find_home
 from selfhost.models.arch import ModelArch
+from selfhost.models.headers import Tensor
+from selfhost.models.parts import Linear
 from selfhost.quant.read import quantization_from_config
 from selfhost.quantize import layers, needs, schemes
 from selfhost.recipe.load import load_recipe
@@ -57,6 +59,63 @@ def test_the_router_is_not_counted_as_quantized():
 
 def test_streaming_takes_two_files_whatever_the_model():
     config = dict(load_recipe("qwen2.5-72b", find_home()).config)
-    small = needs.needs(needs.Source(config, 10**9, 10**9), schemes.find("fp8"))
-    large = needs.needs(needs.Source(config, 10**12, 10**9), schemes.find("fp8"))
+    small = needs.needs(needs.Source(config, 10**9, 10**9), schemes.find("fp8"), loss=False)
+    large = needs.needs(needs.Source(config, 10**12, 10**9), schemes.find("fp8"), loss=False)
     assert small.memory_bytes == large.memory_bytes == 2 * 10**9 + (1 << 30)
+
+
+def test_comparing_takes_a_layer_which_may_be_more_than_two_files():
+    """DeepSeek-V3: 256 experts of 3 matrices of 7168 x 2048, in 16 bits since 32 would be more than 6 GiB."""
+    config = {k: v for k, v in load_recipe("deepseek-v3", find_home()).config.items() if k != "quantization_config"}
+    source = needs.Source(config, 10**12, 10**9)
+    experts = 256 * 3 * 7168 * 2048 * 2
+    found = needs.needs(source, schemes.find("nf4"))
+    assert [term.name for term in found.memory_terms] == ["comparing", "base"]
+    assert experts < found.memory_terms[0].value < experts + 2.5e9
+    assert needs.needs(source, schemes.find("nf4"), loss=False).memory_bytes == 2 * 10**9 + (1 << 30)
+    assert needs.needs(source, schemes.find("bf16")).memory_bytes == 2 * 10**9 + (1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "samples", "made", "compared"),
+    [
+        ("w8a8", 16, 975_368_192, 1_546_715_136),
+        ("w4a16-gptq", 16, 1_026_428_928, 1_470_689_280),
+        ("w4a16-awq", 16, 1_203_994_624, 1_499_840_512),
+    ],
+)
+def test_what_is_promised_is_not_less_than_what_was_measured(scheme, samples, made, compared):
+    """SmolLM2-135M on a CPU. Files that are mapped, source and result, count in the measure and give way at need."""
+    config = dict(load_recipe("smollm2-135m", find_home()).config)
+    source = needs.Source(config, 269_030_016, 269_060_552)
+    found = needs.needs(source, schemes.find(scheme), samples=samples, tokens=needs.TOKENS_ON_CPU)
+    assert found.memory_bytes >= made
+    assert found.memory_bytes + 269_060_552 >= compared
+
+
+def whole(arch: ModelArch) -> dict[str, Tensor]:
+    """Headers of a checkpoint that is as its config says."""
+    parts = [
+        (number, part, tail)
+        for number, index in enumerate(arch.layers)
+        for part in arch.kinds[index].parts(arch.hidden_size)
+        if isinstance(part, Linear)
+        for tail in part.checkpoint_names
+    ]
+    return {f"model.layers.{n}.{tail}.weight": Tensor("BF16", (8, part.inputs)) for n, part, tail in parts}
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "deepseek-v3", "qwen3-30b-a3b"])
+def test_weights_that_are_not_those_of_the_config_are_named(name):
+    arch = arch_of(name)
+    tensors = whole(arch)
+    assert layers.unlike(arch, tensors) == []
+    assert layers.unlike(arch, {"tensor.1": Tensor("BF16", (3, 3))}) == []
+    last = f"model.layers.{len(arch.layers) - 1}.self_attn.o_proj.weight"
+    wrong = {**tensors, last: Tensor("BF16", (8, 100))}
+    assert layers.unlike(arch, wrong) == [
+        f"{last.removeprefix('model.').removesuffix('.weight')}: 100 inputs, {tensors[last].shape[1]} by config.json"
+    ]
+    del wrong[last]
+    assert layers.unlike(arch, wrong) == [f"{last.removeprefix('model.').removesuffix('.weight')}: missing"]
+    assert layers.unlike(arch, {f"visual.{key}": value for key, value in wrong.items()}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -115,6 +116,48 @@ def test_what_crashed_goes_on_where_it_was(quantize, faults, home):
     assert not work.exists()
 
 
+@pytest.mark.parametrize("left", ["half a file", "nothing yet"])
+def test_a_calibrated_run_that_was_cut_off_starts_anew_and_says_so(quantize, faults, home, left):
+    faults(crash_after=2, crash=11)
+    assert quantize("--scheme", "w8a8")[0] == 1
+    kept = home / "quantize" / "smollm2-135m" / "w8a8" / "model" / "model-00001-of-00003.safetensors"
+    if left == "half a file":
+        kept.write_bytes(b"half a file")
+    else:
+        shutil.rmtree(kept.parent)
+    faults()
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 0, err
+    assert "from the beginning, since calibration keeps nothing of a run that was cut off" in err
+    assert "going on with" not in err
+    made = home / "models/smollm2-135m/w8a8/model-00001-of-00003.safetensors"
+    assert made.stat().st_size > len(b"half a file")
+
+
+@pytest.mark.parametrize("scheme", ["w8a8", "fp8"])
+def test_files_that_are_made_are_not_made_again_to_be_compared(quantize, faults, home, scheme):
+    """A comparison that was cut off goes on with what hours of calibration made."""
+    faults(loss_crash=11)
+    code, _, err = quantize("--scheme", scheme)
+    assert code == 1, err
+    faults(crash_after=0, crash=9)
+    code, _, err = quantize("--scheme", scheme)
+    assert code == 0, err
+    assert "its files are there from an earlier run" in err
+    provenance = json.loads((home / "models/smollm2-135m" / scheme / "selfhost-quantize.json").read_text())
+    assert provenance["peak_rss_bytes"] == 12345678
+
+
+def test_made_files_that_changed_are_made_again(quantize, faults, home):
+    faults(loss_crash=11)
+    assert quantize("--scheme", "w8a8")[0] == 1
+    (home / "quantize/smollm2-135m/w8a8/model/model-00002-of-00003.safetensors").write_bytes(b"cut")
+    faults()
+    code, _, err = quantize("--scheme", "w8a8")
+    assert code == 0, err
+    assert "from the beginning" in err
+
+
 def test_what_another_run_left_is_not_gone_on_with(quantize, faults):
     faults(crash_after=2, crash=11)
     quantize("--scheme", "w4a16-gptq")
@@ -201,6 +244,7 @@ def test_a_gate_keeps_it_from_its_name_and_costs_nothing_to_open(quantize, fault
     assert "mean KL divergence 0.5000, at most 0.1 was allowed" in err
     assert not (home / "models/smollm2-135m/w8a8").exists()
     assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16"]
+    faults(crash_after=0, crash=9)
     assert quantize("--scheme", "w8a8", "--max-kl", "0.6")[0] == 0
 
 
@@ -215,11 +259,11 @@ def test_a_directory_becomes_a_directory(quantize, model, tmp_path, selfhost):
 
 
 def test_a_dry_run_tells_what_it_takes(quantize, home):
-    code, out, _ = quantize("--scheme", "w8a8", "--dry-run")
+    code, out, _ = quantize("--scheme", "w8a8", "--dry-run", "--no-loss")
     assert code == 0
     assert "would make `smollm2-135m` (w8a8) of smollm2-135m (bf16): w8a8" in out
     assert "what goes through a layer" in out
-    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json")[1])
+    told = json.loads(quantize("--scheme", "fp8", "--dry-run", "--json", "--no-loss")[1])
     assert told["memory_bytes"] < (1 << 30) + 20_000
     assert not (home / "quantize").exists()
 
@@ -241,6 +285,23 @@ BAD = {
     "text for none": (("--scheme", "fp8", "--calibration", "/x.txt"), 2, "needs no calibration text"),
     "no text": (("--scheme", "w8a8", "--calibration", "/nowhere/x.txt"), 2, "No such file"),
     "on alone": (("--scheme", "fp8", "--on", "8xH20"), 2, "add `--advise`"),
+    "a limit that is none": (("--scheme", "fp8", "--max-kl", "nan"), 2, "wanted: a number from 0 on"),
+    "a limit below nothing": (("--scheme", "fp8", "--max-kl", "-0.1"), 2, "wanted: a number from 0 on"),
+    "no thread at all": (("--scheme", "fp8", "--jobs", "0"), 2, "--jobs"),
+    "a name for a directory": (
+        ("--scheme", "fp8", "--output", "x", "--variant-name", "y"),
+        2,
+        "leave `--variant-name`",
+    ),
+    "advice that makes": (("--advise", "--max-kl", "1"), 2, "`--advise` makes no files, `--max-kl`"),
+    "advice from a variant": (("--advise", "--from", "bf16"), 2, "`--advise` makes no files, `--from`"),
+    "no files with a limit": (
+        ("--scheme", "nf4", "--in-flight", "--max-kl", "1"),
+        2,
+        "`--in-flight` makes no files, `--max-kl`",
+    ),
+    "no files, dry": (("--scheme", "nf4", "--in-flight", "--dry-run"), 2, "`--in-flight` makes no files, `--dry-run`"),
+    "a check of a scheme": (("--check", "--scheme", "fp8"), 2, "`--check` makes no files, `--scheme`"),
     "no such variant": (("--scheme", "fp8", "--from", "bf17"), 2, "has no variant `bf17`"),
 }
 
@@ -259,6 +320,10 @@ TEXTS = {
     "empty": ("x.txt", b"\n \n", "it is empty"),
     "not text": ("x.txt", b"\xff\xfe", "it is no UTF-8 text"),
     "not json": ("x.jsonl", b'{"text": "a"}\nnope\n', "line 2 is no JSON"),
+    "not text at all": ("x.txt", b"a\0b\n", "it holds NUL characters"),
+    "UTF-16": ("x.jsonl", '{"text": "a"}'.encode("utf-16"), "it is no UTF-8 text"),
+    "no turns": ("x.jsonl", b'{"messages": [{"role": "user"}]}\n', "line 1 has none of the keys"),
+    "a number": ("x.jsonl", b'\n{"text": 5}\n', "line 2 has none of the keys"),
     "no text in it": ("x.jsonl", b'{"text": "a"}\n{"label": 3}\n', "line 2 has none of the keys"),
 }
 
@@ -316,10 +381,11 @@ def test_a_disk_or_a_memory_that_is_too_small_is_told_in_numbers(quantize, monke
     assert "MiB needed, 1.0 MiB free" in err
     monkeypatch.setattr(files, "free_bytes", lambda _path: 1 << 40)
     monkeypatch.setattr(preflight, "_available", lambda _home: 1 << 29)
-    code, _, err = quantize("--scheme", "w8a8")
+    code, _, err = quantize("--scheme", "w8a8", "--no-loss")
     assert code == 4
     assert "512.0 MiB available" in err
-    assert "the model 14.9 KiB + what goes through a layer 576.0 MiB" in err
+    assert "the model 14.9 KiB + what goes through a layer 153.0 MiB" in err
+    assert "what is compared with the source at a time" in quantize("--scheme", "fp8")[2]
 
 
 def test_a_model_that_is_not_here_is_told_how_to_get(quantize):

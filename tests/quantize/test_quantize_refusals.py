@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,25 @@ def refusals() -> list[tuple[str, str, set[str] | None]]:
                 names = {keyword.arg for keyword in node.keywords}
                 found.append((f"{path.name}:{node.lineno}", node.args[0].value, None if None in names else names))
     return found
+
+
+def ids() -> dict[str, str]:
+    """Every id that stands anywhere in a script: where."""
+    found = {}
+    for path in sorted(INSIDE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and re.fullmatch(r"quantize\.[a-z0-9_]+", text):
+                found[text] = f"{path.name}:{node.lineno}"
+    return found
+
+
+def test_each_id_has_a_class_and_a_sentence():
+    """Also those that are chosen before they are given to an error, or told as an event."""
+    assert {"quantize.unwritable", "quantize.failed", "quantize.no_space"} <= set(ids())
+    assert set(ids()) == set(run._KINDS)
+    for message_id, where in ids().items():
+        assert lookup(message_id).what, where
 
 
 def test_there_are_some():

@@ -17,6 +17,7 @@ from selfhost.recipe import write
 from selfhost.recipe.load import load_recipe
 from tests.bundle.pack_support import make
 from tests.quantize.conftest import FAKES
+from tests.recipe.test_recipe_load import SMOL
 
 pytestmark = pytest.mark.slow
 RECIPE = Path("recipes") / "smollm2-135m.toml"
@@ -40,8 +41,6 @@ def test_it_crosses_with_what_the_recipe_says_of_it(bundle, selfhost, tmp_path, 
         mine = {"name": "mine", "scheme": "bf16"}
         (other / RECIPE).write_text(write.extension("smollm2-135m", [mine]))
     elif there == "a recipe of his own":
-        from tests.recipe.test_recipe_load import SMOL
-
         (other / "recipes").mkdir(parents=True)
         (other / RECIPE).write_bytes(SMOL.read_bytes())
     monkeypatch.setenv("SELFHOST_HOME", str(other))
@@ -57,8 +56,56 @@ def test_it_crosses_with_what_the_recipe_says_of_it(bundle, selfhost, tmp_path, 
     assert selfhost("pull", "smollm2-135m", "--variant", "fp8")[0] == 0
 
 
+@pytest.mark.parametrize("mine", ["added to the built-in recipe", "in a recipe of his own"])
+def test_a_bundle_knows_only_what_it_carries_of_what_was_made_here(quantize, selfhost, home, tmp_path, mine):
+    """Nobody could get the files of the others: on the other side they would only be errors that wait."""
+    if mine == "in a recipe of his own":
+        (home / "recipes").mkdir(parents=True)
+        (home / RECIPE).write_text("# Mine.\n" + SMOL.read_text())
+    for scheme in ("fp8", "w8a8"):
+        assert quantize("--scheme", scheme)[0] == 0
+    assert quantize("--scheme", "nf4", "--in-flight")[0] == 0
+    own = (home / RECIPE).read_text()
+    for carried, names in {"fp8": ["bf16", "fp8"], "bf16": ["bf16", "nf4-in-flight"]}.items():
+        medium, other = tmp_path / f"medium-{carried}", tmp_path / f"other-{carried}"
+        medium.mkdir()
+        make(home, medium, models=("smollm2-135m",), variant=carried)
+        with pytest.MonkeyPatch.context() as there:
+            there.setenv("SELFHOST_HOME", str(other))
+            code, _, err = selfhost("bundle", "import", medium, "--allow-unsigned", "a test")
+        assert code == 0, err
+        assert [one.name for one in load_recipe("smollm2-135m", Home(other)).variants] == names
+        (brought,) = (other / "recipes").rglob("smollm2-135m.toml")
+        assert ("# Mine." in brought.read_text()) is (mine == "in a recipe of his own")
+    assert (home / RECIPE).read_text() == own
+
+
+def test_a_bundle_of_nothing_that_was_made_here_has_the_built_in_recipe(quantize, home, tmp_path):
+    from selfhost.app.quantize.user_recipe import for_others
+
+    assert quantize("--scheme", "fp8")[0] == 0
+    assert for_others(home / RECIPE, "bf16") == (SMOL, SMOL.read_bytes())
+    assert for_others(home / RECIPE, "fp8") == (home / RECIPE, (home / RECIPE).read_bytes())
+    assert for_others(SMOL, "bf16") == (SMOL, SMOL.read_bytes())
+
+
+def test_what_is_removed_goes_out_of_a_recipe_that_somebody_wrote(quantize, selfhost, home):
+    (home / "recipes").mkdir(parents=True)
+    (home / RECIPE).write_text(own := "# Mine.\n" + SMOL.read_text())
+    assert quantize("--scheme", "fp8")[0] == 0
+    assert quantize("--scheme", "nf4", "--in-flight")[0] == 0
+    assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16", "fp8", "nf4-in-flight"]
+    assert selfhost("rm", "smollm2-135m", "--variant", "fp8", "--yes")[0] == 0
+    assert [one.name for one in load_recipe("smollm2-135m", Home(home)).variants] == ["bf16", "nf4-in-flight"]
+    assert selfhost("rm", "smollm2-135m", "--variant", "nf4-in-flight")[0] == 0
+    assert (home / RECIPE).read_text() == own
+    assert selfhost("rm", "smollm2-135m", "--variant", "bf16", "--yes")[0] == 0
+    assert (home / RECIPE).read_text() == own, "what can be got again stays known"
+
+
 @pytest.mark.parametrize("target", ["compose", "k8s", "systemd", "quadlet"])
 def test_files_for_containers_carry_the_recipe_that_knows_it(quantize, selfhost, home, tmp_path, target):
+    assert quantize("--scheme", "w8a8")[0] == 0
     assert quantize("--scheme", "fp8")[0] == 0
     out = tmp_path / target
     what = ("smollm2-135m", "--variant", "fp8", "--on", "H20", "--output", out)
@@ -67,6 +114,7 @@ def test_files_for_containers_carry_the_recipe_that_knows_it(quantize, selfhost,
     written = "\n".join(path.read_text() for path in sorted(out.rglob("*")) if path.is_file())
     assert "extends = true" in written
     assert 'name = "fp8"' in written
+    assert 'name = "w8a8"' not in written, "it stays here"
     assert "smollm2-135m/fp8" in written or "--variant fp8" in written or "models/smollm2-135m/fp8" in written
 
 

@@ -133,3 +133,39 @@ def test_a_variant_without_files_is_planned_on_those_of_another(home):
     assert plan.memory.weight_bytes < 0.6 * plain.memory.weight_bytes
     recipe = load_recipe("smollm2-135m", find_home())
     assert of_recipe(recipe, find_home(), "nf4-load").directory == home / "models/smollm2-135m/bf16"
+
+
+OTHER = {"name": "other", "scheme": "bf16"}
+
+
+@pytest.mark.parametrize("names", [{"fp8-local"}, {"other"}, {"fp8-local", "other"}, {"unheard-of"}], ids=str)
+def test_variants_are_cut_out_of_a_file_that_somebody_wrote_and_nothing_else(names):
+    from tests.recipe.test_recipe_load import SMOL
+
+    before = "# Mine.\n" + SMOL.read_text()
+    note = "# Not to be lost.\n"
+    parts = {"fp8-local": write.variant(MINE), "other": write.variant(OTHER).replace("[[", note + "[[", 1)}
+    left = write.without(before + "".join(parts.values()), names)
+    document = tomllib.loads(before + "".join(text for name, text in parts.items() if name not in names))
+    assert tomllib.loads(left) == document
+    assert left.startswith(before.rstrip("\n"))
+    assert note in left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'variant = [{name = "mine"}, {name = "other"}]\n',
+        '[[variant]]\nname = "mine"\nnotes = ["""\n[[variant]]\n"""]\n[[variant]]\nname = "other"\n',
+        '[["variant"]]\nname = "mine"\n[[variant]]\nname = "other"\n',
+    ],
+    ids=["in a line", "a header in a string", "a quoted header"],
+)
+def test_what_cannot_be_cut_out_is_left_to_its_writer(text):
+    left = write.without(text, {"mine"})
+    assert left is None or tomllib.loads(left) == {"variant": [{"name": "other"}]}
+    assert write.without(text, {"other"}) in (None, text.partition('[[variant]]\nname = "other"')[0])
+
+
+def test_the_last_variant_can_be_cut_out():
+    assert write.without('x = 1\n\n[[variant]]\nname = "mine"\n', {"mine"}) == "x = 1\n"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
+from selfhost.app.quantize import earlier as earlier_runs
 from selfhost.app.quantize import leftovers, loss, preflight, publish, run, user_recipe
 from selfhost.app.quantize import source as sources
 from selfhost.app.quantize.types import Made, Plan, Request, Talk
 from selfhost.errors import IntegrityError, NoError, SelfhostError, UsageError
-from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.quantize import job as jobs
 from selfhost.weights import check, store
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def plan(request: Request, home: Home) -> Plan:
     """What a request comes to. Raises what stands against it; nothing is written."""
     source = sources.find(request.model, request.source, request.scheme, home, request.recipe_paths)
+    preflight.limit(request.scheme, request.max_kl)
     variant = _variant_name(request, source)
     directory, work = _places(request, source, variant, home)
     size = preflight.group_size(source.arch, request.scheme, request.group_size, source.shown)
@@ -43,7 +44,7 @@ def plan(request: Request, home: Home) -> Plan:
         jobs=request.jobs or len(os.sched_getaffinity(0)),
         calibration=calibration,
     )
-    needs = preflight.needs_of(source, request.scheme, size, calibration, request.device)
+    needs = preflight.needs_of(source, request, size, calibration)
     return Plan(
         request=request,
         source=source,
@@ -61,6 +62,10 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
         if request.name is not None:
             raise UsageError("quantize.name_of_directory", name=request.name, path=source.directory)
         return None
+    if request.output is not None:
+        if request.name is not None:
+            raise UsageError("quantize.name_or_directory", name=request.name)
+        return None
     if request.name is None:
         free = user_recipe.is_free(source.recipe, request.scheme.name)
         return request.scheme.name if free else f"{request.scheme.name}-local"
@@ -71,11 +76,7 @@ def _variant_name(request: Request, source: SourceModel) -> str | None:
 def _places(request: Request, source: SourceModel, variant: str | None, home: Home) -> tuple[Path, Path]:
     """Where the result will lie, and where it is made: on one file system, so that no byte is copied."""
     if request.output is not None:
-        directory = Path(os.path.abspath(request.output))  # noqa: PTH100 - links stay as the user wrote them
-        if directory.exists() and any(directory.iterdir()):
-            raise UsageError("quantize.output_not_empty", path=directory)
-        if not directory.parent.is_dir():
-            raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
+        directory = _output(request.output, source, request.scheme.name)
         return directory, directory.parent / f".{directory.name}.selfhost-quantize"
     if source.recipe is None or variant is None or source.recipe_path is None:
         raise UsageError("quantize.output_needed", path=source.directory, scheme=request.scheme.name)
@@ -83,8 +84,31 @@ def _places(request: Request, source: SourceModel, variant: str | None, home: Ho
     return store.model_directory(home.models, source.name, variant), home.quantize / source.name / variant
 
 
+def _output(output: Path, source: SourceModel, scheme: str) -> Path:
+    """The directory of `--output`; raises UsageError for one that the result cannot take the place of in the end."""
+    directory = Path(os.path.abspath(output))  # noqa: PTH100 - links on the way stay as the user wrote them
+    if directory.is_symlink():
+        directory = directory.resolve()  # a directory cannot take the place of a link
+    if directory.exists() and not directory.is_dir():
+        raise UsageError("quantize.output_no_directory", path=directory)
+    if directory.is_dir():
+        _check_empty(directory)
+    if not directory.parent.is_dir():
+        raise UsageError("quantize.no_parent", path=directory, parent=directory.parent)
+    if directory.is_mount():
+        raise UsageError("quantize.output_mounted", path=directory, name=source.name)
+    if directory.resolve().is_relative_to(source.directory.resolve()):
+        raise UsageError("quantize.output_in_source", path=directory, source=source.directory, scheme=scheme)
+    return directory
+
+
+def _check_empty(directory: Path) -> None:
+    if any(directory.iterdir()):
+        raise UsageError("quantize.output_not_empty", path=directory)
+
+
 def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
-    """Carry it out. What an interrupted run finished is kept: the same command goes on there.
+    """Carry it out. What an interrupted run finished is kept, but with calibration: the same command goes on there.
 
     Raises NoSpaceError and MissingError before anything is written, what the script says is wrong, IntegrityError for
     a result that is not what was asked for, NoError where it lost more than `--max-kl`.
@@ -95,40 +119,52 @@ def run_plan(plan: Plan, home: Home, talk: Talk) -> Made:
     with files.hold_lock(leftovers.lock_of(plan.work), blocking=False) as got:
         if not got:
             raise NoError("quantize.runs", path=plan.work)
-        resumed = _open_work(plan)
-        preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=resumed)
-        talk.note(_announcement(plan, resumed))
-        began = time.monotonic()
-        with talk.following(plan.request.scheme.name) as tell:
-            done = run.run(
-                plan.python,
-                run.script(plan.request.scheme.script),
-                plan.work / "job.json",
-                plan.work / "log.txt",
-                tell,
-            )
-        _check_result(plan, done)
-        lost = loss.measure(plan, talk)
-        provenance = _provenance(plan, done, time.monotonic() - began)
-        files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
-        recipe = publish.publish(plan, done, home, talk)
+        # Another run may have come to its end between the first look and the lock.
+        if (there := _already(plan, home)) is not None:
+            leftovers.lock_of(plan.work).unlink(missing_ok=True)
+            return there
+        earlier = earlier_runs.open_work(plan, _key(plan))
+        preflight.check(plan.needs, plan.work, home, scheme=plan.request.scheme, have_bytes=earlier.have_bytes)
+        talk.note(earlier_runs.announcement(plan, earlier))
+        began = time.monotonic() - earlier.seconds
+        done = earlier.done or _run(plan, talk)
+        earlier_runs.keep(plan, done, time.monotonic() - began)
+        with earlier_runs.dropped_when_bad(plan):
+            lost = loss.measure(plan, talk)
+            provenance = _provenance(plan, done, time.monotonic() - began)
+            files.write_json(Path(plan.job.target) / jobs.PROVENANCE_NAME, provenance)
+            recipe = publish.publish(plan, done, home, talk)
         shutil.rmtree(plan.work, ignore_errors=True)
         leftovers.lock_of(plan.work).unlink(missing_ok=True)
     return Made(plan=plan, provenance=provenance, loss=lost, recipe=recipe)
+
+
+def _run(plan: Plan, talk: Talk) -> Done:
+    scheme = plan.request.scheme
+    with talk.following(scheme.name) as tell:
+        done = run.run(plan.python, run.script(scheme.script), plan.work / "job.json", plan.work / "log.txt", tell)
+    _check_result(plan, done)
+    return done
 
 
 def _already(plan: Plan, home: Home) -> Made | None:
     """The same variant, made of the same source by the same arguments; None when there is none of that name.
 
     A recipe that does not know it (the run that made it was killed then) gets to know it. Raises NoError for another
-    one of that name, and where it lost more than `--max-kl`.
+    one of that name, and where it lost more than `--max-kl`, or nobody knows how much; UsageError for a directory that
+    was filled meanwhile.
     """
-    if not plan.directory.is_dir() or plan.request.output is not None:
+    if not plan.directory.is_dir():
+        return None
+    if plan.request.output is not None:
+        _check_empty(plan.directory)
         return None
     provenance = files.read_json(plan.directory / jobs.PROVENANCE_NAME)
     if provenance is None or provenance.get("key") != _key(plan):
         raise NoError("quantize.exists", name=plan.source.name, variant=plan.variant, path=plan.directory)
     lost = files.read_json(plan.directory / jobs.LOSS_NAME)
+    if lost is None and plan.request.max_kl is not None:
+        raise NoError("quantize.not_measured", name=plan.source.name, variant=plan.variant)
     if lost is not None:
         loss.gate(plan.request.max_kl, lost, plan.directory)
     path = plan.source.recipe_path
@@ -145,34 +181,6 @@ def _key(plan: Plan) -> str:
     if told["calibration"]:
         told["calibration"] = {key: value for key, value in told["calibration"].items() if key != "file"}
     return hashlib.sha256(json.dumps([plan.source.digest, told], sort_keys=True).encode()).hexdigest()
-
-
-def _open_work(plan: Plan) -> int:
-    """Get the folder ready; bytes that an interrupted run of the same job left there."""
-    with files.explain_os_errors(plan.work):
-        mark = files.read_json(plan.work / "key.json") or {}
-        if plan.work.exists() and mark.get("key") != _key(plan):
-            shutil.rmtree(plan.work)
-        target = files.make_directory(plan.work / "model")
-        files.write_json(plan.work / "key.json", {"key": _key(plan)})
-        run.write_job(plan.work / "job.json", plan.job.as_dict())
-        return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-
-
-def _announcement(plan: Plan, resumed: int) -> str:
-    from selfhost.units import format_bytes
-
-    values = {
-        "name": plan.source.shown,
-        "scheme": plan.request.scheme.name,
-        "size": format_bytes(plan.source.weight_bytes),
-        "output": format_bytes(plan.needs.output_bytes),
-        "memory": format_bytes(plan.needs.memory_bytes),
-        "path": plan.directory,
-    }
-    if resumed:
-        return text("quantize.resuming", have=format_bytes(resumed), **values)
-    return text("quantize.announced", **values)
 
 
 def _check_result(plan: Plan, done: Done) -> None:

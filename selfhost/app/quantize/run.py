@@ -56,8 +56,10 @@ _KINDS: Mapping[str, type[SelfhostError]] = {
     "quantize.out_of_memory": MissingError,
     "quantize.scale_shape": IntegrityError,
     "quantize.shape": NoError,
+    "quantize.too_large": NoError,
     "quantize.unreadable": MissingError,
     "quantize.unsupported": NoError,
+    "quantize.unwritable": MissingError,
 }
 """What a script may say is wrong; the sentences are ours."""
 

@@ -7,14 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import wanted
-from selfhost.errors import IncompleteError, NoError, UsageError
+from selfhost.errors import IncompleteError, IntegrityError, NoError, UsageError
 from selfhost.home import user_path
 from selfhost.models.arch import ModelArch
 from selfhost.quant.read import quantization_from_config
-from selfhost.quantize import needs
+from selfhost.quantize import layers, needs
 from selfhost.recipe import load
 from selfhost.records import dataclass
 from selfhost.weights import check, store
+from selfhost.weights.headers import in_directory, read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from selfhost.quantize.schemes import Scheme
     from selfhost.recipe.schema import Recipe, Variant
     from selfhost.weights.lock import ModelLock
+
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +44,7 @@ class SourceModel:
     weight_bytes: int
     largest_file_bytes: int
     digest: str
-    """Tells whether it is the same: sha256 of the lock, or of names and sizes of a directory's files."""
+    """Tells whether it is the same: sha256 of the lock, or of where a directory's files are, their sizes and times."""
     recipe: Recipe | None = None
     recipe_path: Path | None = None
 
@@ -140,13 +144,18 @@ def _of_directory(path: Path, scheme: Scheme) -> SourceModel:
     directory = path.resolve()
     _check_format(check.read_config(directory), scheme, str(path), f"selfhost quantize {path} --output DIR", None)
     names = sorted(store.entries(directory).items())
-    listing = json.dumps([[name, info.st_size] for name, info in names])
+    # Sizes say little: weights that were trained on have those of the ones before.
+    listing = json.dumps([str(directory), *([name, info.st_size, info.st_mtime_ns] for name, info in names)])
     return _whole(directory, hashlib.sha256(listing.encode()).hexdigest(), path.resolve().name, None, None)
 
 
 def _whole(directory: Path, digest: str, name: str, variant: str | None, of: tuple[Recipe, Path] | None) -> SourceModel:
     files = check.check_directory(directory)
     arch = ModelArch.from_config(files.config)
+    # A script that goes from file to file does not notice, and the engine only when it loads the result.
+    if wrong := layers.unlike(arch, read_headers(map(str, files.weights), in_directory(directory)).tensors):
+        listed = "\n".join(wrong[:_SHOWN]) + (f"\nand {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else "")
+        raise IntegrityError("quantize.unlike_config", path=directory, detail=listed)
     return SourceModel(
         name=name,
         variant=variant,

@@ -50,6 +50,7 @@ class Request:
     group_size: int | None = None
     calibration: Path | None = None
     samples: int = SAMPLES
+    """Of the text, at most: each so many tokens, not a passage (quantize/needs.py `TOKENS`)."""
     max_kl: float | None = None
     loss: bool = True
     device: str = "auto"

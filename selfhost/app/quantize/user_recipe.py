@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from selfhost.recipe.schema import NAME, SourceKind
 from selfhost.weights import check, store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from selfhost.app.quantize.types import Plan
@@ -102,49 +103,96 @@ def _differences(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, object]
     return found
 
 
-def forget(directories: Sequence[Path], home: Home) -> None:
-    """Take variants out of the user's recipe whose files were removed.
+def for_others(path: Path, variant: str) -> tuple[Path, bytes]:
+    """A recipe as another machine gets it with the files of one variant: where it is, and what it says.
 
-    Only what this module wrote: a recipe that somebody wrote keeps its variants.
+    Of variants that were made here only that one is in it, and those that use its files: nobody could get the files of
+    the others. Where none is left in a file that adds variants to a built-in recipe, the built-in recipe goes.
     """
+    data = path.read_bytes()
+    if path.is_relative_to(load.builtin_directory()):
+        return path, data
+    document = _read(path) or {}
+    made = [one for one in _variants(document) if _made_here(one)]
+    kept = {variant, *(one.get("files_of") for one in made if one.get("name") == variant)} - {None}
+    names = {one["name"] for one in made if not {one["name"], one.get("files_of")} & kept}
+    builtin = load.builtin_of(path)
+    if names and builtin and document.get("extends") is True and len(names) == len(_variants(document)):
+        return builtin, builtin.read_bytes()
+    left = write.without(data.decode(), names) if names else None
+    return path, data if left is None else left.encode()
+
+
+def forget(directories: Sequence[Path], home: Home) -> None:
+    """Take variants out of the user's recipe that were made here, and whose files were removed."""
     for directory in directories:
         if not store.model_directory(home.models, directory.parent.name, directory.name).exists():
             _take_out(directory.parent.name, directory.name, home)
 
 
 def forget_in_flight(name: str, variant: str, home: Home, *, dry_run: bool) -> Path | None:
-    """Take a variant without files out of the user's recipe; the recipe, None where it has none of that name."""
-    path = load.find_recipes(home).get(name.lower())
-    document = _extension(path) if path is not None and path.is_relative_to(home.recipes) else None
-    if document is None or not any(one.get("name") == variant and "files_of" in one for one in document["variant"]):
+    """Take a variant without files out of the user's recipe; the recipe, None where it has none of that name.
+
+    Of a recipe that somebody wrote only what was added to it here, in the words of `put`.
+    """
+    path = _path(name, home)
+    document = None if path is None else _read(path)
+    if path is None or document is None:
+        return None
+    found = next((one for one in _variants(document) if one.get("name") == variant and "files_of" in one), None)
+    if found is None:
+        return None
+    if document.get("extends") is not True and write.variant(found) not in path.read_text(encoding="utf-8"):
         return None
     if not dry_run:
-        _take_out(name.lower(), variant, home)
+        with files.hold_lock(home.recipes / ".quantize.lock"):
+            _cut(path, {variant})
     return path
 
 
 def _take_out(name: str, variant: str, home: Home) -> None:
-    path = load.find_recipes(home).get(name)
-    if path is None or not path.is_relative_to(home.recipes):
+    if (path := _path(name, home)) is None:
         return
     with files.hold_lock(home.recipes / ".quantize.lock"):
-        if (document := _extension(path)) is None:
-            return
-        variants = [one for one in document["variant"] if not (one.get("name") == variant and _made_here(one))]
-        if not variants:
-            path.unlink(missing_ok=True)
-        elif len(variants) < len(document["variant"]):
-            _write(path, name, write.extension(name, variants))
+        document = _read(path) or {}
+        if any(one.get("name") == variant and _made_here(one) for one in _variants(document)):
+            _cut(path, {variant, *_users(document, {variant})})
 
 
-def _extension(path: Path) -> dict[str, Any] | None:
+def _cut(path: Path, names: Collection[str]) -> None:
+    """Remove variants from a recipe; its file with the last one of those that a built-in recipe has not.
+
+    A file out of which they cannot be cut, or that would not be valid without them, stays as it is.
+    """
+    content = path.read_text(encoding="utf-8")
+    document = tomllib.loads(content)
+    if document.get("extends") is True and all(one.get("name") in names for one in _variants(document)):
+        path.unlink(missing_ok=True)
+    elif (left := write.without(content, names)) is not None:
+        with contextlib.suppress(UsageError):
+            _write(path, path.stem, left)
+
+
+def _path(name: str, home: Home) -> Path | None:
+    path = load.find_recipes(home).get(name.lower())
+    return path if path is not None and path.is_relative_to(home.recipes) else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _variants(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     variants = document.get("variant")
-    extends = document.get("extends") is True and isinstance(variants, list)
-    return document if extends and all(isinstance(one, dict) for one in variants or ()) else None
+    return [one for one in variants if isinstance(one, dict)] if isinstance(variants, list) else []
+
+
+def _users(document: Mapping[str, Any], names: Collection[str]) -> set[str]:
+    """Variants that use the files of one of these."""
+    return {one["name"] for one in _variants(document) if one.get("files_of") in names and "name" in one}
 
 
 def _made_here(variant: Mapping[str, Any]) -> bool:

@@ -13,9 +13,19 @@ MESSAGES = {
         "known: {names}",
         "add `--scheme fp8`, or ask which suits: `selfhost quantize {model} --advise --on HW`",
     ),
-    "quantize.advise_alone": Text(
-        "`--advise` makes nothing, `{option}` is for what is made",
-        hint="leave one of them out: `selfhost quantize {model} --advise --on HW`",
+    "quantize.makes_no_files": Text(
+        "`{mode}` makes no files, `{option}` is about those that are made",
+        hint="leave one of them out",
+    ),
+    "quantize.bad_limit": Text(
+        "`--max-kl {limit}` is no limit",
+        "wanted: a number from 0 on, in nats per token",
+        "name what may be lost: `--max-kl 0.05`",
+    ),
+    "quantize.no_limit_for": Text(
+        "`--max-kl` cannot be held for `{scheme}`: nothing is measured",
+        "16 bits hold every number that FP8 does",
+        "leave `--max-kl` out",
     ),
     "quantize.on_without_advise": Text(
         "`--on` supposes hardware for advice; a variant is made by the hardware that is here",
@@ -71,6 +81,23 @@ MESSAGES = {
         "`{path}` is there and not empty",
         hint="name a directory that is not there yet: `--output DIR`",
     ),
+    "quantize.output_no_directory": Text(
+        "`{path}` is there and no directory",
+        hint="name a directory that is not there yet: `--output DIR`",
+    ),
+    "quantize.output_in_source": Text(
+        "`{path}` lies in what it is made of",
+        "`{source}` would hold two models",
+        "name a directory beside it: `--output {source}-{scheme}`",
+    ),
+    "quantize.output_mounted": Text(
+        "`{path}` is where a file system begins: the result cannot take its place",
+        hint="name a directory in it: `--output {path}/{name}`",
+    ),
+    "quantize.name_or_directory": Text(
+        "`--output` makes a plain directory: no recipe knows it by the name `{name}`",
+        hint="leave `--variant-name` out, or `--output`",
+    ),
     "quantize.no_parent": Text(
         "`{path}` cannot be made: there is no folder `{parent}`",
         hint="make it: `mkdir -p {parent}`",
@@ -94,10 +121,15 @@ MESSAGES = {
         "`{path}` is of another source or of other arguments",
         "remove it: `selfhost rm {name} --variant {variant}`; or give this one another name: `--variant-name NAME`",
     ),
+    "quantize.not_measured": Text(
+        "what `{name}` ({variant}) lost is not known: it was made with `--no-loss`",
+        "`--max-kl` cannot be held for it",
+        "leave `--max-kl` out, or make it anew: `selfhost rm {name} --variant {variant}`, then the same command",
+    ),
     "quantize.runs": Text(
         "another process makes this variant",
         "it works in `{path}`",
-        "wait for it, or stop it and run the same command again: it goes on there",
+        "wait for it, or stop it and run the same command again",
     ),
     # Shapes and text
     "quantize.no_groups": Text(
@@ -127,7 +159,7 @@ MESSAGES = {
     "quantize.bad_calibration": Text(
         "`{path}` is no calibration text",
         "{detail}",
-        "name a .txt file with a passage a line, or a .jsonl file with a `text` in each line;\n"
+        "name a .txt file with passages between empty lines, or a .jsonl file with a `text` in each line;\n"
         "without `--calibration` a Chinese and English text that ships with selfhost is taken",
     ),
     "quantize.no_blocks": Text(
@@ -155,13 +187,15 @@ MESSAGES = {
     "quantize.no_memory": Text(
         "not enough memory for `{scheme}`",
         "{needed} needed ({terms}), {available} available",
-        "stop what takes memory, take fewer samples (`--samples 128`), or a scheme that needs no text: `--scheme fp8`",
+        "stop what takes memory, take fewer samples (`--samples 128`), a scheme that needs no text (`--scheme fp8`), "
+        "or do not compare: `--no-loss`",
     ),
     "quantize.term_shards": Text("twice the largest file"),
     "quantize.term_base": Text("Python and torch"),
     "quantize.term_model": Text("the model"),
     "quantize.term_activations": Text("what goes through a layer"),
     "quantize.term_layer": Text("a layer and its scales"),
+    "quantize.term_comparing": Text("what is compared with the source at a time"),
     "quantize.term_moving": Text("reading and writing"),
     "quantize.term_copying": Text("its copy in 16 bits"),
     "quantize.term_passes": Text("passes of the text"),
@@ -172,6 +206,13 @@ MESSAGES = {
     "quantize.resuming": Text(
         "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`; "
         "going on with {have} of an earlier run",
+    ),
+    "quantize.anew": Text(
+        "{name}: {scheme}, {size} -> {output}, with at most {memory} of memory, into `{path}`; "
+        "from the beginning, since calibration keeps nothing of a run that was cut off",
+    ),
+    "quantize.finished_before": Text(
+        "{name}: {scheme}, {size} -> {output}, into `{path}`; its files are there from an earlier run",
     ),
     "quantize.dry_run": Text("would make `{name}` ({variant}) of {source}: {scheme}, {size} -> {output}"),
     "quantize.dry_run_needs": Text("disk: {disk} beside the source; memory: {memory} ({terms})"),
@@ -231,6 +272,11 @@ MESSAGES = {
         "`{path}`",
         "is it a language model? `selfhost plan {path}` tells what it is taken for",
     ),
+    "quantize.unlike_config": Text(
+        "the weights of `{path}` are not those that its config.json tells of",
+        "{detail}",
+        "get the files of one model: `selfhost pull MODEL`, or compare them with where they came from",
+    ),
     "quantize.not_fp8": Text(
         "there is no FP8 in it that could be made into 16 bits",
         "`{path}`",
@@ -245,6 +291,11 @@ MESSAGES = {
         "`{path}` cannot be read",
         "{detail}",
         "make it readable: `chmod a+r {path}`",
+    ),
+    "quantize.unwritable": Text(
+        "`{path}` cannot be written, or what is read for it",
+        "{detail}",
+        "see whose it is and what file system it lies on: `ls -ld {path}`, `df {path}`; what was said: `{log}`",
     ),
     "quantize.broken_file": Text(
         "`{path}` is damaged",
@@ -266,6 +317,11 @@ MESSAGES = {
         "{tensor} in `{path}`",
         "check the source: `selfhost verify MODEL`; if it is whole, its maker should know",
     ),
+    "quantize.too_large": Text(
+        "a weight is too large for `int8`",
+        "{tensor} holds {value:g}; bitsandbytes takes float16, which ends at {most:g}",
+        "take a scheme without such a limit: `--scheme w8a16`, `--scheme nf4`",
+    ),
     "quantize.check_failed": Text(
         "what was written is not what was read back",
         "`{path}`: {detail}",
@@ -279,7 +335,7 @@ MESSAGES = {
     "quantize.no_space": Text(
         "the disk is full",
         "`{path}`: {detail}",
-        "make room (`selfhost gc`) and run the same command again: what is finished is kept",
+        "make room (`selfhost gc`) and run the same command again; but with calibration what is finished is kept",
     ),
     "quantize.out_of_memory": Text(
         "the memory did not suffice",
@@ -299,12 +355,12 @@ MESSAGES = {
     "quantize.killed": Text(
         "the script that quantizes was killed, as the kernel does where memory runs out",
         "signal 9; what it said last: {detail}",
-        "fewer samples (`--samples 128`), or a scheme that needs no text; then the same command goes on: `{log}`",
+        "fewer samples (`--samples 128`), or a scheme that needs no text; what it said: `{log}`",
     ),
     "quantize.died": Text(
         "the script that quantizes ended without a word: {how}",
         "{detail}",
-        "what it said: `{log}`; run the same command again: what is finished is kept",
+        "what it said: `{log}`; run the same command again: but with calibration it keeps what is finished",
     ),
     "quantize.too_much_lost": Text(
         "the variant lost too much",

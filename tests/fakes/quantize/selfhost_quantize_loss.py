@@ -7,6 +7,8 @@ from pathlib import Path
 from selfhost_quantize_stream import FAULTS, tell
 
 job = json.loads(Path(sys.argv[1]).read_text())
+if "loss_crash" in FAULTS:
+    raise SystemExit(FAULTS["loss_crash"])
 report = {
     "schema_version": 1,
     "tokens": 100,

@@ -2,7 +2,7 @@
 
 config.json says that it did more. What goes wrong is told by FAKE_QUANTIZE, a JSON object: `stop_after`
 files it waits to be ended, `crash` is an exit status, `error` an event, `format` what config.json says instead,
-`lies` a digest that is not that of the file, `kl` what was lost.
+`lies` a digest that is not that of the file, `kl` what was lost, `loss_crash` the exit status of what measures it.
 """
 
 from __future__ import annotations
