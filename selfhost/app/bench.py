@@ -62,6 +62,11 @@ class Bench:
     path: Path | None = None
     """Where it is kept; None when it could not be."""
 
+    @property
+    def shares_cores(self) -> bool:
+        """Whether engine and load generator compute on the same cores."""
+        return bool(self.record.plan["hardware"]["device"] == "cpu")
+
     def as_dict(self) -> dict[str, Any]:
         """The contract of `bench --json`."""
         record, plan = self.record, self.record.plan

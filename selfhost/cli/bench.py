@@ -119,6 +119,8 @@ def _show(found: Bench) -> None:
     output.note(
         text("bench.promise", source=promise.source, concurrency=promise.concurrency, tokens=promise.max_model_len)
     )
+    if found.shares_cores:
+        output.note(text("bench.same_cores"))
     if found.verdict is None:
         for level in found.levels:
             _warn(level)

@@ -6,6 +6,7 @@ MESSAGES = {
     "bench.starting": Text("starting the load generator: `vllm bench serve` of the server's own environment"),
     "bench.warming": Text("round {number} of {of}: {requests} requests to warm up"),
     "bench.round": Text("round {number} of {of}: {done} of {requests} requests, {concurrency} at once"),
+    "bench.same_cores": Text("the load generator took cores from the engine: on a CPU, figures are lower for it"),
     "bench.kept": Text("kept: {path}"),
     "bench.not_kept": Text("these figures could not be kept under {path}"),
     "bench.lengths": Text("prompt + answer, tokens: {lengths}; {languages}"),
