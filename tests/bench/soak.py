@@ -3,18 +3,19 @@
 Run as `make soak` or `python -m tests.bench.soak [MINUTES]`; SELFHOST_TEST_ENGINE_PYTHON names the CPU engine's Python.
 As many clients as the engine promised requests at once ask smollm2-135m, without a pause: short and long prompts, short
 and long answers, Chinese and English, chat and plain completions; one in ten goes away in the middle of its answer.
-Meanwhile the key is changed again and again, by making the next one and revoking the last: streams that were let in
-with it must come to their end.
+Meanwhile the key is changed again and again, by rotation and by making the next one and revoking the last: streams that
+were let in with it must come to their end. Logs roll at a small size.
 
 Prints figures. Exit status 1 when a stream that was not cancelled ended without a finish_reason, `[DONE]`, or as many
-tokens as its usage says; when a revoked key still holds; when a cancelled request is still computed at the end; or
-when memory is not flat (runs of 10 minutes and more: shorter ones only fill caches).
+tokens as its usage says; when a key that was ended still holds; when a cancelled request is still computed at the end;
+or when memory is not flat (runs of 10 minutes and more: shorter ones only fill caches).
 """
 
 from __future__ import annotations
 
 import collections
 import http.client
+import itertools
 import json
 import os
 import random
@@ -30,6 +31,7 @@ import psutil
 
 import selfhost
 from selfhost.app import bench
+from selfhost.app import key as key_commands
 from selfhost.home import Home
 from selfhost.serve import health, records, series
 from tests.bench.soak_figures import FLAT_FRACTION, LostError, Memory, Stream
@@ -37,6 +39,11 @@ from tests.bench.soak_figures import FLAT_FRACTION, LostError, Memory, Stream
 MODEL, NAME = "smollm2-135m", "soak"
 # What two cores can do: all clients together get some tens of tokens a second.
 SETTINGS = ["--max-model-len", "2048", "--max-num-seqs", "16"]
+FIRST_KEY = "soak"
+ROTATES = hasattr(key_commands, "rotate")
+KEEP_S = 6
+LOG_SIZE = "16K"
+"""Small, so that logs roll every few minutes, where they do."""
 SILENCE_S = 300
 SAMPLE_S = 5.0
 SETTLE_S = 2.5
@@ -101,7 +108,7 @@ class Soak:
         self.counts: collections.Counter[str] = collections.Counter()
         self.tokens = 0
         self.problems: list[str] = []
-        self.key, self._key_number = "", 0
+        self.key, self.key_name = "", ""
         self.memory: dict[str, list[tuple[float, int]]] = {"engine": [], "supervisor": []}
         self.most_running = 0
 
@@ -179,27 +186,35 @@ class Soak:
         stream.finish()
         return stream.tokens
 
-    def new_key(self) -> str:
-        """Make the next key, and its name the current one."""
-        self._key_number += 1
-        return command("key", "new", f"soak-{self._key_number}").strip()
-
     def _rotate(self) -> None:
+        turns = itertools.cycle([self._rotated, self._revoked] if ROTATES else [self._revoked])
         while not self.over:
-            old, old_name = self.key, f"soak-{self._key_number}"
-            new = self.new_key()
-            time.sleep(SETTLE_S)
-            self.key = new
-            time.sleep(1)  # for requests that took the old one and are on their way
-            command("key", "revoke", old_name)
+            old = self.key
+            next(turns)()
             time.sleep(SETTLE_S)
             if (status := self._status(old)) != http.HTTPStatus.UNAUTHORIZED:
-                self._problem(f"a revoked key got {status}")
-            if (status := self._status(new)) != http.HTTPStatus.OK:
+                self._problem(f"a key that was ended got {status}")
+            if (status := self._status(self.key)) != http.HTTPStatus.OK:
                 self._problem(f"a new key got {status}")
             with self._lock:
                 self.counts["keys changed"] += 1
             time.sleep(5)
+
+    def _rotated(self) -> None:
+        """Another key of the same name; the old one holds long enough to change over."""
+        new = command("key", "rotate", self.key_name, "--keep", f"{KEEP_S}s").strip()
+        time.sleep(SETTLE_S)
+        self.key = new
+        time.sleep(KEEP_S)
+
+    def _revoked(self) -> None:
+        """A key of another name; the old one ends while streams run that it let in."""
+        old_name, self.key_name = self.key_name, f"soak-{time.time_ns()}"
+        new = command("key", "new", self.key_name).strip()
+        time.sleep(SETTLE_S)
+        self.key = new
+        time.sleep(1)  # for requests that took the old one and are on their way
+        command("key", "revoke", old_name)
 
     def _status(self, key: str) -> int:
         connection = http.client.HTTPConnection(self.record.host, self.record.port, timeout=SILENCE_S)
@@ -260,15 +275,15 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
     engine = Path(os.environ["SELFHOST_TEST_ENGINE_PYTHON"]).parent.parent
     with tempfile.TemporaryDirectory(prefix="selfhost-soak-") as folder:
-        os.environ["SELFHOST_HOME"] = folder
+        os.environ |= {"SELFHOST_HOME": folder, "SELFHOST_LOG_SIZE": LOG_SIZE}
         target = Path(folder) / "engines" / engine.parent.name
         target.mkdir(parents=True)
         (target / engine.name).symlink_to(engine)
-        first = command("key", "new", "soak-1").strip()
+        first = command("key", "new", FIRST_KEY).strip()
         command("serve", MODEL, "--detach", "--name", NAME, "--port", "0", *SETTINGS)
         try:
             soak = Soak(Home(Path(folder)), minutes)
-            soak.key, soak._key_number = first, 1
+            soak.key, soak.key_name = first, FIRST_KEY
             soak.run()
             well = soak.report(minutes)
         finally:
