@@ -88,6 +88,11 @@ lint: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# docs/commands.md, from the help pages; a test compares the two.
+.PHONY: commands
+commands: .venv/dev.done
+	$(BIN)/python -m tests.command_reference
+
 .PHONY: unit
 unit: .venv/dev.done .venv/hadolint.done
 	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)

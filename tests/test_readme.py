@@ -46,7 +46,9 @@ HERE = {
     "selfhost image build cuda": None,  # tests/e2e/test_e2e_image.py
     "selfhost pull qwen2.5-0.5b": None,  # tests/app/test_app_pull.py
     "selfhost serve qwen2.5-0.5b --detach": None,  # tests/e2e/test_e2e_pull.py
+    "selfhost serve qwen2.5-0.5b --detach --restart on-failure": None,  # tests/serve/test_serve_restart.py
     "selfhost serve DIR --detach": None,  # tests/e2e/test_e2e_serve_directory.py
+    "selfhost serve DIR -d --devices 2,3": None,  # tests/app/test_app_devices.py
     "selfhost quantize qwen2.5-72b --advise --on 8xA800-80G": 0,
     "selfhost engine install quantize": None,  # tests/engines
     # Nothing is stored, nothing was made; with models: tests/quantize

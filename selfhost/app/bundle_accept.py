@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app import chat, serve, servers, start
+from selfhost.app import chat, serve, serve_tools, servers, start
 from selfhost.errors import EngineFailedError, NoError
 from selfhost.messages import text
 from selfhost.planner.plan import PlanRequest
@@ -114,7 +114,7 @@ def starter(home: Home, talk: Talk) -> Begin:
             name=server,
             detached=True,
         )
-        prepared = serve.prepare(home, request, serve.real_tools(home, None, talk))
+        prepared = serve.prepare(home, request, serve_tools.real_tools(home, None, talk))
         record, orders = serve.claim(home, request, prepared)
         return start.run_detached(home, record, orders, start.StartReport(lambda _step, _line: None))
 

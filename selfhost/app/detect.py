@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from selfhost.errors import MissingError
 from selfhost.hardware import catalog, spec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FIRST_FP8 = (8, 9)
 _FIRST_FP4 = (10, 0)
+_T = TypeVar("_T")
 
 
 def detect(home: Home) -> HardwareSnapshot:
@@ -128,13 +129,14 @@ def hardware_here(snapshot: HardwareSnapshot) -> list[Hardware]:
         visible = accelerator.visible_memory_bytes
         if accelerator.supported and not accelerator.hidden and visible:
             groups.setdefault((accelerator.device_id or accelerator.name, visible), []).append(accelerator)
-    found = [_group(members) for members in groups.values()]
+    found = [group(members) for members in groups.values()]
     found.sort(key=lambda h: (-h.device_count * h.visible_memory_bytes, h.device.id))
     memory = snapshot.host.available_memory_bytes
     return [*found, Hardware(device=catalog.CPU, visible_memory_bytes=memory, assumed=False)]
 
 
-def _group(members: Iterable[Accelerator]) -> Hardware:
+def group(members: Iterable[Accelerator]) -> Hardware:
+    """Accelerators of one kind as hardware, in the order of their indices."""
     first, *others = members = sorted(members, key=lambda member: member.index)
     visible = first.visible_memory_bytes or 0
     device = (first.device_id and catalog.lookup(first.device_id)) or _unlisted(first)
@@ -145,6 +147,7 @@ def _group(members: Iterable[Accelerator]) -> Hardware:
         assumed=False,
         free_memory_bytes=tuple(_free(member, visible) for member in members),
         device_indices=() if first.mig else tuple(member.index for member in members),
+        slice_uuids=_all_known(member.uuid for member in members) if first.mig else (),
         physical_ids=_all_known(member.npu.physical_id if member.npu else None for member in members),
         logical_ids=_all_known(member.npu.logical_id if member.npu else None for member in members),
     )
@@ -161,7 +164,7 @@ def _free(accelerator: Accelerator, visible: int) -> int:
     return min(visible, total - used) if accelerator.vendor == "huawei" and total else visible - used
 
 
-def _all_known(ids: Iterable[int | None]) -> tuple[int, ...]:
+def _all_known(ids: Iterable[_T | None]) -> tuple[_T, ...]:
     """The ids; none when one is not known."""
     found = tuple(ids)
     known = tuple(each for each in found if each is not None)

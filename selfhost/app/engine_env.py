@@ -114,6 +114,6 @@ def engine_env(  # noqa: PLR0913 - two environments and four facts
 
 def engine_command(python: Path, plan: Plan) -> tuple[str, ...]:
     """The planned `vllm serve ...` as it is executed: through our launcher, with our front door."""
-    # The supervisor asks /health every few seconds: its log line each time would bury everything else.
-    quiet = () if _QUIET_FLAG in plan.argv else (_QUIET_FLAG, "/health")
+    # The supervisor asks these every few seconds: a log line each time would bury everything else.
+    quiet = () if _QUIET_FLAG in plan.argv else (_QUIET_FLAG, "/health,/metrics")
     return (str(python), str(LAUNCHER), *plan.argv[1:], *quiet, "--middleware", GATE_CLASS)

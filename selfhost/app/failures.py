@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.errors import EngineFailedError, ExitCode
-from selfhost.messages import text
+from selfhost.errors import EngineFailedError, ExitCode, SelfhostError
+from selfhost.messages import Message, text
 from selfhost.records import dataclass
 from selfhost.serve import phases
 from selfhost.serve.diagnose import Diagnosis, diagnose, find_cause
@@ -33,6 +34,7 @@ class Evidence:
     returncode: int | None
     oom_killed: bool
     deadline_s: float
+    wedge_s: float
     prompt: str
     expect: str
 
@@ -77,16 +79,31 @@ def _diagnosis(status: Status, evidence: Evidence) -> Diagnosis:
     if status.trouble is Trouble.NO_ANSWER:
         params = {"detail": status.detail[:_SHOWN]}
         return Diagnosis(message_id="serve.no_answer", code=ExitCode.FAILURE, line=last, params=params)
-    if status.trouble is Trouble.DEADLINE:
-        params = {"deadline": format_duration(evidence.deadline_s)}
-        return Diagnosis(message_id="serve.deadline", code=ExitCode.FAILURE, line=last, params=params)
-    return Diagnosis(message_id="serve.unhealthy", code=ExitCode.FAILURE, line=last)
+    waited = {
+        Trouble.DEADLINE: ("serve.deadline", {"deadline": format_duration(evidence.deadline_s)}),
+        Trouble.WEDGED: ("supervise.wedged", {"waited": format_duration(evidence.wedge_s)}),
+    }
+    message_id, params = waited.get(status.trouble or Trouble.UNHEALTHY, ("serve.unhealthy", {}))
+    return Diagnosis(message_id=message_id, code=ExitCode.FAILURE, line=last, params=params)
 
 
-def not_runnable(record: Record, error: OSError) -> Failure:
-    """The engine's program cannot be started at all."""
+def not_started(record: Record, error: SelfhostError | OSError) -> Failure:
+    """The engine's program cannot be run, or its log not be written."""
+    if isinstance(error, SelfhostError):
+        values = {name: str(value) for name, value in error.message.params.items()}
+        return Failure(message_id=error.message.id, params=values, code=int(error.code))
     params = {"python": record.argv[0], "detail": error.strerror or str(error)}
     return Failure(message_id="serve.not_runnable", params=params, code=int(ExitCode.MISSING))
+
+
+def crash_loop(record: Record, last: Failure, status: Status) -> Failure:
+    """A server that failed too often in a row; with the cause of the last time, whose code it has."""
+    if status.unwanted or status.failures <= status.policy.most:
+        return last
+    message = Message(last.message_id, last.params)
+    params = {"name": record.name, "count": status.failures, "last": message.what, "why": message.why}
+    params |= {"hint": message.hint or text("supervise.read_log", name=record.name)}
+    return replace(last, message_id="supervise.crash_loop", params=params)
 
 
 def survivors(record: Record, left: Sequence[Identity]) -> Failure:

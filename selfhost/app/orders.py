@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.engines import vllm
+from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
-from selfhost.serve import process
-from selfhost.serve.lifecycle import start_deadline_s, stop_grace_s
+from selfhost.serve import disk, process
+from selfhost.serve.times import start_deadline_s, stop_grace_s, wedge_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ class Limits:
     """Times of a supervisor, in seconds."""
 
     deadline_s: float
-    """For the whole start; see `lifecycle.start_deadline_s`."""
+    """For the whole start; see `times.start_deadline_s`."""
     answer_s: float = 600.0
     """For each wait in the checked answer: the first one may compile kernels."""
     starting_poll_s: float = 0.25
@@ -33,11 +35,16 @@ class Limits:
     settle_s: float = 5.0
     """After a process of the tree is lost, the engine gets this long to end by itself, as vLLM does."""
     grace_s: float = 30.0
-    """For the main process between TERM and KILL; see `lifecycle.stop_grace_s`."""
+    """For the main process between TERM and KILL; see `times.stop_grace_s`."""
     starting_grace_s: float = STARTING_GRACE_S
     """The same before it was ever ready: nobody waits for an answer, and vLLM does not hear TERM while it builds."""
     follow_s: float = process.FOLLOW_S
     """For the others to follow it by themselves."""
+    metrics_poll_s: float = 15.0
+    idle_s: float = 60.0
+    """Counters that do not move for this long are asked about: a server without requests once a minute."""
+    wedge_s: float = 600.0
+    """For the answer to that, while nothing moves; see `times.wedge_s`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +73,14 @@ class Orders:
 
 def limits_of(plan: Plan) -> Limits:
     """Times that fit the size of a plan's model and how long its requests may take to finish."""
-    return Limits(deadline_s=start_deadline_s(plan.weight_bytes_total), grace_s=stop_grace_s(vllm.drain_s(plan.argv)))
+    speed = disk.read_speed(Path(plan.model_path)) if plan.model_path else None
+    return Limits(
+        deadline_s=start_deadline_s(plan.weight_bytes_total, speed),
+        grace_s=stop_grace_s(vllm.drain_s(plan.argv)),
+        wedge_s=wedge_s(
+            plan.settings.max_num_batched_tokens, accelerator=plan.hardware.device.platform is not Platform.CPU
+        ),
+    )
 
 
 def now_text() -> str:

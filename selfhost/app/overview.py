@@ -110,6 +110,10 @@ def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] 
     home = find_home()
     here = where.strip().lower() == HERE
     hardware = hardware_for(None if here else where, home)
+    if here:
+        from selfhost.app.allotment import left_of
+
+        hardware = left_of(hardware, home)
     engine = engine_for(hardware)
     check_request(request)
     cells, skipped, parameters = [], [], {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from selfhost.engines import ascend_variables, known, owned, vllm, vllm_ascend
 from selfhost.engines.multimodal import counted, read_media
 from selfhost.engines.speculative import not_counted, read_speculation
-from selfhost.errors import NoError
+from selfhost.errors import NoError, UsageError
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.capacity import capacity
@@ -149,7 +149,10 @@ def plan_to_start(model: ModelToPlan, hardware: Hardware, request: PlanRequest, 
     """The plan for hardware found here, with what its boot record will be kept under. Raises as `plan_model`."""
     from selfhost.app.known_boots import with_subject
 
-    plan = plan_model(model, hardware, request, here=Here(home))
+    def make(on: Hardware, answer: bool) -> Plan:  # noqa: FBT001
+        return plan_model(model, on, request, with_remedies=answer, here=Here(home))
+
+    plan = _beside(make, hardware, home)
     return with_subject(plan, model, request) if plan.argv else plan
 
 
@@ -161,8 +164,12 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
     variant: str | None = None,
     recipe_paths: Sequence[Path] = (),
     explained: bool = False,
+    beside: bool = True,
 ) -> Plan:
-    """The plan for a model by name or directory, on `--on` hardware or on what is found here."""
+    """The plan for a model by name or directory, on `--on` hardware or on what is found here.
+
+    beside: of what is here only what running servers leave; False for what is started another time.
+    """
     from selfhost.app.detect import hardware_for
     from selfhost.app.model import resolve
     from selfhost.home import find_home
@@ -174,13 +181,43 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
         if error.message.id != "arch.unsupported_files":
             raise
         raise _bounded(error, hardware_for(on, home)) from error
-    hardware = hardware_for(on, home)
-    plan = plan_model(model.to_plan(), hardware, request, explained=explained, here=Here(home, on))
+    hardware = hardware_of(request.devices, on, home)
+
+    def make(where: Hardware, answer: bool) -> Plan:  # noqa: FBT001
+        as_answer = {"with_remedies": answer, "explained": explained and answer}
+        return plan_model(model.to_plan(), where, request, here=Here(home, on), **as_answer)
+
+    # The memory of a bare `cpu` is that of this machine.
+    here = on is None or on.strip().lower() == Platform.CPU
+    plan = _beside(make, hardware, home) if here and beside else make(hardware, True)
     if hardware.assumed or hardware.device.platform is not Platform.ASCEND:
         return plan
     from selfhost.app import compat
 
     return compat.with_notes(plan)
+
+
+def hardware_of(devices: str | None, on: str | None, home: Home) -> Hardware:
+    """What a plan is for: `--on`, or `--devices` of this machine, or what is found here. Raises UsageError."""
+    if devices is None:
+        from selfhost.app.detect import hardware_for
+
+        return hardware_for(on, home)
+    if on is not None:
+        raise UsageError("allot.with_on", on=on)
+    from selfhost.app.devices import hardware_named
+
+    return hardware_named(devices, home)
+
+
+def _beside(make: Callable[[Hardware, bool], Plan], hardware: Hardware, home: Home) -> Plan:
+    """The plan on what running servers leave of this machine."""
+    # Imported where there is something to choose, or something was ever started: `plan` is measured in milliseconds.
+    if not hardware.device_names and not hardware.cpus and not home.servers.is_dir():
+        return make(hardware, True)
+    from selfhost.app import allotment
+
+    return allotment.plan_beside(make, hardware, allotment.holders_of(home))
 
 
 def _ask(hub_id: str, variant: str | None) -> ResolvedModel:

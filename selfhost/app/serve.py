@@ -5,33 +5,30 @@ Everything that can be refused is refused before anything is made: a refusal lea
 
 from __future__ import annotations
 
-import errno
-import functools
+import itertools
 import os
 import re
 import secrets
 import shlex
 from dataclasses import asdict, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from selfhost.app import compat, servers
-from selfhost.app.engine_env import engine_command, of_machine
+from selfhost.app import port, servers
+from selfhost.app.allotment import facts_of
+from selfhost.app.engine_env import engine_command
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
-from selfhost.errors import MissingError, NoError, UsageError
-from selfhost.messages import text
+from selfhost.errors import NoError, UsageError
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
 from selfhost.records import dataclass
-from selfhost.serve import health, keys, ports, process, records
+from selfhost.serve import health, keys, process, records
 from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-    from selfhost.app.pull import Talk
-    from selfhost.hardware.types import Hardware
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 
@@ -53,6 +50,8 @@ class ServeRequest:
     name: str | None = None
     force: bool = False
     detached: bool = False
+    restart: str = "never"
+    """When it is started again; see `serve.restart`."""
     limits: Limits | None = None
     """Times; None takes the ones that fit the model's size."""
 
@@ -83,6 +82,8 @@ class Tools(NamedTuple):
     """(the model, the plan, `--force`). Raises MissingError when driver and packages do not match."""
     show_plan: Callable[[Plan], object] = lambda _plan: None
     """Told once, when the plan is decided and before weights are fetched."""
+    tell: Callable[[str], object] = lambda _line: None
+    """Told what is otherwise than usual."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +96,12 @@ class Prepared:
     require_key: bool
     machine_env: Mapping[str, str] = field(default_factory=dict)
     """Beside the plan's variables, which win."""
+    wanted: PlanRequest | None = None
+    """What the plan was made for."""
+    again: Callable[[PlanRequest], Plan] | None = None
+    """The plan made once more, beside the servers that run then; None: it stands as it is."""
+    beside: frozenset[str] = frozenset()
+    """Marks of the servers that ran when the plan was made."""
 
 
 def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
@@ -103,11 +110,11 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     model = found.to_plan()
     name = server_name(request.name, model.name)
     check_name(home, name)
-    wanted = request.plan
-    if wanted.port == 0:
-        wanted = replace(wanted, port=_any_port(wanted.host))
-    require_key = keys.check_exposure(wanted.host, has_keys=keys.has_keys(home))
-    check_port(home, request.target, wanted.host, wanted.port)
+    require_key = keys.check_exposure(request.plan.host, has_keys=keys.has_keys(home))
+    wanted, said = port.settle(home, request.target, request.plan)
+    if said:
+        tools.tell(said)
+    beside = servers.running_marks(home)
     plan = tools.make_plan(model, wanted)
     if plan.argv and (plan.fits or request.force):
         tools.check_stack(found, plan, request.force)
@@ -117,11 +124,24 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     python = tools.engine_python(plan)
     machine_env = tools.machine_env(plan, python)
     path = str(tools.ensure_weights(found, python))
+
+    def again(asked: PlanRequest) -> Plan:
+        return tools.make_plan(replace(found.to_plan(), model_path=path), asked)
+
     if path != plan.model_path:
-        plan = tools.make_plan(replace(found.to_plan(), model_path=path), wanted)
+        beside = servers.running_marks(home)
+        plan = again(wanted)
         check_fits(request, plan)
-    argv = engine_command(python, plan)
-    return Prepared(name=name, plan=plan, argv=argv, require_key=require_key, machine_env=machine_env)
+    return Prepared(
+        name=name,
+        plan=plan,
+        argv=engine_command(python, plan),
+        require_key=require_key,
+        machine_env=machine_env,
+        wanted=wanted,
+        again=again,
+        beside=beside,
+    )
 
 
 def server_name(given: str | None, model: str) -> str:
@@ -140,50 +160,18 @@ def server_name(given: str | None, model: str) -> str:
 
 def check_name(home: Home, name: str) -> None:
     """Raises NoError when a server of that name runs."""
+    if (record := records.read(home, name)) and (server := servers.look(record)).state.running:
+        free = next(made for number in itertools.count(2) if not _is_taken(home, made := _numbered(name, number)))
+        raise NoError("serve.name_taken", name=name, state=server.state.value, url=record.url, free=free)
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name[: 62 - len(str(number))]}-{number}"
+
+
+def _is_taken(home: Home, name: str) -> bool:
     record = records.read(home, name)
-    if record and (server := servers.look(record)).state.running:
-        raise NoError("serve.name_taken", name=name, state=server.state.value, url=record.url)
-
-
-def _any_port(host: str) -> int:
-    try:
-        return ports.free_port(host)
-    except OSError as error:
-        raise MissingError("serve.bad_host", host=host, detail=error.strerror or error) from error
-
-
-def check_port(home: Home, target: str, host: str, port: int) -> None:
-    """Raises MissingError when the port cannot be listened on, or another server of ours is about to."""
-    error = ports.bind_error(host, port)
-    # An engine binds at once and listens only when it is loaded: until then the port looks free.
-    ours = next((server for server in servers.list_servers(home)[0] if _uses(server, port)), None)
-    if error is None and ours is None:
-        return
-    if error is not None and error.errno == errno.EACCES:
-        raise MissingError("serve.port_forbidden", port=port, model=shlex.quote(target)) from error
-    if error is not None and error.errno != errno.EADDRINUSE:
-        raise MissingError("serve.bad_host", host=host, detail=error.strerror or error) from error
-    holder = None if ours else ports.port_holder(port)
-    raise MissingError(
-        "serve.port_taken",
-        port=port,
-        host=host,
-        holder=_holder_text(ours, holder),
-        model=shlex.quote(target),
-        free=ports.next_free_port(host, port) or 0,
-    )
-
-
-def _uses(server: servers.Server, port: int) -> bool:
-    return server.state.running and server.record.port == port
-
-
-def _holder_text(ours: servers.Server | None, holder: ports.PortHolder | None) -> str:
-    if ours:
-        return text("serve.holder_server", name=ours.record.name)
-    if holder and holder.pid:
-        return text("serve.holder_process", name=holder.name or "?", pid=holder.pid)
-    return text("serve.holder_unknown")
+    return record is not None and servers.look(record).state.running
 
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
@@ -198,6 +186,9 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
     reasons = "\n".join(plan.reasons)
     if plan.verdict is Verdict.UNSUPPORTED:
         raise NoError("serve.unsupported", name=plan.model, hardware=plan.hardware.text, reasons=reasons, model=target)
+    if plan.blocked_by:
+        values = {"name": plan.model, "hardware": plan.hardware.text, "reasons": reasons}
+        raise NoError("serve.blocked", servers=" ".join(plan.blocked_by), **values)
     changes = [remedy.change for remedy in plan.remedies if remedy.fits]
     here = next((f"selfhost serve {target} {change}" for change in changes if not change.startswith("--on")), None)
     there = next((f"selfhost plan {target} {change}" for change in changes), f"selfhost plan {target}")
@@ -211,12 +202,40 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
 
 
 def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record, Orders]:
-    """Take the name and the port, and write the record and the front door's settings. Raises NoError, MissingError."""
+    """Take name, port and devices, and write the record and the front door's settings. Raises NoError, MissingError."""
+    name = prepared.name
+    with records.exclusive(home):
+        # Again, now that nobody else decides: fetching the weights may have taken hours.
+        check_name(home, name)
+        prepared = _settled(home, request, prepared)
+        record = _record_of(request, prepared)
+        folder = records.make_folder(home, name)
+        key = keys.write_gate(folder.gate, require_key=prepared.require_key, keys_file=keys.keys_file(home))
+        records.write_control_key(home, name, key)
+        folder.set_log_aside()
+        records.write(home, record)
+    return record, _orders(request, prepared, record.mark)
+
+
+def _settled(home: Home, request: ServeRequest, prepared: Prepared) -> Prepared:
+    """With the port and the devices that are free now; planned once more when servers came or went meanwhile."""
+    plan, wanted = prepared.plan, prepared.wanted
+    if wanted is None or prepared.again is None:
+        port.check_port(home, request.target, plan.host, plan.port)
+        return prepared
+    now = port.settle(home, request.target, wanted).request
+    if now == wanted and servers.running_marks(home) == prepared.beside:
+        return prepared
+    plan = prepared.again(now)
+    check_fits(request, plan)
+    return replace(prepared, plan=plan, argv=engine_command(Path(prepared.argv[0]), plan))
+
+
+def _record_of(request: ServeRequest, prepared: Prepared) -> Record:
     plan, name = prepared.plan, prepared.name
-    mark = f"{name}:{secrets.token_hex(8)}"
-    record = Record(
+    return Record(
         name=name,
-        mark=mark,
+        mark=f"{name}:{secrets.token_hex(8)}",
         model=plan.model,
         target=request.target,
         variant=plan.variant,
@@ -233,17 +252,9 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         detached=request.detached,
         forced=not plan.fits,
         require_key=prepared.require_key,
+        restart=request.restart,
+        **facts_of(plan),
     )
-    with records.exclusive(home):
-        # Again, now that nobody else decides: fetching the weights may have taken hours.
-        check_name(home, name)
-        check_port(home, request.target, plan.host, plan.port)
-        folder = records.make_folder(home, name)
-        key = keys.write_gate(folder.gate, require_key=prepared.require_key, keys_file=keys.keys_file(home))
-        records.write_control_key(home, name, key)
-        folder.engine_log.unlink(missing_ok=True)
-        records.write(home, record)
-    return record, _orders(request, prepared, mark)
 
 
 def _orders(request: ServeRequest, prepared: Prepared, mark: str) -> Orders:
@@ -257,44 +268,4 @@ def _orders(request: ServeRequest, prepared: Prepared, mark: str) -> Orders:
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
         limits=request.limits or limits_of(plan),
         subject=asdict(plan.subject) if plan.subject else None,
-    )
-
-
-def real_tools(
-    home: Home, engine_python: Path | None, talk: Talk, recipe_paths: Sequence[Path] = (), accept: Sequence[str] = ()
-) -> Tools:
-    """The rest of selfhost, for the machine this runs on.
-
-    engine_python: another environment's Python. accept: licences that the command line accepts.
-    """
-    from selfhost.app import detect, model, repository, weights
-    from selfhost.app.plan import plan_to_start
-    from selfhost.app.pull import PullRequest
-    from selfhost.engines import environment
-
-    @functools.cache
-    def hardware() -> Hardware:
-        # Vendors' tools may take seconds: asked once, and only when nothing cheaper forbids the start.
-        found = detect.hardware_for(None, home)
-        for why in detect.why_cpu(found):
-            talk.warn(why)
-        return found
-
-    def python_for(plan: Plan) -> Path:
-        if engine_python is not None:
-            return environment.from_python(engine_python).python
-        return environment.require(home, plan.engine.name).python
-
-    return Tools(
-        machine_env=of_machine,
-        resolve=lambda target, variant: model.resolve(
-            target, variant=variant, recipe_paths=recipe_paths, ask=repository.describe
-        ),
-        make_plan=lambda found, request: plan_to_start(found, hardware(), request, home),
-        engine_python=python_for,
-        ensure_weights=lambda found, python: weights.ensure(
-            found, home, PullRequest(engine_python=python, accept_licence=tuple(accept)), talk
-        ),
-        of_variant=lambda found, variant: found.of_variant(variant),
-        check_stack=lambda found, plan, force: compat.check(found, plan, engine_python, talk.warn, force=force),
     )

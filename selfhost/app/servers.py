@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfhost.app import device_memory
 from selfhost.app.orders import STARTING_GRACE_S, now_text
 from selfhost.engines import vllm
 from selfhost.errors import NoError, SelfhostError, UsageError
@@ -18,12 +19,13 @@ from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.serve import health, lifecycle, logs, ports, process, records
 from selfhost.serve.lifecycle import State
+from selfhost.serve.times import stop_grace_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from selfhost.home import Home
-    from selfhost.serve.records import Record
+    from selfhost.serve.records import Failure, Record
 
 SCHEMA_VERSION = 1
 _POLL_S = 0.03
@@ -58,6 +60,9 @@ class Server:
             "served_model_name": record.served_model_name,
             "host": record.host,
             "port": record.port,
+            "devices": list(record.devices),
+            "cpus": list(record.cpus),
+            "promised_bytes": record.promised_bytes,
             "require_key": record.require_key,
             "detached": record.detached,
             "forced": record.forced,
@@ -69,12 +74,16 @@ class Server:
             "ready_at": record.ready_at,
             "ended_at": record.ended_at,
             "uptime_s": _uptime_s(record) if running else None,
-            "failure": _failure_dict(record),
+            "failure": _failure_dict(record.failure),
+            "restart": record.restart,
+            "restarts": record.restarts,
+            "last_failure": _failure_dict(record.last_failure),
+            "device_memory_held": record.device_memory_held,
         }
 
 
-def _failure_dict(record: Record) -> dict[str, Any] | None:
-    if (failure := record.failure) is None:
+def _failure_dict(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
         return None
     message = Message(failure.message_id, failure.params)
     return {
@@ -88,8 +97,11 @@ def _failure_dict(record: Record) -> dict[str, Any] | None:
 
 
 def _uptime_s(record: Record) -> float:
+    # The time of day may have been set meanwhile: a living process knows better.
+    if record.engine and process.is_alive(record.engine):
+        return round(process.age_s(record.engine), 1)
     began = datetime.fromisoformat(record.started_at)
-    return round((datetime.now(began.tzinfo) - began).total_seconds(), 1)
+    return round(max(0.0, (datetime.now(began.tzinfo) - began).total_seconds()), 1)
 
 
 def look(record: Record) -> Server:
@@ -147,7 +159,7 @@ def only_running(home: Home) -> Server:
 
 
 def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
-    """End every process of a server and make sure; what was ended.
+    """End every process of a server and make sure; what was ended, and what of its memory did not come back.
 
     timeout_s: for an orderly end; None: what the server's own supervisor gives it.
 
@@ -158,7 +170,7 @@ def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
         raise _not_running(home, server)
     record = server.record
     if timeout_s is None:
-        timeout_s = lifecycle.stop_grace_s(vllm.drain_s(record.argv))
+        timeout_s = stop_grace_s(vllm.drain_s(record.argv))
     started = time.monotonic()
     _stop_supervisor(record, timeout_s)
     follow_s = min(process.FOLLOW_S, timeout_s)
@@ -170,11 +182,29 @@ def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
         pids = " ".join(str(identity.pid) for identity in ended.survivors)
         raise SelfhostError("serve.survivors", name=name, pids=pids)
     _check_port(record)
-    latest = records.read(home, name) or record
-    if latest.mark == record.mark:
-        records.write(home, replace(latest, state=State.STOPPED, ended_at=latest.ended_at or now_text()))
+    held = _record_the_end(home, record, orphaned=server.state is State.ORPHANED)
     seconds = f"{time.monotonic() - started:.1f}"
-    return Message("serve.stopped", {"name": name, "count": count, "seconds": seconds, "port": record.port})
+    said = {"name": name, "count": count, "seconds": seconds, "port": record.port}
+    if held:
+        return Message("supervise.stopped_held", {**said, "held": device_memory.held_text(held)})
+    return Message("serve.stopped", said)
+
+
+def _record_the_end(home: Home, record: Record, *, orphaned: bool) -> Mapping[str, int] | None:
+    """Write that a server is stopped; what of its devices' memory did not come back.
+
+    Asked here where no supervisor did: of an orphan, and when it had to be killed.
+    """
+    latest = records.read(home, record.name) or record
+    if latest.mark != record.mark:
+        return None
+    held = latest.device_memory_held
+    if orphaned or latest.ended_at is None:
+        env = record.plan.get("env", {})
+        held = device_memory.wait_until_back(latest.device_memory_before, lambda: device_memory.used(record.plan, env))
+    ended_at = latest.ended_at or now_text()
+    records.write(home, replace(latest, state=State.STOPPED, ended_at=ended_at, device_memory_held=held))
+    return held
 
 
 def _stop_supervisor(record: Record, timeout_s: float) -> None:
@@ -218,9 +248,19 @@ def _check_port(record: Record) -> None:
         time.sleep(_POLL_S)
 
 
+def orphan_names(home: Home) -> list[str]:
+    """Names of the servers whose supervisor is gone while processes are left, for `stop --orphans`."""
+    return [server.record.name for server in list_servers(home)[0] if server.state is State.ORPHANED]
+
+
 def running_names(home: Home) -> list[str]:
     """Names of the servers that run, for `stop --all`."""
     return [server.record.name for server in list_servers(home)[0] if server.state.running]
+
+
+def running_marks(home: Home) -> frozenset[str]:
+    """Marks of the servers that run: they tell one start from the next."""
+    return frozenset(server.record.mark for server in list_servers(home)[0] if server.state.running)
 
 
 def running_from(home: Home, directory: Path) -> list[str]:

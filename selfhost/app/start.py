@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.app import failures, servers
+from selfhost.app.machine import Machine
 from selfhost.app.orders import Orders
 from selfhost.app.supervise import Supervisor
 from selfhost.errors import IntegrityError, NoError, SelfhostError
@@ -20,7 +22,7 @@ from selfhost.serve.lifecycle import Phase, State
 from selfhost.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from selfhost.home import Home
     from selfhost.serve.phases import Progress
@@ -50,6 +52,11 @@ class StartReport:
         self._last = now
         if record.state is State.STARTING and record.phase in _PHASES:
             self._line(record.phase.value, Message(_PHASES[record.phase], {"name": record.name}))
+        elif record.state is State.RESTARTING and record.last_failure:
+            cause = Message(record.last_failure.message_id, record.last_failure.params).what
+            self._line("restarting", Message("supervise.restarting", {"cause": cause}))
+        elif record.state is State.READY and record.restarts:
+            self._line("ready", Message("supervise.ready_again", {"name": record.name}))
         elif record.state is State.STOPPING:
             self._line("stopping", Message("serve.phase_stopping", {"name": record.name}))
 
@@ -72,15 +79,28 @@ def run_foreground(
 
     def changed(now: Record) -> None:
         report.changed(now)
-        if now.state is State.READY:
+        if now.state is State.READY and not now.restarts:
             on_ready(now)
 
     report.changed(record)
-    supervisor = Supervisor(home, record, orders, changed, report.progress)
-    last = supervisor.run()
+    last, signals = _supervise(home, record, orders, changed, report.progress)
     if last.failure:
         raise failures.as_error(last, last.failure)
-    return supervisor.signals[0] if supervisor.signals else None
+    return signals[0] if signals else None
+
+
+def _supervise(
+    home: Home,
+    record: Record,
+    orders: Orders,
+    show: Callable[[Record], None] = lambda _record: None,
+    show_progress: Callable[[Progress], None] = lambda _progress: None,
+) -> tuple[Record, Sequence[int]]:
+    """Supervise in this process and its main thread; the last record, and the signals that arrived."""
+    machine = Machine(home, record, orders)
+    with machine.catching_signals():
+        me = replace(record, supervisor=process.identify(os.getpid()))
+        return Supervisor(machine, me, orders.limits, show, show_progress).run(), machine.signals()
 
 
 def run_detached(home: Home, record: Record, orders: Orders, report: StartReport) -> Record:
@@ -152,5 +172,5 @@ def run_supervisor(home: Home, name: str) -> int:
     folder.launch.unlink(missing_ok=True)
     if value is None or record is None or value.get("mark") != record.mark:
         raise IntegrityError("serve.no_orders", name=name, path=folder.launch)
-    last = Supervisor(home, record, Orders.from_dict(value), lambda _record: None, lambda _progress: None).run()
+    last, _signals = _supervise(home, record, Orders.from_dict(value))
     return last.failure.code if last.failure else 0

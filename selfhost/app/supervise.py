@@ -1,329 +1,323 @@
 """Supervise one engine: drive the state machine of `serve.lifecycle` with what is seen, and carry out what it decides.
 
-The loop never blocks: health checks, the checked answer and the ending of the tree run in threads that put their
-result in one queue. A signal only counts itself. Whatever happens here, the tree is ended before the loop is left,
-except when this process is killed: then the engine goes on as an orphan, which `ps` shows and `stop` ends.
+Everything outside comes and goes through a `World`, the clock too: what is here runs in a test without a process, a
+file or a second. The loop never blocks: health checks, questions and the ending of the tree are the world's background
+work, which hands its results back in `wait`. Whatever happens here, the tree is ended before the loop is left, except
+when this process is killed: then the engine goes on as an orphan, which `ps` shows and `stop` ends.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import signal
-import threading
-import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfhost import files
-from selfhost.app import boot, failures
-from selfhost.app.engine_env import engine_env
-from selfhost.app.orders import now_text
-from selfhost.serve import health, lifecycle, logs, phases, process, records
-from selfhost.serve.health import Endpoint, Health
-from selfhost.serve.lifecycle import Action, State, Status
+from selfhost.app import failures
+from selfhost.app.world import Counted, Finding, Remains
+from selfhost.errors import SelfhostError
+from selfhost.serve import events, lifecycle, restart
+from selfhost.serve.events import Action
+from selfhost.serve.health import Health
+from selfhost.serve.lifecycle import Phase, Question, State, Status
+from selfhost.serve.liveness import Watch
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from selfhost.app.orders import Orders
-    from selfhost.home import Home
+    from selfhost.app.orders import Limits
+    from selfhost.app.world import World
+    from selfhost.serve.lifecycle import Identity
+    from selfhost.serve.liveness import Figures
     from selfhost.serve.phases import Progress
-    from selfhost.serve.records import Record
+    from selfhost.serve.records import Failure, Record
 
 _TICK_S = 0.05
 _READY_TICK_S = 0.25
-_REAP_S = 2.0
-_FIRST_PROCESS = 1
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+Work = Callable[[], Finding]
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One start of the engine, and what is remembered of it."""
+
+    number: int
+    began_s: float
+    phase_times: dict[str, float] = field(default_factory=lambda: {Phase.LOADING.value: 0.0})
+    next_probe_s: float = 0.0
+    probing: bool = False
+    next_count_s: float = 0.0
+    counting: bool = False
+    watch: Watch = field(default_factory=Watch)
+    exit_told: bool = False
+    deadline_told: bool = False
+    hurry: bool = False
+    tree: set[Identity] = field(default_factory=set)
+    lost_since_s: float | None = None
+    was_ready: bool = False
+    remains: Remains = field(default_factory=Remains)
+    not_started: Failure | None = None
 
 
 class Supervisor:
-    """One engine from start to end; `run` once, in the main thread."""
+    """One server from its first start to its end; `run` once."""
 
     def __init__(
         self,
-        home: Home,
+        world: World,
         record: Record,
-        orders: Orders,
-        show: Callable[[Record], None],
-        show_progress: Callable[[Progress], None],
+        limits: Limits,
+        show: Callable[[Record], None] = lambda _record: None,
+        show_progress: Callable[[Progress], None] = lambda _progress: None,
     ) -> None:
-        self._home = home
-        self._folder = records.folder(home, record.name)
-        self._orders, self._limits = orders, orders.limits
+        self.record = record
+        self._world, self._limits = world, limits
         self._show, self._show_progress = show, show_progress
-        me = process.identify(os.getpid())
-        self.record = replace(record, supervisor=me)
-        self.signals: list[int] = []
-        self._status = Status()
-        self._engine: subprocess.Popen[bytes]
-        self._results: queue.SimpleQueue[lifecycle.Event | BaseException] = queue.SimpleQueue()
-        self._arrived: list[lifecycle.Event | BaseException] = []
-        self._tail = logs.Tail(self._folder.engine_log)
-        self._endpoint = Endpoint(
-            host=record.host,
-            port=record.port,
-            model=record.served_model_name,
-            key=records.read_control_key(home, record.name),
-        )
-        self._started = time.monotonic()
-        self._phase_times = {lifecycle.Phase.LOADING.value: 0.0}
-        self._next_probe = 0.0
-        self._probing = False
-        self._signals_fed = 0
-        self._exit_fed = False
-        self._deadline_fed = False
-        self._hurry = False
-        self._oom_before = process.oom_kills()
-        self._tree: set[lifecycle.Identity] = set()
-        self._lost_since: float | None = None
-        self._next_reap = 0.0
-        self._ready_offset = 0
+        self._status = Status(policy=restart.parse(record.restart))
+        self._run = _Run(number=0, began_s=world.now_s())
+        self._arrived: list[object] = []
+        self._signals_told = 0
         self._finished = False
-        self._survivors: tuple[lifecycle.Identity, ...] = ()
 
     def run(self) -> Record:
-        """Start the engine, keep it until it ends or a signal asks for that; the last record. Raises MissingError."""
-        with self._catching_signals():
-            self._save()
-            self._spawn()
-            try:
-                while not self._finished:
-                    for event in self._look():
-                        self._feed(event)
-                    self._reap()
-                    self._wait()
-            except BaseException:
-                self._end_tree()
-                self._save(state=State.FAILED, ended_at=now_text())
-                raise
+        """Start the engine, keep it until it ends for good or a signal asks for that; the last record.
+
+        Raises MissingError, NoSpaceError when the record of a first start cannot be written: others wait for it.
+        """
+        world = self._world
+        try:
+            self._save(device_memory_before=world.device_memory())
+            self._on_start()
+            while not self._finished:
+                for event in self._look():
+                    self._feed(event)
+                world.reap()
+                self._arrived += world.wait(self._tick_s())
+        except BaseException:
+            world.end_tree(self._run.tree, self._grace_s(), lambda: False)
+            self._save(state=State.FAILED, ended_at=world.now_text())
+            raise
         return self.record
-
-    @contextlib.contextmanager
-    def _catching_signals(self) -> Iterator[None]:
-        def count(number: int, _frame: object) -> None:
-            self.signals.append(number)
-
-        before = {number: signal.signal(number, count) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _spawn(self) -> None:
-        cache = self._home.root / "cache"
-        has_home = os.access(os.environ.get("HOME", ""), os.W_OK)
-        if not has_home:
-            files.make_directory(cache, records.PRIVATE)
-        env = engine_env(
-            os.environ,
-            self._orders.env,
-            mark=self._orders.mark,
-            gate=self._folder.gate,
-            cache=cache,
-            has_home=has_home,
-        )
-        try:
-            self._engine = process.spawn(self.record.argv, env, self._folder.engine_log)
-        except OSError as error:
-            failure = failures.not_runnable(self.record, error)
-            self._save(state=State.FAILED, failure=failure, ended_at=now_text())
-            raise failures.as_error(self.record, failure) from error
-        self._save(engine=process.identify(self._engine.pid))
 
     # What is seen
 
-    def _look(self) -> Iterator[lifecycle.Event]:
-        if len(self.signals) > self._signals_fed:
-            self._signals_fed += 1
-            yield lifecycle.StopRequested()
-        yield from self._finished_work()
-        ended = self._engine.poll() is not None
+    def _look(self) -> Iterator[events.Event]:
+        run = self._run
+        if len(self._world.signals()) > self._signals_told:
+            self._signals_told += 1
+            yield events.StopRequested()
+        yield from self._results()
+        if self._status.state is State.RESTARTING:
+            yield from self._resume()
+            return
+        # A result may have begun another run.
+        if run is self._run and self._status.state is not State.FAILED:
+            yield from self._engine_events(run)
+
+    def _resume(self) -> Iterator[events.Event]:
+        resume_at_s = self._status.resume_at_s
+        if resume_at_s is not None and self._world.now_s() >= resume_at_s:
+            yield events.BackoffOver()
+
+    def _engine_events(self, run: _Run) -> Iterator[events.Event]:
+        if run.not_started:
+            return
+        ended = self._world.exit_status() is not None
         if self._status.state is State.STARTING:
-            for line in phases.split_lines(self._tail.read(final=ended)):
-                if progress := phases.read_line(line):
-                    self._show_progress(progress)
-                    yield lifecycle.PhaseSeen(progress.phase)
-            if not self._deadline_fed and time.monotonic() - self._started > self._limits.deadline_s:
-                self._deadline_fed = True
-                yield lifecycle.DeadlinePassed()
-        if ended and not self._exit_fed:  # after its last words
-            self._exit_fed = True
-            yield lifecycle.EngineExited()
+            for progress in self._world.progress(final=ended):
+                self._show_progress(progress)
+                yield events.PhaseSeen(progress.phase)
+            if not run.deadline_told and self._world.now_s() - run.began_s > self._limits.deadline_s:
+                run.deadline_told = True
+                yield events.DeadlinePassed()
+        if ended and not run.exit_told:  # after its last words
+            run.exit_told = True
+            yield events.EngineExited()
         if self._status.state in (State.STARTING, State.READY):
-            self._probe()
-            yield from self._watch_tree()
+            self._probe(run)
+        if self._status.state is State.READY:
+            yield from self._watch_tree(run)
+            yield from self._watch_progress(run)
 
-    def _reap(self) -> None:
-        """As the first process of a container, wait for the orphans that nobody else waits for."""
-        if os.getpid() == _FIRST_PROCESS and time.monotonic() >= self._next_reap:
-            self._next_reap = time.monotonic() + _REAP_S
-            process.reap_orphans(self._engine.pid)
-
-    def _wait(self) -> None:
-        """Until a thread has a result, or it is time to look around again."""
-        ready = self._status.state is State.READY
-        with contextlib.suppress(queue.Empty):
-            self._arrived.append(
-                self._results.get(timeout=min(_READY_TICK_S, self._limits.ready_poll_s) if ready else _TICK_S)
-            )
-
-    def _finished_work(self) -> Iterator[lifecycle.Event]:
+    def _results(self) -> Iterator[events.Event]:
         arrived, self._arrived = self._arrived, []
         for result in arrived:
             if isinstance(result, BaseException):
                 raise result
-            if isinstance(result, lifecycle.Healthy | lifecycle.Unhealthy):
-                self._probing = False
-            yield result
+            assert isinstance(result, _Result)  # nothing else is put there
+            run = self._run
+            if result.run != run.number:
+                continue  # of an engine that is gone
+            if isinstance(result.finding, Counted):
+                yield from self._count(run, result.finding.figures)
+                continue
+            if isinstance(result.finding, events.Healthy | events.Unhealthy):
+                run.probing = False
+            elif isinstance(result.finding, events.Answered | events.NotAnswered):
+                run.watch = replace(run.watch, since_s=self._world.now_s())  # asked: not again before its time
+            yield result.finding
 
-    def _probe(self) -> None:
-        if self._probing or time.monotonic() < self._next_probe or self._status.phase is lifecycle.Phase.CHECKING:
+    def _count(self, run: _Run, figures: Figures | None) -> Iterator[events.Event]:
+        run.counting = False
+        watch = run.watch.seen(figures, self._world.now_s())
+        if watch is not run.watch:
+            run.watch = watch
+            yield events.Moved()
+
+    def _probe(self, run: _Run) -> None:
+        now_s = self._world.now_s()
+        if run.probing or now_s < run.next_probe_s or self._status.phase is Phase.CHECKING:
             return
         ready = self._status.state is State.READY
-        self._next_probe = time.monotonic() + (self._limits.ready_poll_s if ready else self._limits.starting_poll_s)
-        self._probing = True
+        run.next_probe_s = now_s + (self._limits.ready_poll_s if ready else self._limits.starting_poll_s)
+        run.probing = True
 
-        def ask() -> lifecycle.Event:
-            found = health.ask_health(self._endpoint, self._limits.health_timeout_s)
-            return lifecycle.Healthy() if found is Health.OK else lifecycle.Unhealthy(dead=found is Health.DEAD)
+        def ask() -> events.Event:
+            found = self._world.health()
+            return events.Healthy() if found is Health.OK else events.Unhealthy(dead=found is Health.DEAD)
 
         self._in_background(ask)
 
-    def _watch_tree(self) -> Iterator[lifecycle.Event]:
+    def _watch_tree(self, run: _Run) -> Iterator[events.Event]:
         """Tell of a process that was there when the server became ready and is gone, once that had time to show."""
-        if self._status.state is not State.READY:
+        now_s = self._world.now_s()
+        lost = self._world.gone(run.tree)
+        if lost and run.lost_since_s is None:
+            run.lost_since_s = now_s
+        if run.lost_since_s is not None and now_s - run.lost_since_s > self._limits.settle_s:
+            run.tree -= lost
+            run.lost_since_s = None
+            yield events.ProcessLost()
+
+    def _watch_progress(self, run: _Run) -> Iterator[events.Event]:
+        """Look at the engine's counters from time to time, and tell when they stand still."""
+        now_s = self._world.now_s()
+        if run.counting:
             return
-        now = time.monotonic()
-        lost = {identity for identity in self._tree if not process.is_alive(identity)}
-        if lost and self._lost_since is None:
-            self._lost_since = now
-        if self._lost_since is not None and now - self._lost_since > self._limits.settle_s:
-            self._tree -= lost
-            self._lost_since = None
-            yield lifecycle.ProcessLost()
+        if run.watch.stalled(now_s, self._limits.idle_s) and not self._status.asking:
+            yield events.Stalled()
+        if now_s >= run.next_count_s:
+            run.next_count_s = now_s + self._limits.metrics_poll_s
+            run.counting = True
+            self._in_background(lambda: Counted(self._world.figures()))
 
-    def _in_background(self, work: Callable[[], lifecycle.Event]) -> None:
-        def run() -> None:
-            try:
-                self._results.put(work())
-            except BaseException as error:  # noqa: BLE001  # raised again in the main loop
-                self._results.put(error)
+    def _in_background(self, work: Work) -> None:
+        number = self._run.number
+        self._world.background(lambda: _Result(number, work()))
 
-        threading.Thread(target=run, daemon=True).start()
+    def _tick_s(self) -> float:
+        """Until there is something to look at again."""
+        if self._status.state in (State.READY, State.RESTARTING):
+            return min(_READY_TICK_S, self._limits.ready_poll_s)
+        return _TICK_S
 
     # What is done
 
-    def _feed(self, event: lifecycle.Event) -> None:
+    def _feed(self, event: events.Event) -> None:
         self._status, actions = lifecycle.step(self._status, event)
         for action in actions:
             self._ACTIONS[action](self)
 
+    def _on_start(self) -> None:
+        world = self._world
+        self._run = _Run(number=self._run.number + 1, began_s=world.now_s())
+        try:
+            engine = world.start()
+        except (SelfhostError, OSError) as error:
+            self._run.not_started = failures.not_started(self.record, error)
+            self._feed(events.NotStarted())
+        else:
+            self._save(engine=engine)
+
     def _on_show(self) -> None:
-        status = self._status
-        self._phase_times.setdefault(status.phase.value, time.monotonic() - self._started)
+        status, run = self._status, self._run
+        run.phase_times.setdefault(status.phase.value, self._world.now_s() - run.began_s)
         if status.state in (State.STOPPED, State.FAILED):
             return  # `_on_finish` writes these with their reasons
-        ready = status.state is State.READY and self.record.ready_at is None
-        kept = None
-        if ready:
-            self._tree = set(process.members(self._orders.mark, self.record.engine))
-            self._ready_offset = self._folder.engine_log.stat().st_size
-            kept = boot.write(self._home, self.record, self._orders.subject, self._phase_times)
-        self._save(
-            state=status.state,
-            phase=status.phase,
-            ready_at=now_text() if ready else self.record.ready_at,
-            chat=self._endpoint.chat,
-            boot_record=str(kept) if kept else self.record.boot_record,
-        )
+        changes: dict[str, Any] = {"state": status.state, "phase": status.phase, "restarts": status.restarts}
+        if status.state is State.READY:
+            run.tree, run.was_ready = self._world.tree(), True
+            run.watch = Watch(since_s=self._world.now_s())
+            self.record = self._world.keep_boot(self.record, run.phase_times)
+            changes |= {"ready_at": self._world.now_text()}
+        elif status.state is State.RESTARTING:
+            changes |= {"last_failure": self._failure(), "ready_at": None, "engine": None}
+        self._save(**changes)
         self._show(self.record)
 
     def _on_ask(self) -> None:
-        orders = self._orders
+        self._in_background(lambda: self._world.ask(Question.ANSWER))
 
-        def ask() -> lifecycle.Event:
-            try:
-                answer = health.check_answer(
-                    self._endpoint,
-                    orders.prompt,
-                    orders.expect,
-                    max_tokens=orders.max_tokens,
-                    timeout_s=self._limits.answer_s,
-                )
-            except health.RefusedError as error:
-                return lifecycle.NotAnswered(error.detail)
-            self._endpoint = replace(self._endpoint, chat=answer.chat)
-            return lifecycle.Answered(right=answer.right, text=answer.text)
-
-        self._in_background(ask)
+    def _on_ask_token(self) -> None:
+        self._in_background(lambda: self._world.ask(Question.TOKEN))
 
     def _on_end_tree(self) -> None:
-        def end() -> lifecycle.Event:
-            self._end_tree()
-            return lifecycle.Ended()
+        run, grace_s = self._run, self._grace_s()
+
+        def end() -> events.Event:
+            run.remains = self._world.end_tree(run.tree, grace_s, lambda: run.hurry)
+            return events.Ended(at_s=self._world.now_s(), survivors=bool(run.remains.survivors))
 
         self._in_background(end)
 
     def _on_kill_tree(self) -> None:
-        self._hurry = True
-
-    def _end_tree(self) -> None:
-        limits = self._limits
-        ended = process.end_tree(
-            self._orders.mark,
-            self.record.engine,
-            grace_s=limits.grace_s if self.record.ready_at else limits.starting_grace_s,
-            follow_s=limits.follow_s,
-            known=self._tree,
-            hurry=lambda: self._hurry,
-        )
-        self._survivors = ended.survivors
+        self._run.hurry = True
 
     def _on_finish(self) -> None:
-        with contextlib.suppress(Exception):
-            self._engine.wait(timeout=1)  # reap: a zombie would look like a process of ours
-        failure = None
-        if self._status.trouble:
-            failure = failures.explain(
-                self.record,
-                self._status,
-                failures.Evidence(
-                    log=self._log_text(),
-                    returncode=self._engine.poll(),
-                    oom_killed=(process.oom_kills() or 0) > (self._oom_before or 0),
-                    deadline_s=self._limits.deadline_s,
-                    prompt=self._orders.prompt,
-                    expect=self._orders.expect,
-                ),
-            )
-            if self.record.ready_at is None:
-                subject = self._orders.subject
-                boot.write_failed(self._home, self.record, subject, failure, self._phase_times)
-        elif self._survivors:
-            failure = failures.survivors(self.record, self._survivors)
-        self._save(state=State.FAILED if failure else State.STOPPED, failure=failure, ended_at=now_text())
+        failure = self._failure()
+        remains = self._run.remains
+        if failure and self._status.trouble and self._status.restarts:
+            failure = failures.crash_loop(self.record, failure, self._status)
+        self._save(
+            state=State.FAILED if failure else State.STOPPED,
+            failure=failure,
+            ended_at=self._world.now_text(),
+            restarts=self._status.restarts,
+            device_memory_held=remains.device_memory_held,
+        )
         self._finished = True
         self._show(self.record)
 
+    def _failure(self) -> Failure | None:
+        """Why this run ended; None when it was asked to and did. What its start measured is kept."""
+        run, status = self._run, self._status
+        if status.trouble is None:
+            return failures.survivors(self.record, run.remains.survivors) if run.remains.survivors else None
+        if run.not_started:
+            return run.not_started
+        failure = self._world.explain(self.record, status)
+        if not run.was_ready:
+            self._world.keep_failed_boot(self.record, failure, run.phase_times)
+        return failure
+
     _ACTIONS: Mapping[Action, Callable[[Supervisor], None]] = {
+        Action.START: _on_start,
         Action.SHOW: _on_show,
         Action.ASK: _on_ask,
+        Action.ASK_TOKEN: _on_ask_token,
         Action.END_TREE: _on_end_tree,
         Action.KILL_TREE: _on_kill_tree,
         Action.FINISH: _on_finish,
     }
 
-    def _log_text(self) -> str:
-        # While serving, what the engine said at its start is no longer the cause of anything.
-        if self.record.ready_at:
-            return logs.read_end(self._folder.engine_log, since=self._ready_offset)
-        return logs.read_ends(self._folder.engine_log)
+    def _grace_s(self) -> float:
+        return self._limits.grace_s if self._run.was_ready else self._limits.starting_grace_s
 
     def _save(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
-        records.write(self._home, self.record)
+        first = self.record.state in (State.STARTING, State.READY) and not self._status.restarts
+        try:
+            self._world.save(self.record)
+        except (SelfhostError, OSError) as error:
+            if first:
+                raise
+            # A full disk is no reason to end a server that answers, nor to end it otherwise than asked. A record that
+            # somebody took away is one not to start it again.
+            if isinstance(error, FileNotFoundError):
+                self._status = replace(self._status, unwanted=True)
+
+
+class _Result(NamedTuple):
+    run: int
+    finding: Finding

@@ -5,22 +5,27 @@ Each gets the word as far as it is typed. A completion that fails would print in
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import typer  # noqa: TC002 - Typer reads the annotations
 
+_FIRST_TAB = '\n[[ $zsh_eval_context[-1] == loadautofunc ]] && _selfhost_completion "$@"\n'
 _COUNTS = re.compile(r"(?:\d+x){0,2}", re.IGNORECASE)
 
 
 def models(incomplete: str) -> list[str]:
     """Recipes, by their file names; directories once the word looks like a path."""
+    return _directories(incomplete) if incomplete.startswith((".", "/", "~")) else recipes(incomplete)
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Recipes, by their file names."""
     from selfhost.errors import SelfhostError
     from selfhost.home import find_home
     from selfhost.recipe.load import find_recipes
 
-    if incomplete.startswith((".", "/", "~")):
-        return _directories(incomplete)
     try:
         names = find_recipes(find_home())
     except (SelfhostError, OSError):
@@ -43,6 +48,20 @@ def stored_models(incomplete: str) -> list[str]:
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
+def mend_zsh() -> None:
+    """Have zsh complete at the first Tab: the file that Typer installs only says then how, and completes nothing.
+
+    A file on `fpath` is run when its function is called first (zshmisc(1), Autoloading Functions).
+    """
+    path = Path.home() / ".zfunc" / "_selfhost"
+    try:
+        script = path.read_text()
+        if "_selfhost_completion() {" in script and _FIRST_TAB not in script:
+            path.write_text(script.rstrip() + _FIRST_TAB)
+    except OSError:
+        return
+
+
 def _directories(incomplete: str) -> list[str]:
     folder, _, start = incomplete.rpartition("/")
     try:
@@ -51,6 +70,11 @@ def _directories(incomplete: str) -> list[str]:
     except (OSError, RuntimeError):
         return []
     return [f"{folder}/{name}" if "/" in incomplete else name for name in found]
+
+
+def restart_policies(incomplete: str) -> list[str]:
+    """What `serve --restart` takes."""
+    return [word for word in ("never", "on-failure", "on-failure:3") if word.startswith(incomplete)]
 
 
 def targets(incomplete: str) -> list[str]:
@@ -77,6 +101,56 @@ def hardware(incomplete: str) -> list[str]:
 def hardware_or_here(incomplete: str) -> list[str]:
     """The same, and this machine."""
     return [word for word in ("here",) if word.startswith(incomplete)] + hardware(incomplete)
+
+
+def servers(incomplete: str) -> list[str]:
+    """Servers by the names of their records: whether they run takes longer to find out."""
+    return [name for name in _folders("servers", "server.json") if name.startswith(incomplete)]
+
+
+def engines(incomplete: str) -> list[str]:
+    """What `engine` takes."""
+    from selfhost.engines import specs
+
+    names = {*(spec.name for spec in specs.SPECS), specs.QUANTIZE, specs.ASCEND}
+    return [name for name in sorted(names) if name.startswith(incomplete)]
+
+
+def keys(incomplete: str) -> list[str]:
+    """Names of API keys."""
+    from selfhost.errors import SelfhostError
+    from selfhost.home import find_home
+    from selfhost.serve import keys as kept
+
+    try:
+        return [key.name for key in kept.load(find_home()) if key.name.startswith(incomplete)]
+    except (SelfhostError, OSError):
+        return []
+
+
+def _folders(kind: str, file: str) -> list[str]:
+    from selfhost.home import find_home
+
+    try:
+        return sorted(path.parent.name for path in (find_home().root / kind).glob(f"*/{file}"))
+    except OSError:
+        return []
+
+
+def devices(incomplete: str) -> list[str]:
+    """Device nodes that are there, after those that are typed; vendors' tools may take seconds and are not asked."""
+    before, comma, start = incomplete.rpartition(",")
+    named = before.split(",")
+    found = _device_numbers()
+    return [f"{before}{comma}{n}" for n in found if n.startswith(start) and n not in named]
+
+
+def _device_numbers() -> list[str]:
+    for names in ("nvidia[0-9]*", "davinci[0-9]*"):
+        found = (re.search(r"\d+$", path.name) for path in Path("/dev").glob(names))
+        if numbers := sorted(int(number[0]) for number in found if number):
+            return [str(number) for number in numbers]
+    return [str(number) for number in sorted(os.sched_getaffinity(0))]
 
 
 def variants(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -6,7 +6,13 @@ from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it run
 
 import typer
 
-NAME = typer.Argument(help="cuda, cpu, quantize or ascend; `selfhost engine ls` shows them.", show_default=False)
+from selfhost.cli import complete
+
+NAME = typer.Argument(
+    help="cuda, cpu, quantize or ascend; `selfhost engine ls` shows them.",
+    show_default=False,
+    autocompletion=complete.engines,
+)
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
 group = typer.Typer(

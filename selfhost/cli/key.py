@@ -6,7 +6,10 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
 import typer
 
+from selfhost.cli import complete
+
 NAME = typer.Argument(help="Whose key it is: a person, a program.", show_default=False)
+KNOWN = typer.Argument(help="Of a key that is in force.", show_default=False, autocompletion=complete.keys)
 GATEWAY = typer.Option(
     None,
     "--gateway",
@@ -80,7 +83,7 @@ def list_keys(
 
 
 @group.command()
-def revoke(name: str = NAME, gateway: Path = GATEWAY) -> None:
+def revoke(name: str = KNOWN, gateway: Path = GATEWAY) -> None:
     """End a key; running servers refuse it within about a second, a gateway when it has read its file again."""
     from selfhost.app import key
     from selfhost.cli import output

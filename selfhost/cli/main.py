@@ -15,6 +15,7 @@ import typer
 from selfhost.cli import (
     bench,
     bundle,
+    complete,
     detect,
     doctor,
     engine,
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, _on_sigint)
     try:
-        app(arguments, prog_name="selfhost", standalone_mode=True)
+        _run(arguments)
         code = ExitCode.OK
     except SelfhostError as error:
         code = error.code
@@ -100,6 +101,14 @@ def main(argv: list[str] | None = None) -> NoReturn:
         wrapped = SelfhostError("cli.unexpected", kind=type(error).__name__, detail=error)
         _report(wrapped, as_json="--json" in arguments)
     sys.exit(code)
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        app(arguments, prog_name="selfhost", standalone_mode=True)
+    finally:
+        if "--install-completion" in arguments:
+            complete.mend_zsh()
 
 
 def _report(error: SelfhostError, *, as_json: bool) -> None:

@@ -100,11 +100,20 @@ SETTINGS: dict[str, Any] = {
     ),
     "kv_cache_dtype": _option(str | None, "--kv-cache-dtype", "`auto`, `fp8`, ..."),
     "enforce_eager": _option(bool | None, "--enforce-eager/--no-enforce-eager", "Without compilation and graphs."),
+    "devices": _option(
+        str | None,
+        "--devices",
+        "Of this machine, as `detect` numbers them: `0,1`, `4-7`, a uuid; without accelerators: cores.",
+        metavar="LIST",
+        autocompletion=complete.devices,
+    ),
     "served_model_name": _option(str | None, "--served-model-name", "Name of the model in the API."),
     "host": _option(
         str | None, "--host", "Address to listen on [127.0.0.1]; any other than loopback needs an API key."
     ),
-    "port": _option(int | None, "--port", "Port to listen on [8000]; 0: a free one.", min=0, max=65535),
+    "port": _option(
+        int | None, "--port", "Port to listen on [8000; `serve` takes the next free one]; 0: any.", min=0, max=65535
+    ),
 }
 """Parameter name -> its annotation for Typer."""
 
@@ -149,5 +158,6 @@ def _request(
         auto_max_model_len=auto,
         goal=None if goal is None else Goal(goal),
         engine_args=tuple(engine_args or ()),
+        port_is_free=settings["port"] is None,
         **{name: value for name, value in settings.items() if value is not None},
     )

@@ -83,7 +83,7 @@ def _plan(
     """
     from selfhost import offline as switch
     from selfhost.cli import output
-    from selfhost.errors import ExitCode
+    from selfhost.errors import ExitCode, UsageError
 
     switch.settle(flag=offline)
     if model is not None and model.startswith("-"):
@@ -92,6 +92,8 @@ def _plan(
     many = {"--matrix": matrix, "--for-hardware": for_hardware is not None}
     single = {"MODEL": model is not None, "--on": bool(on), "--variant": variant is not None}
     _check_options(many, single, on=on or [], fits=fits, explain=explain)
+    if request.devices is not None and any(many.values()):
+        raise UsageError("allot.with_many")
     if for_hardware is not None:
         answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:

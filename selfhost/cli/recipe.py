@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selfhost.cli import options
+from selfhost.cli import complete, options
 
 if TYPE_CHECKING:
     from selfhost.app.lint import LintedFile
@@ -85,7 +85,7 @@ def _listed_json(listed: Listed) -> dict[str, object]:
 
 @group.command()
 def show(
-    name: str = typer.Argument(help="A recipe's name.", show_default=False),
+    name: str = typer.Argument(help="A recipe's name.", show_default=False, autocompletion=complete.recipes),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
     recipe_path: list[Path] = PATHS,
 ) -> None:
@@ -110,7 +110,12 @@ def show(
 
 @group.command("lint")
 def lint_recipes(
-    what: list[str] = typer.Argument(None, metavar="[NAME|FILE]...", help="Recipes or .toml files [all recipes]."),
+    what: list[str] = typer.Argument(
+        None,
+        metavar="[NAME|FILE]...",
+        help="Recipes or .toml files [all recipes].",
+        autocompletion=complete.recipes,
+    ),
     strict: bool = typer.Option(False, "--strict", help="Warnings count too."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
     recipe_path: list[Path] = PATHS,

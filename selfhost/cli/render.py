@@ -72,7 +72,7 @@ def _render(  # noqa: PLR0917 - Typer reads them by name
     render.check_target(target)
     paths = tuple(recipe_path or ())
     here = replace(request, host="127.0.0.1")  # of the engine's own command, which each target rewrites
-    plan = plan_for(model, on=on, request=here, variant=variant, recipe_paths=paths)
+    plan = plan_for(model, on=on, request=here, variant=variant, recipe_paths=paths, beside=False)
     asked = render.RenderRequest(
         name=name,
         image=image,

@@ -31,6 +31,15 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     force: Annotated[
         bool, typer.Option("--force", help="Start although it does not fit, or the Ascend stack does not match.")
     ] = False,
+    restart: Annotated[
+        str,
+        typer.Option(
+            "--restart",
+            metavar="POLICY",
+            help="What to do when a server that was ready fails: never, on-failure, on-failure:N (N times in a row).",
+            autocompletion=complete.restart_policies,
+        ),
+    ] = "never",
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[
@@ -49,22 +58,34 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
 ) -> None:
     """Start a server: plan, make sure of the weights, start, wait until it answers. Ctrl-C stops it.
 
-    Examples: selfhost serve qwen2.5-7b; selfhost serve ./model -d --max-model-len 8192 --port 0.
+    Beside servers that run already it takes devices that they do not hold, or says which of them is in the way.
+
+    Examples: selfhost serve qwen2.5-7b; selfhost serve ./model -d --max-model-len 8192 --devices 0,1;
+    selfhost serve qwen2.5-7b -d --restart on-failure.
     """
     import signal
 
     from selfhost import offline as switch
-    from selfhost.app import boot, serve, servers, start
+    from selfhost.app import boot, serve, serve_tools, servers, start
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
     from selfhost.cli.progress import StatusLine
     from selfhost.errors import ExitCode, SelfhostError
     from selfhost.home import find_home
     from selfhost.messages import text
+    from selfhost.serve import restart as restarting
 
     switch.settle(flag=offline)
     home = find_home()
-    wanted = serve.ServeRequest(target=model, plan=request, variant=variant, name=name, force=force, detached=detach)
+    wanted = serve.ServeRequest(
+        target=model,
+        plan=request,
+        variant=variant,
+        name=name,
+        force=force,
+        detached=detach,
+        restart=str(restarting.parse(restart)),
+    )
 
     told: list[Record] = []
 
@@ -83,12 +104,11 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
 
     with StatusLine() as line:
         talk = Terminal(before=line.clear)
-        tools = serve.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
-        tools = tools._replace(show_plan=_show)
+        tools = serve_tools.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
+        tools = tools._replace(show_plan=_show, tell=output.note)
         prepared = serve.prepare(home, wanted, tools)
-        if not prepared.plan.fits:
-            output.warn(text("serve.forced"))
         record, orders = serve.claim(home, wanted, prepared)
+        _tell_claimed(record)
         report = start.StartReport(line.show)
         if detach:
             record = start.run_detached(home, record, orders, report)
@@ -105,6 +125,16 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     elif number is not None:
         output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+
+
+def _tell_claimed(record: Record) -> None:
+    from selfhost.cli import output
+    from selfhost.messages import text
+
+    if record.forced:
+        output.warn(text("serve.forced"))
+    if record.devices:
+        output.note(text("serve.devices", devices=", ".join(record.devices)))
 
 
 def _show(plan: Plan) -> None:

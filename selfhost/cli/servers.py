@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
 import typer
 
-from selfhost.cli import output
+from selfhost.cli import complete, output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from selfhost.app.chat import Conversation
     from selfhost.app.servers import Server
+    from selfhost.errors import SelfhostError
+    from selfhost.messages import Message
 
-NAME = typer.Argument(help="Name of the server, as `selfhost ps` shows it.", show_default=False)
+NAME = typer.Argument(
+    help="Name of the server, as `selfhost ps` shows it.", show_default=False, autocompletion=complete.servers
+)
 _ANSWER_TOKENS = 2048
 """Small models can go on for ever; long answers of large ones need a larger `--max-tokens`."""
 
@@ -31,34 +38,54 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
 
     Example: selfhost ps --json
     """
-    from selfhost.app import servers
+    from selfhost.app import servers, strays
     from selfhost.home import find_home
-    from selfhost.messages import Message, text
+    from selfhost.messages import text
 
-    found, problems = servers.list_servers(find_home())
+    home = find_home()
+    found, problems = servers.list_servers(home)
+    lost = strays.find(home)
     for problem in problems:
         output.warn(problem.what)
     if as_json:
-        output.write_json({"schema_version": servers.SCHEMA_VERSION, "servers": [server.as_dict() for server in found]})
+        output.write_json(
+            {
+                "schema_version": servers.SCHEMA_VERSION,
+                "servers": [server.as_dict() for server in found],
+                "strays": [stray.as_dict() for stray in lost],
+            }
+        )
         return
+    for stray in lost:
+        pids = " ".join(str(identity.pid) for identity in stray.members)
+        output.warn(text("supervise.stray", name=stray.name, count=len(stray.members), pids=pids))
     if not found:
         output.note(text("serve.no_servers"))
         return
-    rows = [("NAME", "MODEL", "STATE", "PID", "URL", "UPTIME"), *(_row(server) for server in found)]
+    heading = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
+    rows = [heading, *(_row(server) for server in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for server in found:
-        if server.record.failure and not server.state.running:
-            failure = server.record.failure
-            output.note(
-                text(
-                    "serve.state_failed", name=server.record.name, what=Message(failure.message_id, failure.params).what
-                )
-            )
+        _tell_failures(server)
+
+
+def _tell_failures(server: Server) -> None:
+    """Why it failed, or else why it was started again last."""
+    from selfhost.messages import Message, text
+
+    record = server.record
+    if record.failure and not server.state.running:
+        what = Message(record.failure.message_id, record.failure.params).what
+        output.note(text("serve.state_failed", name=record.name, what=what))
+    elif record.last_failure:
+        what = Message(record.last_failure.message_id, record.last_failure.params).what
+        output.note(text("supervise.restarted", name=record.name, count=record.restarts, what=what))
 
 
 def _row(server: Server) -> tuple[str, ...]:
+    from selfhost.app import allotment
     from selfhost.units import format_duration
 
     values = server.as_dict()
@@ -68,8 +95,10 @@ def _row(server: Server) -> tuple[str, ...]:
         str(values["model"]),
         str(values["state"]),
         str(values["pid"] or "-"),
+        allotment.name_of(server.record),
         str(values["url"]),
         "-" if uptime is None else format_duration(uptime),
+        str(values["restarts"]),
     )
 
 
@@ -92,8 +121,13 @@ def _logs(
 
 
 def _stop(
-    names: list[str] = typer.Argument(None, metavar="NAME...", help="Servers to end.", show_default=False),
+    names: list[str] = typer.Argument(
+        None, metavar="NAME...", help="Servers to end.", show_default=False, autocompletion=complete.servers
+    ),
     every: bool = typer.Option(False, "--all", help="End every server that runs."),
+    orphans: bool = typer.Option(
+        False, "--orphans", help="End what nobody supervises any more, also processes whose record is gone."
+    ),
     timeout: float | None = typer.Option(
         None,
         min=0,
@@ -104,29 +138,50 @@ def _stop(
 ) -> None:
     """End servers: every process of each, and make sure that nothing is left.
 
-    Examples: selfhost stop qwen2.5-7b; selfhost stop --all.
+    Examples: selfhost stop qwen2.5-7b; selfhost stop --all; selfhost stop --orphans.
     """
-    from selfhost.app import servers
-    from selfhost.errors import SelfhostError, UsageError
+    from selfhost.app import servers, strays
+    from selfhost.errors import UsageError
     from selfhost.home import find_home
 
     home = find_home()
-    if every == bool(names):
+    if [every, orphans, bool(names)].count(True) != 1:
         raise UsageError("serve.which_to_stop")
+    if orphans:
+        results = itertools.chain(
+            servers.stop_all(home, servers.orphan_names(home), timeout), strays.end_all(home, timeout)
+        )
+    else:
+        names = servers.running_names(home) if every else list(dict.fromkeys(names))
+        results = itertools.chain(servers.stop_all(home, names, timeout))
+    _tell_stopped(results, nothing="supervise.no_orphans" if orphans else None)
+
+
+def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str | None) -> None:
+    """Print what was ended as it is; raises the first failure once all was tried."""
+    from selfhost.errors import SelfhostError
+    from selfhost.messages import text
+
     failed: list[SelfhostError] = []
-    for result in servers.stop_all(home, servers.running_names(home) if every else list(dict.fromkeys(names)), timeout):
-        if isinstance(result, SelfhostError):
-            failed.append(result)
-            if result is not failed[0]:
-                output.print_error(result)
-        else:
+    ended = 0
+    for result in results:
+        if not isinstance(result, SelfhostError):
+            ended += 1
             output.write(result.what)
+            continue
+        failed.append(result)
+        if result is not failed[0]:
+            output.print_error(result)
     if failed:
         raise failed[0]
+    if nothing and not ended:
+        output.note(text(nothing))
 
 
 def _chat(
-    name: str = typer.Argument(None, help="Name of the server; may be left out when only one runs."),
+    name: str = typer.Argument(
+        None, help="Name of the server; may be left out when only one runs.", autocompletion=complete.servers
+    ),
     prompt: str = typer.Argument(None, help="One question; without it, a conversation: one question per line."),
     max_tokens: int = typer.Option(_ANSWER_TOKENS, min=1, help="Longest answer.", metavar="TOKENS"),
     temperature: float = typer.Option(

@@ -207,12 +207,24 @@ def environment(plan: Plan) -> dict[str, str]:
     if nodes_used(plan.hardware, plan.layout) == 1:
         # Otherwise the engine finds its own address by a connection to a public name server.
         values["VLLM_HOST_IP"] = "127.0.0.1"
-    if indices := plan.hardware.device_indices[: plan.layout.world_size]:
+    if names := plan.hardware.device_names[: plan.layout.world_size]:
         # Otherwise the engine takes the first it sees, which may be of another kind than those that were planned for.
         values["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        values["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, indices))
-    ranks = plan.layout.tensor_parallel_size * plan.layout.pipeline_parallel_size
-    if plan.hardware.device.platform is Platform.CPU and ranks > 1:
-        # The engine binds one rank per NUMA node and refuses more ranks than nodes; unbound, any number starts.
-        values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        values["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+    if plan.hardware.device.platform is Platform.CPU and (binding := _binding(plan)):
+        values[BINDING] = binding
     return values
+
+
+BINDING = "VLLM_CPU_OMP_THREADS_BIND"
+"""Which CPUs the threads of each rank are bound to; `auto`: a NUMA node for each, `nobind`: none."""
+
+
+def _binding(plan: Plan) -> str:
+    """As many CPUs for each rank of those that are its own; empty leaves it to the engine."""
+    ranks = plan.layout.tensor_parallel_size * plan.layout.pipeline_parallel_size
+    cpus, each = plan.hardware.cpus, len(plan.hardware.cpus) // ranks
+    if each and plan.layout.data_parallel_size == 1:
+        return "|".join(",".join(map(str, cpus[rank * each : (rank + 1) * each])) for rank in range(ranks))
+    # The engine binds one rank per NUMA node and refuses more ranks than nodes; unbound, any number starts.
+    return "nobind" if ranks > 1 else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.records import dataclass
 from selfhost.units import KIB
@@ -33,6 +33,7 @@ FLAGS_THAT_MATTER = (
 """What the CPU engine chooses kernels by; the last four are ARM's."""
 
 _COUNT = re.compile(r"\d{1,20}")
+_MOST_CPUS = 1 << 16
 _NO_LIMIT_V1 = 1 << 60
 """cgroup v1 writes the largest page-aligned number for "no limit"."""
 
@@ -64,6 +65,28 @@ def count_list(cpus_or_nodes: str) -> int:
     for first, last in re.findall(r"(\d{1,9})(?:-(\d{1,9}))?", cpus_or_nodes):
         total += max(0, int(last or first) - int(first) + 1)
     return total
+
+
+def numbers(cpus_or_nodes: str) -> list[int]:
+    """The numbers of a list of the kernel's, at most those of a large machine; none when it is none.
+
+    >>> numbers("0-2,8")
+    [0, 1, 2, 8]
+    """
+    found: list[int] = []
+    for first, last in re.findall(r"(\d{1,9})(?:-(\d{1,9}))?", cpus_or_nodes):
+        found += range(int(first), min(int(last or first), int(first) + _MOST_CPUS) + 1)
+    return found
+
+
+class Cpu(NamedTuple):
+    """A logical CPU that this process may use."""
+
+    number: int
+    core: int
+    """The lowest number among those that share its core."""
+    node: int
+    """Of its memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

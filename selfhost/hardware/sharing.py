@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.types import Accelerator
 
-_VARIABLES = {"nvidia": "CUDA_VISIBLE_DEVICES", "huawei": "ASCEND_RT_VISIBLE_DEVICES"}
+VARIABLES = {"nvidia": "CUDA_VISIBLE_DEVICES", "huawei": "ASCEND_RT_VISIBLE_DEVICES"}
 
 _BUSY_FRACTION = 0.1
 """An idle NPU reports up to 9 % as used (910B4: 2.9 of 32 GB), an idle GPU next to nothing."""
@@ -32,7 +32,7 @@ def hide(
     """
     found = list(accelerators)
     notes: list[Message] = []
-    for vendor, variable in _VARIABLES.items():
+    for vendor, variable in VARIABLES.items():
         mine = [a for a in found if a.vendor == vendor]
         if (value := environ.get(variable)) is None or not mine:
             continue

@@ -80,6 +80,14 @@ class Hardware:
     """Of Ascend devices that were found, in the same order: N of /dev/davinciN; empty when one is not known."""
     logical_ids: tuple[int, ...] = ()
     """The same: what ASCEND_RT_VISIBLE_DEVICES counts."""
+    slice_uuids: tuple[str, ...] = ()
+    """Of MIG slices that were found, in the same order: what CUDA_VISIBLE_DEVICES calls them; an engine takes one."""
+    held_by: tuple[str, ...] = ()
+    """Servers of selfhost on each device, in the same order: `a`, `a, b`, empty; none at all when nothing is held."""
+    cpus: tuple[int, ...] = ()
+    """Of a CPU: what the threads of an engine are bound to; empty leaves it to the engine."""
+    named: bool = False
+    """Whether the devices were named one by one (`--devices`): then all of them are meant to be used."""
     notes: tuple[str, ...] = ()
     """What detection could not tell, of hardware that was found: a tool that hung, a driver that does not match."""
     host: Host | None = None
@@ -89,6 +97,11 @@ class Hardware:
     def device_count(self) -> int:
         """All devices of all nodes."""
         return self.nodes * self.devices_per_node
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """What `--devices` calls each device that was found: its index, a slice by its uuid; empty for a CPU."""
+        return self.slice_uuids or tuple(map(str, self.device_indices))
 
     @property
     def text(self) -> str:

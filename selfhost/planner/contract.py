@@ -37,6 +37,8 @@ def as_dict(plan: Plan) -> dict[str, object]:
         "argv": list(plan.argv),
         "env": dict(plan.env),
         "goal": plan.goal and plan.goal.value,
+        "devices": list(plan.hardware.device_names[: plan.layout.world_size]),
+        "blocked_by": list(plan.blocked_by),
         "nodes": [{"node": node, "argv": list(argv)} for node, argv in enumerate(plan.node_argv)],
         **(capacity.as_dict() if capacity else {"capacity": None, "stages": [], "speed": None}),
         **(plan.explanation.as_dict() if plan.explanation else {}),

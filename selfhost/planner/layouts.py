@@ -35,8 +35,8 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
     A size that was asked for stands. Sizes that were not are chosen like this:
 
     1. Tensor parallel within a node, pipeline parallel over the nodes. Data parallel only when asked for.
-    2. Hardware that was named (`--on 4xA800`) is meant to be used: most devices first. Of the hardware found on this
-       machine as few devices are taken as the model needs: fewest first.
+    2. Hardware that was named (`--on 4xA800`, `--devices 0,1`) is meant to be used: most devices first. Of the
+       hardware found on this machine as few devices are taken as the model needs: fewest first.
     3. For experts, sharding before expert parallel (same memory, no uneven load), unless only the latter is legal.
     4. At last pipeline parallel inside a node, for models whose heads do not divide by the number of devices: slower
        for one request, so only when nothing above fits.
@@ -59,10 +59,11 @@ def candidates(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> lis
         request.enable_expert_parallel,
         several_engines=request.goal is Goal.THROUGHPUT and request.data_parallel_size is None,
     )
+    named = hardware.assumed or hardware.named
     if hardware.device.platform is not Platform.ASCEND:
-        return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, sizes)
+        return _gpu_candidates(arch, hardware.nodes, hardware.devices_per_node, named, sizes)
     eager = bool(request.enforce_eager)
-    return _npu_candidates(arch, hardware.nodes, hardware.devices_per_node, hardware.assumed, (sizes, eager))
+    return _npu_candidates(arch, hardware.nodes, hardware.devices_per_node, named, (sizes, eager))
 
 
 def _sharing_tokens(arch: ModelArch, hardware: Hardware, request: PlanRequest) -> list[Layout]:

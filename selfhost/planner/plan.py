@@ -144,8 +144,12 @@ class PlanRequest:
     kv_cache_dtype: str | None = None
     enforce_eager: bool | None = None
     served_model_name: str | None = None
+    devices: str | None = None
+    """`--devices`: which of those that are here, as it was typed."""
     host: str = "127.0.0.1"
     port: int = 8000
+    port_is_free: bool = False
+    """Whether the port was not asked for, so that another will do when it is taken."""
     engine_args: tuple[str, ...] = ()
     """After `--`: handed to the engine as they are."""
     speculation: Speculation | None = None
@@ -263,6 +267,8 @@ class Plan:
     """Predicted against actual, when this machine has a boot record of exactly this plan."""
     subject: Subject | None = None
     """What its boot record is kept under; None for a plan that nobody will start."""
+    blocked_by: tuple[str, ...] = ()
+    """Servers of selfhost that run and without which it would fit, when it does not."""
 
     @property
     def fits(self) -> bool:

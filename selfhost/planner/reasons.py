@@ -75,7 +75,7 @@ def _layout(request: PlanRequest, setup: Setup) -> str:
         return text("plan.layout_asked", layout=name, used=used, count=count)
     if used == count:
         return text("plan.layout_all", layout=name, hardware=hardware.text)
-    if not hardware.assumed:
+    if not hardware.assumed and not hardware.named:
         return text("plan.layout_fewest", layout=name, used=used, count=count)
     return text("plan.layout_some", layout=name, used=used, count=count, why=_why_not_all(setup))
 
@@ -141,7 +141,7 @@ def short_of(plan: Plan) -> str:
 
 
 def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
-    """Why a plan cannot start now: other processes leave less of a GPU than its budget; None when they do not.
+    """Why a plan cannot start now: others leave less of a GPU than its budget; None when they do not.
 
     The engine refuses to start then (vLLM 0.32 v1/worker/utils.py `request_memory`), whatever the model needs.
     """
@@ -149,14 +149,16 @@ def in_use(hardware: Hardware, layout: Layout, budget_bytes: int) -> str | None:
     short = [number for number, left in enumerate(free) if left < budget_bytes]
     if not short:
         return None
-    left, names = min(free), hardware.device_indices or range(len(free))
-    return text(
-        "plan.in_use_npu" if hardware.device.platform is Platform.ASCEND else "plan.in_use",
-        devices=", ".join(str(names[number]) for number in short),
-        used=format_bytes(hardware.visible_memory_bytes - left),
-        left=format_bytes(left),
-        budget=format_bytes(budget_bytes),
-    )
+    left, names = min(free), hardware.device_names or range(len(free))
+    values = {
+        "devices": ", ".join(str(names[number]) for number in short),
+        "used": format_bytes(hardware.visible_memory_bytes - left),
+        "left": format_bytes(left),
+        "budget": format_bytes(budget_bytes),
+    }
+    if servers := list(dict.fromkeys(filter(None, (hardware.held_by[number] for number in short if hardware.held_by)))):
+        return text("plan.in_use_servers", unit=unit(hardware), servers=", ".join(servers), **values)
+    return text("plan.in_use_npu" if hardware.device.platform is Platform.ASCEND else "plan.in_use", **values)
 
 
 def nodes(hardware: Hardware, layout: Layout) -> list[str]:

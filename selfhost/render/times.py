@@ -10,7 +10,7 @@ import math
 from selfhost.engines.patience import DISK_BYTES_PER_S, FLOOR_S, load_s, ready_s
 from selfhost.engines.vllm import SHUTDOWN_TIMEOUT_S
 from selfhost.records import dataclass
-from selfhost.serve.lifecycle import start_deadline_s, stop_grace_s
+from selfhost.serve.times import start_deadline_s, stop_grace_s
 
 PRE_STOP_S = 15
 """A load balancer gets this long to stop sending requests before the engine refuses them (kserve/kserve#5485)."""

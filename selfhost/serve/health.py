@@ -46,10 +46,12 @@ class Endpoint:
 class RefusedError(Exception):
     """The server answered with an error, or not to the end; the text says which."""
 
-    def __init__(self, status: int | None, detail: str) -> None:
+    def __init__(self, status: int | None, detail: str, *, late: bool = False) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.late = late
+        """Nothing came within the time."""
 
 
 class Piece(NamedTuple):
@@ -145,7 +147,8 @@ def stream(
                 raise RefusedError(response.status, _error_text(response.read()))
             yield from _pieces(response)
     except (OSError, http.client.HTTPException) as error:
-        raise RefusedError(None, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+        detail = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise RefusedError(None, detail, late=isinstance(error, TimeoutError)) from error
     finally:
         connection.close()
 

@@ -2,10 +2,11 @@
 
     starting: loading -> warming -> checking -> ready -> stopping -> stopped
         any of these, when something goes wrong ------> stopping -> failed
+                                                                 -> restarting -> starting   (`serve.restart`)
 
 Each arrow is one function below, found by the type of the event. The driver (`app.supervise`) turns what it sees into
-events and carries out the actions; time comes in as events only. A restart would be a new state behind `Ended` and
-one more action: nothing else knows what follows an end.
+events and carries out the actions; time comes in with events only. Stopping asks for the end of the tree once and
+`Ended` follows: nothing but `_ended` knows what follows an end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,25 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from selfhost.records import dataclass
+from selfhost.serve.events import (
+    Action,
+    Answered,
+    BackoffOver,
+    DeadlinePassed,
+    Ended,
+    EngineExited,
+    Event,
+    Healthy,
+    Moved,
+    NotAnswered,
+    NotStarted,
+    PhaseSeen,
+    ProcessLost,
+    Stalled,
+    StopRequested,
+    Unhealthy,
+)
+from selfhost.serve.restart import RestartPolicy, backoff_s, failures_in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +46,8 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     STOPPING = "stopping"
+    RESTARTING = "restarting"
+    """It failed and is over; the next start waits for its time."""
     STOPPED = "stopped"
     FAILED = "failed"
     ORPHANED = "orphaned"
@@ -35,8 +57,8 @@ class State(StrEnum):
 
     @property
     def running(self) -> bool:
-        """Whether there are processes to end."""
-        return self in (State.STARTING, State.READY, State.STOPPING, State.ORPHANED)
+        """Whether there is something to end: processes, or a supervisor that would start some."""
+        return self in (State.STARTING, State.READY, State.STOPPING, State.RESTARTING, State.ORPHANED)
 
 
 class Phase(StrEnum):
@@ -76,6 +98,19 @@ class Trouble(StrEnum):
     """Healthy, but the question was refused or not answered in time."""
     DEADLINE = "deadline"
     """Not ready in time."""
+    WEDGED = "wedged"
+    """`/health` is fine, but nothing is computed."""
+    NOT_STARTED = "not_started"
+    """The program could not be run, or its log not be written."""
+
+
+class Question(StrEnum):
+    """What is being asked of the engine."""
+
+    ANSWER = "answer"
+    """Whose answer is known."""
+    TOKEN = "token"  # noqa: S105 - a token of text
+    """Anything: whether it computes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,99 +124,21 @@ class Status:
     """What the trouble said: the wrong answer, the refusal."""
     strikes: int = 0
     """Health checks failed in a row while ready."""
-    asking: bool = False
-    """A checked answer is under way."""
-
-
-# Events: what the driver saw.
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseSeen:
-    """The engine's log shows a phase."""
-
-    phase: Phase
-
-
-@dataclass(frozen=True, slots=True)
-class Healthy:
-    """`/health` answered 200."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unhealthy:
-    """`/health` answered 503 (`dead`: the engine says so itself) or not at all."""
-
-    dead: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The question was answered; `right` tells whether as expected."""
-
-    right: bool
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NotAnswered:
-    """The question was refused, cut off or timed out."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessLost:
-    """A process of the engine's tree that was there when it became ready is gone, and the main process is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineExited:
-    """The engine's main process is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
-    """The time allowed for starting is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopRequested:
-    """A signal arrived. The second one means at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Every process of the tree is gone and the port is closed."""
-
-
-Event = (
-    PhaseSeen
-    | Healthy
-    | Unhealthy
-    | Answered
-    | NotAnswered
-    | ProcessLost
-    | EngineExited
-    | DeadlinePassed
-    | StopRequested
-    | Ended
-)
-
-
-class Action(StrEnum):
-    """What the driver has to do; each may be asked for again and then does nothing new."""
-
-    SHOW = "show"
-    """State or phase changed: write the record, tell the user."""
-    ASK = "ask"
-    """Ask the question whose answer is known."""
-    END_TREE = "end_tree"
-    """TERM, grace, KILL; `Ended` follows."""
-    KILL_TREE = "kill_tree"
-    """No more grace."""
-    FINISH = "finish"
-    """Write the last record and return."""
+    asking: Question | None = None
+    moved: bool = False
+    """The engine computed something since it was asked: if the answer is late, it is busy."""
+    policy: RestartPolicy = RestartPolicy()
+    served: bool = False
+    """In any run."""
+    unwanted: bool = False
+    """Its end was asked for: it is not started again."""
+    ready_since_s: float | None = None
+    """In this run."""
+    failures: int = 0
+    """In a row: none of the runs between them served for long."""
+    restarts: int = 0
+    resume_at_s: float | None = None
+    """When a restarting server is started."""
 
 
 DEAD_STRIKES = 2
@@ -189,15 +146,12 @@ DEAD_STRIKES = 2
 SILENT_STRIKES = 12
 """Health checks without an answer: a busy API server may be late, so a minute at one check in five seconds."""
 
-_GRACE_S = 30
-_AFTER_DRAIN_S = 10
-"""For the engine itself, once nothing is running any more."""
 _ORDER = tuple(Phase)
 _Step = tuple[Status, list[Action]]
 
 
 def _fail(status: Status, trouble: Trouble, detail: str = "") -> _Step:
-    failed = replace(status, state=State.STOPPING, trouble=trouble, detail=detail, asking=False)
+    failed = replace(status, state=State.STOPPING, trouble=trouble, detail=detail, asking=None)
     return failed, [Action.SHOW, Action.END_TREE]
 
 
@@ -212,7 +166,7 @@ def _healthy(status: Status, _event: Healthy) -> _Step:
     if status.state is State.READY:
         return replace(status, strikes=0), []
     if status.state is State.STARTING and status.phase is not Phase.CHECKING:
-        return replace(status, phase=Phase.CHECKING, asking=True), [Action.SHOW, Action.ASK]
+        return replace(status, phase=Phase.CHECKING, asking=Question.ANSWER), [Action.SHOW, Action.ASK]
     return status, []
 
 
@@ -226,26 +180,41 @@ def _unhealthy(status: Status, event: Unhealthy) -> _Step:
 
 
 def _answered(status: Status, event: Answered) -> _Step:
-    answered = replace(status, asking=False)
+    answered = replace(status, asking=None)
     if not status.asking:
         return status, []
     if not event.right:
         return _fail(answered, Trouble.WRONG_ANSWER, event.text)
     if status.state is State.STARTING:
-        return replace(answered, state=State.READY, phase=Phase.SERVING), [Action.SHOW]
+        ready = replace(answered, state=State.READY, phase=Phase.SERVING, served=True, ready_since_s=event.at_s)
+        return ready, [Action.SHOW]
     return answered, []
 
 
 def _not_answered(status: Status, event: NotAnswered) -> _Step:
     if not status.asking:
         return status, []
-    return _fail(status, Trouble.NO_ANSWER, event.detail)
+    serving = status.state is State.READY
+    if serving and ((event.late and status.moved) or (event.declined and status.asking is Question.TOKEN)):
+        return replace(status, asking=None), []
+    wedged = event.late and status.asking is Question.TOKEN
+    return _fail(status, Trouble.WEDGED if wedged else Trouble.NO_ANSWER, event.detail)
+
+
+def _moved(status: Status, _event: Moved) -> _Step:
+    return (replace(status, moved=True), []) if status.asking else (status, [])
+
+
+def _stalled(status: Status, _event: Stalled) -> _Step:
+    if status.state is State.READY and not status.asking:
+        return replace(status, asking=Question.TOKEN, moved=False), [Action.ASK_TOKEN]
+    return status, []
 
 
 def _process_lost(status: Status, _event: ProcessLost) -> _Step:
     # Helpers come and go (compile workers do); whether the engine still works is what an answer shows.
     if status.state is State.READY and not status.asking:
-        return replace(status, asking=True), [Action.ASK]
+        return replace(status, asking=Question.ANSWER, moved=False), [Action.ASK]
     return status, []
 
 
@@ -255,6 +224,10 @@ def _engine_exited(status: Status, _event: EngineExited) -> _Step:
     return status, []
 
 
+def _not_started(status: Status, _event: NotStarted) -> _Step:
+    return _fail(status, Trouble.NOT_STARTED) if status.state is State.STARTING else (status, [])
+
+
 def _deadline_passed(status: Status, _event: DeadlinePassed) -> _Step:
     if status.state is State.STARTING:
         return _fail(status, Trouble.DEADLINE)
@@ -262,17 +235,34 @@ def _deadline_passed(status: Status, _event: DeadlinePassed) -> _Step:
 
 
 def _stop_requested(status: Status, _event: StopRequested) -> _Step:
+    unwanted = replace(status, unwanted=True)
     if status.state in (State.STARTING, State.READY):
-        return replace(status, state=State.STOPPING, asking=False), [Action.SHOW, Action.END_TREE]
+        return replace(unwanted, state=State.STOPPING, asking=None), [Action.SHOW, Action.END_TREE]
     if status.state is State.STOPPING:
-        return status, [Action.KILL_TREE]
+        return unwanted, [Action.KILL_TREE]
+    if status.state is State.RESTARTING:
+        return replace(unwanted, state=State.STOPPED, trouble=None), [Action.SHOW, Action.FINISH]
     return status, []
 
 
-def _ended(status: Status, _event: Ended) -> _Step:
+def _ended(status: Status, event: Ended) -> _Step:
     if status.state is not State.STOPPING:
         return status, []
-    return replace(status, state=State.FAILED if status.trouble else State.STOPPED), [Action.SHOW, Action.FINISH]
+    if status.trouble is None:
+        return replace(status, state=State.STOPPED), [Action.SHOW, Action.FINISH]
+    since = status.ready_since_s
+    failed = replace(status, failures=failures_in_a_row(status.failures, None if since is None else event.at_s - since))
+    if status.unwanted or event.survivors or not status.served or failed.failures > status.policy.most:
+        return replace(failed, state=State.FAILED), [Action.SHOW, Action.FINISH]
+    resume_at_s = event.at_s + backoff_s(failed.failures)
+    return replace(failed, state=State.RESTARTING, resume_at_s=resume_at_s), [Action.SHOW]
+
+
+def _backoff_over(status: Status, _event: BackoffOver) -> _Step:
+    if status.state is not State.RESTARTING:
+        return status, []
+    again = Status(policy=status.policy, served=status.served, failures=status.failures, restarts=status.restarts + 1)
+    return again, [Action.SHOW, Action.START]
 
 
 _STEPS: dict[type, Callable[..., _Step]] = {
@@ -281,11 +271,15 @@ _STEPS: dict[type, Callable[..., _Step]] = {
     Unhealthy: _unhealthy,
     Answered: _answered,
     NotAnswered: _not_answered,
+    Moved: _moved,
+    Stalled: _stalled,
     ProcessLost: _process_lost,
     EngineExited: _engine_exited,
+    NotStarted: _not_started,
     DeadlinePassed: _deadline_passed,
     StopRequested: _stop_requested,
     Ended: _ended,
+    BackoffOver: _backoff_over,
 }
 
 
@@ -304,20 +298,3 @@ def observe(recorded: State, *, supervised: bool, processes: bool) -> State:
     if processes:
         return State.ORPHANED
     return State.DEAD if recorded.running else recorded
-
-
-def stop_grace_s(drain_s: int) -> int:
-    """Seconds between TERM and KILL of an engine that lets running requests finish for `drain_s`.
-
-    Check: the 10 s of a plan -> 30; `--shutdown-timeout 60` -> 70.
-    """
-    return max(_GRACE_S, drain_s + _AFTER_DRAIN_S)
-
-
-def start_deadline_s(weight_bytes: int) -> float:
-    """Seconds a start may take: 45 minutes for compiling and warming, and the weights from a slow disk.
-
-    50 MB/s is a busy network file system; torch.compile alone was seen to take 2219 s (vllm-project/vllm#34399), and
-    a terabyte to outlive a fixed 75 minutes (aws-samples/aws-do-eks#40). Check: 100 GB -> 2700 + 2000 = 4700 s.
-    """
-    return 45 * 60 + weight_bytes / 50_000_000

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MARK = "SELFHOST_SERVER"
+GATE = "SELFHOST_GATE"
 _PROC = Path("/proc")
 _POLL_S = 0.05
 FOLLOW_S = 3.0
@@ -73,6 +74,11 @@ def identify(pid: int) -> Identity | None:
     """Identity of a living process; None when there is none."""
     stat = _stat(pid)
     return stat and Identity(pid=pid, start_ticks=stat.start_ticks, boot_id=_boot_id())
+
+
+def age_s(identity: Identity) -> float:
+    """Seconds since a process began; no clock that somebody may set takes part."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start_ticks / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(identity: Identity | None) -> bool:
@@ -126,6 +132,18 @@ def _carries(pid: int, entry: bytes) -> bool:
         return entry in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:  # gone, or not ours to read
         return False
+
+
+def marked() -> list[tuple[str, str, Identity]]:
+    """Living processes of any server that may be looked at: mark, the front door's settings they were given, which."""
+    found = []
+    for pid in sorted(int(path.name) for path in _PROC.iterdir() if path.name.isdigit()):
+        with contextlib.suppress(OSError):  # gone, or not ours to read
+            entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+            values = dict(entry.decode(errors="replace").partition("=")[::2] for entry in entries)
+            if MARK in values and pid != os.getpid() and (identity := identify(pid)):
+                found.append((values[MARK], values.get(GATE, ""), identity))
+    return found
 
 
 def members(mark: str, main: Identity | None = None) -> list[Identity]:

@@ -2,7 +2,8 @@
 
 server.json     the record: what was started, by whom, where it is; rewritten at every change of state
 launch.json     what a detached supervisor has to do; removed once it has read it
-engine.log      the engine's output;  supervisor.log: that of a detached supervisor
+engine.log      the engine's output;  engine.earlier.log: that of the run before
+supervisor.log  that of a detached supervisor
 gate.json       keys in force, read by the front door inside the engine;  control.key: selfhost's own key (0600)
 boot.json       what the last successful start measured
 
@@ -50,6 +51,17 @@ class Folder:
     def engine_log(self) -> Path:
         """Everything the engine wrote."""
         return self.path / "engine.log"
+
+    @property
+    def earlier_log(self) -> Path:
+        """The same of the run before."""
+        return self.path / "engine.earlier.log"
+
+    def set_log_aside(self) -> None:
+        """Keep the engine's log as that of the run before, whose own goes."""
+        log = self.engine_log
+        with contextlib.suppress(FileNotFoundError), files.explain_os_errors(log):
+            log.replace(self.earlier_log)
 
     @property
     def supervisor_log(self) -> Path:
@@ -118,6 +130,23 @@ class Record:
     failure: Failure | None = None
     boot_record: str | None = None
     """Where the boot record of its start is kept; None while it starts, and when it could not be kept."""
+    restart: str = "never"
+    """When it is started again; see `serve.restart`."""
+    restarts: int = 0
+    last_failure: Failure | None = None
+    """Why it was started again last."""
+    device_memory_before: Mapping[str, int] | None = None
+    """Bytes in use on its devices before its engine started, by device; None where there is nothing to ask."""
+    device_memory_held: Mapping[str, int] | None = None
+    """Bytes beyond these that did not come back after its end; None when all did, or it was not asked."""
+    devices: tuple[str, ...] = ()
+    """Accelerators it was given, as `--devices` calls them."""
+    promised_bytes: int = 0
+    """Memory it may take: of each of its devices; on a CPU of the host."""
+    before_bytes: tuple[int, ...] = ()
+    """What was used of each of its devices when it was planned."""
+    cpus: tuple[int, ...] = ()
+    """On a CPU: where its threads are bound."""
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,17 +158,21 @@ def _identity(value: Mapping[str, Any] | None) -> Identity | None:
     return Identity(**value) if value else None
 
 
+def _failure(value: Mapping[str, Any] | None) -> Failure | None:
+    return Failure(**{**value, "last_lines": tuple(value["last_lines"])}) if value else None
+
+
 def _from_dict(value: Mapping[str, Any]) -> Record:
-    failure = value.get("failure")
     known = {field.name for field in dataclasses.fields(Record)}
     given = {key: item for key, item in value.items() if key in known}
+    given |= {name: tuple(value.get(name, ())) for name in ("argv", "devices", "before_bytes", "cpus")}
     given |= {
-        "argv": tuple(value["argv"]),
         "state": State(value["state"]),
         "phase": Phase(value["phase"]),
         "supervisor": _identity(value.get("supervisor")),
         "engine": _identity(value.get("engine")),
-        "failure": Failure(**{**failure, "last_lines": tuple(failure["last_lines"])}) if failure else None,
+        "failure": _failure(value.get("failure")),
+        "last_failure": _failure(value.get("last_failure")),
     }
     return Record(**given)
 
@@ -181,6 +214,12 @@ def read(home: Home, name: str) -> Record | None:
         return _from_dict(value)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def read_mark(home: Home, name: str) -> str | None:
+    """The mark in a record of whatever version; None when there is none."""
+    mark = (files.read_json(folder(home, name).record) or {}).get("mark")
+    return mark if isinstance(mark, str) else None
 
 
 def names(home: Home) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.app import model, repository, serve, weights
+from selfhost.app import model, repository, serve_tools, weights
 from selfhost.app.plan import plan_for
 from selfhost.app.pull import PullRequest
 from selfhost.errors import (
@@ -234,7 +234,7 @@ def test_it_is_fetched_where_the_plan_says(hub, home, weight_bytes):
 
 def test_serve_asks_the_hub_and_fetches_from_it(hub, home, weight_bytes):
     python = Path("/opt/engine/bin/python")
-    tools = serve.real_tools(find_home(), python, Silent())
+    tools = serve_tools.real_tools(find_home(), python, Silent())
     found = tools.resolve("org/tiny", None)
     assert (found.to_plan().model_path, home.exists()) == (str(home / "models" / "org" / "tiny"), False)
     assert tools.ensure_weights(found, python) == home / "models" / "org" / "tiny"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from selfhost.app import key
 from selfhost.cli import complete
 from selfhost.hardware.spec import parse
 
@@ -80,3 +81,55 @@ def test_a_recipe_that_cannot_be_read_offers_no_variants_and_does_not_fail(home)
     assert offered("selfhost", "plan", "broken", "--variant", "") == []
     assert offered("selfhost", "plan", "no-such", "--variant", "") == []
     assert offered("selfhost", "plan", "--variant", "") == []
+
+
+def test_devices_are_offered_after_those_that_are_typed(monkeypatch):
+    monkeypatch.setattr(complete, "_device_numbers", lambda: ["0", "1", "2", "10"])
+    assert complete.devices("") == ["0", "1", "2", "10"]
+    assert complete.devices("1") == ["1", "10"]
+    assert complete.devices("1,") == ["1,0", "1,2", "1,10"]
+    assert complete.devices("0,2,1") == ["0,2,1", "0,2,10"]
+
+
+def test_without_device_nodes_the_cores_are_offered():
+    """This machine may have GPUs: then their numbers are."""
+    assert complete.devices("")[0].isdecimal()
+
+
+def test_names_of_servers_keys_and_engines(home):
+    for name in ("glm", "qwen"):
+        (home / "servers" / name).mkdir(parents=True)
+    (home / "servers" / "qwen" / "server.json").write_text("{}")
+    assert offered("selfhost", "logs", "") == ["qwen"]
+    assert offered("selfhost", "stop", "x") == []
+    key.new("alice")
+    key.new("bob")
+    assert offered("selfhost", "key", "revoke", "a") == ["alice"]
+
+    assert set(offered("selfhost", "engine", "install", "")) == {
+        "ascend",
+        "cpu",
+        "cuda",
+        "quantize",
+        "quantize-cpu",
+        "quantize-cuda",
+    }
+    assert offered("selfhost", "recipe", "show", "smollm2-135") == ["smollm2-135m"]
+
+
+def test_the_file_that_typer_makes_for_zsh_completes_at_once(tmp_path, monkeypatch):
+    """More in test_cli_complete_shells.py, with the shell itself."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    complete.mend_zsh()
+    assert list(tmp_path.iterdir()) == [], "nothing is made for whoever has another shell"
+    (tmp_path / ".zfunc").mkdir()
+    file = tmp_path / ".zfunc" / "_selfhost"
+    file.write_text("#compdef selfhost\n\n_selfhost_completion() {\n}\n\ncompdef _selfhost_completion selfhost")
+    complete.mend_zsh()
+    once = file.read_text()
+    complete.mend_zsh()
+    assert file.read_text() == once
+    assert once.splitlines()[-2:] == [
+        "compdef _selfhost_completion selfhost",
+        '[[ $zsh_eval_context[-1] == loadautofunc ]] && _selfhost_completion "$@"',
+    ]

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from selfhost import __version__
-from selfhost.serve.lifecycle import stop_grace_s
+from selfhost.serve.times import stop_grace_s
 from tests.conftest import missing
 from tests.e2e.container import BuildahContainer, Container
 from tests.e2e.test_e2e_serve_directory import selfhost

@@ -19,6 +19,8 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     clean_children    these have an empty environment and stay children
     unhealthy_file    while this file exists, /health answers 503
     follow_child      it ends when its first child does, as vLLM does
+    hang_file         while this file exists, questions are taken and never answered, and the counters of /metrics stand
+    die_file          once this file exists, it ends with status 1 before it listens: a restart that does not come up
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        if self.path != "/health":
+        if self.path == "/metrics":
+            self.metrics()
+        elif self.path != "/health":
             self.answer(404)
         elif HOW.get("never_healthy"):
             self.answer(500)
@@ -53,8 +57,17 @@ class Handler(BaseHTTPRequestHandler):
             gone = HOW.get("unhealthy_file")
             self.answer(503 if gone and Path(gone).exists() else 200)
 
+    def metrics(self) -> None:
+        counters = f"vllm:prompt_tokens_total {questions}.0\nvllm:generation_tokens_total {questions}.0\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(counters)))
+        self.end_headers()
+        self.wfile.write(counters.encode())
+
     def do_POST(self) -> None:
         global questions  # noqa: PLW0603 - a server of one file
+        if hangs():
+            time.sleep(3600)
         questions += 1
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         chat = self.path == "/v1/chat/completions"
@@ -105,6 +118,10 @@ class Server(ThreadingHTTPServer):
         """Who asked may go before the end of an answer."""
 
 
+def hangs() -> bool:
+    return bool(HOW.get("hang_file") and Path(HOW["hang_file"]).exists())
+
+
 def show(name: str) -> None:
     for line in Path(name).read_text().splitlines():
         print(line, flush=True)
@@ -140,6 +157,8 @@ def main() -> None:
     if HOW.get("log"):
         show(HOW["log"])
     time.sleep(HOW.get("start_s", 0))
+    if HOW.get("die_file") and Path(HOW["die_file"]).exists():
+        sys.exit(1)
     if HOW.get("crash"):
         show(HOW["crash"])
         status = HOW.get("exit", 1)

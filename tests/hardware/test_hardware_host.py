@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfhost.hardware import host
+from selfhost.hardware.probe_cpus import probe_cpus, read_binding
+from selfhost.hardware.system import System
 from selfhost.units import GIB, KIB
+from tests.fakes.machine import Machine
 
 MOUNTS_V2 = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -135,3 +138,23 @@ def test_any_text_is_read_without_an_error(text):
     host.memory(text)
     assert host.count_list(text) >= 0
     assert host.usable_cpus(4, [q for q in [host.cpu_quota(text)] if q is not None]) >= 1
+
+
+def test_cores_and_nodes_of_the_cpus_that_may_be_used(tmp_path):
+    """Two nodes of two cores with two threads each, numbered as on x86; one CPU is not ours."""
+    machine = Machine(tmp_path)
+    machine.file("sys/devices/system/node/online", "0-1\n")
+    for node, cpus in enumerate(("0-1,4-5", "2-3,6-7")):
+        machine.file(f"sys/devices/system/node/node{node}/cpulist", f"{cpus}\n")
+    for cpu in range(8):
+        machine.file(f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", f"{cpu % 4},{cpu % 4 + 4}\n")
+    system = System(root=machine.root, environ={})
+    assert probe_cpus(system, [0, 2, 3, 4, 6]) == ((0, 0, 0), (2, 2, 1), (3, 3, 1), (4, 0, 0), (6, 2, 1))
+    assert probe_cpus(System(root=tmp_path / "none", environ={}), [1, 3]) == ((1, 1, 0), (3, 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("value", "cpus"), [("auto", ()), ("nobind", ()), ("0-2", (0, 1, 2)), ("0-1|4,6", (0, 1, 4, 6)), ("3|3", (3,))]
+)
+def test_a_binding_of_threads_is_read(value, cpus):
+    assert read_binding(value) == cpus

@@ -116,14 +116,23 @@ class Fakes:
         self.lines: list[str] = []
 
     def claim(
-        self, how=None, *, name="tiny", port=None, limits=QUICK, plan=None, detached=False, python=sys.executable
+        self,
+        how=None,
+        *,
+        name="tiny",
+        port=None,
+        limits=QUICK,
+        plan=None,
+        detached=False,
+        python=sys.executable,
+        restart="never",
     ):
         self._monkeypatch.setenv("FAKE_ENGINE", json.dumps(how or {}))
         plan = plan or make_plan()
         port = port or free_port()
         plan = Plan(**{field: getattr(plan, field) for field in Plan.__dataclass_fields__} | {"port": port})
         request = serve.ServeRequest(
-            target="./tiny", plan=PlanRequest(port=port), name=name, limits=limits, detached=detached
+            target="./tiny", plan=PlanRequest(port=port), name=name, limits=limits, detached=detached, restart=restart
         )
         argv = (python, str(FAKE), "serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port))
         prepared = serve.Prepared(name=name, plan=plan, argv=argv, require_key=False)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from selfhost.app.supervise import Supervisor
+from selfhost.app.machine import Machine
 
 pytestmark = pytest.mark.slow
 
@@ -89,5 +89,5 @@ def test_only_the_first_process_of_a_container_reaps(pid, wanted, monkeypatch):
     reaped: list[int] = []
     monkeypatch.setattr("os.getpid", lambda: pid)
     monkeypatch.setattr("selfhost.serve.process.reap_orphans", reaped.append)
-    Supervisor._reap(SimpleNamespace(_next_reap=0.0, _engine=SimpleNamespace(pid=7)))
+    Machine.reap(SimpleNamespace(_next_reap=0.0, _engine=SimpleNamespace(pid=7)))
     assert reaped == wanted

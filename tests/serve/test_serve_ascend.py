@@ -57,7 +57,7 @@ def test_an_engine_gets_canns_variables_and_the_plans_ones(here, fakes, machine,
     plan = ascend_plan(port)
     prepared = serve.prepare(here, request(port), tools(machine, plan, []))
     ours = prepared.argv[-4:]
-    assert ours == ("--disable-access-log-for-endpoints", "/health", "--middleware", "selfhost_gate.Gate")
+    assert ours == ("--disable-access-log-for-endpoints", "/health,/metrics", "--middleware", "selfhost_gate.Gate")
     assert {ours[0], ours[2]} <= known.load("vllm-ascend").flags.keys()
     # The stand-in answers as a small plan says; its environment is what this is about.
     argv = (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.app import serve
+from selfhost.app import serve, serve_tools
 from selfhost.cli import main as cli
 from selfhost.serve import records
 from tests.serve.serve_support import FAKE, LOGS, QUICK, free_port, make_plan
@@ -47,15 +47,17 @@ def selfhost(capsys, monkeypatch):
 def test_ps_without_servers(selfhost):
     assert selfhost("ps") == (0, "", "no servers\n")
     code, out, _ = selfhost("ps", "--json")
-    assert (code, json.loads(out)) == (0, {"schema_version": 1, "servers": []})
+    assert (code, json.loads(out)) == (0, {"schema_version": 1, "servers": [], "strays": []})
 
 
 def test_ps_shows_what_runs(selfhost, fakes):
     record = fakes.detached()
     _, out, _ = selfhost("ps")
     heading, row = out.splitlines()
-    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "URL", "UPTIME"]
-    assert row.split()[:5] == ["tiny", "tiny", "ready", str(record.engine.pid), record.url]
+    assert heading.split() == ["NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS"]
+    assert row.split()[:4] == ["tiny", "tiny", "ready", str(record.engine.pid)]
+    assert row.split()[4].startswith("cpu:")
+    assert row.split()[5] == record.url
     (server,) = json.loads(selfhost("ps", "--json")[1])["servers"]
     wanted = {
         "schema_version": 1,
@@ -253,7 +255,7 @@ def with_fake_tools(monkeypatch):
             ensure_weights=lambda _model, _engine: "/models/tiny",
         )
 
-    monkeypatch.setattr(serve, "real_tools", tools)
+    monkeypatch.setattr(serve_tools, "real_tools", tools)
     monkeypatch.setattr(serve, "engine_command", lambda python, plan: (python, str(FAKE), *plan.argv[1:]))
     monkeypatch.setattr(serve, "Limits", lambda deadline_s: QUICK)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from selfhost.app import serve
+from selfhost.app import port, serve
 from selfhost.app.engine_env import LAUNCHER, engine_env, is_secret
 from selfhost.errors import MissingError, NoError, TrustError, UsageError
 from selfhost.home import Home
@@ -82,7 +82,7 @@ def test_everything_is_decided_and_nothing_is_made(here, tools, log, tmp_path):
         "--port",
         port,
         "--disable-access-log-for-endpoints",
-        "/health",
+        "/health,/metrics",
         "--middleware",
         "selfhost_gate.Gate",
     )
@@ -117,6 +117,54 @@ def test_a_port_that_another_server_of_ours_will_listen_on_is_taken(fakes, here,
     with pytest.raises(MissingError) as caught:
         serve.prepare(here, request(port=record.port), tools)
     assert caught.value.message.why == "by the server `first`; `selfhost stop first` ends it"
+
+
+def test_without_a_port_the_next_free_one_is_taken_and_said(fakes, here, tools):
+    record, _ = fakes.claim(name="first")
+    said = []
+    wanted = request(port=record.port)
+    wanted = replace(wanted, plan=replace(wanted.plan, port_is_free=True))
+    prepared = serve.prepare(here, wanted, tools._replace(tell=said.append))
+    free = prepared.plan.port
+    assert free > record.port
+    assert prepared.argv[prepared.argv.index("--port") + 1] == str(free)
+    assert said == [f"port {record.port} is taken by the server `first`; `selfhost stop first` ends it: {free} is used"]
+
+
+def test_of_two_that_were_prepared_for_one_port_the_second_moves_on(here, tools):
+    wanted = request(name="a")
+    wanted = replace(wanted, plan=replace(wanted.plan, port_is_free=True))
+    one, two = (serve.prepare(here, replace(wanted, name=name), tools) for name in ("a", "b"))
+    assert one.plan.port == two.plan.port
+    first, _ = serve.claim(here, wanted, one)
+    second, _ = serve.claim(here, wanted, two)
+    assert second.port > first.port == one.plan.port
+    assert second.url.endswith(f":{second.port}")
+    assert second.plan["argv"][-1] == second.argv[second.argv.index("--port") + 1] == str(second.port)
+
+
+def test_any_port_that_is_taken_meanwhile_is_replaced_by_another(here, tools):
+    wanted = request(port=0)
+    one = serve.prepare(here, replace(wanted, name="a"), tools)
+    two = replace(serve.prepare(here, replace(wanted, name="b"), tools), wanted=one.wanted)
+    first, _ = serve.claim(here, wanted, one)
+    second, _ = serve.claim(here, wanted, two)
+    assert second.port > first.port
+
+
+def test_a_port_that_was_asked_for_and_is_taken_meanwhile_is_refused(here, tools):
+    wanted = request()
+    one, two = (serve.prepare(here, replace(wanted, name=name), tools) for name in ("a", "b"))
+    serve.claim(here, wanted, one)
+    with pytest.raises(MissingError) as caught:
+        serve.claim(here, wanted, two)
+    assert caught.value.message.id == "serve.port_taken"
+
+
+def test_the_next_free_port_is_not_one_that_another_server_will_listen_on(fakes, here):
+    record, _ = fakes.claim(name="first")
+    beside, _ = fakes.claim(name="second", port=ports.next_free_port("127.0.0.1", record.port))
+    assert port.next_free(here, "127.0.0.1", record.port) > beside.port
 
 
 def test_an_address_that_is_not_here(here, tools):
@@ -212,7 +260,7 @@ def test_a_second_server_of_the_same_name_is_refused(fakes, here, tools):
     with pytest.raises(NoError) as caught:
         serve.prepare(here, request(name="tiny"), tools)
     assert caught.value.message.hint == (
-        "end it with `selfhost stop tiny`, or give this one another name: `--name NAME`"
+        "end it with `selfhost stop tiny`, or give this one another name: `--name tiny-2`"
     )
     with pytest.raises(NoError):
         fakes.claim()

@@ -135,6 +135,10 @@ MESSAGES = {
         "in use: other processes hold {used} of GPU {devices}; {left} is free, less than the {budget} that the engine"
         " takes at its start. `nvidia-smi` lists them with their pids, `selfhost ps` the servers of selfhost"
     ),
+    "plan.in_use_servers": Text(
+        "in use: {used} of {unit} {devices} are held by or promised to servers of selfhost ({servers}) and what else"
+        " runs there; {left} is free, less than the {budget} that the engine takes at its start"
+    ),
     "plan.in_use_npu": Text(
         "in use: other processes hold {used} of NPU {devices}; {left} is free, less than the {budget} that the engine"
         " takes at its start. `npu-smi info` lists them with their pids"

@@ -29,12 +29,19 @@ MESSAGES = {
     "serve.name_taken": Text(
         "a server named `{name}` exists already",
         "it is {state}, at {url}",
-        "end it with `selfhost stop {name}`, or give this one another name: `--name NAME`",
+        "end it with `selfhost stop {name}`, or give this one another name: `--name {free}`",
     ),
     "serve.port_taken": Text(
         "port {port} on {host} is taken",
         "by {holder}",
         "use the next free one: `selfhost serve {model} --port {free}`, or let one be chosen: `--port 0`",
+    ),
+    "serve.port_moved": Text("port {port} is taken by {holder}: {free} is used"),
+    "serve.devices": Text("devices: {devices}"),
+    "serve.blocked": Text(
+        "`{name}` does not fit on {hardware} beside the servers that run",
+        "{reasons}",
+        "make room: `selfhost stop {servers}`; other ways are in `selfhost plan`\nto start it nevertheless: `--force`",
     ),
     "serve.holder_server": Text("the server `{name}`; `selfhost stop {name}` ends it"),
     "serve.holder_process": Text("{name} (pid {pid})"),
@@ -129,7 +136,8 @@ MESSAGES = {
     "serve.none_running": Text("no server is running", hint="start one: `selfhost serve MODEL -d`"),
     "serve.several_running": Text("several servers are running", "{names}", "say which one: `selfhost chat NAME`"),
     "serve.which_to_stop": Text(
-        "no server is named", hint="say which: `selfhost stop NAME`, or all: `selfhost stop --all`"
+        "no server is named",
+        hint="say which: `selfhost stop NAME`, or all: `selfhost stop --all`, or orphans: `selfhost stop --orphans`",
     ),
     "serve.not_running": Text("`{name}` is not running", "it was stopped before"),
     "serve.was_dead": Text(
