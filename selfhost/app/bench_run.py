@@ -159,14 +159,17 @@ class _Watch:
 
 
 def _why_ended(home: Home, record: Record) -> SelfhostError | None:
-    """Why the server no longer runs; None while it does. A failure is told by its own error."""
+    """Why the server no longer runs, or was started again meanwhile; None when neither.
+
+    A failure is told by its own error.
+    """
     until = time.monotonic() + _SETTLE_S
     while True:
         now = records.read(home, record.name)
         if now is None or now.mark != record.mark:
             return NoError("serve.replaced", name=record.name)
-        if now.failure:
-            return failures.as_error(now, now.failure)
+        if failure := now.failure or (now.last_failure if now.restarts > record.restarts else None):
+            return failures.as_error(now, failure)
         if not servers.look(now).state.running:
             return NoError("serve.not_running", name=record.name)
         endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name)

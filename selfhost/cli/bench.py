@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from selfhost.cli import output
+from selfhost.cli import complete, output
 
 if TYPE_CHECKING:
     from selfhost.app.bench import Bench
@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _bench(  # noqa: PLR0917 - Typer reads them by name
-    name: str = typer.Argument(None, help="Name of the server; may be left out when only one runs."),
+    name: str = typer.Argument(
+        None, help="Name of the server; may be left out when only one runs.", autocompletion=complete.servers
+    ),
     concurrency: str = typer.Option(
         None,
         "--concurrency",

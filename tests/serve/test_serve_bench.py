@@ -137,8 +137,11 @@ def test_a_server_that_refuses_everything_is_exit_3(selfhost, server):
     assert "error: `tiny` completed none of the requests\n  urllib.error.HTTPError: HTTP Error 500" in err
 
 
-def test_a_server_that_dies_under_load_tells_its_own_end(selfhost, server, monkeypatch, in_thread):
-    record = server()
+@pytest.mark.parametrize("restart", ["never", "on-failure"])
+def test_a_server_that_dies_under_load_tells_its_own_end_also_when_it_is_started_again(
+    selfhost, server, monkeypatch, in_thread, restart
+):
+    record = server(restart=restart)
     monkeypatch.setenv("FAKE_BENCH", "slow")
 
     def kill():
