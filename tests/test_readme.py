@@ -61,6 +61,8 @@ HERE = {
     'selfhost chat NAME "你好"': 3,  # no such server; with one: tests/e2e/test_e2e_serve_directory.py
     "selfhost accept NAME": 3,
     "selfhost logs NAME --follow": 3,
+    "selfhost bench NAME": 3,  # with a server: tests/serve/test_serve_bench.py, tests/e2e/test_e2e_bench.py
+    "selfhost bench NAME --promise": 3,
     "selfhost stop NAME": 3,
     "selfhost verify MODEL": 7,  # nothing of that name is stored; with one: tests/cli/test_cli_verify.py
     "selfhost ls": 0,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from selfhost.cli import (
+    bench,
     bundle,
     complete,
     detect,
@@ -128,6 +129,7 @@ for _group in (
     serve,
     servers,
     smoke,
+    bench,
     storage,
     bundle,
     mirror,

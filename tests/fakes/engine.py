@@ -15,6 +15,7 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     finish_reason     why an answer that does not stream ended ("stop")
     refuse_plain      completions answer 500
     made              tokens that an answer which does not stream says it made (as many as were asked for)
+    refuse_later      as `refuse`, but only from the second question on
     ignore_term       SIGTERM is ignored
     children          number of child processes that detach themselves: own session, re-parented
     deaf_children     these ignore SIGTERM
@@ -77,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
         chat = self.path == "/v1/chat/completions"
         if HOW.get("wedged") or (HOW.get("wedge_later") and questions > 1):
             time.sleep(3600)
-        if HOW.get("refuse") or (HOW.get("refuse_plain") and not chat):
+        refuse = HOW.get("refuse") or (HOW.get("refuse_plain") and not chat)
+        if refuse or (HOW.get("refuse_later") and questions > 1):
             self.answer(500, {"error": {"message": "EngineCore encountered an issue"}})
         elif self.path in ("/tokenize", "/detokenize"):
             self.answer(200, count_tokens(body))
