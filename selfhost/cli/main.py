@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from selfhost.cli import (
+    bench,
     bundle,
     complete,
     detect,
@@ -29,6 +30,7 @@ from selfhost.cli import (
     render,
     serve,
     servers,
+    smoke,
     storage,
     verify,
 )
@@ -126,6 +128,8 @@ for _group in (
     quantize,
     serve,
     servers,
+    smoke,
+    bench,
     storage,
     bundle,
     mirror,
