@@ -30,7 +30,7 @@ def ask(here, fakes, how=None, name="smollm2-135m", **more):
 def test_a_model_that_answers_as_its_recipe_says_is_accepted(here, fakes):
     talk, [told] = ask(here, fakes)
     assert told["accepted"]
-    assert told["prompt"] == "What is the capital of France?"
+    assert told["prompt"] == "Complete the sentence: The capital of France is"
     assert "Paris" in told["answer"]
     assert {check["name"]: check["outcome"] for check in told["checks"]} == {
         **dict.fromkeys(("template", "answer", "stop", "same", "stream"), "passed"),
