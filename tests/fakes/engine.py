@@ -19,6 +19,7 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     unhealthy_file    while this file exists, /health answers 503
     follow_child      it ends when its first child does, as vLLM does
     hang_file         while this file exists, questions are taken and never answered, and the counters of /metrics stand
+    word_s            seconds before each word of an answer
     die_file          once this file exists, it ends with status 1 before it listens: a restart that does not come up
 """
 
@@ -99,6 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         text = f"{ANSWER} turn {sum(m['role'] == 'user' for m in body['messages'])}" if chat else f"{ANSWER} plain"
         for word in text.split(" "):
+            time.sleep(HOW.get("word_s", 0))
             piece = {"delta": {"content": word + " "}} if chat else {"text": word + " "}
             self.event({"choices": [piece]})
         self.event({"choices": [], "usage": {"completion_tokens": len(text.split())}})
