@@ -119,6 +119,16 @@ images: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_IMAGES=1 SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_image.py $(PYTEST)
 
+# Each scheme that `selfhost quantize` makes, served: some minutes each.
+.PHONY: schemes
+schemes: .venv/dev.done
+	$(BIN)/selfhost engine install cpu
+	$(BIN)/selfhost engine install quantize-cpu
+	SELFHOST_TEST_SCHEMES=1 \
+	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
+	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
+	$(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_quantize_schemes.py $(PYTEST)
+
 .PHONY: clean
 clean:
 	rm -rf .venv .selfhost

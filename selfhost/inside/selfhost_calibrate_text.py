@@ -3,7 +3,9 @@
 A file is plain text with passages between blank lines (`.txt`, `.md`), or JSON lines (`.jsonl`) with a text, or with
 `messages` of a conversation, which the model's own chat template puts together. The passages beside this file were
 written for selfhost, under its licence; calibration adds exercises made by rule (selfhost_calibrate_practice.py),
-measuring does not.
+measuring does not. Every second passage of selfhost's own is made a conversation: the marks of a chat template stand at
+the start of whatever a server answers, and a scheme that never saw them may round just them badly (SmolLM2-135M in W8A8
+answered in French), which prose alone does not measure either.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +33,8 @@ LEAST_SAMPLES = 4
 _FILE_BYTES = 256 << 20
 _JSON_LINES = (".jsonl", ".ndjson")
 _TEXT = (".txt", ".md")
+_GO_ON = {"zh": "请接着往下写：", "en": "Go on from here: "}  # noqa: RUF001 - Chinese punctuation
+_SENTENCE = re.compile(r"(?<=[。！？!?])|(?<=[.]) ")  # noqa: RUF001 - Chinese punctuation
 _KEYS = ("text", "content", "prompt")
 _WIDE = 0.2
 
@@ -43,10 +49,41 @@ class Passage(NamedTuple):
 
 
 def own_passages() -> list[Passage]:
-    """Passages written for calibration and exercises, mixed; the same each time."""
+    """Passages written for calibration and exercises, mixed, half of them conversations; the same each time."""
     found = [*_paragraphs(OWN), *(Passage(language, text) for language, text in exercises(EXERCISES, SEED))]
     random.Random(SEED).shuffle(found)  # noqa: S311 - an order, not a secret
+    return half_as_conversations(found)
+
+
+def held_out_passages() -> list[Passage]:
+    """Passages written for measuring, half of them conversations."""
+    return half_as_conversations(list(_paragraphs(HELD_OUT)))
+
+
+def half_as_conversations(passages: list[Passage]) -> list[Passage]:
+    """Every second one in each language as a question and its answer."""
+    seen: Counter[str] = Counter()
+    found = []
+    for passage in passages:
+        seen[passage.language] += 1
+        found.append(passage if seen[passage.language] % 2 else as_conversation(passage))
     return found
+
+
+def as_conversation(passage: Passage) -> Passage:
+    """The first line asks and the rest answers; of a text in one line, its first sentence is to be gone on with.
+
+    >>> as_conversation(Passage("en", "It rains. We stay.")).messages[0]["content"]
+    'Go on from here: It rains.'
+    """
+    asked, _, said = passage.text.partition("\n")
+    if not said.strip():
+        asked, *rest = _SENTENCE.split(passage.text, maxsplit=1)
+        asked, said = _GO_ON[passage.language] + asked, "".join(rest)
+    if not said.strip():
+        return passage
+    turns = ({"role": "user", "content": asked.strip()}, {"role": "assistant", "content": said.strip()})
+    return Passage(passage.language, "", turns)
 
 
 def passages_of(path: Path) -> list[Passage]:

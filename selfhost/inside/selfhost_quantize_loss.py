@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost_calibrate_run import Job, device_of, main, peak_rss_bytes
-from selfhost_calibrate_text import HELD_OUT, Passage, digest, passages_of, tokens_of
+from selfhost_calibrate_text import Passage, digest, held_out_passages, tokens_of
 from selfhost_quantize_events import Progress, Refused, tell
 from selfhost_quantize_files import write_json
 from selfhost_quantize_state import sha256_of
@@ -98,7 +98,7 @@ def measure(job: Job) -> None:
     source, variant = Weights(Path(job["source"])), Weights(Path(job["target"]))
     device = device_of(job)
     skeleton = Skeleton(Path(job["source"]), device)
-    passages = passages_of(HELD_OUT)
+    passages = held_out_passages()
     blocks = blocks_of(Path(job["source"]), passages)
     tell("plan", files=1, bytes=len(skeleton.layers), device=device)
     with torch.inference_mode():

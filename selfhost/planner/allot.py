@@ -2,7 +2,7 @@
 
 The planner takes the devices of found hardware in their order, so to allot is to leave some out, or to put them in
 another order. Memory of a device is what detection says is free, less what a server that is still loading has yet to
-take. On a CPU a server takes its KV cache as it fills, so there it is what any server has yet to take.
+take: how much that is follows from what was used before it began. Of the host's memory it can be measured per process.
 """
 
 from __future__ import annotations

@@ -54,8 +54,6 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts, *, kv_
 def _on_cpu(model: ModelToPlan) -> list[str]:
     """What the CPU engine's lock lacks packages for."""
     found = []
-    if model.in_flight:
-        found.append(text("plan.in_flight_cuda", variant=model.variant))
     if model.arch.family.needs_torchvision:
         found.append(text("plan.cpu_torchvision", name=model.arch.architecture))
     return found

@@ -207,8 +207,6 @@ def against_scheme(scheme: Scheme, device: Device, source: Quantization | None) 
         return "advise.fp8_already"
     if device.platform is Platform.ASCEND:
         return "advise.ascend_own_tool"
-    if device.platform is Platform.CPU and scheme.format in _BNB:
-        return "advise.cpu_plugin"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from selfhost.hardware.spec import parse
 from selfhost.hardware.types import Hardware
 from selfhost.planner.allot import Holder
 from selfhost.planner.plan import Goal, PlanRequest, Verdict
+from selfhost.serve.resident import resident_bytes
 from selfhost.units import GIB
 
 VISIBLE = parse("8xH20").visible_memory_bytes
@@ -202,3 +204,54 @@ def test_what_a_record_keeps_of_a_plan():
         "promised_bytes": made.memory.budget_bytes,
         "before_bytes": (1 * GIB, 0),
     }
+
+
+# Other devices
+
+
+def test_npus_are_left_to_others_by_whichever_number_they_have():
+    """In a container that sees cards 8 to 15, an engine counts them from 0."""
+    found = parse("8x910B3")
+    there = tuple(range(8, 16))
+    npus = replace(
+        found,
+        assumed=False,
+        device_indices=there,
+        physical_ids=there,
+        logical_ids=tuple(range(8)),
+        free_memory_bytes=(),
+    )
+    held = holder("a", 8, promised=int(0.9 * found.visible_memory_bytes), loading=True)
+    made = planned("qwen2.5-7b", npus, held, tensor_parallel_size=2)
+    assert made.env["ASCEND_RT_VISIBLE_DEVICES"] == "2,3"
+    assert allotment.facts_of(made)["devices"] == ("10", "11")
+    assert allotment.facts_of(made)["promised_bytes"] >= made.memory.budget_bytes
+    assert any(line.startswith("held: NPU 8 by server `a`, which is loading") for line in made.reasons)
+
+
+def test_of_equal_slices_each_server_gets_one():
+    slices = replace(
+        parse("1xA100-PCIe-80G@19.3"),
+        assumed=False,
+        slice_uuids=("MIG-a", "MIG-b", "MIG-c"),
+        free_memory_bytes=(int(19.3 * GIB),) * 3,
+    )
+    holders: list[Holder] = []
+    for number in range(3):
+        made = planned("qwen2.5-0.5b", slices, *holders)
+        facts = allotment.facts_of(made)
+        assert given(made) == slices.slice_uuids[number]
+        assert facts["devices"] == (slices.slice_uuids[number],)
+        holders.append(Holder(server=f"s{number}", loading=True, **facts))
+    full = planned("qwen2.5-0.5b", slices, *holders)
+    assert (full.fits, full.blocked_by) == (False, ("s0",))
+
+
+def test_memory_that_processes_hold_is_measured():
+    """What is allocated and touched counts, what is gone does not."""
+    before = resident_bytes([os.getpid()])
+    held = bytearray(os.urandom(1 << 20)) * 64
+    grown = resident_bytes([os.getpid()]) - before
+    assert 60 << 20 < grown < 96 << 20, len(held)
+    assert resident_bytes([1 << 30]) == 0
+    assert resident_bytes([]) == 0

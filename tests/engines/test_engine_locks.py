@@ -30,7 +30,7 @@ def entries(spec):
 
 @pytest.mark.parametrize(
     ("spec", "count"),
-    [(CPU, 150), (CUDA, 202), (QUANTIZE_CPU, 72), (QUANTIZE_CUDA, 91)],
+    [(CPU, 152), (CUDA, 202), (QUANTIZE_CPU, 72), (QUANTIZE_CUDA, 91)],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_each_line_of_a_lock_belongs_to_a_pinned_and_hashed_entry(spec, count):
@@ -89,6 +89,9 @@ def test_the_cpu_lock_leaves_out_what_breaks_it_and_has_what_reads_gguf():
     assert names.isdisjoint({"torchvision", "torchaudio", "torchcodec", "triton"})
     assert not {name for name in names if name.startswith(("nvidia", "cuda"))}
     assert "gguf" in names
+    # What asks for `vllm` itself would bring the CUDA build.
+    assert "vllm-bnb-plugin" in names
+    assert "vllm" not in names
 
 
 def test_both_builds_that_quantize_make_the_same_checkpoints_and_one_has_nothing_for_gpus():

@@ -128,7 +128,7 @@ def check_skeleton(folder: Path) -> None:
 
     weights = loss_weights.Weights(folder)
     skeleton = Skeleton(folder, "cpu")
-    (block, *_) = loss.blocks_of(folder, loss.passages_of(loss.HELD_OUT))
+    (block, *_) = loss.blocks_of(folder, loss.held_out_passages())
     sums = []
     with torch.inference_mode():
         loss.enter(skeleton, [block], weights, weights)

@@ -56,12 +56,46 @@ def test_own_text_is_chinese_and_english_a_few_hundred_passages_and_the_same_eac
     assert texts.digest(found) == texts.digest(texts.own_passages())
 
 
+def sentences(passage: texts.Passage) -> list[str]:
+    whole = passage.text or "\n".join(turn["content"] for turn in passage.messages)
+    return [part.strip() for part in re.split("[.。\n]", whole)]
+
+
 def test_held_out_text_is_in_no_calibration():
-    known = {sentence for passage in texts.own_passages() for sentence in re.split("[.。\n]", passage.text)}
-    held_out = texts.passages_of(texts.HELD_OUT)
+    known = {sentence for passage in texts.own_passages() for sentence in sentences(passage)}
+    held_out = texts.held_out_passages()
     assert {passage.language for passage in held_out} == {"en", "zh"}
     for passage in held_out:
-        assert not [one for one in re.split("[.。\n]", passage.text) if len(one) > 20 and one in known]
+        assert not [one for one in sentences(passage) if len(one) > 20 and one in known]
+
+
+@pytest.mark.parametrize("find", [texts.own_passages, texts.held_out_passages])
+def test_half_of_own_text_of_each_language_are_conversations(find):
+    for language in ("en", "zh"):
+        found = [passage for passage in find() if passage.language == language]
+        asked = [passage for passage in found if passage.messages]
+        assert 0.4 < len(asked) / len(found) <= 0.5
+        assert all([turn["role"] for turn in one.messages] == ["user", "assistant"] for one in asked)
+        assert all(turn["content"] for one in asked for turn in one.messages)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "said"),
+    [
+        ("Count the screws.\n17", "Count the screws.", "17"),
+        ("It rains. We stay. Go home.", "Go on from here: It rains.", "We stay. Go home."),
+        ("下雨了。我们留下。", "请接着往下写：下雨了。", "我们留下。"),
+    ],
+    ids=["a line asks", "a sentence is gone on with", "in Chinese"],
+)
+def test_a_passage_becomes_a_question_and_its_answer(text, asked, said):
+    (passage,) = [texts.as_conversation(texts.Passage(texts._language(text), text))]
+    assert [turn["content"] for turn in passage.messages] == [asked, said]
+
+
+def test_a_single_sentence_stays_a_text():
+    passage = texts.Passage("en", "It rains.")
+    assert texts.as_conversation(passage) == passage
 
 
 def test_sums_in_exercises_are_right():

@@ -164,8 +164,8 @@ def test_a_variant_without_files_uses_those_of_another(quantize, selfhost, home,
     make(home, made, models=("smollm2-135m",), variant="bf16")
     assert b'files_of = "bf16"' in b"".join(path.read_bytes() for path in made.rglob("*") if path.is_file())
     plan = json.loads(selfhost("plan", "smollm2-135m", "--variant", "nf4-in-flight", "--on", "cpu@16", "--json")[1])
-    assert plan["verdict"] == "unsupported"
-    assert "vllm-bnb-plugin" in plan["reasons"][0] + plan["reasons"][1]
+    assert plan["verdict"] == "fits"
+    assert plan["argv"][plan["argv"].index("--quantization") + 1] == "bitsandbytes"
     assert selfhost("rm", "smollm2-135m", "--variant", "nf4-in-flight", "--dry-run")[0] == 0
     assert len(load_recipe("smollm2-135m", Home(home)).variants) == 2
     assert selfhost("rm", "smollm2-135m", "--variant", "nf4-in-flight")[0] == 0

@@ -16,6 +16,7 @@ from selfhost.serve.health import (
     Piece,
     RefusedError,
     ask_health,
+    ask_metrics,
     base_url,
     check_answer,
     reachable_host,
@@ -147,8 +148,19 @@ def test_a_server_that_never_answers_times_out():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         endpoint = Endpoint(host="127.0.0.1", port=listener.getsockname()[1], model="m")
-        with pytest.raises(RefusedError, match="timed out"):
+        with pytest.raises(RefusedError, match="timed out") as caught:
             list(stream(endpoint, QUESTION, {}, 0.1))
+    assert caught.value.late
+
+
+def test_the_page_of_metrics_is_read_with_the_key_and_is_empty_where_there_is_none(serving):
+    endpoint, asked = serving({"/metrics": (200, b"vllm:prompt_tokens_total 1.0\n")}, key="k")
+    assert ask_metrics(endpoint, 1) == "vllm:prompt_tokens_total 1.0\n"
+    assert asked[0][1]["Authorization"] == "Bearer k"
+    assert ask_metrics(serving({"/metrics": (404, b"no")})[0], 1) == ""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        assert ask_metrics(Endpoint(host="127.0.0.1", port=nobody.getsockname()[1], model="m"), 1) == ""
 
 
 def test_addresses():

@@ -143,6 +143,15 @@ def test_of_two_that_were_prepared_for_one_port_the_second_moves_on(here, tools)
     assert second.plan["argv"][-1] == second.argv[second.argv.index("--port") + 1] == str(second.port)
 
 
+def test_any_port_that_is_taken_meanwhile_is_replaced_by_another(here, tools):
+    wanted = request(port=0)
+    one = serve.prepare(here, replace(wanted, name="a"), tools)
+    two = replace(serve.prepare(here, replace(wanted, name="b"), tools), wanted=one.wanted)
+    first, _ = serve.claim(here, wanted, one)
+    second, _ = serve.claim(here, wanted, two)
+    assert second.port > first.port
+
+
 def test_a_port_that_was_asked_for_and_is_taken_meanwhile_is_refused(here, tools):
     wanted = request()
     one, two = (serve.prepare(here, replace(wanted, name=name), tools) for name in ("a", "b"))

@@ -6,11 +6,13 @@ import os
 
 import pytest
 
+from selfhost.app.orders import limits_of
 from selfhost.errors import UsageError
 from selfhost.serve import disk
 from selfhost.serve.liveness import Figures, Watch, read_figures
 from selfhost.serve.restart import SETTLED_S, backoff_s, failures_in_a_row, parse
 from selfhost.serve.times import start_deadline_s, stop_grace_s, wedge_s
+from tests.serve.serve_support import make_plan
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,10 @@ def test_of_small_files_and_of_none_nothing_can_be_told(tmp_path, size):
     if size is not None:
         (tmp_path / "model.safetensors").write_bytes(bytes(size))
     assert disk.read_speed(tmp_path if size is not None else tmp_path / "none") is None
+
+
+def test_the_times_of_a_plan(tmp_path):
+    limits = limits_of(make_plan(model_path=str(tmp_path / "none"), argv=("vllm", "--shutdown-timeout", "60")))
+    assert limits.deadline_s == pytest.approx(2700)
+    assert limits.grace_s == 70
+    assert limits.wedge_s == pytest.approx(300 + 512 / 50)

@@ -190,7 +190,7 @@ class _Asked:
             command += f" --group-size {size}"
         if self._fp8 and scheme.format is not None:
             return (f"selfhost quantize {name} --scheme bf16{more}", f"{command} --from bf16")
-        if scheme.format is Format.NF4 and self.model.recipe and self.hardware.device.platform is Platform.CUDA:
+        if scheme.format is Format.NF4 and self.model.recipe:
             return (command, f"{command} --in-flight  # or without files: the engine does it each time it loads")
         return (command,)
 

@@ -10,7 +10,6 @@ MESSAGES = {
     ),
     "advise.fp8_already": Text("the model is published in FP8 already"),
     "advise.ascend_own_tool": Text("on Ascend weights are made by msModelSlim, see below"),
-    "advise.cpu_plugin": Text("the CPU engine has no bitsandbytes plugin in its lock"),
     "advise.modelslim_unknown": Text("msModelSlim has no published description of {kind} for {name}"),
     # What should be known
     "advise.note_fp8": Text("needs no text; FP8 arithmetic, scales of activations while it serves"),

@@ -295,9 +295,6 @@ MESSAGES = {
         "`--max-num-seqs` {seqs}: every request keeps a state, the KV cache has {blocks} blocks, and with CUDA graphs "
         "the engine wants as many blocks as requests; at most `--max-num-seqs {most}`, or `--enforce-eager`"
     ),
-    "plan.in_flight_cuda": Text(
-        "{variant} is made while it is loaded, by vllm-bnb-plugin, which the CPU engine's lock does not have"
-    ),
     "plan.gpu_only": Text("the engine's class for {model} starts on GPUs only, not on {device}"),
     "plan.context_too_long": Text("{length:,} tokens of context asked for; the model was made for {longest:,}"),
     "plan.no_draft_layers": Text(

@@ -73,9 +73,7 @@ MESSAGES = {
         "`--in-flight` goes with `--scheme nf4` only: `{scheme}` is made beforehand",
         hint="leave `--in-flight` out",
     ),
-    "quantize.in_flight_summary": Text(
-        "Files of {source}, made into NF4 while they are loaded: by vllm-bnb-plugin, on CUDA"
-    ),
+    "quantize.in_flight_summary": Text("Files of {source}, made into NF4 while they are loaded, by vllm-bnb-plugin"),
     "quantize.registered": Text("`{path}` knows `{name}` ({variant}); it has no files of its own"),
     "quantize.output_not_empty": Text(
         "`{path}` is there and not empty",
