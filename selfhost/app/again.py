@@ -20,7 +20,7 @@ def kept(request: ServeRequest) -> dict[str, Any]:
     """For the record; nothing in it is secret."""
     settings = {name: value for name, value in dataclasses.asdict(request.plan).items() if name not in _LEFT_OUT}
     return {
-        "settings": settings,
+        "settings": settings | {"engine_args": list(request.plan.engine_args)},  # as it is read back
         "force": request.force,
         "engine_python": request.engine_python,
         "engine_version": request.engine_version,
