@@ -54,6 +54,7 @@ def make(home: Home, name: str, folder: Path, listen: str, certificate: str = ""
     keys = folder / "keys" / "keys.conf"
     if record.require_key:
         raise NoError("gateway.two_doors", name=record.name, keys=keys)
+    check_scheme(record.name, record.url)
     configuration = folder / "nginx.conf"
     if configuration.exists():
         raise UsageError("gateway.exists", folder=folder)
@@ -86,6 +87,12 @@ def make(home: Home, name: str, folder: Path, listen: str, certificate: str = ""
         keys=keys,
         command=f"nginx -e stderr -c {shlex.quote(str(configuration))} -g 'daemon off;'",
     )
+
+
+def check_scheme(name: str, url: str) -> None:
+    """Raises NoError for a server with TLS of its own: the gateway speaks plain HTTP to its engine, on this machine."""
+    if url.startswith("https:"):
+        raise NoError("gateway.tls", name=name, url=url)
 
 
 def _metrics_port(listen: str) -> int:

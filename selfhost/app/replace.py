@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from selfhost import files
 from selfhost.app import again, serve, servers, start
+from selfhost.app.gateway_make import check_scheme
 from selfhost.errors import NoError
 from selfhost.messages import text
 from selfhost.planner.plan import PlanRequest
@@ -235,6 +236,7 @@ def _switch(old: Record, new: Record, wish: Wish, means: Means) -> None:
         if new.port != old.port:
             means.tell(text("replace.moved", url=new.url))
         return
+    check_scheme(new.name, new.url)
     with _undisturbed():
         wish.gateway.point(health.reachable_host(new.host), new.port)
     means.tell(text("replace.switched", new=new.name, url=new.url))

@@ -148,6 +148,9 @@ def test_a_folder_that_has_a_gateway_and_a_server_that_asks_for_keys_are_refused
     with pytest.raises(UsageError) as caught:
         gateway_make.make(here, "tiny", nginx.folder, "127.0.0.1:1")
     assert caught.value.message.id == "gateway.exists"
+    with pytest.raises(NoError) as caught:
+        gateway_make.check_scheme("tiny", "https://127.0.0.1:8000")
+    assert caught.value.message.id == "gateway.tls"
     keys.new(here, "alice")
     with pytest.raises(NoError) as caught:
         tiny.run(Gateway(nginx.configuration))

@@ -21,6 +21,11 @@ MESSAGES = {
         "keep one of the two: `selfhost key ls`, then `selfhost key revoke NAME` for each, "
         "and make keys of the gateway with `selfhost key new NAME --gateway {keys}`",
     ),
+    "gateway.tls": Text(
+        "`{name}` speaks TLS itself, and a gateway asks its engine without: {url}",
+        hint="serve it on loopback without `--ssl-certfile`, and give the certificate to the gateway: "
+        "`selfhost gateway {name} DIR --certificate CERTIFICATES`",
+    ),
     "gateway.unreadable": Text("the gateway's configuration cannot be read: `{path}`", "{detail}"),
     "gateway.not_ours": Text(
         "not a configuration whose engine can be replaced: `{path}`",
