@@ -21,7 +21,6 @@ class Replacing:
     def __init__(self, fakes, monkeypatch) -> None:
         self.fakes, self.home = fakes, fakes.home
         self.said: list[str] = []
-        self.requests: list[serve.ServeRequest] = []
         self.room = 2
         self.now_s = 0.0
         self.sleep = self._pass
@@ -37,8 +36,7 @@ class Replacing:
         """What the next engine does."""
         self._monkeypatch.setenv("FAKE_ENGINE", json.dumps(how))
 
-    def tools(self, request):
-        self.requests.append(request)
+    def tools(self, _request):
 
         class Named:
             name = "tiny"

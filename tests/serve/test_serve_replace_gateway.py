@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -14,13 +16,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from selfhost.app import gateway_make
+from selfhost.app import gateway_make, serve, serve_tools, servers
 from selfhost.app.gateway_switch import Gateway
+from selfhost.cli import main as cli
 from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.render.gateway import key_line
 from selfhost.serve import keys, ports, records
 from selfhost.serve.ports import free_port
 from tests.serve.replace_support import Load, Replacing
+from tests.serve.serve_support import QUICK
 
 pytestmark = pytest.mark.slow
 
@@ -156,3 +160,43 @@ def test_a_folder_that_has_a_gateway_and_a_server_that_asks_for_keys_are_refused
         tiny.run(Gateway(nginx.configuration))
     assert caught.value.message.id == "gateway.two_doors"
     assert tiny.states() == {"tiny": "ready"}
+
+
+def typed(capsys, *words: str) -> tuple[int, str, str]:
+    """A command in this process: exit code, stdout, stderr."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(words))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_as_a_user_types_it(tiny, nginx, monkeypatch, capsys, tmp_path):
+    def tools(_home, python, _talk, recipe_paths, _accept, version):
+        assert (python, recipe_paths, version) == (None, [], None)
+        return tiny.tools(None)
+
+    monkeypatch.setattr(serve_tools, "real_tools", tools)
+    monkeypatch.setattr(serve, "limits_of", lambda _plan: QUICK)
+    code, out, err = typed(capsys, "gateway", "tiny", str(tmp_path / "front"), "--listen", "127.0.0.1:9")
+    assert (code, out) == (0, f"{tmp_path}/front/nginx.conf\n")
+    assert "selfhost key new NAME --gateway" in err
+    assert stat.S_IMODE((tmp_path / "front" / "keys" / "keys.conf").stat().st_mode) == 0o600
+
+    code, out, err = typed(capsys, "replace", "tiny", "--gateway", str(nginx.configuration), "--json")
+    told = json.loads(out)
+    assert (code, told["replaced"], told["server"]["name"], told["behind_gateway"]) == (0, "tiny", "tiny@2", True)
+    assert "new requests go to tiny@2" in err
+    assert Gateway(nginx.configuration).port() == told["server"]["port"]
+
+    code, out, err = typed(capsys, "replace", "tiny")
+    assert (code, out) == (0, servers.find_server(tiny.home, "tiny").record.url + "\n")
+    assert "its address is another one now" in err
+    code, out, _ = typed(capsys, "stop", "tiny")
+    assert (code, out.startswith("tiny@3 stopped: ")) == (0, True)
+    code, out, err = typed(capsys, "replace", "tiny", "--json")
+    assert (code, json.loads(out)["error"]["id"]) == (3, "replace.not_serving")
