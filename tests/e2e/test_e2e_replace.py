@@ -71,7 +71,7 @@ def replaced(nginx, load: Load, *settings: str) -> dict:
 def test_servers_take_each_other_s_place_under_load_and_one_can_go_back(nginx, engine_home, other_engine):
     home = Home(engine_home)
     model = records.read(home, "tiny").served_model_name
-    load = Load(port=nginx.port, key=KEY, model=model)
+    load = Load(port=nginx.port, key=KEY, model=model, pause_s=1)
     with load.running(4):
         other = replaced(nginx, load, "--max-model-len", "256")
         assert other["server"]["state"] == "ready"

@@ -85,6 +85,8 @@ class Load:
     key: str
     model: str
     max_tokens: int = 64
+    pause_s: float = 0.0
+    """Between two questions: an engine on few cores that never rests leaves the one that starts beside it none."""
     streams_only: bool = False
     """The fake engine streams, whatever it is asked for."""
     whole: int = 0
@@ -111,6 +113,7 @@ class Load:
     def _client(self, *, stream: bool, keep: bool) -> None:
         connection = None
         while not self._stop.is_set():
+            self._stop.wait(self.pause_s)
             fresh = connection is None
             connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             try:
