@@ -13,7 +13,7 @@ from selfhost.errors import NoError, UsageError
 from selfhost.home import user_path
 from selfhost.records import dataclass
 from selfhost.render.gateway import GatewayOptions, engine_line, key_example, nginx_text
-from selfhost.serve import generations, health
+from selfhost.serve import generations, health, ports
 
 if TYPE_CHECKING:
     from selfhost.home import Home
@@ -96,8 +96,8 @@ def check_scheme(name: str, url: str) -> None:
 
 
 def _metrics_port(listen: str) -> int:
-    """Beside the gateway's own."""
+    """The next free one after the gateway's own."""
     port = listen.rpartition(":")[2]
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65535:  # noqa: PLR2004 - the last port
         raise UsageError("gateway.bad_listen", listen=listen)
-    return int(port) + 1
+    return ports.next_free_port("127.0.0.1", int(port)) or int(port) + 1

@@ -22,7 +22,6 @@ from selfhost.cli import main as cli
 from selfhost.errors import MissingError, NoError, UsageError
 from selfhost.render.gateway import key_line
 from selfhost.serve import keys, ports, records
-from selfhost.serve.ports import free_port
 from tests.serve.replace_support import Load, Replacing
 from tests.serve.serve_support import QUICK
 
@@ -37,7 +36,8 @@ class Nginx:
 
     def __init__(self, program: str, home, name: str = "tiny") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="selfhost-gateway-"))
-        self.port = free_port("127.0.0.1")
+        # Below the ports that connections get by themselves: one of these may be gone before nginx binds it.
+        self.port = ports.next_free_port("127.0.0.1", 20000 + os.getpid() % 10000) or 0
         self.made = gateway_make.make(home, name, self.folder, f"127.0.0.1:{self.port}")
         self.made.keys.write_text(key_line(KEY, "alice") + "\n")
         identity = {}
