@@ -4,6 +4,7 @@
 PYTHON ?= python3
 SELFHOST_HOME ?= $(CURDIR)/.selfhost
 MODEL ?= smollm2-135m
+MINUTES ?= 30
 QUESTION ?= What is the capital of France?
 PYTEST ?=
 export SELFHOST_HOME
@@ -16,6 +17,7 @@ help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
+	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
 	@echo 'make clean  remove what these commands made'
 
 # `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.
@@ -118,6 +120,12 @@ e2e: .venv/dev.done
 images: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_IMAGES=1 SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_image.py $(PYTEST)
+
+# Half an hour of load on the real CPU engine (MINUTES=5 for less): is a stream ever lost, does memory grow?
+.PHONY: soak
+soak: .venv/dev.done
+	$(BIN)/selfhost engine install cpu
+	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m tests.bench.soak $(MINUTES)
 
 # Each scheme that `selfhost quantize` makes, served: some minutes each.
 .PHONY: schemes

@@ -6,6 +6,7 @@ blobs/     contents of their files, each once, by sha256
 verify/    how far interrupted verifications got
 servers/   one folder per started server: record, log, keys in force
 boots/     what engines measured when they were started here
+benches/   what `bench` measured, one file for each run
 keys/      API keys
 wheels/    wheels of engines that were downloaded for bundles
 accepted/  licences whose terms were accepted here
@@ -64,6 +65,11 @@ class Home:
     def boots(self) -> Path:
         """Boot records; they outlive the servers."""
         return self.root / "boots"
+
+    @property
+    def benches(self) -> Path:
+        """What benchmarks measured; they outlive the servers."""
+        return self.root / "benches"
 
     @property
     def wheels(self) -> Path:

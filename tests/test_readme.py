@@ -44,6 +44,7 @@ HERE = {
     "selfhost plan deepseek-v3 --on 8xH200 --explain": 0,
     "selfhost engine install cuda": 4,  # no NVIDIA driver: said before anything is downloaded
     "selfhost image build cuda": None,  # tests/e2e/test_e2e_image.py
+    "selfhost smoke deepseek-v3": None,  # tests/e2e/test_e2e_smoke.py
     "selfhost pull qwen2.5-0.5b": None,  # tests/app/test_app_pull.py
     "selfhost serve qwen2.5-0.5b --detach": None,  # tests/e2e/test_e2e_pull.py
     "selfhost serve qwen2.5-0.5b --detach --restart on-failure": None,  # tests/serve/test_serve_restart.py
@@ -60,7 +61,10 @@ HERE = {
     "selfhost gateway NAME ./gateway": 3,  # no such server; with one: tests/serve/test_serve_replace_gateway.py
     "selfhost replace NAME --gateway ./gateway/nginx.conf": 2,  # no such file; with one: the same
     'selfhost chat NAME "你好"': 3,  # no such server; with one: tests/e2e/test_e2e_serve_directory.py
+    "selfhost accept NAME": 3,
     "selfhost logs NAME --follow": 3,
+    "selfhost bench NAME": 3,  # with a server: tests/serve/test_serve_bench.py, tests/e2e/test_e2e_bench.py
+    "selfhost bench NAME --promise": 3,
     "selfhost stop NAME": 3,
     "selfhost verify MODEL": 7,  # nothing of that name is stored; with one: tests/cli/test_cli_verify.py
     "selfhost ls": 0,

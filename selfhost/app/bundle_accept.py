@@ -1,14 +1,14 @@
-"""`bundle import --run-acceptance`: each model that came is started, asked what its recipe checks, and stopped."""
+"""`bundle import --run-acceptance`: each model that came is started, asked as `accept` asks, and stopped."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app import chat, serve, serve_tools, servers, start
+from selfhost.app import acceptance, serve, serve_tools, servers, start
 from selfhost.errors import EngineFailedError, NoError
 from selfhost.messages import text
-from selfhost.planner.plan import PlanRequest
+from selfhost.planner.plan import AnswerCheck, PlanRequest
 from selfhost.recipe import load
 from selfhost.records import dataclass
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from selfhost.app.acceptance import Check
     from selfhost.app.pull import Talk
     from selfhost.home import Home
     from selfhost.serve.records import Record
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     """(name, variant, server) -> the server, ready. Raises what forbids or ends the start."""
 
 _SERVER = "acceptance"
-_QUESTION = "Hello"
-"""For a model whose recipe knows no answer: any will do."""
-_MAX_TOKENS = 256
 _SHOWN = 500
 _STOP_S = 30.0
 
@@ -41,16 +39,31 @@ class Answered:
     expect: str
     """Empty: any answer will do."""
     answer: str
+    checks: tuple[Check, ...] = ()
+    """Empty for a model whose start ended at its answer."""
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What it does wrong."""
+        return tuple(check for check in self.checks if check.outcome is acceptance.Outcome.FAILED)
 
     @property
     def accepted(self) -> bool:
-        """Whether it said what is expected, whatever else it said."""
-        return bool(self.answer.strip()) and self.expect.lower() in self.answer.lower()
+        """Whether it was asked everything and nothing is wrong."""
+        return bool(self.checks) and not self.failed
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong, in one line."""
+        first = f"{self.prompt} -> {self.answer.strip() or 'nothing'} (expected: {self.expect})"
+        others = [f"{check.name}: {check.detail}" for check in self.failed if check.name != "answer"]
+        answered = bool(self.checks) and all(check.name != "answer" for check in self.failed)
+        return "; ".join(others if answered else [first, *others])
 
     def as_dict(self) -> dict[str, Any]:
         """One of `acceptance` in JSON and in the log."""
-        names = ("name", "variant", "prompt", "expect", "answer")
-        return {**{name: getattr(self, name) for name in names}, "accepted": self.accepted}
+        own = {name: getattr(self, name) for name in ("name", "variant", "prompt", "expect", "answer")}
+        return {**own, "accepted": self.accepted, "checks": [check.as_dict() for check in self.checks]}
 
 
 def run(models: Sequence[Path], home: Home, talk: Talk, told: list[dict[str, Any]], begin: Begin) -> None:
@@ -68,29 +81,26 @@ def run(models: Sequence[Path], home: Home, talk: Talk, told: list[dict[str, Any
         else:
             wrong.append(one)
     if wrong:
-        listed = "\n".join(
-            f"{one.name} ({one.variant}): {one.prompt} -> {one.answer.strip() or 'nothing'} (expected: {one.expect})"
-            for one in wrong
-        )
+        listed = "\n".join(f"{one.name} ({one.variant}): {one.wrong}" for one in wrong)
         raise NoError("unpack.not_accepted", count=len(wrong), listed=listed)
 
 
 def _ask(directory: Path, home: Home, talk: Talk, begin: Begin) -> Answered:
     name, variant = directory.parent.name, directory.name
-    path = load.find_recipes(home).get(name.lower())
-    check = load.read_recipe(path).check if path else None
-    prompt, expect = (check.prompt, check.expect) if check else (_QUESTION, "")
+    check = acceptance.known_check(home, name) or AnswerCheck(prompt=acceptance.QUESTION, expect="")
+    prompt, expect = check.prompt, check.expect
     talk.note(text("unpack.accepting", name=name, variant=variant, prompt=prompt))
 
-    def said(answer: str) -> Answered:
-        return Answered(name=name, variant=variant, prompt=prompt, expect=expect, answer=answer[:_SHOWN])
+    def said(answer: str, checks: tuple[Check, ...] = ()) -> Answered:
+        shown = answer[:_SHOWN]
+        return Answered(name=name, variant=variant, prompt=prompt, expect=expect, answer=shown, checks=checks)
 
     # Somebody's own server of that name is neither asked nor stopped.
     serve.check_name(home, _SERVER)
     try:
         begin(name, variant, _SERVER)
-        pieces = chat.open_chat(home, _SERVER, max_tokens=_MAX_TOKENS, temperature=0.0).ask(prompt)
-        return said("".join(piece.text for piece in pieces if not piece.reasoning))
+        found = acceptance.accept(home, _SERVER, check)
+        return said(found.answer, found.checks)
     except EngineFailedError as error:
         # A start asks the same question, and ends the server when the answer is wrong.
         if error.message.id != "serve.wrong_answer":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfhost.app.model_files import arch_of_files, contradictions
 from selfhost.errors import UsageError
@@ -17,7 +17,7 @@ from selfhost.records import dataclass
 from selfhost.weights import check, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from selfhost.home import Home
     from selfhost.recipe.schema import Recipe, Variant
@@ -54,6 +54,8 @@ class ResolvedModel:
     """Where the files of a directory contradict its config."""
     hub_id: str | None = None
     """Of a repository that no recipe has; its directory is None until it was pulled."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Its config.json; of a recipe as far as the recipe has it."""
 
     def of_variant(self, name: str) -> ResolvedModel:
         """Another variant of the same recipe; itself when it has no such variant."""
@@ -133,6 +135,7 @@ def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
         max_model_len=arch.max_position_embeddings,
         weight_bytes_total=weights.bytes or None,
         notes=contradictions(arch, directory, weights),
+        config=config,
     )
 
 
@@ -180,11 +183,11 @@ def from_recipe(recipe: Recipe, path: Path, variant_name: str | None, home: Home
 
 
 def _of_recipe(recipe: Recipe, path: Path, variant: Variant, home: Home) -> ResolvedModel:
-    asked = recipe.check
+    asked, config = recipe.check, recipe.config_of(variant)
     return ResolvedModel(
         name=recipe.name,
         variant=variant.name,
-        arch=ModelArch.from_config(recipe.config_of(variant)),
+        arch=ModelArch.from_config(config),
         directory=None,
         model_path=store.model_directory(home.models, recipe.name, variant.files_of or variant.name),
         max_model_len=recipe.serving.max_model_len or recipe.context,
@@ -193,6 +196,7 @@ def _of_recipe(recipe: Recipe, path: Path, variant: Variant, home: Home) -> Reso
         in_flight=variant.files_of is not None,
         check=AnswerCheck(prompt=asked.prompt, expect=asked.expect) if asked else None,
         recipe=recipe,
+        config=config,
     )
 
 

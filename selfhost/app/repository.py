@@ -74,6 +74,7 @@ def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
         weight_bytes_total=total or None,
         notes=contradictions_in(arch, over(place, listing), files),
         hub_id=repository.name,
+        config=config,
     )
 
 

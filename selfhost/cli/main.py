@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from selfhost.cli import (
+    bench,
     bundle,
     complete,
     detect,
@@ -30,6 +31,7 @@ from selfhost.cli import (
     replace,
     serve,
     servers,
+    smoke,
     storage,
     verify,
 )
@@ -128,6 +130,8 @@ for _group in (
     serve,
     servers,
     replace,
+    smoke,
+    bench,
     storage,
     bundle,
     mirror,

@@ -10,7 +10,7 @@ from selfhost.messages import text
 from selfhost.models.kv_plan import CacheLaunch, backend_of, plan_caches
 from selfhost.planner import ascend, encoder
 from selfhost.planner.speculation import speculation_refusals
-from selfhost.quant.schemes import runs_on
+from selfhost.quant.schemes import Format, runs_on
 
 if TYPE_CHECKING:
     from selfhost.hardware.types import Device, Hardware
@@ -52,10 +52,14 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts, *, kv_
 
 
 def _on_cpu(model: ModelToPlan) -> list[str]:
-    """What the CPU engine's lock lacks packages for."""
+    """What the CPU engine lacks packages or kernels for."""
     found = []
     if model.arch.family.needs_torchvision:
         found.append(text("plan.cpu_torchvision", name=model.arch.architecture))
+    quantization = model.arch.quantization
+    if model.arch.is_moe and quantization is not None and quantization.format is Format.INT_GROUP:
+        # fused_moe/experts/cpu_moe.py `CPUExpertsInt4`: AMX, and neither DeepSeek's routing nor GLM's.
+        found.append(text("plan.cpu_experts", method=quantization.method))
     return found
 
 

@@ -153,6 +153,27 @@ def stream(
         connection.close()
 
 
+def ask_json(
+    endpoint: Endpoint, method: str, path: str, body: Mapping[str, object] | None, timeout_s: float
+) -> dict[str, Any]:
+    """The JSON object that a route answers with. Raises RefusedError, also for an answer that is none."""
+    connection = _connect(endpoint, timeout_s)
+    try:
+        connection.request(method, path, json.dumps(body) if body is not None else None, _headers(endpoint))
+        with connection.getresponse() as response:
+            status, data = response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise RefusedError(None, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+    finally:
+        connection.close()
+    if status != _OK:
+        raise RefusedError(status, _error_text(data))
+    with contextlib.suppress(ValueError):
+        if isinstance(value := json.loads(data), dict):
+            return value
+    raise RefusedError(status, f"not a JSON object: {data[:200].decode(errors='replace')}")
+
+
 def _error_text(body: bytes) -> str:
     text = body.decode(errors="replace").strip()
     with contextlib.suppress(ValueError, KeyError, TypeError):

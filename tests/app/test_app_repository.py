@@ -21,7 +21,9 @@ from selfhost.errors import (
 )
 from selfhost.home import find_home
 from selfhost.models.arch import ModelArch
+from selfhost.models.small import Room, shrink
 from selfhost.planner.plan import PlanRequest
+from selfhost.units import GIB
 from selfhost.weights.places import hub as hub_place
 from tests.models.header_sets import tensors
 from tests.pull_support import OPTIONS, Silent
@@ -248,3 +250,10 @@ def test_what_was_damaged_since_is_not_opened(hub, home):
     with pytest.raises(SelfhostError) as refused:
         weights.ensure(found, find_home(), PullRequest(), Silent(), OPTIONS)
     assert refused.value.code in (5, 7)
+
+
+def test_a_small_model_can_be_made_from_what_the_hub_says(hub):
+    found = repository.describe("org/tiny")
+    made = shrink(found.config, Room(most_bytes=GIB))
+    assert made.arch.hidden_size == found.arch.hidden_size
+    assert made.arch.num_hidden_layers == 2

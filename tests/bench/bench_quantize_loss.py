@@ -20,7 +20,7 @@ from pathlib import Path
 
 MODEL = "smollm2-135m"
 SCHEMES = ("w8a8", "w4a16-gptq", "w4a16-awq", "int8", "nf4", "w8a16", "fp8", "fp8-block")
-QUESTION = "What is the capital of France?"
+QUESTION = "Complete the sentence: The capital of France is"
 ASK = """
 import os, sys
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ def test_a_variant_that_lost_little_enough_is_served_here_and_across(here, tmp_p
 
 
 @pytest.mark.usefixtures("heavy")
-@pytest.mark.parametrize("scheme", ["w4a16-awq", "int8", "nf4"])
+@pytest.mark.parametrize("scheme", ["w8a8", "w4a16-awq", "int8", "nf4"])
 def test_a_scheme_is_made_and_served(here, scheme):
-    samples = ("--samples", "8") if scheme.startswith("w4") else ()
+    samples = ("--samples", "8") if scheme.startswith("w") else ()
     selfhost("quantize", MODEL, "--scheme", scheme, *samples, seconds=SECONDS)
     loss_is_told(scheme)
     assert "Paris" in answer_of(scheme, here)
@@ -127,12 +127,13 @@ def loss_is_told(variant: str) -> None:
 
 def answer_of(variant: str, home: Path) -> str:
     """What a server of the variant says to the recipe's question, by HTTP."""
+    check = json.loads(selfhost("recipe", "show", MODEL, "--json").stdout)["check"]
     words = ("serve", MODEL, "--variant", variant, "--offline", "--detach", "--port", "0", "--max-model-len", "512")
     server = json.loads(selfhost(*words, "--json", seconds=SECONDS).stdout)
     try:
         body = {
             "model": server["model"],
-            "messages": [{"role": "user", "content": "What is the capital of France?"}],
+            "messages": [{"role": "user", "content": check["prompt"]}],
             "temperature": 0,
             "max_tokens": 32,
         }

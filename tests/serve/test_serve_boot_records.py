@@ -121,7 +121,8 @@ def test_another_length_is_confirmed(fakes, planned, log):
     fakes.detached({"log": str(log)}, plan=planned())
     plan = planned(PlanRequest(max_model_len=1024))
     assert plan.confidence.value == "calibrated"
-    assert plan.reasons[-1].startswith("calibrated: on this machine the engine counted")
+    # The last reason says on which cores it runs here.
+    assert any(reason.startswith("calibrated: on this machine the engine counted") for reason in plan.reasons)
 
 
 def test_further_options_are_another_subject(fakes, planned, log, monkeypatch):

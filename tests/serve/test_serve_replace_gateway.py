@@ -85,7 +85,7 @@ def nginx(debian_tool, fakes, tiny):
 
 
 def test_no_request_fails_while_servers_take_each_other_s_place(tiny, nginx):
-    load = Load(port=nginx.port, key=KEY, model="fake", streams_only=True)
+    load = Load(port=nginx.port, key=KEY, model="fake")
     names = []
     with load.running(8):
         for _ in range(3):

@@ -285,6 +285,9 @@ MESSAGES = {
     "plan.device_unsupported": Text("{device} is not supported: {reason}"),
     "plan.no_engine": Text("no engine here drives it"),
     "plan.architecture": Text("architecture {names} is not in the model registry of {engine} {version}"),
+    "plan.cpu_experts": Text(
+        "experts in groups of whole numbers ({method}) need kernels that the CPU engine has only with AMX"
+    ),
     "plan.cpu_torchvision": Text(
         "the CPU engine cannot load {name}, which needs torchvision: the wheels of it that there are need a GPU"
     ),
