@@ -61,6 +61,12 @@ help:
 	$(BIN)/python -m pip --python .venv/validators/bin/python install --quiet --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0 podman-compose==1.6.0
 	touch $@
 
+# The fuzzer of HTTP interfaces, from their own description.
+.venv/schemathesis.done: .venv/pip.done
+	$(PYTHON) -m venv --without-pip .venv/schemathesis
+	$(BIN)/python -m pip --python .venv/schemathesis/bin/python install --quiet --disable-pip-version-check schemathesis==4.32.5
+	touch $@
+
 # The linter of Containerfiles.
 .venv/hadolint.done: .venv/pip.done
 	$(PYTHON) -m venv --without-pip .venv/hadolint
@@ -108,11 +114,12 @@ processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/c
 	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e
-e2e: .venv/dev.done
+e2e: .venv/dev.done .venv/schemathesis.done
 	$(BIN)/selfhost engine install cpu
 	$(BIN)/selfhost engine install quantize-cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
+	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
 	$(BIN)/python -m pytest -m e2e $(PYTEST)
 
 # Takes root, buildah, mmdebstrap and crun: the images are really built, and the CPU one serves.

@@ -14,6 +14,8 @@ GIB = 1 << 30
 _UNITS = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1 << 40}
 _UNITS |= {f"{u}iB": n for u, n in _UNITS.items() if u in "KMGT" and u}
 _UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_TIMES = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_TIME = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -54,6 +56,19 @@ def parse_bytes(text: str) -> int:
         msg = f"not a size: {text!r}"
         raise ValueError(msg)
     return round(float(match[1]) * _UNITS[unit])
+
+
+def parse_duration(text: str) -> float:
+    """`30d`, `12h`, `10m`, `90 s` as seconds; without a unit nobody knows which is meant. Raises ValueError.
+
+    >>> parse_duration("10m"), parse_duration("1.5 h")
+    (600.0, 5400.0)
+    """
+    match = _TIME.fullmatch(text)
+    if not match or match[2] not in _TIMES:
+        msg = f"not a time: {text!r}"
+        raise ValueError(msg)
+    return float(match[1]) * _TIMES[match[2]]
 
 
 def format_duration(seconds: float) -> str:

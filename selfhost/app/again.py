@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost.planner.plan import Goal, PlanRequest
+from selfhost.serve.certificate import Pair
 
 if TYPE_CHECKING:
     from selfhost.app.serve import ServeRequest
@@ -22,6 +24,7 @@ def kept(request: ServeRequest) -> dict[str, Any]:
     return {
         "settings": settings | {"engine_args": list(request.plan.engine_args)},  # as it is read back
         "force": request.force,
+        "tls": [str(request.tls.certfile), str(request.tls.keyfile)] if request.tls else None,
         "engine_python": request.engine_python,
         "engine_version": request.engine_version,
         "recipe_paths": list(request.recipe_paths),
@@ -37,6 +40,12 @@ def settings_of(record: Record) -> PlanRequest:
     goal = given.get("goal")
     given |= {"goal": Goal(goal) if goal else None, "engine_args": tuple(given.get("engine_args", ()))}
     return PlanRequest(**given)
+
+
+def tls_of(record: Record) -> Pair | None:
+    """Certificate and key that a server was started with."""
+    named = (record.request or {}).get("tls")
+    return Pair(certfile=Path(named[0]), keyfile=Path(named[1])) if named else None
 
 
 def changed(before: PlanRequest, asked: PlanRequest) -> PlanRequest:

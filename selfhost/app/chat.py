@@ -51,7 +51,14 @@ def open_chat(home: Home, name: str | None, *, max_tokens: int, temperature: flo
     if server.state not in (State.READY, State.ORPHANED):
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
     key = records.read_control_key(home, record.name)
-    endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key, chat=record.chat)
+    endpoint = Endpoint(
+        host=record.host,
+        port=record.port,
+        model=record.served_model_name,
+        key=key,
+        chat=record.chat,
+        certificate=health.certificate_of(record.certfile, record.certificate_sha256),
+    )
     # The engine refuses more than its context (renderers/params.py @ 0.32.0), and counts the prompt off by itself.
     context = record.plan["settings"]["max_model_len"]
     options: dict[str, object] = {"max_tokens": min(max_tokens, context)}

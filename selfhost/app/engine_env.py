@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from selfhost.hardware.system import System
     from selfhost.planner.plan import Plan
+    from selfhost.serve.certificate import Pair
 
 INSIDE = Path(__file__).resolve().parent.parent / "inside"
 LAUNCHER = INSIDE / "selfhost_launch.py"
@@ -117,3 +118,11 @@ def engine_command(python: Path, plan: Plan) -> tuple[str, ...]:
     # The supervisor asks these every few seconds: a log line each time would bury everything else.
     quiet = () if _QUIET_FLAG in plan.argv else (_QUIET_FLAG, "/health,/metrics")
     return (str(python), str(LAUNCHER), *plan.argv[1:], *quiet, "--middleware", GATE_CLASS)
+
+
+def tls_options(tls: Pair | None) -> tuple[str, ...]:
+    """The engine's own options for HTTPS; it reads the files again when they change: to renew them needs no restart."""
+    if tls is None:
+        return ()
+    certfile, keyfile = tls.certfile.absolute(), tls.keyfile.absolute()
+    return ("--ssl-certfile", str(certfile), "--ssl-keyfile", str(keyfile), "--enable-ssl-refresh")

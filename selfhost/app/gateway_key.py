@@ -40,6 +40,17 @@ def new(name: str, path: Path) -> str:
     return key
 
 
+def rotate(name: str, path: Path, key: str) -> None:
+    """Add another key of a name; the one before holds until it is revoked, as nginx knows no times.
+
+    One that was replaced earlier ends. Raises UsageError for an unknown name, and as `ls` does.
+    """
+    _known(name, path)
+    with _locked(path) as real:
+        text = gateway_keys.without(_read(real), name, but_last=True)
+        _write(real, gateway_keys.added(text, name, key))
+
+
 def ls(path: Path) -> list[GatewayKey]:
     """The keys in a gateway's file. Raises UsageError for one that is not there, or that nginx does not take."""
     real = _place(path)
@@ -48,16 +59,23 @@ def ls(path: Path) -> list[GatewayKey]:
     return _keys(_read(real), path)
 
 
-def revoke(name: str, path: Path) -> None:
-    """Take a key out of a gateway's file. Raises UsageError for an unknown name, and as `ls` does."""
-    names = [known.name for known in ls(path)]
-    if name not in names:
-        near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or "none"
-        raise UsageError("key.gateway_unknown", name=name, path=path, nearest=near, quoted=shlex.quote(str(path)))
+def revoke(name: str, path: Path, *, old_only: bool = False) -> None:
+    """Take the keys of a name out of a gateway's file; `old_only`: all but the last of them.
+
+    Raises UsageError for an unknown name, and as `ls` does.
+    """
+    _known(name, path)
     with _locked(path) as real:
         text = _read(real)
         _keys(text, path)
-        _write(real, gateway_keys.without(text, name))
+        _write(real, gateway_keys.without(text, name, but_last=old_only))
+
+
+def _known(name: str, path: Path) -> None:
+    names = list(dict.fromkeys(known.name for known in ls(path)))
+    if name not in names:
+        near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or "none"
+        raise UsageError("key.gateway_unknown", name=name, path=path, nearest=near, quoted=shlex.quote(str(path)))
 
 
 def _keys(text: str, path: Path) -> list[GatewayKey]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from selfhost.serve.records import Failure, Record
 
 _REAP_S = 2.0
+_ROLL_S = 1.0
+"""An engine that fails at every request can write many MiB in a second."""
 _FIRST_PROCESS = 1
 _HTTP_ERRORS = 500
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -51,6 +53,7 @@ class Machine:
             port=record.port,
             model=record.served_model_name,
             key=records.read_control_key(home, record.name),
+            certificate=health.certificate_of(record.certfile, record.certificate_sha256),
         )
         self._engine: subprocess.Popen[bytes] | None = None
         self._identity: Identity | None = None
@@ -58,7 +61,7 @@ class Machine:
         self._results: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._signals: list[int] = []
         self._oom_before = process.oom_kills()
-        self._next_reap = 0.0
+        self._next_reap = self._next_roll = 0.0
         self._ready_offset: int | None = None
         self._run_began = record.started_at
 
@@ -113,10 +116,21 @@ class Machine:
         return found
 
     def reap(self) -> None:
-        """As the first process of a container, wait for the orphans that nobody else waits for."""
+        """As the first process of a container, wait for the orphans that nobody else waits for; and roll the log."""
+        self._roll()
         if os.getpid() == _FIRST_PROCESS and self._engine and time.monotonic() >= self._next_reap:
             self._next_reap = time.monotonic() + _REAP_S
             process.reap_orphans(self._engine.pid)
+
+    def _roll(self) -> None:
+        if time.monotonic() < self._next_roll:
+            return
+        self._next_roll = time.monotonic() + _ROLL_S
+        # A disk that is full is no reason to end a server: the log goes on in one piece.
+        with contextlib.suppress(OSError):
+            went = logs.roll(self._folder.engine_log, self._orders.log_bytes)
+            if self._ready_offset is not None:
+                self._ready_offset -= went
 
     # Files
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.engines import vllm
 from selfhost.hardware.types import Platform
 from selfhost.records import dataclass
-from selfhost.serve import disk, process
+from selfhost.serve import disk, logs, process
 from selfhost.serve.times import start_deadline_s, stop_grace_s, wedge_s
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Orders:
     limits: Limits
     subject: Mapping[str, Any] | None = None
     """What the boot record is kept under; None: it is not kept."""
+    log_bytes: int = logs.LOG_BYTES
+    """The size at which the engine's log is rolled."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the file."""

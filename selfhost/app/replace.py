@@ -138,6 +138,7 @@ def request_for(old: Record, wish: Wish, means: Means) -> serve.ServeRequest:
         engine_python=kept.get("engine_python") if engine_kept else wish.engine_python,
         engine_version=kept.get("engine_version") if engine_kept else wish.engine_version,
         recipe_paths=tuple(kept.get("recipe_paths", ())) if wish.recipe_paths is None else wish.recipe_paths,
+        tls=again.tls_of(old),
         replaces=old.name,
         limits=means.limits,
     )

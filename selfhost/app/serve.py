@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfhost.app import again, port, servers
 from selfhost.app.allotment import facts_of
-from selfhost.app.engine_env import engine_command
+from selfhost.app.engine_env import engine_command, tls_options
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
 from selfhost.errors import NoError, UsageError
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
 from selfhost.records import dataclass
-from selfhost.serve import generations, health, keys, process, records
+from selfhost.serve import certificate, generations, health, keys, logs, process, records
 from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
+    from selfhost.serve.certificate import Pair
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NEW_MODEL_TOKENS = 64
@@ -58,6 +59,8 @@ class ServeRequest:
     """These three: where engine and recipe came from, kept so that it can be started the same again."""
     replaces: str | None = None
     """The server whose place it takes (`replace`): it gets the name of the next generation."""
+    tls: Pair | None = None
+    """Certificate and key to serve with; None: plain HTTP."""
     limits: Limits | None = None
     """Times; None takes the ones that fit the model's size."""
 
@@ -100,6 +103,8 @@ class Prepared:
     plan: Plan
     argv: tuple[str, ...]
     require_key: bool
+    certificate_sha256: str | None = None
+    """Of the certificate it is to show; None: without TLS."""
     machine_env: Mapping[str, str] = field(default_factory=dict)
     """Beside the plan's variables, which win."""
     wanted: PlanRequest | None = None
@@ -115,6 +120,8 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     found = tools.resolve(request.target, request.variant)
     model = found.to_plan()
     name = _name(home, request, model.name)
+    certificate_sha256 = certificate.check(request.tls) if request.tls else None
+    _log_bytes()
     require_key = keys.check_exposure(request.plan.host, has_keys=keys.has_keys(home))
     wanted, said = port.settle(home, request.target, request.plan)
     if said:
@@ -140,8 +147,9 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     return Prepared(
         name=name,
         plan=plan,
-        argv=engine_command(python, plan),
+        argv=(*engine_command(python, plan), *tls_options(request.tls)),
         require_key=require_key,
+        certificate_sha256=certificate_sha256,
         machine_env=machine_env,
         wanted=wanted,
         again=again,
@@ -224,11 +232,21 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
         record = _record_of(request, prepared)
         servers.forget_generations(home, name, keep=request.replaces)
         folder = records.make_folder(home, name)
-        key = keys.write_gate(folder.gate, require_key=prepared.require_key, keys_file=keys.keys_file(home))
+        key = keys.write_gate(
+            folder.gate,
+            require_key=prepared.require_key,
+            keys_file=keys.keys_file(home),
+            access_log=folder.access_log,
+            log_bytes=_log_bytes(),
+        )
         records.write_control_key(home, name, key)
         folder.set_log_aside()
         records.write(home, record)
     return record, _orders(request, prepared, record.mark)
+
+
+def _log_bytes() -> int:
+    return logs.wanted_bytes(os.environ.get("SELFHOST_LOG_SIZE"))
 
 
 def _settled(home: Home, request: ServeRequest, prepared: Prepared) -> Prepared:
@@ -242,7 +260,8 @@ def _settled(home: Home, request: ServeRequest, prepared: Prepared) -> Prepared:
         return prepared
     plan = prepared.again(now)
     check_fits(request, plan)
-    return replace(prepared, plan=plan, argv=engine_command(Path(prepared.argv[0]), plan))
+    argv = (*engine_command(Path(prepared.argv[0]), plan), *tls_options(request.tls))
+    return replace(prepared, plan=plan, argv=argv)
 
 
 def _record_of(request: ServeRequest, prepared: Prepared) -> Record:
@@ -256,7 +275,9 @@ def _record_of(request: ServeRequest, prepared: Prepared) -> Record:
         served_model_name=plan.served_model_name,
         host=plan.host,
         port=plan.port,
-        url=health.base_url(plan.host, plan.port),
+        url=health.base_url(plan.host, plan.port, tls=prepared.certificate_sha256 is not None),
+        certfile=str(request.tls.certfile.absolute()) if request.tls else None,
+        certificate_sha256=prepared.certificate_sha256,
         argv=prepared.argv,
         plan=plan.as_dict(),
         state=State.STARTING,
@@ -283,4 +304,5 @@ def _orders(request: ServeRequest, prepared: Prepared, mark: str) -> Orders:
         max_tokens=max(1, plan.settings.max_model_len - _NEW_MODEL_TOKENS),
         limits=request.limits or limits_of(plan),
         subject=asdict(plan.subject) if plan.subject else None,
+        log_bytes=_log_bytes(),
     )

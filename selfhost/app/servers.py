@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -326,16 +325,19 @@ def _last(home: Home, name: str) -> str:
 # logs
 
 
-def log_lines(home: Home, name: str, count: int | None, *, follow: bool) -> Iterator[str]:
-    """Pieces of a server's log, ends of lines included; with `follow` until the server ends. Raises NoError."""
+def log_lines(home: Home, name: str, count: int | None, *, follow: bool, access: bool = False) -> Iterator[str]:
+    """Pieces of a server's log, ends of lines included; with `follow` until the server ends. Raises NoError.
+
+    access: of the front door's, in place of the engine's.
+    """
     server = find_server(home, name)
     name = server.record.name  # of this generation to its end
-    path = records.folder(home, name).engine_log
-    offset = 0
-    if count is not None:
-        lines, offset = logs.last_lines(path, count)
-        yield "".join(f"{line}\n" for line in deque(lines, maxlen=count))
-    tail = logs.Tail(path, offset)
+    folder = records.folder(home, name)
+    tail = logs.Tail(folder.access_log if access else folder.engine_log)
+    if count is None:
+        yield from tail.earlier()
+    else:
+        yield "".join(f"{line}\n" for line in tail.last_lines(count))
     while True:
         running = follow and server.state.running
         yield tail.read(final=not running)

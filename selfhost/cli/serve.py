@@ -13,6 +13,7 @@ from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the a
 
 if TYPE_CHECKING:
     from selfhost.planner.plan import Plan
+    from selfhost.serve.certificate import Pair
     from selfhost.serve.records import Record
 
 
@@ -40,6 +41,13 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
             autocompletion=complete.restart_policies,
         ),
     ] = "never",
+    ssl_certfile: Annotated[
+        Path | None,
+        typer.Option("--ssl-certfile", metavar="FILE", help="Serve HTTPS with this certificate.", show_default=False),
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, typer.Option("--ssl-keyfile", metavar="FILE", help="The key of it.", show_default=False)
+    ] = None,
     accept_license: AcceptLicense = None,
     offline: Offline = False,
     engine_python: Annotated[
@@ -89,6 +97,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         engine_python=str(engine_python) if engine_python else None,
         engine_version=engine_version,
         recipe_paths=tuple(str(path) for path in recipe_path or ()),
+        tls=_pair(ssl_certfile, ssl_keyfile),
     )
     options.one_engine(engine_python, engine_version)
 
@@ -132,6 +141,17 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     elif number is not None:
         output.note(text("serve.ended", name=record.name))
         raise typer.Exit(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+
+
+def _pair(certfile: Path | None, keyfile: Path | None) -> Pair | None:
+    from selfhost.errors import UsageError
+    from selfhost.serve.certificate import Pair
+
+    if certfile and keyfile:
+        return Pair(certfile=certfile, keyfile=keyfile)
+    if certfile or keyfile:
+        raise UsageError("tls.both", flag="--ssl-certfile" if certfile else "--ssl-keyfile")
+    return None
 
 
 def _tell_claimed(record: Record) -> None:

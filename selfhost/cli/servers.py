@@ -108,15 +108,18 @@ def _logs(
     lines: int = typer.Option(
         None, "--lines", "-n", min=0, help="Only the last LINES lines.", metavar="LINES", show_default=False
     ),
+    access: bool = typer.Option(False, "--access", help="The requests instead: one JSON object a line."),
 ) -> None:
     """Print the engine's log; also that of a server that failed or was stopped.
+
+    `--access`: who asked for what, when, and what came of it; not a word of questions and answers.
 
     Examples: selfhost logs qwen2.5-7b -f; selfhost logs qwen2.5-7b -n 50.
     """
     from selfhost.app import servers
     from selfhost.home import find_home
 
-    for piece in servers.log_lines(find_home(), name, lines, follow=follow):
+    for piece in servers.log_lines(find_home(), name, lines, follow=follow, access=access):
         output.write_raw(piece)
 
 

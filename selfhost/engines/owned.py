@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from selfhost.engines.known import Flag, Known
 
-_LISTENING, _KEYS, _FRONT, _FILE, _ENGINE, _FORMAT = (
+_LISTENING, _TLS, _KEYS, _FRONT, _FILE, _ENGINE, _FORMAT = (
     "owned.listening",
+    "owned.tls",
     "owned.keys",
     "owned.front_end",
     "owned.config_file",
@@ -36,12 +37,12 @@ _PICKLE_FORMATS = ("pt", "npcache")
 FLAGS: Mapping[str, str] = {
     "--uds": _LISTENING,
     "--root-path": _LISTENING,
-    "--ssl-keyfile": _LISTENING,
-    "--ssl-certfile": _LISTENING,
-    "--ssl-ca-certs": _LISTENING,
-    "--ssl-cert-reqs": _LISTENING,
+    "--ssl-keyfile": _TLS,
+    "--ssl-certfile": _TLS,
+    "--enable-ssl-refresh": _TLS,
+    "--ssl-ca-certs": "owned.tls_clients",
+    "--ssl-cert-reqs": "owned.tls_clients",
     "--ssl-ciphers": _LISTENING,
-    "--enable-ssl-refresh": _LISTENING,
     "--api-key": _KEYS,
     "--middleware": _KEYS,
     "--hf-token": _KEYS,

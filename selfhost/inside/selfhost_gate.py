@@ -7,11 +7,15 @@ standard library only. vLLM's own `--api-key` looks at four path prefixes and le
 Invariants:
 - what is not in the table below never reaches the engine, with or without a key (404);
 - a path counts only in its literal form: percent-encoded, doubled or trailing slashes, `..` are other paths (404);
-- requests that are let through get the server's own `scope`, `receive` and `send`: streaming costs nothing here;
+- pieces of an answer are handed to the server as they are: nothing here waits, copies or holds them;
+- a body that is longer than the limit does not reach the engine, announced or not (413);
 - bad configuration stops the engine; a keys file that turns bad later closes the door (503), never opens it;
-- no key is stored or logged, only sha256 digests are compared.
+- no key is stored or logged, only sha256 digests are compared; names of keys are logged (`selfhost_access`).
 
-Not covered: rate limits, body limits, TLS; and whoever can write the files named below.
+Limits of the server in front of it: request lines and headers by `selfhost_heads`; WebSocket messages of 16 MiB
+(`ws_max_size` of uvicorn 0.54).
+
+Not covered: rate limits; and whoever can write the files named below.
 """
 
 from __future__ import annotations
@@ -21,13 +25,14 @@ import hmac
 import ipaddress
 import json
 import os
-import re
-import sys
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import selfhost_heads
+from selfhost_access import AccessLog, Caller
+from selfhost_keys import GateError, KeysFile, digest_of, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -38,7 +43,6 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SCHEMA_VERSION = 1
 CONFIGURATION = "SELFHOST_GATE"
 WEBSOCKET = "WEBSOCKET"
 """Stands for the method of a WebSocket handshake in the table."""
@@ -64,84 +68,26 @@ KEYED = ANTHROPIC | {
     (WEBSOCKET, "/v1/realtime"),
 }
 
-_RECHECK_S = 1.0
-_SHA256_HEX = re.compile("[0-9a-f]{64}")
+MAX_BODY_BYTES = 64 << 20
+"""Of a request, unless the configuration says otherwise: a million tokens are some 6 MB, but pictures come in it.
 
-
-class GateError(RuntimeError):
-    """The configuration or the keys file cannot be trusted."""
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """A JSON object of a schema version that is understood. Raises GateError, and FileNotFoundError when absent."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        msg = f"`{path}` cannot be read: {error}"
-        raise GateError(msg) from error
-    if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION:
-        found = value.get("schema_version") if isinstance(value, dict) else type(value).__name__
-        msg = f"`{path}` has schema_version {found}; understood: {SCHEMA_VERSION}"
-        raise GateError(msg)
-    return value
-
-
-def _digest(entry: Any, path: Path, name: str = "sha256") -> bytes:
-    """The sha256 in hex under a name, as bytes. Raises GateError."""
-    value = entry.get(name) if isinstance(entry, dict) else None
-    if not isinstance(value, str) or not _SHA256_HEX.fullmatch(value):
-        msg = f"`{path}` has no sha256 in hex where `{name}` should be"
-        raise GateError(msg)
-    return bytes.fromhex(value)
-
-
-class KeysFile:
-    """Digests of the keys in force; read again when the file changes, looked at about once a second."""
-
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
-        self._clock = clock
-        self._stamp: tuple[int, int, int] | None = None
-        self._next_look = float("-inf")
-        self._digests: tuple[bytes, ...] = ()
-        self._bad: GateError | None = None
-
-    def digests(self) -> tuple[bytes, ...]:
-        """Digests of the file as it is now; none when it is absent. Raises GateError when it cannot be read."""
-        now = self._clock()
-        if self._path is not None and now >= self._next_look:
-            self._next_look = now + _RECHECK_S
-            self._refresh(self._path)
-        if self._bad is not None:
-            raise self._bad
-        return self._digests
-
-    def _refresh(self, path: Path) -> None:
-        try:
-            info = path.stat()
-            stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
-            if stamp == self._stamp and self._bad is None:
-                return
-            entries = _load(path).get("keys")
-            self._digests = tuple(_digest(entry, path) for entry in (entries if isinstance(entries, list) else [None]))
-            self._stamp, self._bad = stamp, None
-        except FileNotFoundError:
-            self._digests, self._stamp, self._bad = (), None, None
-        except (GateError, OSError) as error:
-            if self._bad is None:
-                print(f"selfhost_gate: keys cannot be checked: {error}", file=sys.stderr, flush=True)
-            self._bad = GateError(str(error))
+As the gateway's (selfhost/render/gateway.py): what passes one passes the other.
+"""
+COUNTERS = ("GET", "/metrics")
+_MOST_DIGITS = 18
+CONTROL_NAME = "(selfhost)"
+"""Stands for the control key in the access log; no name of a key has parentheses."""
 
 
 class Policy:
-    """Who may use the keyed routes: decided by the file that `SELFHOST_GATE` names, and by the keys file."""
+    """Who may use the keyed routes and what is kept of it: decided by the file that `SELFHOST_GATE` names."""
 
     def __init__(self, *, require_key: bool, control: bytes, keys: KeysFile) -> None:
         self._required = require_key
         self._control = control
         self._keys = keys
+        self.max_body_bytes = MAX_BODY_BYTES
+        self.access: AccessLog | None = None
 
     @classmethod
     def load(cls, name: str | None) -> Policy:
@@ -151,31 +97,44 @@ class Policy:
             raise GateError(msg)
         path = Path(name)
         try:
-            value = _load(path)
+            value = load(path)
         except FileNotFoundError as error:
             msg = f"`{path}` does not exist"
             raise GateError(msg) from error
-        require_key, keys_file = value.get("require_key"), value.get("keys_file")
-        if not isinstance(require_key, bool) or not isinstance(keys_file, str | None):
-            msg = f"`{path}`: require_key must be true or false, keys_file a path or null"
-            raise GateError(msg)
+        keys_file = _typed(value, path, "keys_file", str)
         keys = KeysFile(Path(keys_file) if keys_file else None)
-        keys.digests()
-        return cls(require_key=require_key, control=_digest(value, path, "control_key_sha256"), keys=keys)
+        keys.entries()
+        require_key = _typed(value, path, "require_key", bool)
+        if require_key is None:
+            msg = f"`{path}`: require_key must be true or false"
+            raise GateError(msg)
+        made = cls(require_key=require_key, control=digest_of(value, path, "control_key_sha256"), keys=keys)
+        made.max_body_bytes = _typed(value, path, "max_body_bytes", int) or MAX_BODY_BYTES
+        if access_log := _typed(value, path, "access_log", str):
+            limit = _typed(value, path, "access_log_bytes", int)
+            made.access = AccessLog(Path(access_log), limit) if limit else AccessLog(Path(access_log))
+        return made
 
     def key_required(self) -> bool:
         """Whether the keyed routes need a key. The first key that is made closes an open server for good."""
-        if not self._required and self._keys.digests():
+        if not self._required and self._keys.entries():
             self._required = True
         return self._required
 
-    def accepts(self, key: bytes) -> bool:
-        """Whether this key is in force. Every digest is compared, in constant time."""
-        digest = hashlib.sha256(key).digest()
-        if hmac.compare_digest(digest, self._control):
-            return True
-        # A sum, not `any`: no stopping at the first match.
-        return sum(hmac.compare_digest(digest, known) for known in self._keys.digests()) > 0
+    def holder(self, key: bytes) -> str | None:
+        """Whose key this is, of those in force. Every digest is compared, in constant time. Raises GateError."""
+        is_control = hmac.compare_digest(hashlib.sha256(key).digest(), self._control)
+        # Selfhost's own key holds while the others cannot be read: `stop`, `chat` and the supervisor need it.
+        return CONTROL_NAME if is_control else self._keys.holder(key)
+
+
+def _typed(value: dict[str, Any], path: Path, name: str, kind: type) -> Any:
+    """What the configuration has under a name: of that very type, or null or left out. Raises GateError."""
+    found = value.get(name)
+    if found is not None and type(found) is not kind:
+        msg = f"`{path}`: {name} must be of the type {kind.__name__}, or null"
+        raise GateError(msg)
+    return found
 
 
 class Refusal:
@@ -191,6 +150,11 @@ class Refusal:
         ]
         if challenge:
             self.headers.append((b"www-authenticate", b'Bearer realm="selfhost"'))
+
+    def closing(self) -> Refusal:
+        """The same, after which the connection is closed: for a body of which nobody knows where it ends."""
+        self.headers.append((b"connection", b"close"))
+        return self
 
     async def send_http(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """The whole response; the request's body is not read."""
@@ -228,6 +192,9 @@ CLOSED = Refusal(
     "front_door_closed",
     "selfhost cannot check keys now and lets nobody in; the server's log says why",
 )
+_TOO_LONG = (413, "request_too_large", "the body of this request is larger than this server takes")
+TOO_LONG = Refusal(*_TOO_LONG)
+TOO_LONG_UNANNOUNCED = Refusal(*_TOO_LONG).closing()
 
 
 class Gate:
@@ -237,39 +204,84 @@ class Gate:
         self._app = app
         self._policy = Policy.load(os.environ.get(CONFIGURATION))
         self._bypassed = False
+        selfhost_heads.limit()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Let the request through untouched, or answer it here."""
+        """Let the request through, or answer it here."""
         kind = scope["type"]
         if kind == "lifespan":
             return self._start(scope, receive, send)
         is_websocket = kind == "websocket"
         route = (WEBSOCKET if is_websocket else scope["method"], scope["path"])
-        refusal = self._judge(route, scope)
+        holder, refusal = self._judge(route, scope)
         if refusal is not None:
-            return (refusal.send_websocket if is_websocket else refusal.send_http)(scope, receive, send)
+            app = refusal.send_websocket if is_websocket else refusal.send_http
+        else:
+            app = self._app if is_websocket else self._sized(scope["headers"])
+        access = self._policy.access
+        if access is not None and route not in OPEN and not (holder == CONTROL_NAME and route == COUNTERS):
+            # What the supervisor asks every few seconds would bury everything else.
+            caller = Caller(holder, route[1] if route in KEYED and refusal is not BLOCKED else None)
+            return access.follow(app, scope, receive, send, caller)
         if route == ("HEAD", "/health"):
             # The engine knows GET only. The server drops the body by its own record of the method.
             scope = {**scope, "method": "GET"}
-        return self._app(scope, receive, send)
+        return app(scope, receive, send)
 
-    def _judge(self, route: tuple[str, str], scope: Scope) -> Refusal | None:
+    def _judge(self, route: tuple[str, str], scope: Scope) -> tuple[str | None, Refusal | None]:
+        """The name of the caller's key, and why the request is refused."""
         if self._bypassed:
-            return CLOSED
+            return None, CLOSED
         # With a root path the router matches another path than the one that is looked at here.
         literal = scope.get("raw_path") == route[1].encode() and not scope.get("root_path")
         if not literal or (route not in KEYED and route not in OPEN):
-            return BLOCKED
+            return None, BLOCKED
         try:
-            return None if route in OPEN else self._check_caller(route, scope["headers"])
+            return (None, None) if route in OPEN else self._check_caller(route, scope["headers"])
         except GateError:
-            return CLOSED
+            return None, CLOSED
 
-    def _check_caller(self, route: tuple[str, str], headers: Headers) -> Refusal | None:
-        if not self._policy.key_required():
-            return None if _is_local(headers) else FOREIGN
+    def _check_caller(self, route: tuple[str, str], headers: Headers) -> tuple[str | None, Refusal | None]:
         key = _key(headers, or_x_api_key=route in ANTHROPIC)
-        return None if key and self._policy.accepts(key) else NO_KEY
+        if not self._policy.key_required():
+            return None, None if _is_local(headers) else FOREIGN
+        holder = self._policy.holder(key) if key else None
+        return holder, None if holder else NO_KEY
+
+    def _sized(self, headers: Headers) -> App:
+        """What answers a request with such a body: the engine, a refusal, or the engine after the body was counted."""
+        lengths = _values(headers, b"content-length")
+        if _values(headers, b"transfer-encoding") or len(lengths) > 1:
+            return self._counted
+        if not lengths:
+            return self._app
+        if not lengths[0].isdigit():
+            return self._counted
+        # Python reads no number of thousands of digits.
+        fits = len(lengths[0]) <= _MOST_DIGITS and int(lengths[0]) <= self._policy.max_body_bytes
+        return self._app if fits else TOO_LONG.send_http
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take in a body whose length was not announced, up to the limit, and hand it on whole, as the engine reads it.
+
+        To count it while the engine reads would mean to break into its reading, which it answers as its own error.
+        """
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has gone
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._policy.max_body_bytes:
+                await TOO_LONG_UNANNOUNCED.send_http(scope, receive, send)
+                return
+        whole = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def again() -> MutableMapping[str, Any]:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, again, send)
 
     async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse to start when something stands outside this middleware: it would answer before the gate.

@@ -86,6 +86,8 @@ def _hold_the_door() -> None:
         selfhost_gate.Policy.load(os.environ[selfhost_gate.CONFIGURATION])
     except selfhost_gate.GateError as error:
         sys.exit(f"selfhost_launch: the front door's configuration is bad: {error}")
+    # The gate does so too, in each process that serves; where an engine makes it after its server, that is too late.
+    selfhost_gate.selfhost_heads.limit()
 
 
 def main() -> None:

@@ -56,11 +56,14 @@ def added(text: str, name: str, key: str) -> str:
     return f"{start}{key_line(key, name)}\n"
 
 
-def without(text: str, name: str) -> str:
-    """The file without the keys of a name; all else stays as it is. Raises ValueError as `read` does."""
-    for found in reversed(read(text)):
-        if found.name == name:
-            text = _cut(text, found)
+def without(text: str, name: str, *, but_last: bool = False) -> str:
+    """The file without the keys of a name, or all but the last of them; all else stays as it is.
+
+    Raises ValueError as `read` does.
+    """
+    found = [known for known in read(text) if known.name == name]
+    for known in reversed(found[:-1] if but_last else found):
+        text = _cut(text, known)
     return text
 
 

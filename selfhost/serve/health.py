@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
+import ssl
+from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.records import dataclass
+from selfhost.serve.certificate import leaf_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -30,6 +35,19 @@ class Health(StrEnum):
     """Refused, timed out, or something else answers."""
 
 
+class Certificate(NamedTuple):
+    """Whose certificate a server must show."""
+
+    path: Path
+    sha256: str
+    """What the file had when the server was started; an engine may still show that, or what the file has now."""
+
+
+def certificate_of(path: str | None, sha256: str | None) -> Certificate | None:
+    """What a record says of it; None for a server without TLS."""
+    return Certificate(Path(path), sha256) if path and sha256 else None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
     """A server, as reached from this machine."""
@@ -41,6 +59,8 @@ class Endpoint:
     key: str | None = None
     chat: bool = True
     """Whether to speak chat, or plain completions for a model without a chat template."""
+    certificate: Certificate | None = None
+    """None: it speaks plain HTTP."""
 
 
 class RefusedError(Exception):
@@ -81,15 +101,40 @@ def reachable_host(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, *, tls: bool = False) -> str:
     """The URL of a server as a client on this machine uses it."""
-    reach = reachable_host(host)
-    return f"http://[{reach}]:{port}" if ":" in reach else f"http://{reach}:{port}"
+    reach, scheme = reachable_host(host), "https" if tls else "http"
+    return f"{scheme}://[{reach}]:{port}" if ":" in reach else f"{scheme}://{reach}:{port}"
 
 
 def _connect(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
     # http.client knows no proxies: nothing of this leaves the machine.
-    return http.client.HTTPConnection(reachable_host(endpoint.host), endpoint.port, timeout=timeout_s)
+    host = reachable_host(endpoint.host)
+    if endpoint.certificate is None:
+        return http.client.HTTPConnection(host, endpoint.port, timeout=timeout_s)
+    return _OwnServer(host, endpoint.port, timeout_s, endpoint.certificate)
+
+
+class _OwnServer(http.client.HTTPSConnection):
+    """A connection to a server that shows the certificate it was started with, whatever names are in it."""
+
+    def __init__(self, host: str, port: int, timeout_s: float, certificate: Certificate) -> None:
+        context = ssl.create_default_context()
+        # Compared as a whole below, before a byte is sent.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        super().__init__(host, port, timeout=timeout_s, context=context)
+        self._certificate = certificate
+
+    def connect(self) -> None:
+        """Raises SSLCertVerificationError when somebody else answers."""
+        super().connect()
+        shown = self.sock.getpeercert(binary_form=True) or b""
+        path, sha256 = self._certificate
+        if hashlib.sha256(shown).hexdigest() not in {sha256, leaf_sha256(path)}:
+            self.close()
+            msg = f"somebody else answers there, not with the certificate in {path}"
+            raise ssl.SSLCertVerificationError(msg)
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
@@ -226,7 +271,7 @@ def check_answer(endpoint: Endpoint, prompt: str, expect: str, *, max_tokens: in
     except RefusedError as error:
         if error.status != _BAD_REQUEST or "chat template" not in error.detail or not endpoint.chat:
             raise
-    plain = Endpoint(host=endpoint.host, port=endpoint.port, model=endpoint.model, key=endpoint.key, chat=False)
+    plain = replace(endpoint, chat=False)
     return _check_once(plain, prompt, expect, min(max_tokens, _ANSWER_TOKENS), timeout_s)
 
 

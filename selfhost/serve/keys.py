@@ -1,26 +1,30 @@
 """API keys: made once, kept as sha256 only, and the file that tells the front door of a server which ones hold.
 
-`$SELFHOST_HOME/keys/keys.json` is read by every running server (`selfhost/inside/selfhost_gate.py`): a key that is made
+`$SELFHOST_HOME/keys/keys.json` is read by every running server (`selfhost/inside/selfhost_keys.py`): a key that is made
 or revoked holds or ends within about a second. A key has 256 random bits, so a plain sha256 of it cannot be searched.
+
+A name has one key; after a rotation it has the one before as well, until that one's time is over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
 import re
 import secrets
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.errors import IntegrityError, TrustError, UsageError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from selfhost.home import Home
@@ -40,6 +44,14 @@ class ApiKey:
     """Hex digest of the whole key."""
     created: str
     """ISO 8601, UTC."""
+    expires: str | None = None
+    """When it ends by itself, as `created`; None: it does not."""
+    replaced: bool = False
+    """Whether a rotation has put another one in its place."""
+
+    def ended(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and datetime.fromisoformat(self.expires) <= now
 
     @property
     def fingerprint(self) -> str:
@@ -59,11 +71,19 @@ def load(home: Home) -> list[ApiKey]:
         value = json.loads(path.read_bytes())
         if value["schema_version"] != SCHEMA_VERSION:
             raise IntegrityError("key.newer", path=path, found=value["schema_version"], understood=SCHEMA_VERSION)
-        return [ApiKey(name=k["name"], sha256=k["sha256"], created=k["created"]) for k in value["keys"]]
+        return [_read(entry) for entry in value["keys"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError("key.damaged", path=path, detail=error) from error
+
+
+def _read(entry: Mapping[str, Any]) -> ApiKey:
+    expires = entry.get("expires")
+    if expires is not None and datetime.fromisoformat(expires).tzinfo is None:
+        raise ValueError(expires)
+    values = {name: entry[name] for name in ("name", "sha256", "created")}
+    return ApiKey(**values, expires=expires, replaced=bool(entry.get("replaced")))
 
 
 def fingerprint(key: str) -> str:
@@ -72,7 +92,7 @@ def fingerprint(key: str) -> str:
 
 
 def has_keys(home: Home) -> bool:
-    """Whether any key is in force, so that servers must ask for one."""
+    """Whether there is any key, so that servers must ask for one: also when the time of all of them is over."""
     return bool(load(home))
 
 
@@ -87,33 +107,75 @@ def make() -> str:
     return _PREFIX + secrets.token_urlsafe(32)
 
 
-def new(home: Home, name: str) -> str:
-    """Make a key and return it; it is kept nowhere, only its digest. Raises UsageError for a bad or a taken name."""
+def new(home: Home, name: str, expires_s: float | None = None) -> str:
+    """Make a key and return it; it is kept nowhere, only its digest. Raises UsageError for a bad or a taken name.
+
+    expires_s: seconds until it ends by itself; None: it does not.
+    """
     check_name(name)
-    files.make_directory(home.keys, 0o700)
-    with files.hold_lock(home.keys / ".lock"):
-        known = load(home)
-        if taken := next((key for key in known if key.name == name), None):
+    with _changing(home) as known:
+        now = datetime.now(UTC)
+        if taken := next((key for key in known if key.name == name and not key.ended(now)), None):
             raise UsageError("key.taken", name=name, created=taken.created)
         key = make()
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        _save(home, [*known, ApiKey(name=name, sha256=_sha256(key), created=created)])
+        # One whose time is over makes room for another of its name.
+        _save(home, [*(old for old in known if old.name != name), _kept(name, key, now, expires_s)])
     return key
 
 
-def revoke(home: Home, name: str) -> None:
-    """End a key. Raises UsageError, with the names that come near, when there is none of that name."""
-    known = load(home)
-    if known:
-        with files.hold_lock(home.keys / ".lock"):
-            known = load(home)
-            left = [key for key in known if key.name != name]
-            if len(left) < len(known):
-                _save(home, left)
-                return
-    names = [key.name for key in known]
+def rotate(home: Home, name: str, key: str, keep_s: float, expires_s: float | None = None) -> None:
+    """Put another key (of `make`) under a name; the one before holds for `keep_s` more seconds at most.
+
+    One that was replaced earlier ends. expires_s as for `new`. Raises UsageError when there is none of that name.
+    """
+    if not load(home):
+        raise _unknown(name, [])
+    with _changing(home) as known:
+        current = next((key for key in known if key.name == name and not key.replaced), None)
+        if current is None:
+            raise _unknown(name, known)
+        now = datetime.now(UTC)
+        until = _text(now + timedelta(seconds=keep_s))
+        expires = min(filter(None, (current.expires, until)), key=datetime.fromisoformat)
+        others = [old for old in known if old.name != name]
+        _save(home, [*others, replace(current, expires=expires, replaced=True), _kept(name, key, now, expires_s)])
+
+
+def revoke(home: Home, name: str, *, old_only: bool = False) -> None:
+    """End the keys of a name, or only what a rotation has left of it.
+
+    Raises UsageError, with the names that come near, when there is none of that name.
+    """
+    if not load(home):
+        raise _unknown(name, [])
+    with _changing(home) as known:
+        left = [key for key in known if key.name != name or (old_only and not key.replaced)]
+        if not any(key.name == name for key in known):
+            raise _unknown(name, known)
+        _save(home, left)
+
+
+@contextlib.contextmanager
+def _changing(home: Home) -> Iterator[list[ApiKey]]:
+    """The keys as they are, held against others until they are saved."""
+    files.make_directory(home.keys, 0o700)
+    with files.hold_lock(home.keys / ".lock"):
+        yield load(home)
+
+
+def _unknown(name: str, known: list[ApiKey]) -> UsageError:
+    names = list(dict.fromkeys(key.name for key in known))
     near = get_close_matches(name, names) or names
-    raise UsageError("key.unknown", name=name, nearest=", ".join(f"`{each}`" for each in near) or "none")
+    return UsageError("key.unknown", name=name, nearest=", ".join(f"`{each}`" for each in near) or "none")
+
+
+def _kept(name: str, key: str, now: datetime, expires_s: float | None) -> ApiKey:
+    expires = None if expires_s is None else _text(now + timedelta(seconds=expires_s))
+    return ApiKey(name=name, sha256=_sha256(key), created=_text(now), expires=expires)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def check_exposure(host: str, *, has_keys: bool) -> bool:
@@ -136,8 +198,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def write_gate(path: Path, *, require_key: bool, keys_file: Path | None) -> str:
+def write_gate(
+    path: Path,
+    *,
+    require_key: bool,
+    keys_file: Path | None,
+    access_log: Path | None = None,
+    log_bytes: int | None = None,
+) -> str:
     """Write the configuration of one server's front door (0600) and return its control key.
+
+    access_log: where it notes requests; None: nowhere. log_bytes: the size at which that file is rolled.
 
     The control key always holds; it is for selfhost itself (readiness, `selfhost chat`), made anew for each server.
     Even with `require_key=False` pass the keys file: the first key that is made closes the running server.
@@ -148,6 +219,8 @@ def write_gate(path: Path, *, require_key: bool, keys_file: Path | None) -> str:
         "require_key": require_key,
         "control_key_sha256": _sha256(control),
         "keys_file": str(keys_file) if keys_file else None,
+        "access_log": str(access_log) if access_log else None,
+        "access_log_bytes": log_bytes,
     }
     files.write_json(path, value, 0o600)
     return control

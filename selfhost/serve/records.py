@@ -3,6 +3,8 @@
 server.json     the record: what was started, by whom, where it is; rewritten at every change of state
 launch.json     what a detached supervisor has to do; removed once it has read it
 engine.log      the engine's output;  engine.earlier.log: that of the run before
+                both go on in engine.log.1, ...: what was written before the file was rolled
+access.log      a line for each request, by the front door;  access.log.1, ...: earlier ones
 supervisor.log  that of a detached supervisor
 gate.json       keys in force, read by the front door inside the engine;  control.key: selfhost's own key (0600)
 boot.json       what the last successful start measured
@@ -59,9 +61,18 @@ class Folder:
 
     def set_log_aside(self) -> None:
         """Keep the engine's log as that of the run before, whose own goes."""
-        log = self.engine_log
+        log, earlier = self.engine_log, self.earlier_log
         with contextlib.suppress(FileNotFoundError), files.explain_os_errors(log):
-            log.replace(self.earlier_log)
+            for old in self.path.glob(f"{earlier.name}*"):
+                old.unlink()
+            # And what was rolled away of it.
+            for part in self.path.glob(f"{log.name}*"):
+                part.replace(earlier.with_name(part.name.replace(log.name, earlier.name, 1)))
+
+    @property
+    def access_log(self) -> Path:
+        """Who asked for what when, without a word of it; goes on over restarts."""
+        return self.path / "access.log"
 
     @property
     def supervisor_log(self) -> Path:
@@ -128,6 +139,10 @@ class Record:
     chat: bool = True
     """Whether the model has a chat template."""
     failure: Failure | None = None
+    certfile: str | None = None
+    """Of a server that speaks TLS: the file with its certificate."""
+    certificate_sha256: str | None = None
+    """What that file had when it was started."""
     boot_record: str | None = None
     """Where the boot record of its start is kept; None while it starts, and when it could not be kept."""
     restart: str = "never"

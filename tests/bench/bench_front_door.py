@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from selfhost.inside import selfhost_gate
+from selfhost.app.engine_env import INSIDE
 from selfhost.serve import keys
 from tests.tiny_models import make_tiny_model
 
@@ -75,8 +75,10 @@ def wait_until_healthy(process: subprocess.Popen[bytes], port: int) -> None:
 
 def start(python: Path, model: Path, gate: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     """An engine with both ways to it, and the key for the front door."""
-    key = keys.write_gate(gate, require_key=True, keys_file=gate.with_name("keys.json"))
-    folders = f"{Path(selfhost_gate.__file__).parent}{os.pathsep}{Path(__file__).resolve().parent}"
+    key = keys.write_gate(
+        gate, require_key=True, keys_file=gate.with_name("keys.json"), access_log=gate.with_name("access.log")
+    )
+    folders = f"{INSIDE}{os.pathsep}{Path(__file__).resolve().parent}"
     environment = {**os.environ, "SELFHOST_GATE": str(gate), "PYTHONPATH": folders, "VLLM_CPU_KVCACHE_SPACE": "1"}
     # One thread: several wait for each other at every layer, and whoever else uses a core slows them all.
     environment |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "0"}

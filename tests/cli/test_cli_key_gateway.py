@@ -189,6 +189,29 @@ def test_the_example_says_how_a_key_is_made():
     assert "selfhost key new alice --gateway keys.conf" in example.text
 
 
+def test_after_a_rotation_a_gateway_has_both_keys_until_the_old_one_is_revoked(selfhost, keys):
+    first = made(selfhost, keys, "alice")
+    made(selfhost, keys, "bob")
+    code, out, err = selfhost("key", "rotate", "alice", "--gateway", keys)
+    assert (code, f"`selfhost key revoke alice --old --gateway {keys}`" in " ".join(err.split())) == (0, True)
+    assert named(selfhost, keys) == ["alice", "bob", "alice"]
+    rows = json.loads(selfhost("key", "ls", "--gateway", keys, "--json")[1])["keys"]
+    assert [row["state"] for row in rows] == ["replaced", "holds", "holds"]
+    selfhost("key", "rotate", "alice", "--gateway", keys)
+    assert named(selfhost, keys) == ["bob", "alice", "alice"], "one that was replaced earlier ends"
+    assert selfhost("key", "revoke", "alice", "--old", "--gateway", keys)[0] == 0
+    assert named(selfhost, keys) == ["bob", "alice"]
+    assert first not in keys.read_text()
+    assert out.strip().replace("-", "\\-") not in keys.read_text()
+
+
+def test_a_gateways_key_does_not_end_by_itself(selfhost, keys):
+    for command in ("new", "rotate"):
+        code, _, err = selfhost("key", command, "alice", "--expires", "1d", "--gateway", keys)
+        assert (code, "nginx compares keys and knows no times" in err) == (ExitCode.USAGE, True)
+    assert not keys.exists()
+
+
 @pytest.mark.slow
 def test_nginx_lets_in_who_has_a_key_of_the_file_and_nobody_whose_key_was_ended(selfhost, debian_tool):
     nginx = debian_tool("nginx", "nginx-light")

@@ -4,6 +4,8 @@ Run by the engine's Python:
 
     SELFHOST_GATE=FILE PYTHONPATH=selfhost/inside ENGINE_PYTHON tests/inside/probe_routes.py > routes.json
 
+With `--openapi` it prints the application's description of these routes instead.
+
 Builds vLLM's own application (`build_app`) with every switch that adds routes turned on, development mode included,
 but without an engine behind it: a handler that is reached fails somehow (500, 415, ...), which is an answer too.
 `answers` is [bare, gated] per route of that application, without a key; `source` are the routes that the engine's
@@ -137,6 +139,8 @@ async def main() -> dict[str, object]:
     if sys.argv[1:] == ["--throttle"]:
         app = build(throttle=True)
         return {"start": await start(app), "health": await answer(app, app.middleware_stack, "GET /health")}
+    if sys.argv[1:] == ["--openapi"]:
+        return build().openapi()
     answers: dict[str, list[int | str]] = {}
     # The two kinds of documentation pages exclude each other.
     for app in (build(), build("--enable-offline-docs")):

@@ -8,6 +8,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import selfhost_keys
 
 from selfhost.inside import selfhost_gate as gate
 
@@ -42,8 +43,8 @@ def configure(folder, monkeypatch, **changes):
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds that pass only when a test says so."""
-    now = SimpleNamespace(s=1000.0)
-    monkeypatch.setattr(gate.KeysFile.__init__, "__defaults__", (lambda: now.s,))
+    now = SimpleNamespace(s=1000.0, wall=1_800_000_000.0)
+    monkeypatch.setattr(gate.KeysFile.__init__, "__defaults__", (lambda: now.s, lambda: now.wall))
     return now
 
 
@@ -257,7 +258,7 @@ def test_a_key_is_good_from_the_next_look_on_and_until_it_is_revoked(door, tmp_p
 def test_an_unchanged_file_is_not_read_again(door, tmp_path, clock, monkeypatch):
     write_keys(tmp_path / "keys.json", ALICE)
     made, _ = door(keys_file=str(tmp_path / "keys.json"))
-    monkeypatch.setattr(gate, "_load", lambda _path: pytest.fail("read again"))
+    monkeypatch.setattr(selfhost_keys, "load", lambda _path: pytest.fail("read again"))
     clock.s += 5
     assert status(made, scope_of("GET", "/v1/models", bearer(ALICE))) == 200
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ def server(request, engine_python, gate_environment):
                     break
         return received
 
+    ask.port, ask.key, ask.parser = port, control, request.param
     yield ask
     process.terminate()
     process.wait(10)
@@ -276,3 +278,75 @@ def test_an_upgrade_to_something_else_is_judged_as_the_request_it_is(server):
     upgrade = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
     sent = request_of("GET /invocations HTTP/1.1", *upgrade).replace(b"Connection: close\r\n", b"")
     assert b"REACHED" not in server(sent)
+
+
+def pushed(port: int, start: bytes, piece: bytes) -> int:
+    """Bytes that a server takes of a request that does not end, until it hangs up; at most 8 MiB."""
+    sent = len(start)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            connection.sendall(start)
+            while sent < 8 << 20:
+                connection.sendall(piece)
+                sent += len(piece)
+                time.sleep(0.001)  # else the socket's buffers take more than the server has looked at
+        except OSError:
+            return sent
+    return sent
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"GET /", b"a" * 16384),
+        (b"GET / HTTP/1.1\r\nA: ", b"a" * 16384),
+        (b"GET / HTTP/1.1\r\nA", b"a" * 16384),
+        (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 1000),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: ", b"a" * 16384),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n" * 1000),
+    ],
+    ids=["path", "value", "name", "lines", "trailer", "trailers"],
+)
+def test_lines_without_an_end_are_hung_up_on(server, start, piece):
+    # Without the limit httptools takes everything. Extensions of chunks go on for ever, but nobody keeps them.
+    assert pushed(server.port, start, piece) < 6 << 20
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([f"A{number}: {'x' * 200}" for number in range(200)], 200),
+        (["A: " + "x" * 60000], 200),
+        ([f"A{number}: x" for number in range(300)], 400),
+        (["A: " + "x" * 30000] * 3, 400),
+    ],
+    ids=["many", "long", "too many", "too long"],
+)
+def test_headers_are_taken_up_to_the_limit(server, headers, status):
+    answer = server(request_of("GET /health HTTP/1.1", *headers))
+    # h11 has 16 KiB here, and 4 MiB in the engine, which sets it.
+    assert status_of(answer) in ({status} if server.parser == "httptools" else {200, 400, 431})
+
+
+@pytest.mark.e2e
+def test_a_large_body_in_small_chunks_is_not_taken_for_lines(server):
+    body = b"".join(b"5\r\nabcde\r\n" for _ in range(200_000)) + b"0\r\n\r\n"
+    sent = request_of("POST /v1/completions HTTP/1.1", AUTHORIZED, "Transfer-Encoding: chunked", body=body)
+    assert status_of(server(sent)) == 200
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("header", ["Content-Length: 67108865", "Content-Length: 99999999999999999999999999"])
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(server, header):
+    assert status_of(server(request_of("POST /v1/completions HTTP/1.1", AUTHORIZED, header))) in {413, 400}
+
+
+@pytest.mark.e2e
+def test_a_body_that_turns_out_too_large_is_refused_before_it_has_ended(server):
+    start = request_of("POST /v1/completions HTTP/1.1", AUTHORIZED, "Transfer-Encoding: chunked")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(start.replace(b"KEY", server.key.encode()))
+        connection.sendall(b"4000001\r\n" + b"x" * 0x4000001)
+        assert status_of(connection.recv(65536)) == 413

@@ -20,6 +20,7 @@ from selfhost.app import serve, serve_tools
 from selfhost.cli import main as cli
 from selfhost.serve import records
 from tests.serve.serve_support import FAKE, LOGS, QUICK, free_port, make_plan
+from tests.serve.tls_support import make_pair
 
 pytestmark = pytest.mark.slow
 
@@ -353,3 +354,29 @@ def test_an_engine_is_not_removed_while_a_server_runs_from_it(selfhost, fakes, h
     selfhost("stop", "tiny")
     assert selfhost("engine", "remove", "cpu", "--yes")[0] == 0
     assert [path for path in linked.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("flag", ["--ssl-certfile", "--ssl-keyfile"])
+def test_a_certificate_without_its_key_is_refused(selfhost, home, tmp_path, with_fake_tools, flag):
+    code, out, err = selfhost("serve", "./tiny", flag, str(tmp_path / "file.pem"))
+    assert (code, out) == (2, "")
+    assert f"only `{flag}` was given" in err
+    assert not home.exists()
+
+
+def test_a_certificate_with_another_key_is_refused_before_anything_is_made(selfhost, home, tmp_path, with_fake_tools):
+    one, other = make_pair(tmp_path), make_pair(tmp_path, "other")
+    files = ("--ssl-certfile", str(one.certfile), "--ssl-keyfile", str(other.keyfile))
+    code, _, err = selfhost("serve", "./tiny", "-d", *files)
+    assert (code, "is not the key of the certificate" in err) == (2, True)
+    assert not (home / "servers").exists()
+
+
+def test_logs_of_requests_are_another_file(selfhost, fakes, here):
+    fakes.detached()
+    folder = records.folder(here, "tiny")
+    folder.access_log.write_text('{"n": 2}\n{"n": 3}\n')
+    folder.access_log.with_name("access.log.1").write_text('{"n": 1}\n')
+    assert selfhost("logs", "tiny", "--access")[1] == '{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+    assert selfhost("logs", "tiny", "--access", "-n", "2")[1] == '{"n": 2}\n{"n": 3}\n'
+    assert "fake engine" in selfhost("logs", "tiny")[1]

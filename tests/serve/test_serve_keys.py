@@ -7,14 +7,20 @@ import json
 import stat
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+import selfhost_keys
 
+from selfhost.app import key as app_key
 from selfhost.cli import main as cli
 from selfhost.errors import ExitCode, IntegrityError, TrustError, UsageError
 from selfhost.home import find_home
 from selfhost.inside import selfhost_gate as gate
 from selfhost.serve import keys
+
+FROM_TEXT = datetime.fromisoformat
 
 
 def mode(path) -> int:
@@ -112,6 +118,7 @@ def test_the_list_shows_names_dates_and_eight_digits(run):
     (entry,) = listed["keys"]
     assert (entry["name"], entry["sha256_prefix"]) == ("alice", digits)
     assert entry["created"].endswith("+00:00")
+    assert (entry["expires"], entry["state"]) == (None, "holds")
     assert run("key", "ls")[1].split() == ["alice", entry["created"], digits]
 
 
@@ -196,7 +203,7 @@ def test_the_gate_reads_what_is_written_for_it(tmp_path):
     assert control not in (tmp_path / "gate.json").read_text()
     policy = gate.Policy.load(str(tmp_path / "gate.json"))
     assert policy.key_required()
-    assert [policy.accepts(each.encode()) for each in (key, control, "sk-selfhost-x", "")] == [True, True, False, False]
+    assert [policy.holder(each.encode()) for each in (key, control, "sk-selfhost-x")] == ["alice", "(selfhost)", None]
 
 
 def test_each_server_gets_its_own_control_key(tmp_path):
@@ -207,3 +214,112 @@ def test_each_server_gets_its_own_control_key(tmp_path):
 def test_listing_keys_imports_neither_an_engine_nor_a_table_library(run):
     run("key", "ls")
     assert not {"torch", "vllm"} & set(sys.modules)
+
+
+@pytest.fixture
+def wall(monkeypatch):
+    """The time of day, which passes only when a test says so."""
+    now = SimpleNamespace(at=datetime(2026, 11, 28, 12, tzinfo=UTC))
+    for module in (keys, app_key):
+        monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda zone: now.at, fromisoformat=FROM_TEXT))
+    return now
+
+
+def listed(run) -> list[tuple]:
+    return [(row["name"], row["state"], row["expires"]) for row in json.loads(run("key", "ls", "--json")[1])["keys"]]
+
+
+def holders(wall, *made: str) -> list[str | None]:
+    """Whose each key is, as the front door reads the file."""
+    file = selfhost_keys.KeysFile(keys.keys_file(find_home()), now=wall.at.timestamp)
+    return [file.holder(key.strip().encode()) for key in made]
+
+
+def test_a_key_with_an_end_holds_until_then(run, wall):
+    _, key, err = run("key", "new", "alice", "--expires", "30d")
+    assert "ends by itself in 720 h 0 min" in err
+    assert listed(run) == [("alice", "holds", "2026-12-28T12:00:00+00:00")]
+    assert run("key", "ls")[1].rstrip().endswith("until 2026-12-28T12:00:00+00:00")
+    wall.at += timedelta(days=30, seconds=-1)
+    assert holders(wall, key) == ["alice"]
+    wall.at += timedelta(seconds=1)
+    assert holders(wall, key) == [None]
+    assert listed(run)[0][1] == "ended"
+
+
+def test_when_the_time_of_the_only_key_is_over_servers_still_ask_for_one(run, wall):
+    run("key", "new", "alice", "--expires", "1m")
+    wall.at += timedelta(minutes=2)
+    assert keys.has_keys(find_home())
+
+
+def test_a_key_whose_time_is_over_makes_room_for_another_of_its_name(run, wall):
+    run("key", "new", "alice", "--expires", "1m")
+    assert run("key", "new", "alice")[0] == ExitCode.USAGE
+    wall.at += timedelta(minutes=2)
+    code, key, _ = run("key", "new", "alice")
+    assert (code, holders(wall, key)) == (0, ["alice"])
+    assert len(listed(run)) == 1
+
+
+def test_after_a_rotation_both_keys_hold_for_a_while(run, wall):
+    _, first, _ = run("key", "new", "alice")
+    code, second, err = run("key", "rotate", "alice", "--keep", "10m")
+    assert (code, "the one before holds 10 min 0 s more" in err) == (0, True)
+    assert holders(wall, first, second) == ["alice", "alice"]
+    assert listed(run) == [("alice", "replaced", "2026-11-28T12:10:00+00:00"), ("alice", "holds", None)]
+    wall.at += timedelta(minutes=10)
+    assert holders(wall, first, second) == [None, "alice"]
+
+
+def test_a_rotation_ends_what_an_earlier_one_has_left_and_lengthens_no_time(run, wall):
+    _, first, _ = run("key", "new", "alice", "--expires", "5m")
+    _, second, _ = run("key", "rotate", "alice", "--keep", "1h")
+    assert listed(run)[0][2] == "2026-11-28T12:05:00+00:00"
+    _, third, _ = run("key", "rotate", "alice", "--keep", "0s")
+    assert holders(wall, first, second, third) == [None, None, "alice"]
+    assert len(listed(run)) == 2
+
+
+def test_what_a_rotation_has_left_can_be_ended_by_itself(run, wall):
+    _, first, _ = run("key", "new", "alice")
+    _, second, _ = run("key", "rotate", "alice")
+    assert run("key", "revoke", "alice", "--old")[0] == 0
+    assert holders(wall, first, second) == [None, "alice"]
+    assert run("key", "revoke", "alice")[0] == 0
+    assert listed(run) == []
+
+
+def test_a_rotation_of_nobodys_key_makes_none(run, tmp_path):
+    keys.new(find_home(), "alice")
+    code, out, err = run("key", "rotate", "alcie", "--output", str(tmp_path / "key"))
+    assert (code, out, "nearest: `alice`" in err) == (ExitCode.USAGE, "", True)
+    assert not (tmp_path / "key").exists()
+    assert len(keys.load(find_home())) == 1
+
+
+def test_a_rotated_key_goes_to_a_file(run, wall, tmp_path):
+    run("key", "new", "alice")
+    code, out, _ = run("key", "rotate", "alice", "--output", str(tmp_path / "key"))
+    assert (code, out, mode(tmp_path / "key")) == (0, "", 0o600)
+    assert holders(wall, (tmp_path / "key").read_text()) == ["alice"]
+
+
+@pytest.mark.parametrize("text", ["30", "d", "-1d", "1y", "99999999w", "1e9d", ""])
+def test_times_that_are_none(run, text):
+    code, _, err = run("key", "new", "alice", f"--expires={text}")
+    assert (code, f"`--expires` is no time: `{text}`" in err) == (ExitCode.USAGE, True)
+    assert not keys.has_keys(find_home())
+
+
+@pytest.mark.parametrize("expires", ["soon", "2026-11-28T12:00:00", 7, ""])
+def test_an_end_that_is_no_time_closes_the_door_and_is_said(home, expires):
+    keys.new(find_home(), "alice")
+    path = home / "keys" / "keys.json"
+    value = json.loads(path.read_text())
+    value["keys"][0]["expires"] = expires
+    path.write_text(json.dumps(value))
+    with pytest.raises(IntegrityError, match="damaged"):
+        keys.load(find_home())
+    with pytest.raises(selfhost_keys.GateError, match="time with a zone"):
+        selfhost_keys.KeysFile(path).entries()

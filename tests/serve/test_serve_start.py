@@ -394,3 +394,24 @@ def test_stop_waits_as_long_as_running_requests_may_take(fakes, here, monkeypatc
     monkeypatch.setattr(servers, "_stop_supervisor", lambda _record, timeout_s: waited.append(timeout_s))
     servers.stop(here, "tiny", given)
     assert waited == [wanted]
+
+
+@pytest.mark.slow
+def test_a_log_that_grows_is_rolled_while_the_server_runs(fakes, here, monkeypatch, tmp_path):
+    monkeypatch.setenv("SELFHOST_LOG_SIZE", "4KiB")
+    lines = tmp_path / "lines.log"
+    lines.write_text("".join(f"INFO line {number:04} {'x' * 80}\n" for number in range(1000)))
+    fakes.detached({"log": str(lines)})
+    folder = records.folder(here, "tiny")
+    until = time.monotonic() + 5
+    while folder.engine_log.stat().st_size > 4096 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert folder.engine_log.stat().st_size <= 4096
+    assert folder.path.joinpath("engine.log.1").exists()
+    text = "".join(servers.log_lines(here, "tiny", None, follow=False))
+    assert [line for line in text.splitlines() if line.startswith("INFO")] == lines.read_text().splitlines()
+    servers.stop(here, "tiny", 2)
+    fakes.detached({})
+    assert {path.name for path in folder.path.glob("engine.log*")} == {"engine.log"}
+    assert folder.path.joinpath("engine.earlier.log.1").exists(), "the run before is kept, whole"
+    assert "INFO" not in "".join(servers.log_lines(here, "tiny", None, follow=False))

@@ -76,6 +76,27 @@ MESSAGES = {
         "{detail}",
         "run the command as its owner, or with `sudo`",
     ),
+    "key.gateway_expires": Text(
+        "a gateway's key does not end by itself",
+        "nginx compares keys and knows no times",
+        "leave `--expires` out, and end it when its time has come: `selfhost key revoke NAME --gateway FILE`",
+    ),
+    "key.bad_time": Text(
+        "`{flag}` is no time: `{text}`",
+        "wanted: a number with `s`, `m`, `h`, `d` or `w`, that ends before the year 9999",
+        "for example `{flag} 30d`",
+    ),
+    "key.rotated": Text("another key of `{name}` made; it is shown only this once; the one before holds {keep} more"),
+    "key.rotated_to": Text(
+        "another key of `{name}` made; it is in `{path}` (mode 0600) and kept nowhere else; "
+        "the one before holds {keep} more"
+    ),
+    "key.gateway_rotated": Text(
+        "another key of `{name}` made; it is in `{path}`, as it is; "
+        "the one before holds until `selfhost key revoke {name} --old --gateway {quoted}`"
+    ),
+    "key.ends": Text("it ends by itself in {duration}"),
+    "key.old_revoked": Text("what was left of `{name}` from before is revoked; its newest key holds"),
     "key.gateway_made": Text("key `{name}` made; it is in `{path}`, as it is: keep that file to its owner and gateway"),
     "key.gateway_reload": Text(
         "a gateway reads the file when it starts and on SIGHUP: `docker compose kill -s HUP gateway`,"

@@ -13,6 +13,17 @@ MESSAGES = {
         "it changes where or how the server listens: selfhost could not tell whether it is ready",
         "use `--host` and `--port`; put TLS and paths into a proxy in front (nginx, Caddy)",
     ),
+    "owned.tls": Text(
+        "`{flag}` belongs to selfhost",
+        "selfhost must know the certificate of a server, to reach it and to tell it from another",
+        "`selfhost serve MODEL --ssl-certfile FILE --ssl-keyfile FILE`, before the `--`; rendered servers have it in "
+        "their gateway",
+    ),
+    "owned.tls_clients": Text(
+        "`{flag}` belongs to selfhost",
+        "it is about certificates of clients; selfhost's own checks of the server have none, and keys say who asks",
+        "leave it out; certificates that lead to a root go into the file of `--ssl-certfile`, after the server's own",
+    ),
     "owned.keys": Text(
         "`{flag}` belongs to selfhost",
         "keys are checked on every route by selfhost's own gate; the engine's `--api-key` leaves some open, "

@@ -21,6 +21,11 @@ MESSAGES = {
     "serve.while_checking": Text("being checked"),
     "serve.while_serving": Text("serving"),
     # Refused before anything was made
+    "serve.bad_log_size": Text(
+        "`SELFHOST_LOG_SIZE` is no size for a log: `{text}`",
+        "wanted: at least {least}, for example `64MiB`",
+        "unset SELFHOST_LOG_SIZE",
+    ),
     "serve.bad_name": Text(
         "not a name for a server: `{name}`",
         "wanted: lower-case letters, digits, `.`, `_` and `-`, at most 63, a letter or digit first",
