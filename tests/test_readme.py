@@ -58,6 +58,8 @@ HERE = {
     "selfhost quantize qwen2.5-7b --scheme nf4 --in-flight": 0,
     "selfhost quantize DIR --check": 2,
     "selfhost ps": 0,
+    "selfhost gateway NAME ./gateway": 3,  # no such server; with one: tests/serve/test_serve_replace_gateway.py
+    "selfhost replace NAME --gateway ./gateway/nginx.conf": 2,  # no such file; with one: the same
     'selfhost chat NAME "你好"': 3,  # no such server; with one: tests/e2e/test_e2e_serve_directory.py
     "selfhost accept NAME": 3,
     "selfhost logs NAME --follow": 3,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from selfhost.app import versions
 from selfhost.engines import environment, specs
 from selfhost.engines import install as installation
 from selfhost.engines.needs import suited
@@ -14,7 +16,7 @@ from selfhost.offline import is_offline
 from selfhost.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from selfhost.engines.environment import EngineEnvironment
     from selfhost.engines.install import InstallOptions
@@ -69,11 +71,16 @@ def existing(home: Home, name: str) -> EngineEnvironment | None:
         return None
 
 
-def listing(home: Home) -> dict[str, object]:
+InUse = Callable[["EngineEnvironment"], "Sequence[str]"]
+"""Names of the servers that run from an environment."""
+
+
+def listing(home: Home, in_use: InUse = lambda _one: ()) -> dict[str, object]:
     """What is installed and what could be, for `ls --json`."""
+    found = environment.find_all(home)
     return {
         "schema_version": SCHEMA_VERSION,
-        "engines": [found.as_dict() for found in environment.find_all(home)],
+        "engines": [one.as_dict() | {"servers": list(in_use(one))} for one in found],
         "installable": [
             {
                 "name": spec.name,
@@ -101,21 +108,30 @@ def check(home: Home, name: str) -> dict[str, Any]:
     }
 
 
-def removable(
-    home: Home, name: str, in_use: Callable[[EngineEnvironment], Sequence[str]]
-) -> tuple[EngineEnvironment, ...]:
+def removable(home: Home, name: str, in_use: InUse, version: str | None = None) -> tuple[EngineEnvironment, ...]:
     """What `remove` would delete: all environments of an engine, unfinished ones and those of other locks included.
 
-    `in_use` names the servers that run from an environment. Raises NoError while one does, or when nothing is there.
+    version: only what it means. Raises NoError while a server runs from one, or when nothing is there.
     """
     names = [spec.name for spec in specs.builds(name)]
     found = tuple(one for one in environment.find_all(home) if one.install in names)
+    if version is not None:
+        there = ", ".join(one.path.name for one in found) or "none"
+        found = tuple(one for one in found if versions.matches(one, version))
+        if not found:
+            raise NoError("versions.none_to_remove", name=name, version=version, found=there)
     if not found:
         raise NoError("engine.nothing_to_remove", name=name, directory=home.engines)
     for one in found:
         if servers := in_use(one):
             raise NoError("engine.in_use", name=one.install, servers=", ".join(servers), first=servers[0])
     return found
+
+
+def unused(home: Home, in_use: InUse) -> tuple[EngineEnvironment, ...]:
+    """What nothing needs: environments of other locks than this selfhost's, and unfinished ones, without a server."""
+    found = environment.find_all(home)
+    return tuple(one for one in found if not (one.complete and one.current) and not in_use(one))
 
 
 def told(name: str, progress: Progress) -> str:
@@ -135,11 +151,13 @@ def told(name: str, progress: Progress) -> str:
     return text("engine.collect", item=progress.item, **counts) if progress.item else text("engine.collect_first")
 
 
-def rows(home: Home) -> list[str]:
+def rows(home: Home, in_use: InUse = lambda _one: ()) -> list[str]:
     """The table of `ls`: a heading and a line per environment; empty when there is none."""
     found = environment.find_all(home)
-    table = [("NAME", "ENGINE", "VERSION", "STATE", "PATH")] if found else []
-    table += [(one.install or "", one.name, one.version, _state(one), str(one.path)) for one in found]
+    table = [("NAME", "ENGINE", "VERSION", "STATE", "SERVERS", "PATH")] if found else []
+    for one in found:
+        servers = ",".join(in_use(one)) or "-"
+        table.append((one.install or "", one.name, one.version, _state(one), servers, str(one.path)))
     return _aligned(table)
 
 

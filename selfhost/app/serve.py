@@ -14,7 +14,7 @@ from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from selfhost.app import port, servers
+from selfhost.app import again, port, servers
 from selfhost.app.allotment import facts_of
 from selfhost.app.engine_env import engine_command, tls_options
 from selfhost.app.orders import Limits, Orders, limits_of, now_text
@@ -22,7 +22,7 @@ from selfhost.errors import NoError, UsageError
 from selfhost.planner.layouts import nodes_used
 from selfhost.planner.plan import Verdict
 from selfhost.records import dataclass
-from selfhost.serve import certificate, health, keys, logs, process, records
+from selfhost.serve import certificate, generations, health, keys, logs, process, records
 from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
@@ -53,6 +53,12 @@ class ServeRequest:
     detached: bool = False
     restart: str = "never"
     """When it is started again; see `serve.restart`."""
+    engine_python: str | None = None
+    engine_version: str | None = None
+    recipe_paths: tuple[str, ...] = ()
+    """These three: where engine and recipe came from, kept so that it can be started the same again."""
+    replaces: str | None = None
+    """The server whose place it takes (`replace`): it gets the name of the next generation."""
     tls: Pair | None = None
     """Certificate and key to serve with; None: plain HTTP."""
     limits: Limits | None = None
@@ -113,8 +119,7 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     """Decide everything. Raises what forbids the start: UsageError, NoError, MissingError, TrustError."""
     found = tools.resolve(request.target, request.variant)
     model = found.to_plan()
-    name = server_name(request.name, model.name)
-    check_name(home, name)
+    name = _name(home, request, model.name)
     certificate_sha256 = certificate.check(request.tls) if request.tls else None
     _log_bytes()
     require_key = keys.check_exposure(request.plan.host, has_keys=keys.has_keys(home))
@@ -152,6 +157,14 @@ def prepare(home: Home, request: ServeRequest, tools: Tools) -> Prepared:
     )
 
 
+def _name(home: Home, request: ServeRequest, model: str) -> str:
+    if request.replaces is not None:
+        return generations.following(records.names(home), request.replaces)
+    name = server_name(request.name, model)
+    check_name(home, name)
+    return name
+
+
 def server_name(given: str | None, model: str) -> str:
     """The name of a server: the given one as it is, else the model's made into one. Raises UsageError.
 
@@ -167,10 +180,10 @@ def server_name(given: str | None, model: str) -> str:
 
 
 def check_name(home: Home, name: str) -> None:
-    """Raises NoError when a server of that name runs."""
-    if (record := records.read(home, name)) and (server := servers.look(record)).state.running:
+    """Raises NoError when a server of that name runs, of whatever generation."""
+    if server := next(iter(servers.running_generations(home, name)), None):
         free = next(made for number in itertools.count(2) if not _is_taken(home, made := _numbered(name, number)))
-        raise NoError("serve.name_taken", name=name, state=server.state.value, url=record.url, free=free)
+        raise NoError("serve.name_taken", name=name, state=server.state.value, url=server.record.url, free=free)
 
 
 def _numbered(name: str, number: int) -> str:
@@ -178,8 +191,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _is_taken(home: Home, name: str) -> bool:
-    record = records.read(home, name)
-    return record is not None and servers.look(record).state.running
+    return bool(servers.running_generations(home, name))
 
 
 def check_fits(request: ServeRequest, plan: Plan) -> None:
@@ -214,9 +226,11 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
     name = prepared.name
     with records.exclusive(home):
         # Again, now that nobody else decides: fetching the weights may have taken hours.
-        check_name(home, name)
+        if request.replaces is None:
+            check_name(home, name)
         prepared = _settled(home, request, prepared)
         record = _record_of(request, prepared)
+        servers.forget_generations(home, name, keep=request.replaces)
         folder = records.make_folder(home, name)
         key = keys.write_gate(
             folder.gate,
@@ -274,6 +288,7 @@ def _record_of(request: ServeRequest, prepared: Prepared) -> Record:
         forced=not plan.fits,
         require_key=prepared.require_key,
         restart=request.restart,
+        request=again.kept(request),
         **facts_of(plan),
     )
 

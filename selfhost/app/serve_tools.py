@@ -41,14 +41,20 @@ class Fresh:
         return found[1]
 
 
-def real_tools(
-    home: Home, engine_python: Path | None, talk: Talk, recipe_paths: Sequence[Path] = (), accept: Sequence[str] = ()
+def real_tools(  # noqa: PLR0913, PLR0917 - what the command line takes
+    home: Home,
+    engine_python: Path | None,
+    talk: Talk,
+    recipe_paths: Sequence[Path] = (),
+    accept: Sequence[str] = (),
+    engine_version: str | None = None,
 ) -> Tools:
     """The rest of selfhost, for the machine this runs on.
 
-    engine_python: another environment's Python. accept: licences that the command line accepts.
+    engine_python: another environment's Python. engine_version: of an installed one. accept: licences that the command
+    line accepts.
     """
-    from selfhost.app import detect, model, repository, weights
+    from selfhost.app import detect, model, repository, versions, weights
     from selfhost.app.plan import hardware_of, plan_to_start
     from selfhost.app.pull import PullRequest
     from selfhost.engines import environment
@@ -64,6 +70,11 @@ def real_tools(
     def python_for(plan: Plan) -> Path:
         if engine_python is not None:
             return environment.from_python(engine_python).python
+        if engine_version is not None:
+            found = versions.choose(home, plan.engine.name, engine_version)
+            if line := versions.differs(found, plan):
+                talk.warn(line)
+            return found.python
         return environment.require(home, plan.engine.name).python
 
     return Tools(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -16,7 +17,7 @@ from selfhost.engines import vllm
 from selfhost.errors import NoError, SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.records import dataclass
-from selfhost.serve import health, lifecycle, logs, ports, process, records
+from selfhost.serve import generations, health, lifecycle, logs, ports, process, records
 from selfhost.serve.lifecycle import State
 from selfhost.serve.times import stop_grace_s
 
@@ -117,12 +118,43 @@ def look(record: Record) -> Server:
 
 
 def find_server(home: Home, name: str) -> Server:
-    """A server by name. Raises NoError when there is none of that name."""
+    """A server by name: of several generations the one that serves, else the newest. Raises NoError."""
+    found = _generations(home, name)
+    return max(found, key=_rank) if found else exact_server(home, name)
+
+
+def exact_server(home: Home, name: str) -> Server:
+    """The server with that very record. Raises NoError when there is none."""
     record = records.read(home, name)
     if record is None:
         known = [server.record.name for server in list_servers(home)[0]]
         raise NoError("serve.unknown_server", name=name, known=", ".join(known) or "none")
     return look(record)
+
+
+def _generations(home: Home, name: str) -> list[Server]:
+    """Those with a record; of one generation's name itself."""
+    named = generations.of(records.names(home), name)
+    return [look(record) for each in named if (record := records.read(home, each)) is not None]
+
+
+def _rank(server: Server) -> tuple[bool, bool, str, int]:
+    record = server.record
+    serves = server.state in (State.READY, State.ORPHANED) and record.ready_at is not None
+    return serves, server.state.running, record.started_at, generations.number(record.name)
+
+
+def running_generations(home: Home, name: str) -> list[Server]:
+    """Servers of a name that run, the one that serves first: more than one only while it is replaced."""
+    return sorted((s for s in _generations(home, name) if s.state.running), key=_rank, reverse=True)
+
+
+def forget_generations(home: Home, name: str, keep: str | None) -> None:
+    """Remove what is left of earlier generations of a name that do not run, but for one; `name` itself stays."""
+    for each in generations.of(records.names(home), generations.base(name)):
+        record = records.read(home, each)
+        if each not in (keep, name) and record and not look(record).state.running:
+            shutil.rmtree(records.folder(home, each).path, ignore_errors=True)
 
 
 def list_servers(home: Home) -> tuple[list[Server], list[Message]]:
@@ -164,7 +196,7 @@ def stop(home: Home, name: str, timeout_s: float | None = None) -> Message:
 
     Raises NoError when it does not run (a stale record is cleaned), SelfhostError when something could not be ended.
     """
-    server = find_server(home, name)
+    server = exact_server(home, name)
     if not server.state.running:
         raise _not_running(home, server)
     record = server.record
@@ -276,10 +308,18 @@ def running_from(home: Home, directory: Path) -> list[str]:
 def stop_all(home: Home, names: Sequence[str], timeout_s: float | None) -> Iterator[Message | SelfhostError]:
     """Stop one after the other; a failure does not keep the rest from being stopped."""
     for name in names:
-        try:
-            yield stop(home, name, timeout_s)
-        except SelfhostError as error:
-            yield error
+        for each in [server.record.name for server in running_generations(home, name)] or [_last(home, name)]:
+            try:
+                yield stop(home, each, timeout_s)
+            except SelfhostError as error:
+                yield error
+
+
+def _last(home: Home, name: str) -> str:
+    try:
+        return find_server(home, name).record.name
+    except SelfhostError:
+        return name  # `stop` says what is wrong with it
 
 
 # logs
@@ -291,6 +331,7 @@ def log_lines(home: Home, name: str, count: int | None, *, follow: bool, access:
     access: of the front door's, in place of the engine's.
     """
     server = find_server(home, name)
+    name = server.record.name  # of this generation to its end
     folder = records.folder(home, name)
     tail = logs.Tail(folder.access_log if access else folder.engine_log)
     if count is None:
@@ -303,4 +344,4 @@ def log_lines(home: Home, name: str, count: int | None, *, follow: bool, access:
         if not running:
             return
         time.sleep(_FOLLOW_POLL_S)
-        server = find_server(home, name)
+        server = exact_server(home, name)

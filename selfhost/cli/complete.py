@@ -105,7 +105,20 @@ def hardware_or_here(incomplete: str) -> list[str]:
 
 def servers(incomplete: str) -> list[str]:
     """Servers by the names of their records: whether they run takes longer to find out."""
-    return [name for name in _folders("servers", "server.json") if name.startswith(incomplete)]
+    names = _folders("servers", "server.json")
+    # Of one that was replaced the first record may be gone; it is called the same.
+    return sorted({each for name in names for each in (name, name.partition("@")[0]) if each.startswith(incomplete)})
+
+
+def engine_versions(incomplete: str) -> list[str]:
+    """Folders of environments: their names begin with the version."""
+    from selfhost.home import find_home
+
+    try:
+        found = sorted({path.parent.name for path in find_home().engines.glob("*/*/selfhost-engine.json")})
+    except OSError:
+        return []
+    return [name for name in found if name.startswith(incomplete)]
 
 
 def engines(incomplete: str) -> list[str]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 (Typer reads the annotations when it runs)
+from typing import TYPE_CHECKING
 
 import typer
 
 from selfhost.cli import complete
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from selfhost.engines.environment import EngineEnvironment
 
 NAME = typer.Argument(
     help="cuda, cpu, quantize or ascend; `selfhost engine ls` shows them.",
@@ -78,15 +84,19 @@ def install(
 @group.command("ls")
 def list_(json: bool = JSON) -> None:
     """List the engines that are installed, and those that can be."""
-    from selfhost.app import engine
+    from selfhost.app import engine, servers
     from selfhost.cli import output
     from selfhost.home import find_home
 
     home = find_home()
+
+    def in_use(one: EngineEnvironment) -> list[str]:
+        return servers.running_from(home, one.path)
+
     if json:
-        output.write_json(engine.listing(home))
+        output.write_json(engine.listing(home, in_use))
         return
-    for row in engine.rows(home):
+    for row in engine.rows(home, in_use):
         output.write(row)
     for line in engine.offers(home):
         output.note(line)
@@ -104,30 +114,69 @@ def path(name: str = NAME) -> None:
 
 @group.command()
 def remove(
-    name: str = NAME,
+    name: str = typer.Argument(
+        None, help="cuda, cpu or quantize; without --version all its environments.", autocompletion=complete.engines
+    ),
+    version: str = typer.Option(
+        None,
+        "--version",
+        help="Only this one: 0.32.0, 0.32.0-433d4fcf.",
+        metavar="V",
+        show_default=False,
+        autocompletion=complete.engine_versions,
+    ),
+    unused: bool = typer.Option(False, "--unused", help="What is of another lock, or unfinished, and runs no server."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
-    """Remove all environments of an engine, unfinished ones included."""
-    import sys
+    """Remove environments of an engine, unfinished ones included; never one that a server runs from.
 
+    Examples: selfhost engine remove cpu --version 0.31.0; selfhost engine remove --unused.
+    """
     from selfhost.app import engine, servers
     from selfhost.cli import output
     from selfhost.engines import environment
-    from selfhost.errors import NoError, UsageError
+    from selfhost.errors import UsageError
     from selfhost.home import find_home
     from selfhost.messages import text
 
     home = find_home()
-    found = engine.removable(home, name, lambda one: servers.running_from(home, one.path))
-    paths = "\n".join(str(one.path) for one in found)
+
+    def in_use(one: EngineEnvironment) -> list[str]:
+        return servers.running_from(home, one.path)
+
+    if unused:
+        if name or version:
+            raise UsageError("versions.not_with_unused")
+        found = engine.unused(home, in_use)
+        if not found:
+            output.note(text("versions.nothing_unused"))
+            return
+    elif name is None:
+        raise UsageError("versions.which_to_remove")
+    else:
+        found = engine.removable(home, name, in_use, version)
     if not yes:
-        if not (sys.stdin.isatty() and output.is_terminal()):
-            raise UsageError("engine.remove_needs_yes", name=name, paths=paths)
-        if not typer.confirm(text("engine.confirm_remove", path=paths.replace("\n", ", ")), err=True):
-            raise NoError("engine.not_removed", name=name)
+        _confirm(
+            found, " ".join(filter(None, (name, version and f"--version {version}", "--unused" if unused else "")))
+        )
     for one in found:
         environment.remove(one)
         output.note(text("engine.removed", path=one.path))
+
+
+def _confirm(found: Sequence[EngineEnvironment], name: str) -> None:
+    """Raises UsageError where nobody can be asked, NoError for a no."""
+    import sys
+
+    from selfhost.cli import output
+    from selfhost.errors import NoError, UsageError
+    from selfhost.messages import text
+
+    paths = "\n".join(str(one.path) for one in found)
+    if not (sys.stdin.isatty() and output.is_terminal()):
+        raise UsageError("engine.remove_needs_yes", name=name, paths=paths)
+    if not typer.confirm(text("engine.confirm_remove", path=paths.replace("\n", ", ")), err=True):
+        raise NoError("engine.not_removed", name=name)
 
 
 @group.command()

@@ -32,7 +32,26 @@ AcceptLicense = Annotated[
     typer.Option("--accept-license", metavar="ID", help="Accept these terms; remembered.", show_default=False),
 ]
 
+EngineVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--engine-version",
+        metavar="V",
+        help="Of the installed environments the one of this version: 0.32.0, 0.32.0-433d4fcf.",
+        show_default=False,
+        autocompletion=complete.engine_versions,
+    ),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def one_engine(python: Path | None, version: str | None) -> None:
+    """Raises UsageError when both name an environment."""
+    if python and version:
+        from selfhost.errors import UsageError
+
+        raise UsageError("versions.python_and_version")
 
 
 def hardware(text: str, *, panel: str | None = None) -> typer.models.OptionInfo:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from selfhost.cli import complete, options
-from selfhost.cli.options import Json, Offline, RecipePath, takes_settings
+from selfhost.cli.options import EngineVersion, Json, Offline, RecipePath, takes_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +64,7 @@ def _plan(
         bool, typer.Option("--fits", help="Of many plans only those that fit.", rich_help_panel=_MANY)
     ] = False,
     offline: Offline = False,
+    engine_version: EngineVersion = None,
     recipe_path: RecipePath = None,
     as_json: Json = False,
     request: PlanRequest,
@@ -97,7 +98,7 @@ def _plan(
     if for_hardware is not None:
         answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:
-        named = _Model(model or "", variant, recipe_path or ())
+        named = _Model(model or "", variant, recipe_path or (), engine_version)
         if matrix:
             answer = _matrix(named, on or (), request, only_fitting=fits)
         else:
@@ -141,6 +142,7 @@ class _Model(NamedTuple):
     name: str
     variant: str | None
     recipe_paths: Sequence[Path]
+    engine_version: str | None = None
 
 
 def _single(model: _Model, on: str | None, request: PlanRequest, *, explained: bool) -> _Answer:
@@ -154,6 +156,11 @@ def _single(model: _Model, on: str | None, request: PlanRequest, *, explained: b
         recipe_paths=model.recipe_paths,
         explained=explained,
     )
+    if model.engine_version is not None:
+        from selfhost.app import versions
+        from selfhost.home import find_home
+
+        plan = versions.with_note(find_home(), plan, model.engine_version)
 
     def draw(width: int) -> str:
         from selfhost.planner.picture import draw

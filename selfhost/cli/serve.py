@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfhost.cli import complete, options
-from selfhost.cli.options import AcceptLicense, Offline, RecipePath, takes_settings
+from selfhost.cli.options import AcceptLicense, EngineVersion, Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
             help="Python of another engine environment.",
         ),
     ] = None,
+    engine_version: EngineVersion = None,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once it is ready.")] = False,
     *,
@@ -93,8 +94,12 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
         force=force,
         detached=detach,
         restart=str(restarting.parse(restart)),
+        engine_python=str(engine_python) if engine_python else None,
+        engine_version=engine_version,
+        recipe_paths=tuple(str(path) for path in recipe_path or ()),
         tls=_pair(ssl_certfile, ssl_keyfile),
     )
+    options.one_engine(engine_python, engine_version)
 
     told: list[Record] = []
 
@@ -113,8 +118,10 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
 
     with StatusLine() as line:
         talk = Terminal(before=line.clear)
-        tools = serve_tools.real_tools(home, engine_python, talk, recipe_path or (), accept_license or ())
-        tools = tools._replace(show_plan=_show, tell=output.note)
+        tools = serve_tools.real_tools(
+            home, engine_python, talk, recipe_path or (), accept_license or (), engine_version
+        )
+        tools = tools._replace(show_plan=show_plan, tell=output.note)
         prepared = serve.prepare(home, wanted, tools)
         record, orders = serve.claim(home, wanted, prepared)
         _tell_claimed(record)
@@ -157,7 +164,8 @@ def _tell_claimed(record: Record) -> None:
         output.note(text("serve.devices", devices=", ".join(record.devices)))
 
 
-def _show(plan: Plan) -> None:
+def show_plan(plan: Plan) -> None:
+    """A short drawing of a plan, before what it takes is fetched or started."""
     import shutil
 
     from selfhost.cli import output

@@ -63,6 +63,9 @@ class GatewayOptions:
     listen: str = str(GATEWAY_PORT)
     """`PORT` or `ADDRESS:PORT`: name the address where the network is the host's."""
     engine: str = f"127.0.0.1:{ENGINE_PORT}"
+    engine_file: str = ""
+    """Where that address stands in a line of its own instead (`engine_line`), so that it can be replaced; empty: in the
+    configuration."""
     metrics: str = f"127.0.0.1:{METRICS_PORT}"
     """`/metrics` without a key, for a Prometheus in the same network; keep it on loopback."""
     keys: str = f"{KEYS_DIRECTORY}/{KEYS_NAME}"
@@ -85,8 +88,13 @@ def gateway_files(deployment: Deployment, options: GatewayOptions | None = None)
     chosen = options or GatewayOptions()
     return [
         RenderedFile(path="gateway/nginx.conf", text=header(deployment) + nginx_text(chosen)),
-        RenderedFile(path=f"gateway/{KEYS_NAME}.example", text=_KEYS.replace("@group@", chosen.group), mode=0o600),
+        RenderedFile(path=f"gateway/{KEYS_NAME}.example", text=key_example(chosen), mode=0o600),
     ]
+
+
+def key_example(options: GatewayOptions) -> str:
+    """What the example of the file with the keys says."""
+    return _KEYS.replace("@group@", options.group)
 
 
 def key_line(key: str, name: str) -> str:
@@ -102,7 +110,8 @@ def nginx_text(options: GatewayOptions) -> str:
     """The configuration without its header."""
     values = {
         "listen": _listen(options),
-        "engine": options.engine,
+        "upstream": _UPSTREAM if options.engine_file else options.engine,
+        "upstreams": _upstreams(options),
         "metrics": _metrics(options),
         "keys": options.keys,
         "temporary": options.temporary.rstrip("/"),
@@ -114,6 +123,21 @@ def nginx_text(options: GatewayOptions) -> str:
         "blocked": _BLOCKED,
     }
     return re.sub(r"@(\w+)@", lambda found: values[found[1]], _NGINX)
+
+
+def engine_line(host: str, port: int) -> str:
+    """What stands in `engine_file`.
+
+    >>> engine_line("::1", 8001).strip()
+    'server [::1]:8001;'
+    """
+    return f"server {f'[{host}]' if ':' in host else host}:{port};\n"
+
+
+def _upstreams(options: GatewayOptions) -> str:
+    if not options.engine_file:
+        return ""
+    return f"    upstream {_UPSTREAM} {{\n        include {options.engine_file};\n    }}\n\n"
 
 
 def _metrics(options: GatewayOptions) -> str:
@@ -147,6 +171,8 @@ def _routes() -> list[str]:
     ]
 
 
+_UPSTREAM = "selfhost_engine"
+ENGINE_LINE = re.compile(r"server \S+:(?P<port>\d+);\n?")
 _BLOCKED = (
     '{"error": {"message": "this route is blocked: only the routes of the gateway, written exactly, reach the engine",'
     ' "type": "invalid_request_error", "param": null, "code": "route_blocked"}}'
@@ -175,7 +201,7 @@ http {
     map_hash_bucket_size 256;
     variables_hash_bucket_size 128;
 
-    # Requests that may become a WebSocket are routes of their own.
+@upstreams@    # Requests that may become a WebSocket are routes of their own.
     map $http_upgrade $websocket {
         default "";
         "~*^websocket$" "+websocket";
@@ -284,7 +310,7 @@ http {
             }
             limit_req zone=callers burst=@burst@ nodelay;
 
-            proxy_pass http://@engine@;
+            proxy_pass http://@upstream@;
         }
 
         # While the engine starts, every probe would be an error.
@@ -293,7 +319,7 @@ http {
                 return 404 '@blocked@';
             }
             error_log stderr crit;
-            proxy_pass http://@engine@;
+            proxy_pass http://@upstream@;
         }
 
         location @too_large {
@@ -321,7 +347,7 @@ http {
             limit_except GET {
                 deny all;
             }
-            proxy_pass http://@engine@;
+            proxy_pass http://@upstream@;
         }
         location = /gateway {
             stub_status;

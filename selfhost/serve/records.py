@@ -162,6 +162,8 @@ class Record:
     """What was used of each of its devices when it was planned."""
     cpus: tuple[int, ...] = ()
     """On a CPU: where its threads are bound."""
+    request: Mapping[str, Any] | None = None
+    """What it was started with, for `replace` (`app.again`); None: an earlier selfhost did not keep it."""
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from selfhost.app import serve, servers, start
+from selfhost.app import serve, serve_tools, servers, start
 from selfhost.app.orders import Limits
 from selfhost.cli.moving import Terminal
 from selfhost.home import Home
@@ -51,7 +51,7 @@ def here(engine_home):
 
 def begin(home: Home, tiny: Path, **more):
     """As `serve -d` does, with shorter times."""
-    tools = serve.real_tools(home, None, Terminal())
+    tools = serve_tools.real_tools(home, None, Terminal())
     plan = PlanRequest(port=0, max_model_len=512)
     wanted = serve.ServeRequest(target=str(tiny), plan=plan, name="tiny", detached=True, limits=WATCHFUL, **more)
     record, orders = serve.claim(home, wanted, serve.prepare(home, wanted, tools))

@@ -23,6 +23,7 @@ What it does is chosen by the environment variable FAKE_ENGINE, a JSON object wi
     unhealthy_file    while this file exists, /health answers 503
     follow_child      it ends when its first child does, as vLLM does
     hang_file         while this file exists, questions are taken and never answered, and the counters of /metrics stand
+    word_s            seconds before each word of an answer
     die_file          once this file exists, it ends with status 1 before it listens: a restart that does not come up
 """
 
@@ -95,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(body, chat=chat)
         else:
             text = "".join(words(body, chat=chat))
+            time.sleep(HOW.get("word_s", 0) * len(words(body, chat=chat)))
             said = {"message": {"content": text}} if chat else {"text": text}
             usage = {
                 "prompt_tokens": len(str(body.get("prompt", ""))),
@@ -116,6 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         said = words(body, chat=chat)
         for word in said:
+            time.sleep(HOW.get("word_s", 0))
             piece = {"delta": {"content": word}} if chat else {"text": word}
             self.event({"choices": [piece]})
         self.event({"choices": [], "usage": {"completion_tokens": len(said)}})

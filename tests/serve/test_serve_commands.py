@@ -243,7 +243,7 @@ def with_fake_tools(monkeypatch):
         name = "tiny"
         model_path = "/models/tiny"
 
-    def tools(_home, _python, _talk, _recipe_paths, _accept):
+    def tools(_home, _python, _talk, _recipe_paths, _accept, _version):
         def plan(_model, request):
             argv = ("vllm", "serve", "/models/tiny", "--host", request.host, "--port", str(request.port))
             return make_plan(host=request.host, port=request.port, argv=argv)
