@@ -114,12 +114,11 @@ processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/c
 	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
 
 .PHONY: e2e
-e2e: .venv/dev.done .venv/schemathesis.done
+e2e: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	$(BIN)/selfhost engine install quantize-cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
-	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
 	$(BIN)/python -m pytest -m e2e $(PYTEST)
 
 # Takes root, buildah, mmdebstrap and crun: the images are really built, and the CPU one serves.
@@ -134,15 +133,16 @@ soak: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m tests.bench.soak $(MINUTES)
 
-# Each scheme that `selfhost quantize` makes, served: some minutes each.
-.PHONY: schemes
-schemes: .venv/dev.done
+# What takes minutes each: schemes of `quantize` served, `smoke` of models with experts, `bench`, a fuzzer at the front door.
+.PHONY: long
+long: .venv/dev.done .venv/schemathesis.done
 	$(BIN)/selfhost engine install cpu
 	$(BIN)/selfhost engine install quantize-cpu
-	SELFHOST_TEST_SCHEMES=1 \
+	SELFHOST_TEST_LONG=1 \
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
-	$(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_quantize_schemes.py $(PYTEST)
+	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
+	$(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py $(PYTEST)
 
 .PHONY: clean
 clean:

@@ -94,3 +94,10 @@ def missing(what: str, how: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def long_run() -> None:
+    """For what takes minutes by itself and is no part of `make test`."""
+    if not os.environ.get("SELFHOST_TEST_LONG"):
+        pytest.skip("takes minutes: `make long`")

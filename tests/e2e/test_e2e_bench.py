@@ -21,6 +21,7 @@ exec {python} "$@"
 ROUNDS = ("--concurrency", "1,3", "--num-prompts", "6", "--input-len", "100", "--output-len", "20")
 
 
+@pytest.mark.usefixtures("long_run")
 def test_figures_and_the_promise(engine_home, engine_python, tmp_path):
     model = tmp_path / "tiny"
     make_tiny_model(engine_python, "qwen2", model)

@@ -250,7 +250,7 @@ def fuzz(door, schema: Path, *headers: str) -> list[dict]:
     """What the door noted of the requests that a fuzzer made of every route the engine has."""
     program = os.environ.get("SELFHOST_TEST_SCHEMATHESIS")
     if not program:
-        pytest.skip("no fuzzer: run `make test`, or set SELFHOST_TEST_SCHEMATHESIS")
+        pytest.skip("no fuzzer: run `make long`, or set SELFHOST_TEST_SCHEMATHESIS")
     command = [program, "run", str(schema), "--url", door.url, "--tls-verify", "false", "--seed", "1"]
     command += ["--phases", "fuzzing", "--max-examples", "8", "--max-time", str(FUZZ_S), "--continue-on-failure"]
     command += ["--no-shrink", "--request-timeout", "20", "--checks", "not_a_server_error", "--warnings", "off"]
@@ -269,6 +269,7 @@ def fuzz(door, schema: Path, *headers: str) -> list[dict]:
     return noted
 
 
+@pytest.mark.usefixtures("long_run")
 @pytest.mark.parametrize("authorized", [False, True])
 def test_a_fuzzer_gets_nowhere_it_may_not(door, schema, authorized):
     noted = fuzz(door, schema, *([f"Authorization: Bearer {door.key}"] if authorized else []))

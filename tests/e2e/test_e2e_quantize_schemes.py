@@ -1,12 +1,11 @@
 """Each scheme of `selfhost quantize`: made by the command of a small real model, served by the real CPU engine.
 
-Schemes that are served take some minutes each: with SELFHOST_TEST_SCHEMES=1 (`make schemes`).
+Schemes that are served take some minutes each: `make long`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -45,13 +44,7 @@ def here(pulled, monkeypatch) -> Path:
     return pulled
 
 
-@pytest.fixture
-def heavy() -> None:
-    if not os.environ.get("SELFHOST_TEST_SCHEMES"):
-        pytest.skip("some minutes for each scheme: `make schemes`")
-
-
-@pytest.mark.usefixtures("heavy")
+@pytest.mark.usefixtures("long_run")
 def test_a_variant_that_lost_little_enough_is_served_here_and_across(here, tmp_path, monkeypatch):
     words = ("quantize", MODEL, "--scheme", "w4a16-gptq", "--samples", "8")
     refused = selfhost(*words, "--max-kl", "0.001", check=False, seconds=SECONDS)
@@ -80,7 +73,7 @@ def test_a_variant_that_lost_little_enough_is_served_here_and_across(here, tmp_p
     assert "Paris" in answer_of("w4a16-gptq", other)
 
 
-@pytest.mark.usefixtures("heavy")
+@pytest.mark.usefixtures("long_run")
 @pytest.mark.parametrize("scheme", ["w8a8", "w4a16-awq", "int8", "nf4"])
 def test_a_scheme_is_made_and_served(here, scheme):
     samples = ("--samples", "8") if scheme.startswith("w") else ()
@@ -89,7 +82,7 @@ def test_a_scheme_is_made_and_served(here, scheme):
     assert "Paris" in answer_of(scheme, here)
 
 
-@pytest.mark.usefixtures("heavy")
+@pytest.mark.usefixtures("long_run")
 def test_what_the_engine_makes_while_it_loads_is_served(here):
     selfhost("quantize", MODEL, "--scheme", "nf4", "--in-flight")
     assert "Paris" in answer_of("nf4-in-flight", here)
