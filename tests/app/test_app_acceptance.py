@@ -144,14 +144,18 @@ def test_a_server_that_gets_everything_right_is_accepted(server, wrong):
     assert outcomes(found) == dict.fromkeys(ALL, "passed")
     assert found.accepted
     value = found.as_dict()
-    assert (value["prompt"], value["expect"], value["answer"]) == ("What is the capital of France?", "Paris", PARIS)
+    assert (value["prompt"], value["expect"], value["answer"]) == (
+        "Complete the sentence: The capital of France is",
+        "Paris",
+        PARIS,
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
         ("key", {"keys": False}, "was taken although keys are required"),
-        ("template", {"template": "{}"}, "30 tokens: What is the capital of France?"),
+        ("template", {"template": "{}"}, "47 tokens: Complete the sentence: The capital of France is"),
         ("template", {"template": "<s>no place for it</s>"}, "no place for it"),
         ("answer", {"answers": ("I do not know",)}, "expected: Paris"),
         ("answer", {"answers": ("",)}, "expected: Paris"),
