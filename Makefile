@@ -17,6 +17,7 @@ help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
+	@echo 'make long   the end-to-end tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer'
 	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
 	@echo 'make clean  remove what these commands made'
 
