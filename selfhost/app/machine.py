@@ -115,9 +115,13 @@ class Machine:
                 found.append(self._results.get_nowait())
         return found
 
-    def reap(self) -> None:
-        """As the first process of a container, wait for the orphans that nobody else waits for; and roll the log."""
+    def tend(self) -> None:
+        """See `World`."""
         self._roll()
+        self.reap()
+
+    def reap(self) -> None:
+        """As the first process of a container, wait for the orphans that nobody else waits for."""
         if os.getpid() == _FIRST_PROCESS and self._engine and time.monotonic() >= self._next_reap:
             self._next_reap = time.monotonic() + _REAP_S
             process.reap_orphans(self._engine.pid)

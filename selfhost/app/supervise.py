@@ -92,7 +92,7 @@ class Supervisor:
             while not self._finished:
                 for event in self._look():
                     self._feed(event)
-                world.reap()
+                world.tend()
                 self._arrived += world.wait(self._tick_s())
         except BaseException:
             world.end_tree(self._run.tree, self._grace_s(), lambda: False)

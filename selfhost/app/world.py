@@ -53,8 +53,8 @@ class World(Protocol):
     def wait(self, timeout_s: float) -> Sequence[object]:
         """Results since the last call; waits for the first one at most that long."""
 
-    def reap(self) -> None:
-        """Take away what only the first process of a container has to."""
+    def tend(self) -> None:
+        """Roll the log when it is long, and take away what only the first process of a container has to."""
 
     def save(self, record: Record) -> None:
         """Write the record. Raises MissingError, NoSpaceError."""

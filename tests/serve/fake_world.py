@@ -109,7 +109,7 @@ class FakeWorld:
             self._status = -9
         return results
 
-    def reap(self):
+    def tend(self):
         pass
 
     def save(self, record):
