@@ -1,9 +1,10 @@
 """Supervise one engine: drive the state machine of `serve.lifecycle` with what is seen, and carry out what it decides.
 
 Everything outside comes and goes through a `World`, the clock too: what is here runs in a test without a process, a
-file or a second. The loop never blocks: health checks, questions and the ending of the tree are the world's background
-work, which hands its results back in `wait`. Whatever happens here, the tree is ended before the loop is left, except
-when this process is killed: then the engine goes on as an orphan, which `ps` shows and `stop` ends.
+file or a second. Health checks, questions and the ending of the tree are the world's background work, which hands its
+results back in `wait`: only the rolling of the log (a copy of some MB) is waited for. Whatever happens here, the tree
+is ended before the loop is left, except when this process is killed: then the engine goes on as an orphan, which `ps`
+shows and `stop` ends.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ KEYED = ANTHROPIC | {
 }
 
 MAX_BODY_BYTES = 64 << 20
-"""Of a request, unless the configuration says otherwise: a million tokens are some 6 MB, but pictures come in it.
+"""Of a request: a million tokens are some 6 MB, but pictures come in it.
 
 As the gateway's (selfhost/render/gateway.py): what passes one passes the other.
 """
@@ -86,7 +86,6 @@ class Policy:
         self._required = require_key
         self._control = control
         self._keys = keys
-        self.max_body_bytes = MAX_BODY_BYTES
         self.access: AccessLog | None = None
 
     @classmethod
@@ -109,7 +108,6 @@ class Policy:
             msg = f"`{path}`: require_key must be true or false"
             raise GateError(msg)
         made = cls(require_key=require_key, control=digest_of(value, path, "control_key_sha256"), keys=keys)
-        made.max_body_bytes = _typed(value, path, "max_body_bytes", int) or MAX_BODY_BYTES
         if access_log := _typed(value, path, "access_log", str):
             limit = _typed(value, path, "access_log_bytes", int)
             made.access = AccessLog(Path(access_log), limit) if limit else AccessLog(Path(access_log))
@@ -258,7 +256,7 @@ class Gate:
         if not lengths[0].isdigit():
             return self._counted
         # Python reads no number of thousands of digits.
-        fits = len(lengths[0]) <= _MOST_DIGITS and int(lengths[0]) <= self._policy.max_body_bytes
+        fits = len(lengths[0]) <= _MOST_DIGITS and int(lengths[0]) <= MAX_BODY_BYTES
         return self._app if fits else TOO_LONG.send_http
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -273,7 +271,7 @@ class Gate:
                 return  # the client has gone
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > self._policy.max_body_bytes:
+            if len(body) > MAX_BODY_BYTES:
                 await TOO_LONG_UNANNOUNCED.send_http(scope, receive, send)
                 return
         whole = [{"type": "http.request", "body": bytes(body), "more_body": False}]
