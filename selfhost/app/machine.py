@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from selfhost.serve.records import Failure, Record
 
 _REAP_S = 2.0
+_EXIT_POLL_S = 0.02
 _ROLL_S = 1.0
 """An engine that fails at every request can write many MiB in a second."""
 _FIRST_PROCESS = 1
@@ -213,6 +214,12 @@ class Machine:
         self._oom_before = process.oom_kills()
         self._run_began = now_text()
 
+    def _let_it_exit(self) -> None:
+        """Wait a little for the engine's end: what ends closes its connections first, and is to be told as ended."""
+        until = time.monotonic() + self._orders.limits.settle_s
+        while self.exit_status() is None and time.monotonic() < until:
+            time.sleep(_EXIT_POLL_S)
+
     def exit_status(self) -> int | None:
         """See `World`."""
         return self._engine.poll() if self._engine else None
@@ -272,6 +279,8 @@ class Machine:
             )
         except health.RefusedError as error:
             declined = error.status is not None and error.status < _HTTP_ERRORS
+            if error.status is None and not error.late:
+                self._let_it_exit()
             return events.NotAnswered(error.detail, late=error.late, declined=declined)
         self._endpoint = replace(self._endpoint, chat=answer.chat)
         return events.Answered(right=answer.right, text=answer.text, at_s=time.monotonic())

@@ -108,6 +108,9 @@ class Supervisor:
         if len(self._world.signals()) > self._signals_told:
             self._signals_told += 1
             yield events.StopRequested()
+        if self._world.exit_status() is not None:
+            # Before the answers that broke off with it: the exit is what explains them.
+            yield from self._engine_events(self._run)
         yield from self._results()
         if self._status.state is State.RESTARTING:
             yield from self._resume()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from selfhost.app.machine import Machine
@@ -31,6 +33,19 @@ def test_a_question_without_an_answer(machine, monkeypatch, error, event):
 
     monkeypatch.setattr(health, "check_answer", refuse)
     assert machine.ask(Question.TOKEN) == event
+
+
+@pytest.mark.slow
+def test_a_question_that_broke_off_is_told_once_the_engine_had_time_to_end(machine, monkeypatch):
+    engine = machine.start()
+
+    def breaks(*_args, **_more):
+        process.send(engine, signal.SIGKILL)
+        raise health.RefusedError(None, "connection reset")
+
+    monkeypatch.setattr(health, "check_answer", breaks)
+    assert machine.ask(Question.ANSWER) == NotAnswered("connection reset")
+    assert machine.exit_status() is not None
 
 
 def test_a_question_for_a_token_takes_any_and_one_only(machine, monkeypatch):

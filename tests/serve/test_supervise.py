@@ -252,6 +252,19 @@ def test_an_answer_that_comes_after_the_end_of_its_run_is_nobodys(world):
     assert (last.state, last.restarts) == (State.STOPPED, 1)
 
 
+def test_an_answer_that_broke_off_with_the_engine_is_told_as_the_engine_s_end(world):
+    def dies(_question):
+        world.at(world.clock + 1, world.crash)  # at the moment of the answer, and before it
+        return NotAnswered("connection reset")
+
+    world.at(
+        99,
+        lambda: setattr(world, "ask", lambda question: world.asked.append((world.clock, question)) or dies(question)),
+    )
+    world.at(100, world.kill_worker)
+    assert cause(supervise(world)) == "exited"
+
+
 # A disk that is full
 
 
