@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from selfhost import files
 from selfhost.app import again, serve, servers, start
 from selfhost.app.gateway_make import check_scheme
+from selfhost.app.machine import STOP_SIGNALS
 from selfhost.errors import NoError
 from selfhost.messages import text
 from selfhost.planner.plan import PlanRequest
@@ -26,7 +27,7 @@ from selfhost.serve import generations, health, records
 from selfhost.serve.lifecycle import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from selfhost.app.orders import Limits
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 DRAIN_S = 600.0
 _POLL_S = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Switch(Protocol):
@@ -111,6 +111,8 @@ def run(home: Home, wish: Wish, means: Means) -> Replaced:
         if wish.gateway is not None:
             wish.gateway.check()  # before minutes of loading
         old = _serving(home, base, wish, means)
+        if wish.gateway is not None:
+            check_scheme(old.name, old.url)
         request = request_for(old, wish, means)
         if wish.stop_first:
             return _with_a_gap(home, old, request, wish, means)
@@ -226,8 +228,10 @@ def _check_doors(name: str, prepared: serve.Prepared, wish: Wish) -> None:
         raise NoError("gateway.two_doors", name=name, keys="KEYS")
 
 
-def _start(home: Home, request: serve.ServeRequest, prepared: serve.Prepared, means: Means) -> Record:
-    record, orders = serve.claim(home, request, prepared)
+def _start(
+    home: Home, request: serve.ServeRequest, prepared: serve.Prepared, means: Means, keep: Collection[str] = ()
+) -> Record:
+    record, orders = serve.claim(home, request, prepared, keep)
     return start.run_detached(home, record, orders, means.report)
 
 
@@ -237,7 +241,6 @@ def _switch(old: Record, new: Record, wish: Wish, means: Means) -> None:
         if new.port != old.port:
             means.tell(text("replace.moved", url=new.url))
         return
-    check_scheme(new.name, new.url)
     with _undisturbed():
         wish.gateway.point(health.reachable_host(new.host), new.port)
     means.tell(text("replace.switched", new=new.name, url=new.url))
@@ -250,7 +253,7 @@ def _is_asked(new: Record, wish: Wish) -> bool:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """For seconds at most."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -289,7 +292,7 @@ def _with_a_gap(home: Home, old: Record, request: serve.ServeRequest, wish: Wish
         new = _start(home, request, serve.prepare(home, request, means.tools(request)), means)
     except BaseException:
         means.tell(text("replace.back", old=old.name, new=name))
-        _again(home, old, wish, means)
+        _again(home, old, name, wish, means)
         raise
     if not _is_asked(new, wish):
         _switch(old, new, wish, means)
@@ -310,10 +313,10 @@ def _try(home: Home, old: Record, request: serve.ServeRequest, wish: Wish, means
     return prepared.name
 
 
-def _again(home: Home, old: Record, wish: Wish, means: Means) -> None:
-    """Start the old one as it was, where it was."""
+def _again(home: Home, old: Record, failed: str, wish: Wish, means: Means) -> None:
+    """Start the old one as it was, where it was; the log of the one that failed is named in what is told of it."""
     as_it_was = Wish(name=old.name, settings=PlanRequest(port_is_free=True), stop_first=True)
     request = request_for(old, as_it_was, means)
-    new = _start(home, request, serve.prepare(home, request, means.tools(request)), means)
+    new = _start(home, request, serve.prepare(home, request, means.tools(request)), means, keep=[failed])
     if not _is_asked(new, wish):
         _switch(old, new, wish, means)

@@ -27,7 +27,7 @@ from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
@@ -221,8 +221,11 @@ def check_fits(request: ServeRequest, plan: Plan) -> None:
     )
 
 
-def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record, Orders]:
-    """Take name, port and devices, and write the record and the front door's settings. Raises NoError, MissingError."""
+def claim(home: Home, request: ServeRequest, prepared: Prepared, keep: Collection[str] = ()) -> tuple[Record, Orders]:
+    """Take name, port and devices, and write the record and the front door's settings. Raises NoError, MissingError.
+
+    keep: other generations of the name whose records and logs stay, besides the one that is replaced.
+    """
     name = prepared.name
     with records.exclusive(home):
         # Again, now that nobody else decides: fetching the weights may have taken hours.
@@ -230,7 +233,7 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared) -> tuple[Record
             check_name(home, name)
         prepared = _settled(home, request, prepared)
         record = _record_of(request, prepared)
-        servers.forget_generations(home, name, keep=request.replaces)
+        servers.forget_generations(home, name, keep=(*keep, *([request.replaces] if request.replaces else [])))
         folder = records.make_folder(home, name)
         key = keys.write_gate(
             folder.gate,

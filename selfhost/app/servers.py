@@ -22,7 +22,7 @@ from selfhost.serve.lifecycle import State
 from selfhost.serve.times import stop_grace_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from selfhost.home import Home
     from selfhost.serve.records import Failure, Record
@@ -149,11 +149,11 @@ def running_generations(home: Home, name: str) -> list[Server]:
     return sorted((s for s in _generations(home, name) if s.state.running), key=_rank, reverse=True)
 
 
-def forget_generations(home: Home, name: str, keep: str | None) -> None:
-    """Remove what is left of earlier generations of a name that do not run, but for one; `name` itself stays."""
+def forget_generations(home: Home, name: str, keep: Collection[str]) -> None:
+    """Remove what is left of other generations of a name that do not run, but for some; `name` itself stays."""
     for each in generations.of(records.names(home), generations.base(name)):
         record = records.read(home, each)
-        if each not in (keep, name) and record and not look(record).state.running:
+        if each not in (*keep, name) and record and not look(record).state.running:
             shutil.rmtree(records.folder(home, each).path, ignore_errors=True)
 
 
@@ -305,14 +305,9 @@ def running_from(home: Home, directory: Path) -> list[str]:
     ]
 
 
-def stop_all(home: Home, names: Sequence[str], timeout_s: float | None) -> Iterator[Message | SelfhostError]:
-    """Stop one after the other; a failure does not keep the rest from being stopped."""
-    for name in names:
-        for each in [server.record.name for server in running_generations(home, name)] or [_last(home, name)]:
-            try:
-                yield stop(home, each, timeout_s)
-            except SelfhostError as error:
-                yield error
+def names_meant(home: Home, name: str) -> list[str]:
+    """The servers that a user means by a name: every generation that runs, else the last; for `stop NAME`."""
+    return [server.record.name for server in running_generations(home, name)] or [_last(home, name)]
 
 
 def _last(home: Home, name: str) -> str:
@@ -320,6 +315,15 @@ def _last(home: Home, name: str) -> str:
         return find_server(home, name).record.name
     except SelfhostError:
         return name  # `stop` says what is wrong with it
+
+
+def stop_all(home: Home, names: Iterable[str], timeout_s: float | None) -> Iterator[Message | SelfhostError]:
+    """Stop one after the other, each just that one; a failure does not keep the rest from being stopped."""
+    for name in names:
+        try:
+            yield stop(home, name, timeout_s)
+        except SelfhostError as error:
+            yield error
 
 
 # logs

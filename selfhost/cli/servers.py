@@ -155,8 +155,8 @@ def _stop(
             servers.stop_all(home, servers.orphan_names(home), timeout), strays.end_all(home, timeout)
         )
     else:
-        names = servers.running_names(home) if every else list(dict.fromkeys(names))
-        results = itertools.chain(servers.stop_all(home, names, timeout))
+        meant = servers.running_names(home) if every else [n for name in names for n in servers.names_meant(home, name)]
+        results = itertools.chain(servers.stop_all(home, dict.fromkeys(meant), timeout))
     _tell_stopped(results, nothing="supervise.no_orphans" if orphans else None)
 
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 
-from selfhost.app import replace, serve, servers
+from selfhost.app import replace, serve, servers, start
 from selfhost.planner.plan import PlanRequest
 from tests.serve.serve_support import FAKE, QUICK, make_plan
 
@@ -71,6 +71,13 @@ class Replacing:
     def run(self, front=None, **wish):
         settings = wish.pop("settings", PlanRequest(port_is_free=True))
         return replace.run(self.home, replace.Wish(name="tiny", settings=settings, gateway=front, **wish), self.means())
+
+    def beside(self, old):
+        """A new one that serves beside the old one, as a replacement that is killed leaves them."""
+        wish = replace.Wish(name="tiny", settings=PlanRequest(port_is_free=True))
+        request = replace.request_for(old, wish, self.means())
+        record, orders = serve.claim(self.home, request, serve.prepare(self.home, request, self.tools(request)))
+        return start.run_detached(self.home, record, orders, self.fakes.report())
 
     def states(self) -> dict[str, str]:
         found, _ = servers.list_servers(self.home)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import signal
+import time
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from selfhost import files
 from selfhost.app import replace, serve, servers, start
 from selfhost.errors import Interrupted, MissingError, NoError, SelfhostError, UsageError
 from selfhost.planner.plan import PlanRequest
-from selfhost.serve import records
+from selfhost.serve import process, records
 from selfhost.serve.lifecycle import State
 from tests.serve.replace_support import Replacing
 from tests.serve.serve_support import LOGS
@@ -102,7 +104,7 @@ def test_the_name_means_the_one_that_serves_everywhere(tiny):
     third = tiny.run().new
     assert third.name == "tiny@3"
     assert records.names(home) == ["tiny@2", "tiny@3"], "of what is long gone nothing is kept"
-    (said,) = servers.stop_all(home, ["tiny"], None)
+    (said,) = servers.stop_all(home, servers.names_meant(home, "tiny"), None)
     assert said.what.startswith("tiny@3 stopped: ")
     assert tiny.states() == {}
     tiny.fakes.detached()
@@ -112,14 +114,27 @@ def test_the_name_means_the_one_that_serves_everywhere(tiny):
 
 def test_stop_ends_all_generations_of_a_name(tiny):
     first = tiny.fakes.detached()
-    request = replace.request_for(
-        first, replace.Wish(name="tiny", settings=PlanRequest(port_is_free=True)), tiny.means()
-    )
-    record, orders = serve.claim(tiny.home, request, serve.prepare(tiny.home, request, tiny.tools(request)))
-    start.run_detached(tiny.home, record, orders, tiny.fakes.report())
+    tiny.beside(first)
     assert tiny.states() == {"tiny": "ready", "tiny@2": "ready"}
-    assert [result.id for result in servers.stop_all(tiny.home, ["tiny"], None)] == ["serve.stopped"] * 2
+    meant = servers.names_meant(tiny.home, "tiny")
+    assert sorted(meant) == servers.running_names(tiny.home) == ["tiny", "tiny@2"]
+    assert [result.id for result in servers.stop_all(tiny.home, meant, None)] == ["serve.stopped"] * 2
     assert tiny.states() == {}
+    assert servers.names_meant(tiny.home, "tiny") == ["tiny@2"], "`stop` says of which one that it does not run"
+
+
+def test_of_two_generations_only_the_orphan_is_ended(tiny):
+    first = tiny.fakes.detached()
+    tiny.beside(first)
+    process.send(first.supervisor, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while servers.orphan_names(tiny.home) != ["tiny"]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert [result.id for result in servers.stop_all(tiny.home, servers.orphan_names(tiny.home), 1)] == [
+        "serve.stopped"
+    ]
+    assert tiny.states() == {"tiny@2": "ready"}
 
 
 def test_when_the_new_one_fails_the_old_one_goes_on_and_the_failure_is_told_as_by_serve(tiny):
@@ -194,9 +209,7 @@ def test_an_answer_without_an_end_does_not_keep_the_old_one_for_ever(tiny):
 
 def test_what_a_killed_replacement_left_is_ended_by_the_next(tiny):
     old = tiny.fakes.detached()
-    request = replace.request_for(old, replace.Wish(name="tiny", settings=PlanRequest(port_is_free=True)), tiny.means())
-    record, orders = serve.claim(tiny.home, request, serve.prepare(tiny.home, request, tiny.tools(request)))
-    start.run_detached(tiny.home, record, orders, tiny.fakes.report())
+    tiny.beside(old)
     # The gateway was not pointed at the second: the first is the one that serves.
     front = Front(old.port)
     done = tiny.run(front)
@@ -248,6 +261,23 @@ def test_with_a_gap_the_old_one_comes_back_when_the_new_one_fails(tiny, tmp_path
     record = servers.find_server(tiny.home, "tiny").record
     assert (record.name, record.port, answers(record)) == (name, old.port, True)
     assert tiny.said[-1] == "tiny@2 did not start: tiny is started again as it was"
+
+
+def test_with_a_gap_the_log_of_the_one_that_failed_stays(tiny):
+    tiny.fakes.detached()
+    tiny.room = 1
+    crashes = [str(LOGS / "weights-cut-off.log")]
+
+    def weights():
+        tiny.how(**{"crash": crashes.pop()} if crashes else {})
+        return "/models/tiny"
+
+    tiny.weights = weights
+    with pytest.raises(SelfhostError) as caught:
+        tiny.run(stop_first=True)
+    assert caught.value.message.id == "diagnose.weights_corrupt"
+    assert tiny.states() == {"tiny@2": "failed", "tiny@3": "ready"}
+    assert "weights" in records.folder(tiny.home, "tiny@2").engine_log.read_text()
 
 
 def test_the_new_one_is_as_the_old_one_but_for_what_is_asked(tiny):
