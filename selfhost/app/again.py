@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfhost.app.model import DIRECTORY_VARIANT
 from selfhost.planner.plan import Goal, PlanRequest
 from selfhost.serve.certificate import Pair
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from selfhost.serve.records import Record
 
 _DEFAULTS = PlanRequest()
+_PLACE = ("host", "port")
+"""Settings whose default can be asked for as well."""
 _LEFT_OUT = frozenset({"speculation"})
 """Read anew from the options that say it."""
 
@@ -24,11 +27,21 @@ def kept(request: ServeRequest) -> dict[str, Any]:
     return {
         "settings": settings | {"engine_args": list(request.plan.engine_args)},  # as it is read back
         "force": request.force,
-        "tls": [str(request.tls.certfile), str(request.tls.keyfile)] if request.tls else None,
-        "engine_python": request.engine_python,
+        "tls": [_absolute(request.tls.certfile), _absolute(request.tls.keyfile)] if request.tls else None,
+        "engine_python": _absolute(request.engine_python) if request.engine_python else None,
         "engine_version": request.engine_version,
-        "recipe_paths": list(request.recipe_paths),
+        "recipe_paths": [_absolute(path) for path in request.recipe_paths],
     }
+
+
+def _absolute(path: str | Path) -> str:
+    """The next command may be given in another directory. Links stay: they may point elsewhere by then, on purpose."""
+    return str(Path(path).absolute())
+
+
+def target_of(record: Record) -> str:
+    """The model that a server serves, as another command means it: a directory by its whole path."""
+    return str(record.plan["model_path"]) if record.variant == DIRECTORY_VARIANT else record.target
 
 
 def settings_of(record: Record) -> PlanRequest:
@@ -58,11 +71,14 @@ def changed(before: PlanRequest, asked: PlanRequest) -> PlanRequest:
         for field in dataclasses.fields(PlanRequest)
         if (value := getattr(asked, field.name)) != getattr(_DEFAULTS, field.name)
     }
-    changes.pop("port_is_free", None)
-    if asked.port_is_free:
-        changes.pop("port", None)
+    for name in _PLACE:
+        free = f"{name}_is_free"
+        changes.pop(name, None)
+        changes[free] = getattr(asked, free)
+        if not changes[free]:
+            changes[name] = getattr(asked, name)
     if asked.max_model_len is not None:
         changes["auto_max_model_len"] = False
     if asked.auto_max_model_len:
         changes["max_model_len"] = None
-    return dataclasses.replace(before, **{**changes, "port_is_free": asked.port_is_free})
+    return dataclasses.replace(before, **changes)

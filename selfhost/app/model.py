@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Ask = Callable[[str, str | None], "ResolvedModel"]
     """(org/name, variant) -> what its hub says of it."""
 
-_DIRECTORY_VARIANT = "directory"
+DIRECTORY_VARIANT = "directory"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
         raise UsageError("model.not_a_directory", path=path, parent=path.parent)
     if not path.is_dir():
         raise UsageError("model.no_directory", path=path)
-    if variant not in (None, _DIRECTORY_VARIANT):
+    if variant not in (None, DIRECTORY_VARIANT):
         raise UsageError("model.directory_has_one_variant", variant=variant, path=path)
     # Links stay as they are: the name the user gave is the name they know it by.
     directory = Path(os.path.abspath(path))  # noqa: PTH100
@@ -128,7 +128,7 @@ def _from_directory(path: Path, variant: str | None) -> ResolvedModel:
     arch = arch_of_files(config, weights.bytes)
     return ResolvedModel(
         name=directory_name(directory),
-        variant=_DIRECTORY_VARIANT,
+        variant=DIRECTORY_VARIANT,
         arch=arch,
         directory=directory,
         model_path=directory,

@@ -131,7 +131,7 @@ def request_for(old: Record, wish: Wish, means: Means) -> serve.ServeRequest:
     kept = old.request or {}
     engine_kept = wish.engine_python is None and wish.engine_version is None
     return serve.ServeRequest(
-        target=wish.target or old.target,
+        target=wish.target or again.target_of(old),
         plan=plan,
         variant=wish.variant if elsewhere else old.variant,
         force=wish.force or bool(kept.get("force")),
@@ -315,7 +315,7 @@ def _try(home: Home, old: Record, request: serve.ServeRequest, wish: Wish, means
 
 def _again(home: Home, old: Record, failed: str, wish: Wish, means: Means) -> None:
     """Start the old one as it was, where it was; the log of the one that failed is named in what is told of it."""
-    as_it_was = Wish(name=old.name, settings=PlanRequest(port_is_free=True), stop_first=True)
+    as_it_was = Wish(name=old.name, settings=PlanRequest(host_is_free=True, port_is_free=True), stop_first=True)
     request = request_for(old, as_it_was, means)
     new = _start(home, request, serve.prepare(home, request, means.tools(request)), means, keep=[failed])
     if not _is_asked(new, wish):

@@ -177,6 +177,7 @@ def _request(
         auto_max_model_len=auto,
         goal=None if goal is None else Goal(goal),
         engine_args=tuple(engine_args or ()),
+        host_is_free=settings["host"] is None,
         port_is_free=settings["port"] is None,
         **{name: value for name, value in settings.items() if value is not None},
     )

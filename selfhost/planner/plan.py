@@ -147,6 +147,8 @@ class PlanRequest:
     devices: str | None = None
     """`--devices`: which of those that are here, as it was typed."""
     host: str = "127.0.0.1"
+    host_is_free: bool = False
+    """Whether the address was not asked for, so that `replace` keeps the one before."""
     port: int = 8000
     port_is_free: bool = False
     """Whether the port was not asked for, so that another will do when it is taken."""

@@ -69,12 +69,12 @@ class Replacing:
         )
 
     def run(self, front=None, **wish):
-        settings = wish.pop("settings", PlanRequest(port_is_free=True))
+        settings = wish.pop("settings", PlanRequest(host_is_free=True, port_is_free=True))
         return replace.run(self.home, replace.Wish(name="tiny", settings=settings, gateway=front, **wish), self.means())
 
     def beside(self, old):
         """A new one that serves beside the old one, as a replacement that is killed leaves them."""
-        wish = replace.Wish(name="tiny", settings=PlanRequest(port_is_free=True))
+        wish = replace.Wish(name="tiny", settings=PlanRequest(host_is_free=True, port_is_free=True))
         request = replace.request_for(old, wish, self.means())
         record, orders = serve.claim(self.home, request, serve.prepare(self.home, request, self.tools(request)))
         return start.run_detached(self.home, record, orders, self.fakes.report())

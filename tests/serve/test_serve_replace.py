@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from selfhost import files
-from selfhost.app import replace, serve, servers, start
+from selfhost.app import again, replace, serve, servers, start
 from selfhost.errors import Interrupted, MissingError, NoError, SelfhostError, UsageError
 from selfhost.planner.plan import PlanRequest
 from selfhost.serve import process, records
+from selfhost.serve.certificate import Pair
 from selfhost.serve.lifecycle import State
 from tests.serve.replace_support import Replacing
 from tests.serve.serve_support import LOGS
+from tests.serve.test_serve_records import make_record
 
 pytestmark = pytest.mark.slow
 
@@ -283,7 +285,7 @@ def test_with_a_gap_the_log_of_the_one_that_failed_stays(tiny):
 def test_the_new_one_is_as_the_old_one_but_for_what_is_asked(tiny):
     first = tiny.fakes.detached()
     kept = {
-        "settings": {"max_model_len": 256, "engine_args": ["--seed", "1"], "goal": "latency", "port": 8000},
+        "settings": {"max_model_len": 256, "engine_args": ["--seed", "1"], "goal": "latency", "port": 9, "host": "::1"},
         "engine_version": "0.32.0",
         "recipe_paths": ["/recipes"],
         "force": True,
@@ -292,13 +294,13 @@ def test_the_new_one_is_as_the_old_one_but_for_what_is_asked(tiny):
     means = tiny.means()
 
     def asked(**settings):
-        free = "port" not in settings
-        return replace.Wish(name="tiny", settings=PlanRequest(port_is_free=free, **settings))
+        free = {f"{name}_is_free": name not in settings for name in ("host", "port")}
+        return replace.Wish(name="tiny", settings=PlanRequest(**free, **settings))
 
     same = replace.request_for(first, asked(), means)
     assert (same.plan.max_model_len, same.plan.engine_args, same.plan.goal.value) == (256, ("--seed", "1"), "latency")
-    assert (same.plan.port, same.plan.port_is_free, same.plan.served_model_name) == (8000, True, "fake")
-    assert (same.target, same.variant, same.restart, same.force) == ("./tiny", "directory", "on-failure:5", True)
+    assert (same.plan.host, same.plan.port_is_free, same.plan.served_model_name) == ("::1", True, "fake")
+    assert (same.target, same.variant, same.restart, same.force) == ("/models/tiny", "directory", "on-failure:5", True)
     assert (same.engine_version, same.recipe_paths, same.replaces, same.detached) == (
         "0.32.0",
         ("/recipes",),
@@ -308,11 +310,30 @@ def test_the_new_one_is_as_the_old_one_but_for_what_is_asked(tiny):
 
     other = replace.request_for(first, asked(max_model_len=512, port=9000), means)
     assert (other.plan.max_model_len, other.plan.port, other.plan.port_is_free) == (512, 9000, False)
+    default = replace.request_for(first, asked(host="127.0.0.1", port=8000), means).plan
+    assert (default.host, default.port, default.port_is_free) == ("127.0.0.1", 8000, False), "defaults, asked for"
     longest = replace.request_for(first, asked(auto_max_model_len=True), means)
     assert (longest.plan.max_model_len, longest.plan.auto_max_model_len) == (None, True)
     moved = replace.request_for(first, changed(asked(), target="qwen2.5-7b", engine_python="/p"), means)
     assert (moved.target, moved.variant, moved.engine_python, moved.engine_version) == ("qwen2.5-7b", None, "/p", None)
     assert moved.plan.served_model_name == "fake", "clients ask for the name they know"
+
+
+def test_files_are_found_again_from_any_directory(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = serve.ServeRequest(
+        target="./tiny",
+        plan=PlanRequest(),
+        engine_python="venv/bin/python",
+        recipe_paths=("recipes",),
+        tls=Pair(certfile=Path("c.pem"), keyfile=Path("k.pem")),
+    )
+    kept = again.kept(given)
+    record = make_record(request=kept)
+    monkeypatch.chdir("/")
+    assert again.tls_of(record) == Pair(certfile=tmp_path / "c.pem", keyfile=tmp_path / "k.pem")
+    assert kept["engine_python"] == str(tmp_path / "venv" / "bin" / "python")
+    assert kept["recipe_paths"] == [str(tmp_path / "recipes")]
 
 
 def test_what_does_not_serve_or_is_another_command_s_is_not_replaced(tiny):
