@@ -15,13 +15,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import servers
+from selfhost.app.endpoint import endpoint_of
 from selfhost.errors import NoError, SelfhostError
 from selfhost.messages import text
 from selfhost.planner.plan import AnswerCheck
 from selfhost.recipe import load
 from selfhost.records import dataclass
-from selfhost.serve import health, records
-from selfhost.serve.health import Endpoint, RefusedError
+from selfhost.serve import health
+from selfhost.serve.health import RefusedError
 from selfhost.serve.lifecycle import State
 
 if TYPE_CHECKING:
@@ -150,13 +151,7 @@ class Asker:
     def __init__(self, home: Home, record: Record, prompt: str, expect: str) -> None:
         self.prompt, self.expect, self.answer = prompt, expect, ""
         self._record = record
-        self._endpoint = Endpoint(
-            host=record.host,
-            port=record.port,
-            model=record.served_model_name,
-            key=records.read_control_key(home, record.name),
-            chat=record.chat,
-        )
+        self._endpoint = endpoint_of(home, record)
         self._context: int = record.plan["settings"]["max_model_len"]
         self._first: Mapping[str, Any] = {}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.app import bench_run, servers
+from selfhost.app import bench_run, boot, servers
 from selfhost.app.orders import now_text
 from selfhost.errors import NoError, SelfhostError, UsageError
 from selfhost.messages import Message, text
@@ -123,11 +123,9 @@ def bench(home: Home, name: str | None, request: BenchRequest, tell: Callable[[s
 
 
 def promise_of(home: Home, record: Record) -> Promise:
-    """What a server is said to hold: by what the engine counted at this very start, else by its plan."""
-    boot = files.read_json(records.folder(home, record.name).boot)
-    if boot is None or boot.get("started_at") != record.started_at:
-        return load.promise_of(record.plan, None)
-    return load.promise_of(record.plan, boot["measured"].get("max_concurrency"))
+    """What a server is said to hold: by what the engine counted when it started or restarted, else by its plan."""
+    started = boot.of_server(home, record)
+    return load.promise_of(record.plan, started["measured"].get("max_concurrency") if started else None)
 
 
 def _job(record: Record, request: BenchRequest, promise: Promise) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.app import failures, servers
+from selfhost.app.endpoint import endpoint_of
 from selfhost.app.engine_env import INSIDE, cann_env, inherited
 from selfhost.engines import pip_run
 from selfhost.errors import EngineFailedError, NoError, SelfhostError
 from selfhost.messages import Message, text
 from selfhost.records import dataclass
 from selfhost.serve import health, load, logs, records, series
-from selfhost.serve.health import Endpoint
 
 if TYPE_CHECKING:
     import subprocess
@@ -83,6 +83,7 @@ def _about(record: Record) -> dict[str, Any]:
 
     return {
         "base_url": record.url,
+        "insecure": record.certfile is not None,
         "model": record.served_model_name,
         "tokenizer": flag("--tokenizer") or record.plan["model_path"],
         "tokenizer_mode": flag("--tokenizer-mode"),
@@ -109,8 +110,7 @@ class _Watch:
     """Follows the generator's events and the engine's metrics, and puts them together."""
 
     def __init__(self, home: Home, record: Record, events: Path, tell: Callable[[str, Message], None]) -> None:
-        key = records.read_control_key(home, record.name)
-        self._endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key)
+        self._endpoint = endpoint_of(home, record)
         self._tell = tell
         self._tail = logs.Tail(events)
         self._looks: list[Load] = []
@@ -164,6 +164,7 @@ def _why_ended(home: Home, record: Record) -> SelfhostError | None:
     A failure is told by its own error.
     """
     until = time.monotonic() + _SETTLE_S
+    endpoint = endpoint_of(home, record)
     while True:
         now = records.read(home, record.name)
         if now is None or now.mark != record.mark:
@@ -172,7 +173,6 @@ def _why_ended(home: Home, record: Record) -> SelfhostError | None:
             return failures.as_error(now, failure)
         if not servers.look(now).state.running:
             return NoError("serve.not_running", name=record.name)
-        endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name)
         if health.ask_health(endpoint, _METRICS_S) is health.Health.OK or time.monotonic() > until:
             return None
         time.sleep(_POLL_S)

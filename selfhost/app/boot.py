@@ -39,7 +39,7 @@ def write(home: Home, record: Record, subject: Mapping[str, Any] | None, phases:
     boot = _boot(log, record, phases, Outcome.STARTED)
     try:
         what = {name: record.plan.get(name) for name in ("engine", "hardware", "layout", "settings")}
-        files.write_json(folder.boot, {"schema_version": SCHEMA_VERSION, **what, **boot}, 0o600)
+        files.write_json(folder.boot, {"schema_version": SCHEMA_VERSION, "mark": record.mark, **what, **boot}, 0o600)
         return boots.add(home, _as_it_ran(subject, log), boot) if subject else None
     except (SelfhostError, OSError):
         return None
@@ -79,10 +79,16 @@ def _as_it_ran(subject: Mapping[str, Any], log: str) -> dict[str, Any]:
     return {**subject, "engine": {**engine, "version": figures.read_version(log) or engine["version"]}}
 
 
+def of_server(home: Home, record: Record) -> dict[str, Any] | None:
+    """What a server measured when it became ready the last time; None where that is not there, or another one's."""
+    boot = files.read_json(records.folder(home, record.name).boot)
+    return boot if boot and boot.get("mark") == record.mark else None
+
+
 def ready_lines(home: Home, record: Record) -> list[str]:
     """What the plan had said beside what was measured, for who started a server; and where that is kept."""
-    boot = files.read_json(records.folder(home, record.name).boot)
-    if boot is None or boot.get("started_at") != record.started_at:
+    boot = of_server(home, record)
+    if boot is None:
         return [text("boot.not_kept", path=home.boots)]
     measured = Measured(**{name: boot["measured"].get(name) for name in Measured.__dataclass_fields__})
     per_rank, kv = record.plan["per_rank"], record.plan["kv_cache"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.app import servers
+from selfhost.app.endpoint import endpoint_of
 from selfhost.errors import NoError, SelfhostError
-from selfhost.serve import health, records
-from selfhost.serve.health import Endpoint
+from selfhost.serve import health
 from selfhost.serve.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from selfhost.home import Home
-    from selfhost.serve.health import Piece
+    from selfhost.serve.health import Endpoint, Piece
 
 _WAIT_S = 600.0
 """For each piece of an answer: a long prompt on a slow machine says nothing for a while."""
@@ -50,18 +50,9 @@ def open_chat(home: Home, name: str | None, *, max_tokens: int, temperature: flo
     record = server.record
     if server.state not in (State.READY, State.ORPHANED):
         raise NoError("serve.not_ready", name=record.name, state=server.state.value)
-    key = records.read_control_key(home, record.name)
-    endpoint = Endpoint(
-        host=record.host,
-        port=record.port,
-        model=record.served_model_name,
-        key=key,
-        chat=record.chat,
-        certificate=health.certificate_of(record.certfile, record.certificate_sha256),
-    )
     # The engine refuses more than its context (renderers/params.py @ 0.32.0), and counts the prompt off by itself.
     context = record.plan["settings"]["max_model_len"]
     options: dict[str, object] = {"max_tokens": min(max_tokens, context)}
     if temperature is not None:
         options["temperature"] = temperature
-    return Conversation(endpoint, options)
+    return Conversation(endpoint_of(home, record), options)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.app import boot, device_memory, failures
+from selfhost.app.endpoint import endpoint_of
 from selfhost.app.engine_env import engine_env
 from selfhost.app.orders import now_text
 from selfhost.app.world import Remains
 from selfhost.serve import events, health, liveness, logs, phases, process, records
-from selfhost.serve.health import Endpoint, Health
 from selfhost.serve.lifecycle import Question
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from selfhost.app.orders import Orders
     from selfhost.home import Home
+    from selfhost.serve.health import Health
     from selfhost.serve.lifecycle import Identity, Status
     from selfhost.serve.liveness import Figures
     from selfhost.serve.phases import Progress
@@ -49,13 +50,7 @@ class Machine:
         self._plan = record.plan
         self._memory_before: Mapping[str, int] | None = None
         self._folder = records.folder(home, record.name)
-        self._endpoint = Endpoint(
-            host=record.host,
-            port=record.port,
-            model=record.served_model_name,
-            key=records.read_control_key(home, record.name),
-            certificate=health.certificate_of(record.certfile, record.certificate_sha256),
-        )
+        self._endpoint = endpoint_of(home, record)
         self._engine: subprocess.Popen[bytes] | None = None
         self._identity: Identity | None = None
         self._tail = logs.Tail(self._folder.engine_log)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost import files
 from selfhost.app import serve, servers, start
+from selfhost.app.endpoint import endpoint_of
 from selfhost.app.smoke_report import Proof, Report
 from selfhost.errors import NoError, SelfhostError
 from selfhost.hardware.types import Platform
@@ -25,7 +26,6 @@ from selfhost.planner.plan import ModelToPlan, PlanRequest, Verdict
 from selfhost.quant import ascend
 from selfhost.records import dataclass
 from selfhost.serve import health, logs, records, stages
-from selfhost.serve.health import Endpoint
 from selfhost.serve.stages import Stage
 from selfhost.units import GIB
 
@@ -231,10 +231,8 @@ def _work(home: Home, record: Record) -> str:
         "ignore_eos": True,
         "temperature": 0,
     }
-    key = records.read_control_key(home, record.name)
-    endpoint = Endpoint(host=record.host, port=record.port, model=record.served_model_name, key=key)
     try:
-        said = health.ask_json(endpoint, "POST", "/v1/completions", body, _WAIT_S)
+        said = health.ask_json(endpoint_of(home, record), "POST", "/v1/completions", body, _WAIT_S)
     except health.RefusedError as error:
         failure = servers.find_server(home, record.name).record.failure
         if failure is not None:

@@ -7,9 +7,10 @@ requests, the clock and the figures are the generator's; ours are the prompts: i
 which engine environments do not have, and its random tokens are no language. They go out as token ids, so a prompt of
 1000 tokens has 1000 for the server, too. The key comes in OPENAI_API_KEY, where the generator looks for it.
 
-JOB is a JSON object: `base_url`, `model` (as served), `tokenizer`, `tokenizer_mode`, `trust_remote_code`, `languages`,
-`seed`, `events` (the file that gets one JSON line for the beginning and the result of each round), and `rounds` with
-`concurrency`, `lengths` (pairs of prompt and answer, in turns), `requests` or `duration_s`, and `warm_up`.
+JOB is a JSON object: `base_url`, `insecure` (its certificate is compared elsewhere), `model` (as served), `tokenizer`,
+`tokenizer_mode`, `trust_remote_code`, `languages`, `seed`, `events` (the file that gets one JSON line for the beginning
+and the result of each round), and `rounds` with `concurrency`, `lengths` (pairs of prompt and answer, in turns),
+`requests` or `duration_s`, and `warm_up`.
 
 Source: vllm/benchmarks/serve.py @ 0.32.0; `main` and `get_samples` are there since 0.10.
 """
@@ -61,8 +62,12 @@ def arguments(job: Mapping[str, Any], concurrency: int, requests: int) -> list[s
     """The generator's own command line."""
     mode = ["--tokenizer-mode", job["tokenizer_mode"]] if job.get("tokenizer_mode") else []
     remote = ["--trust-remote-code"] if job.get("trust_remote_code") else []
+    # On this machine, with a certificate for another name; whoever starts this compares it with what the server was
+    # started with, while this runs.
+    insecure = ["--insecure"] if job.get("insecure") else []
     return [
         *("--backend", "openai", "--base-url", job["base_url"], "--endpoint", "/v1/completions"),
+        *insecure,
         *("--model", job["model"], "--tokenizer", job["tokenizer"], *mode, *remote),
         # Named, because the generator wants a name; `get_samples` is ours.
         *("--dataset-name", "custom", "--num-prompts", str(requests), "--max-concurrency", str(concurrency)),

@@ -9,7 +9,6 @@ import json
 import ssl
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.records import dataclass
@@ -17,6 +16,7 @@ from selfhost.serve.certificate import leaf_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _OK = 200
 _BAD_REQUEST = 400
@@ -41,11 +41,6 @@ class Certificate(NamedTuple):
     path: Path
     sha256: str
     """What the file had when the server was started; an engine may still show that, or what the file has now."""
-
-
-def certificate_of(path: str | None, sha256: str | None) -> Certificate | None:
-    """What a record says of it; None for a server without TLS."""
-    return Certificate(Path(path), sha256) if path and sha256 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """A small real server that behaves, and misbehaves, like vLLM's API server: `python engine.py serve MODEL [flags]`.
 
-What it does is chosen by the environment variable FAKE_ENGINE, a JSON object with any of:
+With `--ssl-certfile` and `--ssl-keyfile` it speaks HTTPS. What else it does is chosen by the environment variable
+FAKE_ENGINE, a JSON object with any of:
 
     start_s           seconds until it listens (0)
     log               file whose lines it prints while it starts
@@ -32,6 +33,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -199,6 +201,10 @@ def main() -> None:
         sys.exit(status)
     host, port = sys.argv[sys.argv.index("--host") + 1], int(sys.argv[sys.argv.index("--port") + 1])
     server = Server((host, port), Handler)
+    if "--ssl-certfile" in sys.argv:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*(sys.argv[sys.argv.index(flag) + 1] for flag in ("--ssl-certfile", "--ssl-keyfile")))
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     if HOW.get("follow_child") and children:
         threading.Thread(target=lambda: (children[0].wait(), os._exit(1)), daemon=True).start()
     server.serve_forever()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfhost.app import serve, servers, start
+from selfhost.app.engine_env import tls_options
 from selfhost.app.orders import Limits
 from selfhost.hardware.types import Device, Hardware, Platform
 from selfhost.planner.plan import (
@@ -28,6 +29,7 @@ from selfhost.planner.plan import (
     Verdict,
 )
 from selfhost.serve import records
+from selfhost.serve.certificate import leaf_sha256
 
 if TYPE_CHECKING:
     from selfhost.home import Home
@@ -126,16 +128,25 @@ class Fakes:
         detached=False,
         python=sys.executable,
         restart="never",
+        tls=None,
     ):
         self._monkeypatch.setenv("FAKE_ENGINE", json.dumps(how or {}))
         plan = plan or make_plan()
         port = port or free_port()
         plan = Plan(**{field: getattr(plan, field) for field in Plan.__dataclass_fields__} | {"port": port})
         request = serve.ServeRequest(
-            target="./tiny", plan=PlanRequest(port=port), name=name, limits=limits, detached=detached, restart=restart
+            target="./tiny",
+            plan=PlanRequest(port=port),
+            name=name,
+            limits=limits,
+            detached=detached,
+            restart=restart,
+            tls=tls,
         )
         argv = (python, str(FAKE), "serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port))
-        prepared = serve.Prepared(name=name, plan=plan, argv=argv, require_key=False)
+        argv += tls_options(tls)
+        sha256 = leaf_sha256(tls.certfile) if tls else None
+        prepared = serve.Prepared(name=name, plan=plan, argv=argv, require_key=False, certificate_sha256=sha256)
         return serve.claim(self.home, request, prepared)
 
     def report(self):

@@ -7,6 +7,7 @@ import pytest
 from selfhost.app import bundle_accept, servers
 from selfhost.errors import ExitCode, NoError
 from tests.serve.serve_support import make_plan
+from tests.serve.tls_support import make_pair
 
 
 class Talk:
@@ -37,6 +38,11 @@ def test_a_model_that_answers_as_its_recipe_says_is_accepted(here, fakes):
         **dict.fromkeys(("key", "tool", "reasoning"), "not_shown"),
     }
     assert "answers as expected" in talk.lines[-1]
+
+
+def test_a_server_with_a_certificate_of_another_name_is_asked_as_any(here, fakes, tmp_path):
+    _, [told] = ask(here, fakes, tls=make_pair(tmp_path))
+    assert told["accepted"]
 
 
 @pytest.mark.parametrize("expected_by_the_start", [True, False])

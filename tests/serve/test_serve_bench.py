@@ -18,6 +18,7 @@ from selfhost.app import bench_run
 from selfhost.cli import main as cli
 from selfhost.serve import health, records
 from tests.serve.serve_support import make_plan
+from tests.serve.tls_support import make_pair
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,13 @@ def test_rounds_are_measured_and_kept(selfhost, server, here):
     assert files.read_json(kept) == said
     assert kept.stat().st_mode & 0o777 == 0o600
     assert err.endswith(f"kept: {kept}\n")
+
+
+def test_a_server_with_a_certificate_of_another_name_is_measured_as_any(selfhost, server, tmp_path):
+    server(tls=make_pair(tmp_path))
+    code, out, err = selfhost("bench", "--concurrency", "1", "--num-prompts", "2", "--output-len", str(WHOLE), "--json")
+    assert code == 0, err
+    assert [level["completed"] for level in json.loads(out)["levels"]] == [2]
 
 
 def test_the_table_tells_of_answers_that_broke_off(selfhost, server):

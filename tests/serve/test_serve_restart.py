@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.app import servers, strays
+from selfhost.app import boot, servers, strays
 from selfhost.cli import main as cli
 from selfhost.errors import NoError
 from selfhost.serve import process, records
@@ -41,6 +41,7 @@ def test_a_killed_engine_is_started_again_and_its_log_is_kept(fakes, here, capsy
     process.send(first.engine, signal.SIGKILL)
     record = ready_again(fakes, 1)
     assert record.engine != first.engine
+    assert boot.of_server(here, record)["started_at"] > first.started_at, "what the restart measured"
     server = servers.find_server(here, "tiny")
     assert (server.state.value, len(server.members)) == ("ready", 2)
     said = server.as_dict()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import statistics
 import time
 import traceback
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 get_samples = None
 FLAGS = ("--backend", "--base-url", "--endpoint", "--model", "--tokenizer", "--dataset-name", "--num-prompts")
 FLAGS += ("--max-concurrency", "--percentile-metrics", "--metric-percentiles", "--tokenizer-mode")
-SWITCHES = ("--ignore-eos", "--disable-tqdm", "--save-detailed", "--trust-remote-code")
+SWITCHES = ("--ignore-eos", "--disable-tqdm", "--save-detailed", "--trust-remote-code", "--insecure")
 
 
 def add_cli_args(parser):
@@ -34,7 +35,8 @@ def send(args, sample):
     headers["Authorization"] = f"Bearer {os.environ['OPENAI_API_KEY']}"
     request = urllib.request.Request(args.base_url + args.endpoint, json.dumps(body).encode(), headers)
     tokens = 0
-    with urllib.request.urlopen(request, timeout=30) as response:
+    context = ssl._create_unverified_context() if args.insecure else None  # as the generator's flag says
+    with urllib.request.urlopen(request, timeout=30, context=context) as response:
         for line in response:
             if line.startswith(b"data: {") and (usage := json.loads(line[6:]).get("usage")):
                 tokens = usage["completion_tokens"]
