@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from selfhost.planner.plan import PlanRequest
 
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", autocompletion=complete.models)
+]
+
 RecipePath = Annotated[
     list[Path] | None,
     typer.Option(
@@ -31,6 +35,18 @@ AcceptLicense = Annotated[
     list[str] | None,
     typer.Option("--accept-license", metavar="ID", help="Accept these terms; remembered.", show_default=False),
 ]
+
+EnginePython = Annotated[
+    Path | None,
+    typer.Option(
+        "--engine-python",
+        metavar="PYTHON",
+        envvar="SELFHOST_ENGINE_PYTHON",
+        help="Python of another engine environment.",
+        show_default=False,
+    ),
+]
+"""Of a first start; `replace` keeps what the server was started with, whatever the variable says."""
 
 EngineVersion = Annotated[
     str | None,

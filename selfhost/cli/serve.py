@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfhost.cli import complete, options
-from selfhost.cli.options import AcceptLicense, EngineVersion, Offline, RecipePath, takes_settings
+from selfhost.cli.options import AcceptLicense, EnginePython, EngineVersion, Model, Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _serve(  # noqa: PLR0917 - Typer reads them by name
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", autocompletion=complete.models)
-    ],
+    model: Model,
     variant: Annotated[str | None, options.variant()] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the server.", show_default=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is ready; it goes on.")] = False,
@@ -50,15 +48,7 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     ] = None,
     accept_license: AcceptLicense = None,
     offline: Offline = False,
-    engine_python: Annotated[
-        Path | None,
-        typer.Option(
-            "--engine-python",
-            metavar="PYTHON",
-            envvar="SELFHOST_ENGINE_PYTHON",
-            help="Python of another engine environment.",
-        ),
-    ] = None,
+    engine_python: EnginePython = None,
     engine_version: EngineVersion = None,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object once it is ready.")] = False,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated
 
 import typer
 
 from selfhost.cli import complete
-from selfhost.cli.options import Offline, RecipePath, takes_settings
+from selfhost.cli.options import EnginePython, Model, Offline, RecipePath, takes_settings
 from selfhost.planner.plan import PlanRequest  # noqa: TC001 - Typer reads the annotations
 
 
@@ -19,9 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _smoke(  # noqa: PLR0917 - Typer reads them by name
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A recipe, a hub id, or a directory.", autocompletion=complete.models)
-    ],
+    model: Model,
     variant: Annotated[
         str | None,
         typer.Option(
@@ -36,15 +33,7 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Although the Ascend stack does not match.")] = False,
     offline: Offline = False,
-    engine_python: Annotated[
-        Path | None,
-        typer.Option(
-            "--engine-python",
-            metavar="PYTHON",
-            envvar="SELFHOST_ENGINE_PYTHON",
-            help="Python of another engine environment.",
-        ),
-    ] = None,
+    engine_python: EnginePython = None,
     recipe_path: RecipePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     *,

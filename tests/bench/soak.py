@@ -109,7 +109,7 @@ class Soak:
         self.tokens = 0
         self.problems: list[str] = []
         self.key, self.key_name = "", ""
-        self.memory: dict[str, list[tuple[float, int]]] = {"engine": [], "supervisor": []}
+        self.memory: dict[str, list[tuple[float, int]]] = collections.defaultdict(list)
         self.most_running = 0
 
     @property
@@ -129,9 +129,10 @@ class Soak:
             self._sample(time.monotonic() - began)
             if time.monotonic() - told > 60:
                 told = time.monotonic()
-                print(
-                    f"{time.monotonic() - began:6.0f} s  {dict(self.counts)}, {len(self.problems)} problems", flush=True
-                )
+                sizes = ", ".join(f"{name} {samples[-1][1] >> 20} MiB" for name, samples in self.memory.items())
+                counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+                seconds = f"{time.monotonic() - began:6.0f} s"
+                print(f"{seconds}  {counts or 'nothing yet'}; {sizes}; {len(self.problems)} problems", flush=True)
             time.sleep(SAMPLE_S)
         self.seconds = time.monotonic() - began
         self._check_nothing_runs()
@@ -236,10 +237,13 @@ class Soak:
         return series.read(health.ask_metrics(health.Endpoint(host=host, port=port, model=model, key=key), 30))
 
     def _sample(self, second: float) -> None:
-        for name, identity in (("engine", self.record.engine), ("supervisor", self.record.supervisor)):
-            main = psutil.Process(identity.pid)
-            tree = [main, *main.children(recursive=True)] if name == "engine" else [main]
-            self.memory[name].append((second, sum(process.memory_full_info().pss for process in tree)))
+        front = psutil.Process(self.record.engine.pid)
+        for name, processes in {
+            "supervisor": [psutil.Process(self.record.supervisor.pid)],
+            "front process": [front],
+            "engine core": front.children(recursive=True),
+        }.items():
+            self.memory[name].append((second, sum(process.memory_full_info().pss for process in processes)))
         self.most_running = max(self.most_running, self._load().running or 0)
 
     def _check_nothing_runs(self) -> None:
