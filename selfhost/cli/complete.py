@@ -8,11 +8,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer  # noqa: TC002 - Typer reads the annotations
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _FIRST_TAB = '\n[[ $zsh_eval_context[-1] == loadautofunc ]] && _selfhost_completion "$@"\n'
 _COUNTS = re.compile(r"(?:\d+x){0,2}", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.,:+@/-]+")
+"""Letters of any script, digits and what no shell reads as anything else."""
 
 
 def models(incomplete: str) -> list[str]:
@@ -30,7 +36,7 @@ def recipes(incomplete: str) -> list[str]:
         names = find_recipes(find_home())
     except (SelfhostError, OSError):
         return []
-    return [name for name in names if name.startswith(incomplete.lower())]
+    return [name for name in _plain(names) if name.startswith(incomplete.lower())]
 
 
 def stored_models(incomplete: str) -> list[str]:
@@ -45,7 +51,7 @@ def stored_models(incomplete: str) -> list[str]:
         names = stored.completions(find_home())
     except (SelfhostError, OSError):
         return []
-    return [name for name in names if name.lower().startswith(incomplete.lower())]
+    return [name for name in _plain(names) if name.lower().startswith(incomplete.lower())]
 
 
 def mend_zsh() -> None:
@@ -62,13 +68,23 @@ def mend_zsh() -> None:
         return
 
 
+def _plain(names: Iterable[str]) -> list[str]:
+    """Those that a shell takes as they are.
+
+    bash puts a word into the line as it comes, and what zsh gets is evaluated: the name of a directory on a medium from
+    elsewhere would be run when Tab is pressed. Typer escapes no backslash, and nothing at all for bash.
+    """
+    return [name for name in names if _PLAIN.fullmatch(name)]
+
+
 def _directories(incomplete: str) -> list[str]:
     folder, _, start = incomplete.rpartition("/")
     try:
         path = Path(folder or ("/" if incomplete.startswith("/") else ".")).expanduser()
         found = sorted(entry.name for entry in path.iterdir() if entry.name.startswith(start) and entry.is_dir())
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return []
+    found = _plain(found)
     return [f"{folder}/{name}" if "/" in incomplete else name for name in found]
 
 
@@ -118,7 +134,7 @@ def engine_versions(incomplete: str) -> list[str]:
         found = sorted({path.parent.name for path in find_home().engines.glob("*/*/selfhost-engine.json")})
     except OSError:
         return []
-    return [name for name in found if name.startswith(incomplete)]
+    return [name for name in _plain(found) if name.startswith(incomplete)]
 
 
 def engines(incomplete: str) -> list[str]:
@@ -136,7 +152,7 @@ def keys(incomplete: str) -> list[str]:
     from selfhost.serve import keys as kept
 
     try:
-        return [key.name for key in kept.load(find_home()) if key.name.startswith(incomplete)]
+        return [name for name in _plain(key.name for key in kept.load(find_home())) if name.startswith(incomplete)]
     except (SelfhostError, OSError):
         return []
 
@@ -145,7 +161,7 @@ def _folders(kind: str, file: str) -> list[str]:
     from selfhost.home import find_home
 
     try:
-        return sorted(path.parent.name for path in (find_home().root / kind).glob(f"*/{file}"))
+        return sorted(_plain(path.parent.name for path in (find_home().root / kind).glob(f"*/{file}")))
     except OSError:
         return []
 

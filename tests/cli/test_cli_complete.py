@@ -67,6 +67,20 @@ def test_a_path_is_completed_by_directories(tmp_path, monkeypatch):
     assert complete.models("./no/such/") == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["\\$(touch x)", "$(touch x)", "`touch x`", "a;touch x", "a b", "a'b", 'a"b', "a\nb", "g*", "a|b", "!x"],
+)
+def test_what_a_shell_would_read_otherwise_is_not_offered(tmp_path, home, name):
+    """zsh evaluates what it is offered (`\\$(...)` was run at Tab), bash puts it into the line as it is."""
+    models = tmp_path / "models"
+    for folder in (models / name, models / "模型-1.5", home / "servers" / name, home / "servers" / "good"):
+        folder.mkdir(parents=True)
+        (folder / "server.json").touch()
+    assert complete.models(f"{models}/") == [f"{models}/模型-1.5"]
+    assert complete.servers("") == ["good"]
+
+
 def test_every_device_that_is_offered_can_be_planned_for():
     for word in complete.hardware("8x"):
         if word != "8xcpu":
