@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from selfhost import files
-from selfhost.errors import IntegrityError, TrustError, UsageError
+from selfhost.errors import IntegrityError, MissingError, TrustError, UsageError
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _PREFIX = "sk-selfhost-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256_HEX = re.compile("[0-9a-f]{64}")
 _HASH_DIGITS_SHOWN = 8
 
 
@@ -65,7 +66,10 @@ def keys_file(home: Home) -> Path:
 
 
 def load(home: Home) -> list[ApiKey]:
-    """The keys in the order they were made. Raises IntegrityError when the file is damaged or of a newer selfhost."""
+    """The keys in the order they were made.
+
+    Raises IntegrityError when the file is damaged or of a newer selfhost, MissingError when it cannot be read.
+    """
     path = keys_file(home)
     try:
         value = json.loads(path.read_bytes())
@@ -74,12 +78,19 @@ def load(home: Home) -> list[ApiKey]:
         return [_read(entry) for entry in value["keys"]]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise MissingError("key.unreadable", path=path, detail=error.strerror) from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError("key.damaged", path=path, detail=error) from error
 
 
 def _read(entry: Mapping[str, Any]) -> ApiKey:
+    if not all(isinstance(entry[name], str) for name in ("name", "sha256", "created")):
+        raise TypeError(entry)
     expires = entry.get("expires")
+    if not _SHA256_HEX.fullmatch(entry["sha256"]):
+        # As the front door reads it: else it would be closed while the list is told as good.
+        raise ValueError(entry["sha256"])
     if expires is not None and datetime.fromisoformat(expires).tzinfo is None:
         raise ValueError(expires)
     values = {name: entry[name] for name in ("name", "sha256", "created")}

@@ -157,6 +157,10 @@ def test_revoking_where_there_are_no_keys(run, home):
         ("[]", "key.damaged"),
         ('{"schema_version": 1}', "key.damaged"),
         ('{"schema_version": 1, "keys": [{"name": "a"}]}', "key.damaged"),
+        ('{"schema_version": 1, "keys": {"name": "a"}}', "key.damaged"),
+        ('{"schema_version": 1, "keys": ["a"]}', "key.damaged"),
+        ('{"schema_version": 1, "keys": [{"name": 5, "sha256": "%s", "created": "c"}]}' % ("0" * 64), "key.damaged"),
+        ('{"schema_version": 1, "keys": [{"name": "a", "sha256": "ab", "created": "c"}]}', "key.damaged"),
         ('{"schema_version": 2, "keys": []}', "key.newer"),
     ],
 )
@@ -168,6 +172,14 @@ def test_a_file_that_cannot_be_understood_is_left_alone(home, content, message):
             act(find_home())
         assert caught.value.message.id == message
     assert (home / "keys" / "keys.json").read_text() == content
+
+
+def test_a_file_that_cannot_be_read_is_told_as_such(home, run):
+    (home / "keys" / "keys.json").mkdir(parents=True)
+    for command in (("ls",), ("new", "b"), ("revoke", "b"), ("rotate", "b")):
+        code, _, err = run("key", *command)
+        assert code == 4, command
+        assert err.startswith(f"error: the file of API keys cannot be read: `{home}/keys/keys.json`\n  Is a directory")
 
 
 def test_keys_made_at_the_same_time_are_all_kept():

@@ -28,6 +28,11 @@ MESSAGES = {
         "{detail}",
         "put a backup in its place, or remove it and make new keys: `selfhost key new NAME`",
     ),
+    "key.unreadable": Text(
+        "the file of API keys cannot be read: `{path}`",
+        "{detail}",
+        "see who may read it and what lies there: `ls -ld {path}`; until it can be read servers refuse every key",
+    ),
     "key.newer": Text(
         "the file of API keys was written by a newer selfhost: `{path}`",
         "schema_version found: {found}, understood: {understood}",
