@@ -20,6 +20,7 @@ Not covered: rate limits; and whoever can write the files named below.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONFIGURATION = "SELFHOST_GATE"
+CLOSED_NAME = "gate.closed"
+"""Beside the configuration, of a server that was open until a key was made; `serve` takes it away."""
 WEBSOCKET = "WEBSOCKET"
 """Stands for the method of a WebSocket handshake in the table."""
 
@@ -82,8 +85,9 @@ CONTROL_NAME = "(selfhost)"
 class Policy:
     """Who may use the keyed routes and what is kept of it: decided by the file that `SELFHOST_GATE` names."""
 
-    def __init__(self, *, require_key: bool, control: bytes, keys: KeysFile) -> None:
+    def __init__(self, *, require_key: bool, control: bytes, keys: KeysFile, closed: Path) -> None:
         self._required = require_key
+        self._closed = closed
         self._control = control
         self._keys = keys
         self.access: AccessLog | None = None
@@ -107,16 +111,23 @@ class Policy:
         if require_key is None:
             msg = f"`{path}`: require_key must be true or false"
             raise GateError(msg)
-        made = cls(require_key=require_key, control=digest_of(value, path, "control_key_sha256"), keys=keys)
+        closed = path.with_name(CLOSED_NAME)
+        control = digest_of(value, path, "control_key_sha256")
+        made = cls(require_key=require_key or closed.exists(), control=control, keys=keys, closed=closed)
         if access_log := _typed(value, path, "access_log", str):
             limit = _typed(value, path, "access_log_bytes", int)
             made.access = AccessLog(Path(access_log), limit) if limit else AccessLog(Path(access_log))
         return made
 
     def key_required(self) -> bool:
-        """Whether the keyed routes need a key. The first key that is made closes an open server for good."""
+        """Whether the keyed routes need a key. The first key that is made closes an open server for good.
+
+        For the engine that is started again in its place, too: a file beside the configuration tells it.
+        """
         if not self._required and self._keys.entries():
             self._required = True
+            with contextlib.suppress(OSError):  # a full disk: closed all the same
+                self._closed.touch(0o600)
         return self._required
 
     def holder(self, key: bytes) -> str | None:

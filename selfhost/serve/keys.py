@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from selfhost.home import Home
 
 SCHEMA_VERSION = 1
+CLOSED = "gate.closed"
+"""Left by the front door of a server that was started open and closed by the first key that was made."""
 _PREFIX = "sk-selfhost-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256_HEX = re.compile("[0-9a-f]{64}")
@@ -233,6 +235,7 @@ def write_gate(
         "access_log": str(access_log) if access_log else None,
         "access_log_bytes": log_bytes,
     }
+    path.with_name(CLOSED).unlink(missing_ok=True)
     files.write_json(path, value, 0o600)
     return control
 

@@ -7,6 +7,7 @@ engine.log      the engine's output;  engine.earlier.log: that of the run before
 access.log      a line for each request, by the front door;  access.log.1, ...: earlier ones
 supervisor.log  that of a detached supervisor
 gate.json       keys in force, read by the front door inside the engine;  control.key: selfhost's own key (0600)
+gate.closed     it was started open, and a key was made since
 boot.json       what the last successful start measured
 
 A record says what was; whether it is still so is asked of the processes (`lifecycle.observe`).

@@ -274,6 +274,8 @@ def test_the_first_key_closes_an_open_server_and_revoking_it_does_not_open_it_ag
     path.unlink()
     clock.s += 1.1
     assert status(made, request) == 401
+    again, _ = door(require_key=False, keys_file=str(path))
+    assert status(again, request) == 401, "an engine that is started again in its place"
 
 
 @pytest.mark.parametrize("required", [True, False])

@@ -218,6 +218,13 @@ def test_the_gate_reads_what_is_written_for_it(tmp_path):
     assert [policy.holder(each.encode()) for each in (key, control, "sk-selfhost-x")] == ["alice", "(selfhost)", None]
 
 
+def test_a_server_that_is_started_anew_is_open_again_where_no_key_is_left(tmp_path):
+    assert keys.CLOSED == gate.CLOSED_NAME
+    (tmp_path / gate.CLOSED_NAME).touch()
+    keys.write_gate(tmp_path / "gate.json", require_key=False, keys_file=None)
+    assert not gate.Policy.load(str(tmp_path / "gate.json")).key_required()
+
+
 def test_each_server_gets_its_own_control_key(tmp_path):
     made = {keys.write_gate(tmp_path / "gate.json", require_key=False, keys_file=None) for _ in range(3)}
     assert len(made) == 3
