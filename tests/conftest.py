@@ -33,7 +33,7 @@ def _interrupts_arrive():
 @pytest.fixture(autouse=True)
 def _signals_as_before():
     """A command that runs in the process of a test leaves no handler for the tests after it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

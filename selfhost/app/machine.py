@@ -75,12 +75,17 @@ class Machine:
 
     @contextlib.contextmanager
     def catching_signals(self) -> Iterator[None]:
-        """Count what asks for an end instead of dying of it; in the main thread."""
+        """Count what asks for an end instead of dying of it; in the main thread.
+
+        Under `nohup` a terminal that closes asks for nothing.
+        """
 
         def count(number: int, _frame: object) -> None:
             self._signals.append(number)
 
-        before = {number: signal.signal(number, count) for number in STOP_SIGNALS}
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        caught = [number for number in STOP_SIGNALS if number != signal.SIGHUP or not ignored]
+        before = {number: signal.signal(number, count) for number in caught}
         try:
             yield
         finally:

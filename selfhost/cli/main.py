@@ -80,6 +80,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     output.escape_what_stdout_lacks()
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, _on_sigint)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _on_sigterm)  # a terminal that closes: what was begun is ended
     try:
         _run(arguments)
         code = ExitCode.OK

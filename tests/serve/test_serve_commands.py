@@ -318,6 +318,39 @@ def test_a_foreground_server_that_is_ended_says_that_nothing_is_left(selfhost, f
 
 
 @pytest.mark.usefixtures("fakes", "with_fake_tools")
+def test_a_terminal_that_closes_while_a_server_starts_leaves_none(selfhost, here, in_thread, monkeypatch):
+    monkeypatch.setenv("FAKE_ENGINE", json.dumps({"start_s": 600}))
+    ended = threading.Event()
+
+    def close_it():
+        until = time.monotonic() + 10
+        while not ((record := records.read(here, "tiny")) and record.engine):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        # Not for a command that would not hear it: it would end the tests.
+        assert callable(signal.getsignal(signal.SIGHUP))
+        os.kill(os.getpid(), signal.SIGHUP)
+        ended.set()
+
+    in_thread(close_it)
+    code, _, _ = selfhost("serve", "./tiny", "-d", "--port", "0")
+    assert (code, ended.is_set()) == (143, True)
+    assert records.read(here, "tiny").state == "stopped"
+
+
+@pytest.mark.usefixtures("fakes", "with_fake_tools")
+def test_under_nohup_a_server_outlives_its_terminal(selfhost, here, in_thread):
+    def close_it(_record):
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+    in_thread(lambda: when_ready(here, close_it))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    code, _, _ = selfhost("serve", "./tiny", "--port", "0")
+    assert code == 130, "by the interrupt"
+
+
+@pytest.mark.usefixtures("fakes", "with_fake_tools")
 def test_on_a_terminal_the_url_stands_on_a_line_of_its_own(selfhost, here, in_thread, monkeypatch):
     monkeypatch.setattr("selfhost.cli.output.is_terminal", lambda: True)
     in_thread(lambda: when_ready(here, lambda _record: os.kill(os.getpid(), signal.SIGINT)))
