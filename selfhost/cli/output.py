@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -39,8 +40,7 @@ def write_thought(text: str) -> bool:
     """What a model thinks before it answers: dimmed on a terminal, nowhere else; whether it was written."""
     if not is_terminal():
         return False
-    sys.stderr.write(_styled(text, "2"))
-    sys.stderr.flush()
+    to_stderr(_styled(text, "2"))
     return True
 
 
@@ -52,8 +52,17 @@ def write_json(value: object) -> None:
 
 def note(text: str) -> None:
     """A line for people on stderr: progress, phases, warnings, hints."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    to_stderr(text + "\n")
+
+
+def to_stderr(text: str) -> None:
+    """As it is; to a terminal that was closed, nothing: that must not keep a server from its orderly end."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 def is_terminal() -> bool:

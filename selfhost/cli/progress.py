@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -35,8 +34,7 @@ class StatusLine:
     def clear(self) -> None:
         """Take the line off the terminal, before something else is printed there."""
         if self._live and self._last:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            output.to_stderr("\r\x1b[K")
 
     def show(self, phase: str, line: str) -> None:
         """Tell where the work is; may be called as often as one likes."""
@@ -47,7 +45,6 @@ class StatusLine:
         self._phase, self._last, self._shown_at = phase, line, now
         if self._live:
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{line[:width]}")
-            sys.stderr.flush()
+            output.to_stderr(f"\r\x1b[K{line[:width]}")
         else:
             output.note(line)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+
 from selfhost.cli import output
 from selfhost.cli.progress import StatusLine
 
@@ -47,3 +50,19 @@ def test_the_same_line_is_not_told_twice(capsys):
         clock.now = 100.0 + second
         line.show("install", "installing")
     assert capsys.readouterr().err == "installing\n"
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, _text):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_was_closed_keeps_nobody_from_an_orderly_end(monkeypatch):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stderr", Gone())
+    with StatusLine() as line:
+        line.show("install", "not seen")
+        output.note("nor this")
+        output.warn("nor that")
