@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.app import device_memory
 from selfhost.app.orders import STARTING_GRACE_S, now_text
 from selfhost.engines import vllm
-from selfhost.errors import NoError, SelfhostError, UsageError
+from selfhost.errors import NoError, NoSpaceError, SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.records import dataclass
 from selfhost.serve import generations, health, lifecycle, logs, ports, process, records
@@ -234,7 +235,8 @@ def _record_the_end(home: Home, record: Record, *, orphaned: bool) -> Mapping[st
         env = record.plan.get("env", {})
         held = device_memory.wait_until_back(latest.device_memory_before, lambda: device_memory.used(record.plan, env))
     ended_at = latest.ended_at or now_text()
-    records.write(home, replace(latest, state=State.STOPPED, ended_at=ended_at, device_memory_held=held))
+    with contextlib.suppress(NoSpaceError):  # it has ended all the same, and that is what was asked for
+        records.write(home, replace(latest, state=State.STOPPED, ended_at=ended_at, device_memory_held=held))
     return held
 
 

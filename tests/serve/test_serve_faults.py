@@ -130,6 +130,15 @@ def test_no_space_while_it_serves_keeps_it_neither_from_serving_nor_from_its_end
     assert on_small_disk.state() == "dead", "its end could not be written; `ps` sees that nothing is left"
 
 
+def test_a_server_is_stopped_although_no_space_is_left_to_write_that(on_small_disk, small_disk):
+    record = on_small_disk.detached()
+    fill(small_disk)
+    said = servers.stop(on_small_disk.home, "tiny")
+    assert said.id == "serve.stopped", "what was asked for was done: no error"
+    (small_disk / "filler").unlink()
+    nothing_left(on_small_disk.home, port=record.port)
+
+
 # Races
 
 
