@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from selfhost.app.bench import Bench
     from selfhost.serve.load import Level, Spread
 
+_MOST_DIGITS = 6
+"""Nobody asks a million requests at once."""
 _HEADINGS = (
     *("AT ONCE", "REQUESTS", "ERRORS", "TTFT MS", "P99", "PER TOKEN MS", "P99", "ITL P99"),
     *("TOKENS/S", "REQUESTS/S", "PREEMPTED"),
@@ -102,7 +104,7 @@ def _levels(given: str | None) -> tuple[int, ...] | None:
     if given is None:
         return None
     parts = [part.strip() for part in given.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS and int(part) for part in parts):
         raise UsageError("bench.bad_levels", given=given)
     return tuple(int(part) for part in parts)
 

@@ -219,6 +219,7 @@ def test_two_at_once_would_measure_each_other(selfhost, server, here):
     [
         (["--concurrency", "1,x"], "not a list of how many requests at once: `1,x`"),
         (["--concurrency", "0"], "not a list of how many requests at once: `0`"),
+        (["--concurrency", "9" * 5000], f"not a list of how many requests at once: `{'9' * 5000}`"),
         (["--promise", "--concurrency", "3"], "`--promise` and `--concurrency` cannot be combined"),
         (["--promise", "--input-len", "3"], "`--promise` and `--input-len` cannot be combined"),
         (["--num-prompts", "3", "--duration", "3"], "`--num-prompts` and `--duration` cannot be combined"),
