@@ -80,8 +80,11 @@ def _check_output(output: Path | None, gateway: Path | None) -> None:
 
 
 def _write(output: Path, key: str) -> None:
-    with files.atomic_write(output.absolute(), 0o600) as stream:
-        stream.write(key.encode() + b"\n")
+    try:
+        with files.atomic_write(output.absolute(), 0o600) as stream:
+            stream.write(key.encode() + b"\n")
+    except OSError as error:
+        raise UsageError("key.output_unwritable", path=output, detail=error.strerror) from error
 
 
 def ls(gateway: Path | None = None) -> list[dict[str, str | None]]:

@@ -82,8 +82,6 @@ def _replace(  # noqa: PLR0917 - Typer reads them by name
 
         selfhost replace qwen2.5-7b --stop-first
     """
-    import signal
-
     from selfhost import offline as switch
     from selfhost.app import replace
     from selfhost.app.gateway_switch import Gateway
@@ -95,9 +93,6 @@ def _replace(  # noqa: PLR0917 - Typer reads them by name
     switch.settle(flag=offline)
     options.one_engine(engine_python, engine_version)
     home = find_home()
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
-        # A terminal that closes must not leave two servers.
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
     wish = replace.Wish(
         name=name,
         settings=request,

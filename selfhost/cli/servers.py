@@ -157,10 +157,10 @@ def _stop(
     else:
         meant = servers.running_names(home) if every else [n for name in names for n in servers.names_meant(home, name)]
         results = itertools.chain(servers.stop_all(home, dict.fromkeys(meant), timeout))
-    _tell_stopped(results, nothing="supervise.no_orphans" if orphans else None)
+    _tell_stopped(results, nothing="supervise.no_orphans" if orphans else "serve.none_running")
 
 
-def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str | None) -> None:
+def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str) -> None:
     """Print what was ended as it is; raises the first failure once all was tried."""
     from selfhost.errors import SelfhostError
     from selfhost.messages import text
@@ -177,7 +177,7 @@ def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str | Non
             output.print_error(result)
     if failed:
         raise failed[0]
-    if nothing and not ended:
+    if not ended:
         output.note(text(nothing))
 
 

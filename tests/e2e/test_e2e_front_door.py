@@ -211,6 +211,12 @@ HIDDEN = "POST /collective_rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\
         (f"{POST}Content-Length: 5\r\nContent-Length: 6\r\n\r\n", {400}),
         (f"{POST}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{HIDDEN}", {400, 401, 404}),
         (f"{POST}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{HIDDEN}", {400, 404}),
+        *((f"{POST}Content-Length: {length}\r\n\r\n{{}}", {400}) for length in ("+5", "0x5", "5,5", "-1", "")),
+        (f"{POST}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{HIDDEN}", {400, 404}),
+        (f"{POST}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n{HIDDEN}", {400, 404}),
+        (f"CONNECT 127.0.0.1:1 HTTP/1.1\r\n{AUTHORIZED}\r\n", {400, 404}),
+        (f"OPTIONS * HTTP/1.1\r\n{AUTHORIZED}\r\n", {400, 404}),
+        (f"GET /health%00 HTTP/1.1\r\n{AUTHORIZED}\r\n", {404}),
         (f"GET /health HTTP/1.1\r\n{HEAD}\r\n{HIDDEN}", {200, 404}),
         (f"GET /v1/realtime HTTP/1.1\r\n{HEAD}{HANDSHAKE}\r\n", {401, 403}),
         (f"GET /v1/chat/completions HTTP/1.1\r\n{AUTHORIZED}{HANDSHAKE}\r\n", {404, 403}),
@@ -218,7 +224,7 @@ HIDDEN = "POST /collective_rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", {400, 404}),
         ("\0" * 100, {400}),
     ],
-    ids=range(28),
+    ids=range(38),
 )
 def test_requests_by_hand_reach_nothing_that_they_may_not(door, sent, allowed):
     began = now()

@@ -90,7 +90,8 @@ def test_a_key_that_could_not_be_written_is_not_in_force(run, tmp_path, monkeypa
     monkeypatch.setattr("selfhost.app.key.files.atomic_write", full)
     # `keys` writes through the same function: let it through for its own file.
     monkeypatch.setattr(keys.files, "write_json", lambda path, value, mode: path.write_text(json.dumps(value)))
-    assert run("key", "new", "ci", "--output", str(tmp_path / "ci.key"))[0] != 0
+    code, _, err = run("key", "new", "ci", "--output", str(tmp_path / "ci.key"))
+    assert (code, err.splitlines()[0]) == (2, f"error: the key cannot be written to `{tmp_path}/ci.key`")
     assert not keys.has_keys(find_home())
 
 

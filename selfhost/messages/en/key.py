@@ -42,6 +42,11 @@ MESSAGES = {
         "will not overwrite `{path}`",
         hint="name a file that does not exist yet",
     ),
+    "key.output_unwritable": Text(
+        "the key cannot be written to `{path}`",
+        "{detail}",
+        "name another file; no key was made",
+    ),
     "key.no_directory": Text(
         "no such directory: `{path}`",
         hint="make it first: `mkdir -p {path}`",

@@ -141,7 +141,7 @@ MESSAGES = {
     "serve.none_running": Text("no server is running", hint="start one: `selfhost serve MODEL -d`"),
     "serve.several_running": Text("several servers are running", "{names}", "say which one: `selfhost chat NAME`"),
     "serve.which_to_stop": Text(
-        "no server is named",
+        "`stop` takes names, or `--all`, or `--orphans`: one of the three",
         hint="say which: `selfhost stop NAME`, or all: `selfhost stop --all`, or orphans: `selfhost stop --orphans`",
     ),
     "serve.not_running": Text("`{name}` is not running", "it was stopped before"),
