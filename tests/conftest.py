@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+APT = Path(tempfile.gettempdir()) / "selfhost-tests-apt.lock"
+"""Tests run several at a time, and apt does one thing at a time."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +24,9 @@ def home(tmp_path, monkeypatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("SELFHOST_", "HF_", "VLLM_", "MODELSCOPE_")) and not name.startswith("SELFHOST_TEST_"):
             monkeypatch.delenv(name)
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        # What the first test that used it had in its environment.
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))
     return root
@@ -77,15 +85,22 @@ def debian_tool():
         if path := shutil.which(tool):
             return path
         if os.geteuid() == 0 and shutil.which("apt-get"):
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
-            subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], check=False, **quiet)
+            with APT.open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                if not shutil.which(tool):
+                    install(package)
         if path := shutil.which(tool):
             return path
         missing(f"`{tool}`", f"install the Debian package {package}")
         return ""
 
     return find
+
+
+def install(package: str) -> None:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
+    subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], check=False, **quiet)
 
 
 def missing(what: str, how: str) -> None:
