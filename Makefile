@@ -7,9 +7,12 @@ MODEL ?= smollm2-135m
 MINUTES ?= 30
 QUESTION ?= What is the capital of France?
 PYTEST ?=
+WORKERS ?= logical
 export SELFHOST_HOME
 
 BIN := .venv/bin
+# Tests of a file run in one process, in order; files side by side, one a core, of many cores eight (WORKERS=0: none).
+SIDE_BY_SIDE := -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -102,7 +105,7 @@ commands: .venv/dev.done
 
 .PHONY: unit
 unit: .venv/dev.done .venv/hadolint.done
-	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(SIDE_BY_SIDE) $(PYTEST)
 
 .PHONY: processes
 processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done .venv/validators.done
