@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 APT = Path(tempfile.gettempdir()) / "selfhost-tests-apt.lock"
 """Tests run several at a time, and apt does one thing at a time."""
 
+sys.dont_write_bytecode = False  # of the tests: what pytest makes of their asserts takes as long as to run many of them
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
