@@ -20,7 +20,7 @@ help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
-	@echo 'make long   the end-to-end tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer'
+	@echo 'make long   the tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer, damaged recipes'
 	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
 	@echo 'make clean  remove what these commands made'
 
@@ -137,7 +137,8 @@ soak: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m tests.bench.soak $(MINUTES)
 
-# What takes minutes each: schemes of `quantize` served, `smoke` of models with experts, `bench`, a fuzzer at the front door.
+# What takes minutes each: schemes of `quantize` served, `smoke` of models with experts, `bench`, a fuzzer at the front door;
+# and all of what `make test` tries a sample of: kills of `bundle create`, damaged recipes, small files.
 .PHONY: long
 long: .venv/dev.done .venv/schemathesis.done
 	$(BIN)/selfhost engine install cpu
@@ -146,7 +147,8 @@ long: .venv/dev.done .venv/schemathesis.done
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
 	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
-	$(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py $(PYTEST)
+	$(BIN)/python -m pytest -m 'e2e or slow' tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py \
+		tests/bundle/test_bundle_pack_faults.py tests/bundle/test_bundle_nothing_lost.py tests/recipe/test_recipe_fuzz.py $(PYTEST)
 
 .PHONY: clean
 clean:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LONG = bool(os.environ.get("SELFHOST_TEST_LONG"))
+"""`make long`: all of what `make test` tries a sample of."""
 APT = Path(tempfile.gettempdir()) / "selfhost-tests-apt.lock"
 """Tests run several at a time, and apt does one thing at a time."""
 
@@ -116,5 +118,5 @@ def missing(what: str, how: str) -> None:
 @pytest.fixture(scope="session")
 def long_run() -> None:
     """For what takes minutes by itself and is no part of `make test`."""
-    if not os.environ.get("SELFHOST_TEST_LONG"):
+    if not LONG:
         pytest.skip("takes minutes: `make long`")
