@@ -115,7 +115,7 @@ processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/c
 	SELFHOST_TEST_VALIDATORS_PYTHON=$(CURDIR)/.venv/validators/bin/python \
 	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
-	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
+	$(BIN)/python -m pytest -m 'slow and not e2e' $(SIDE_BY_SIDE) $(PYTEST)
 
 .PHONY: e2e
 e2e: .venv/dev.done
