@@ -7,9 +7,12 @@ MODEL ?= smollm2-135m
 MINUTES ?= 30
 QUESTION ?= What is the capital of France?
 PYTEST ?=
+WORKERS ?= logical
 export SELFHOST_HOME
 
 BIN := .venv/bin
+# Tests of a file run in one process, in order; files side by side, one a core, of many cores eight (WORKERS=0: none).
+SIDE_BY_SIDE := -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -17,7 +20,7 @@ help:
 	@echo 'make try    serve a small real model on this machine, ask it a question, stop it'
 	@echo 'make test   lint, types, import contracts, unit tests, end-to-end tests with the real CPU engine'
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
-	@echo 'make long   the end-to-end tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer'
+	@echo 'make long   the tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer, damaged recipes'
 	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
 	@echo 'make clean  remove what these commands made'
 
@@ -102,7 +105,7 @@ commands: .venv/dev.done
 
 .PHONY: unit
 unit: .venv/dev.done .venv/hadolint.done
-	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(PYTEST)
+	SELFHOST_TEST_HADOLINT=$(CURDIR)/.venv/hadolint/bin/hadolint $(BIN)/python -m pytest -m 'not e2e and not slow' $(SIDE_BY_SIDE) $(PYTEST)
 
 .PHONY: processes
 processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/cyclonedx.done .venv/validators.done
@@ -112,7 +115,7 @@ processes: .venv/dev.done .venv/modelscope.done .venv/model-signing.done .venv/c
 	SELFHOST_TEST_VALIDATORS_PYTHON=$(CURDIR)/.venv/validators/bin/python \
 	SELFHOST_TEST_CYCLONEDX_PYTHON=$(CURDIR)/.venv/cyclonedx/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
-	$(BIN)/python -m pytest -m 'slow and not e2e' $(PYTEST)
+	$(BIN)/python -m pytest -m 'slow and not e2e' $(SIDE_BY_SIDE) $(PYTEST)
 
 .PHONY: e2e
 e2e: .venv/dev.done
@@ -134,7 +137,8 @@ soak: .venv/dev.done
 	$(BIN)/selfhost engine install cpu
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python $(BIN)/python -m tests.bench.soak $(MINUTES)
 
-# What takes minutes each: schemes of `quantize` served, `smoke` of models with experts, `bench`, a fuzzer at the front door.
+# What takes minutes each: schemes of `quantize` served, `smoke` of models with experts, `bench`, a fuzzer at the front door;
+# and all of what `make test` tries a sample of: kills of `bundle create`, damaged recipes, small files.
 .PHONY: long
 long: .venv/dev.done .venv/schemathesis.done
 	$(BIN)/selfhost engine install cpu
@@ -143,7 +147,8 @@ long: .venv/dev.done .venv/schemathesis.done
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
 	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
-	$(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py $(PYTEST)
+	$(BIN)/python -m pytest -m 'e2e or slow' tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py \
+		tests/bundle/test_bundle_pack_faults.py tests/bundle/test_bundle_nothing_lost.py tests/recipe/test_recipe_fuzz.py $(PYTEST)
 
 .PHONY: clean
 clean:

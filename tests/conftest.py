@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LONG = bool(os.environ.get("SELFHOST_TEST_LONG"))
+"""`make long`: all of what `make test` tries a sample of."""
+APT = Path(tempfile.gettempdir()) / "selfhost-tests-apt.lock"
+"""Tests run several at a time, and apt does one thing at a time."""
+
+sys.dont_write_bytecode = False  # of the tests: what pytest makes of their asserts takes as long as to run many of them
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +28,9 @@ def home(tmp_path, monkeypatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("SELFHOST_", "HF_", "VLLM_", "MODELSCOPE_")) and not name.startswith("SELFHOST_TEST_"):
             monkeypatch.delenv(name)
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        # What the first test that used it had in its environment.
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))
     return root
@@ -77,15 +89,22 @@ def debian_tool():
         if path := shutil.which(tool):
             return path
         if os.geteuid() == 0 and shutil.which("apt-get"):
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
-            subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], check=False, **quiet)
+            with APT.open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                if not shutil.which(tool):
+                    install(package)
         if path := shutil.which(tool):
             return path
         missing(f"`{tool}`", f"install the Debian package {package}")
         return ""
 
     return find
+
+
+def install(package: str) -> None:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
+    subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], check=False, **quiet)
 
 
 def missing(what: str, how: str) -> None:
@@ -99,5 +118,5 @@ def missing(what: str, how: str) -> None:
 @pytest.fixture(scope="session")
 def long_run() -> None:
     """For what takes minutes by itself and is no part of `make test`."""
-    if not os.environ.get("SELFHOST_TEST_LONG"):
+    if not LONG:
         pytest.skip("takes minutes: `make long`")

@@ -35,7 +35,7 @@ def catalogue() -> dict[str, Text]:
     return found
 
 
-def uses() -> list[tuple[str, str, set[str] | None, str]]:
+def uses() -> list[tuple[str, str, list[str] | None, str]]:
     """(where, id, keyword names or None when they are built elsewhere, callable) of each literal use in the package."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -50,12 +50,13 @@ def uses() -> list[tuple[str, str, set[str] | None, str]]:
             if any(keyword.arg is None for keyword in node.keywords):
                 names = None
             if name == "Message":
-                given = node.args[1] if len(node.args) > 1 else None
-                if isinstance(given, ast.Dict) and all(isinstance(key, ast.Constant) for key in given.keys):
-                    names = {key.value for key in given.keys if isinstance(key, ast.Constant)}
+                values = node.args[1] if len(node.args) > 1 else None
+                if isinstance(values, ast.Dict) and all(isinstance(key, ast.Constant) for key in values.keys):
+                    names = {key.value for key in values.keys if isinstance(key, ast.Constant)}
                 else:
-                    names = set() if given is None else None
-            found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", str(first.value), names, name))
+                    names = set() if values is None else None
+            given = None if names is None else sorted(names)
+            found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", str(first.value), given, name))
     return found
 
 
@@ -74,7 +75,7 @@ def test_each_message_that_is_used_exists_and_gets_its_values(where, message_id,
     text = catalogue().get(message_id)
     assert text is not None, f"{where}: no message {message_id}"
     if given is not None:
-        lacking = fields(text) - given - GIVEN_BY_ERROR.get(callee, set())
+        lacking = fields(text) - {*given} - GIVEN_BY_ERROR.get(callee, set())
         assert not lacking, f"{where}: {message_id} needs {sorted(lacking)}"
 
 

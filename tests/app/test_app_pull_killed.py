@@ -169,13 +169,21 @@ def test_two_at_once(hub, home, root, puller):
     assert_same(home / "models" / "org" / "tiny", root / "org" / "tiny", files)
 
 
+def waiting(hub, puller) -> Puller:
+    """A second one that waits for the first, whose bytes come slowly until it does."""
+    rate, hub.bucket.bytes_per_s = hub.bucket.bytes_per_s, 4e6
+    second = puller()
+    until(lambda: "another selfhost" in second.said, "the second waits", second.process)
+    hub.bucket.bytes_per_s = rate
+    return second
+
+
 def test_who_waits_takes_over_from_who_is_killed(hub, home, root, puller):
     files = needed(root / "org" / "tiny")
     total = sum(files.values())
     first = puller()
     until(lambda: hub.sent_bytes > total // 10, "a tenth", first.process)
-    second = puller()
-    until(lambda: "another selfhost" in second.said, "the second waits", second.process)
+    second = waiting(hub, puller)
     first.send(signal.SIGKILL)
     assert second.ended() == 0, second.said
     assert hub.sent_bytes - total <= WASTE_BYTES
@@ -185,8 +193,7 @@ def test_who_waits_takes_over_from_who_is_killed(hub, home, root, puller):
 def test_who_waits_can_be_interrupted(hub, root, puller):
     first = puller()
     until(lambda: hub.sent_bytes > MIB, "the first begins", first.process)
-    second = puller()
-    until(lambda: "another selfhost" in second.said, "the second waits", second.process)
+    second = waiting(hub, puller)
     began = time.monotonic()
     assert second.send(signal.SIGINT) == 130
     assert time.monotonic() - began < 2

@@ -174,7 +174,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
         9,
         (
             "test_bundle_nothing_lost.py::test_names_of_all_sorts_and_files_of_no_bytes",
-            "test_bundle_nothing_lost.py::test_ten_thousand_small_files",
+            "test_bundle_nothing_lost.py::test_thousands_of_small_files",
             "test_bundle_nothing_lost.py::test_six_gigabytes_with_a_hole",
             "test_unpack_crossing.py::test_there_and_in",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from selfhost.bundle.write import How, LinkMode
 from selfhost.errors import IntegrityError, NoError, NoSpaceError
 from selfhost.weights.blobs import Blobs
 from tests.bundle.pack_support import check_volume, files_of, make, stopped, tree
+from tests.conftest import LONG
 from tests.weights.storage_support import big, flip, put, sha
 
 # Interrupted; at every point: test_bundle_crashes.py
@@ -183,7 +185,8 @@ from selfhost.bundle.pack import Finishing
 from selfhost.bundle.write import LinkMode
 from tests.bundle.pack_support import make
 # Slow enough to be hit anywhere.
-slow = Finishing(progress=lambda *_: time.sleep(0.01))
+slow = Finishing(progress=lambda *_: time.sleep(0.02))
+print("begun", flush=True)
 make(Path(sys.argv[1]), Path(sys.argv[2]), slow, link=LinkMode.COPY)
 """
 
@@ -192,15 +195,17 @@ make(Path(sys.argv[1]), Path(sys.argv[2]), slow, link=LinkMode.COPY)
 def test_killed_at_any_time(home, tmp_path):
     content = {f"{n}.bin": big(n, size=1 << 20) for n in range(40)}
     put(home, content)
-    choose, killed = random.Random(6), 0
-    for seed in range(6):
+    choose, killed, times = random.Random(6), 0, 6 if LONG else 3
+    for seed in range(times):
         medium = tmp_path / f"k{seed}"
-        # The last one is left alone, and tells that the child does its work.
-        # Until one is quick enough.
-        while True:
-            child = subprocess.Popen([sys.executable, "-c", _CHILD, home, medium], cwd=Path(__file__).parents[2])
+        # Each has longer, also on a slow machine, until one is quick enough and tells that the child does its work.
+        for most in itertools.count(1):
+            argv = [sys.executable, "-c", _CHILD, home, medium]
+            child = subprocess.Popen(argv, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+            with child.stdout:
+                assert child.stdout.readline() == b"begun\n"
             try:
-                child.wait(choose.uniform(0.3, 1.5))
+                child.wait(choose.uniform(0, 0.4 * most))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -215,7 +220,7 @@ def test_killed_at_any_time(home, tmp_path):
                 break
         check_volume(medium / "b-vol1of1")
         assert files_of([medium / "b-vol1of1"]) == content
-    assert killed > 6
+    assert killed > times
 
 
 @pytest.mark.usefixtures("model")

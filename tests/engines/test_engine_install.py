@@ -64,7 +64,7 @@ def run(*argv: str) -> int:
 
 def made(home: Path) -> list[str]:
     """Folders of environments, whole or not."""
-    return sorted(path.name for path in (home / "engines" / "cpu").iterdir() if path.is_dir())
+    return sorted(path.name for path in (home / "engines" / "cpu").glob("*") if path.is_dir())
 
 
 @pytest.mark.slow

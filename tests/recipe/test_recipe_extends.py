@@ -138,7 +138,7 @@ def test_a_variant_without_files_is_planned_on_those_of_another(home):
 OTHER = {"name": "other", "scheme": "bf16"}
 
 
-@pytest.mark.parametrize("names", [{"fp8-local"}, {"other"}, {"fp8-local", "other"}, {"unheard-of"}], ids=str)
+@pytest.mark.parametrize("names", [["fp8-local"], ["other"], ["fp8-local", "other"], ["unheard-of"]], ids=str)
 def test_variants_are_cut_out_of_a_file_that_somebody_wrote_and_nothing_else(names):
     from tests.recipe.test_recipe_load import SMOL
 

@@ -28,7 +28,8 @@ from tests.render.kubernetes.plans import (
 )
 
 EVERY = pytest.mark.parametrize("name", CASES)
-PODS = pytest.mark.parametrize(("name", "role"), [(name, role) for name in CASES for role in pods(name)])
+ROLES = {"k8s": ("leader",), "k8s-lws": ("leader", "worker")}
+PODS = pytest.mark.parametrize(("name", "role"), [(name, role) for name in CASES for role in ROLES[CASES[name].target]])
 
 
 def kind(name, wanted):
@@ -42,6 +43,11 @@ def mib(text):
 
 def matches(policy, labels):
     return policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+@EVERY
+def test_every_pod_is_looked_at(name):
+    assert tuple(pods(name)) == ROLES[CASES[name].target]
 
 
 @PODS
