@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import threading
 
 import pytest
 
@@ -140,7 +141,8 @@ def test_a_signal_while_the_line_is_written_waits(here, monkeypatch):
     real, seen = os.write, []
 
     def write(descriptor, data):
-        os.kill(os.getpid(), signal.SIGINT)
+        # To this thread: a test runner with threads of its own would take it there.
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return real(descriptor, data)
 
     before = signal.signal(signal.SIGINT, lambda *_: seen.append(here.audit.read_text().count("\n")))
