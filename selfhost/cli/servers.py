@@ -46,7 +46,7 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
     found, problems = servers.list_servers(home)
     lost = strays.find(home)
     for problem in problems:
-        output.warn(problem.what)
+        output.warn(f"{problem.what}: {problem.hint}" if problem.hint else problem.what)
     if as_json:
         output.write_json(
             {
