@@ -38,8 +38,12 @@ def home(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_arrive():
-    """Shells start what they put in the background with interrupts ignored; tests send some, to children, too."""
+    """Shells start what they put in the background with interrupts ignored, and `nohup` anything with hang-ups.
+
+    Tests send some, to children, too.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
