@@ -51,14 +51,14 @@ class Server:
         return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=60))
 
     def send(self, sent: bytes, quiet_s: float = 1.5) -> bytes:
-        """Everything that is answered on one connection, until the server closes it or says nothing for a while."""
+        """Everything that is answered on one connection, until it is closed or silent for a while."""
         received = b""
         with self.connect() as connection:
             try:
                 connection.sendall(sent.replace(b"KEY", self.key.encode()))
-                connection.settimeout(quiet_s)
                 while piece := connection.recv(65536):
                     received += piece
+                    connection.settimeout(quiet_s)  # after the first word, for which a busy machine may take long
             except (OSError, ssl.SSLError):
                 pass
         return received
