@@ -52,7 +52,13 @@ def client(host: str, *, chunk_bytes: int = 100_000, slept: list[float] | None =
     reference = parse_reference(f"{host}/{REPOSITORY}")
     moving = options.pop("moving", QUICK)
     settings = Options(plain_http=True, chunk_bytes=chunk_bytes, moving=moving)
-    return Registry(reference, settings, sleep=(slept if slept is not None else []).append, **options)
+    noted = slept if slept is not None else []
+
+    def nap(seconds: float) -> None:
+        noted.append(seconds)
+        time.sleep(min(seconds, 0.05))  # a real registry is done with what broke off after a moment only
+
+    return Registry(reference, settings, sleep=nap, **options)
 
 
 def pulled(registry, blob: Blob, told: Told) -> bytes:
