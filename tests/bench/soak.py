@@ -1,6 +1,7 @@
 """Mixed streaming load at the promised concurrency on the real CPU engine, for half an hour: is a stream ever lost?
 
-Run as `make soak` or `python -m tests.bench.soak [MINUTES]`; SELFHOST_TEST_ENGINE_PYTHON names the CPU engine's Python.
+Run as `make soak` or `python -m tests.bench.soak [MINUTES [OPTIONS OF serve]]`; SELFHOST_TEST_ENGINE_PYTHON names the
+CPU engine's Python.
 As many clients as the engine promised requests at once ask smollm2-135m, without a pause: short and long prompts, short
 and long answers, Chinese and English, chat and plain completions; one in ten goes away in the middle of its answer.
 Meanwhile the key is changed again and again, by rotation and by making the next one and revoking the last: streams that
@@ -286,7 +287,7 @@ def main() -> None:
         target.mkdir(parents=True)
         (target / engine.name).symlink_to(engine)
         first = command("key", "new", FIRST_KEY).strip()
-        command("serve", MODEL, "--detach", "--name", NAME, "--port", "0", *SETTINGS)
+        command("serve", MODEL, "--detach", "--name", NAME, "--port", "0", *SETTINGS, *sys.argv[2:])
         try:
             soak = Soak(Home(Path(folder)), minutes)
             soak.key, soak.key_name = first, FIRST_KEY
