@@ -140,9 +140,9 @@ def test_a_disk_that_is_full_of_logs_ends_neither_answers_nor_the_stop(tiny, eng
         for _ in range(3):
             assert selfhost("chat", "tiny", "你好", "--max-tokens", "8").stdout.strip()
         assert servers.find_server(home, "tiny").state.value == "ready"
-        # All is ended; that it is cannot be written, and that is what is said.
-        done = selfhost("stop", "tiny", check=False)
-        assert done.returncode == 8, done.stderr
+        # That it has ended cannot be written; it has all the same.
+        done = selfhost("stop", "tiny")
+        assert done.stdout.startswith("tiny stopped: ")
         assert processes_of(place / "home") == []
         assert ports.bind_error(record.host, record.port) is None
         (place / "filler").unlink()
