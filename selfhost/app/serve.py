@@ -5,11 +5,13 @@ Everything that can be refused is refused before anything is made: a refusal lea
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
 import secrets
 import shlex
+import shutil
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -27,7 +29,7 @@ from selfhost.serve.lifecycle import Phase, State
 from selfhost.serve.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
@@ -234,18 +236,29 @@ def claim(home: Home, request: ServeRequest, prepared: Prepared, keep: Collectio
         prepared = _settled(home, request, prepared)
         record = _record_of(request, prepared)
         servers.forget_generations(home, name, keep=(*keep, *([request.replaces] if request.replaces else [])))
-        folder = records.make_folder(home, name)
-        key = keys.write_gate(
-            folder.gate,
-            require_key=prepared.require_key,
-            keys_file=keys.keys_file(home),
-            access_log=folder.access_log,
-            log_bytes=_log_bytes(),
-        )
-        records.write_control_key(home, name, key)
-        folder.set_log_aside()
-        records.write(home, record)
+        with _folder(home, name) as folder:
+            key = keys.write_gate(
+                folder.gate,
+                require_key=prepared.require_key,
+                keys_file=keys.keys_file(home),
+                access_log=folder.access_log,
+                log_bytes=_log_bytes(),
+            )
+            records.write_control_key(home, name, key)
+            folder.set_log_aside()
+            records.write(home, record)
     return record, _orders(request, prepared, record.mark)
+
+
+@contextlib.contextmanager
+def _folder(home: Home, name: str) -> Iterator[records.Folder]:
+    """Where a server's files go; taken away again when its record did not come into it."""
+    folder = records.make_folder(home, name)
+    try:
+        yield folder
+    finally:
+        if not folder.record.exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _log_bytes() -> int:

@@ -98,7 +98,9 @@ def test_ps_skips_what_is_no_record(selfhost, here):
     _, _, err = selfhost("ps")
     assert err == f"warning: not a record of a server: `{folder.record}`: remove it if nothing runs there\nno servers\n"
     folder.record.write_text('{"schema_version": 99}')
-    assert selfhost("ps")[2].startswith("warning: the server `odd` was started by a newer selfhost: use that version for it\n")
+    assert selfhost("ps")[2].startswith(
+        "warning: the server `odd` was started by a newer selfhost: use that version for it\n"
+    )
     code, _, err = selfhost("stop", "odd")
     assert code == 4
 
