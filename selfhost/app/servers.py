@@ -1,4 +1,4 @@
-"""`ps`, `stop`, `logs`: servers as they are now, from their records and their processes."""
+"""`ps`, `stop`: servers as they are now, from their records and their processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from selfhost.engines import vllm
 from selfhost.errors import NoError, NoSpaceError, SelfhostError, UsageError
 from selfhost.messages import Message
 from selfhost.records import dataclass
-from selfhost.serve import generations, health, lifecycle, logs, ports, process, records
+from selfhost.serve import generations, health, lifecycle, ports, process, records
 from selfhost.serve.lifecycle import State
 from selfhost.serve.times import stop_grace_s
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _POLL_S = 0.03
-_FOLLOW_POLL_S = 0.3
 _SUPERVISOR_S = 15.0
 """For a supervisor to write its last record once its tree is gone."""
 _PORT_S = 2.0
@@ -326,28 +325,3 @@ def stop_all(home: Home, names: Iterable[str], timeout_s: float | None) -> Itera
             yield stop(home, name, timeout_s)
         except SelfhostError as error:
             yield error
-
-
-# logs
-
-
-def log_lines(home: Home, name: str, count: int | None, *, follow: bool, access: bool = False) -> Iterator[str]:
-    """Pieces of a server's log, ends of lines included; with `follow` until the server ends. Raises NoError.
-
-    access: of the front door's, in place of the engine's.
-    """
-    server = find_server(home, name)
-    name = server.record.name  # of this generation to its end
-    folder = records.folder(home, name)
-    tail = logs.Tail(folder.access_log if access else folder.engine_log)
-    if count is None:
-        yield from tail.earlier()
-    else:
-        yield "".join(f"{line}\n" for line in tail.last_lines(count))
-    while True:
-        running = follow and server.state.running
-        yield tail.read(final=not running)
-        if not running:
-            return
-        time.sleep(_FOLLOW_POLL_S)
-        server = exact_server(home, name)

@@ -116,10 +116,10 @@ def _logs(
 
     Examples: selfhost logs qwen2.5-7b -f; selfhost logs qwen2.5-7b -n 50.
     """
-    from selfhost.app import servers
+    from selfhost.app import server_logs
     from selfhost.home import find_home
 
-    for piece in servers.log_lines(find_home(), name, lines, follow=follow, access=access):
+    for piece in server_logs.log_lines(find_home(), name, lines, follow=follow, access=access):
         output.write_raw(piece)
 
 

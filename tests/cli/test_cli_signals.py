@@ -10,8 +10,8 @@ import time
 import pytest
 
 FOLLOWING = """
-import time, selfhost.app.servers as servers
-servers.log_lines = lambda *arguments, **options: iter(lambda: time.sleep(0.05) or "x", None)
+import time, selfhost.app.server_logs as server_logs
+server_logs.log_lines = lambda *arguments, **options: iter(lambda: time.sleep(0.05) or "x", None)
 from selfhost.cli.main import main
 main(["logs", "any", "-f"])
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selfhost import files
-from selfhost.app import again, replace, serve, servers, start
+from selfhost.app import again, replace, serve, server_logs, servers, start
 from selfhost.errors import Interrupted, MissingError, NoError, SelfhostError, UsageError
 from selfhost.planner.plan import PlanRequest
 from selfhost.serve import process, records
@@ -99,7 +99,7 @@ def test_the_name_means_the_one_that_serves_everywhere(tiny):
     new = tiny.run().new
     home = tiny.home
     assert servers.find_server(home, "tiny").record.name == "tiny@2"
-    assert "signals and children" in "".join(servers.log_lines(home, "tiny", None, follow=False))
+    assert "signals and children" in "".join(server_logs.log_lines(home, "tiny", None, follow=False))
     with pytest.raises(NoError) as caught:
         serve.check_name(home, "tiny")
     assert caught.value.message.params["url"] == new.url

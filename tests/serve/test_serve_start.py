@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from selfhost.app import servers, start
+from selfhost.app import server_logs, servers, start
 from selfhost.errors import EngineFailedError, ExitCode, NoError
 from selfhost.planner.plan import AnswerCheck
 from selfhost.serve import lifecycle, process, records
@@ -408,10 +408,10 @@ def test_a_log_that_grows_is_rolled_while_the_server_runs(fakes, here, monkeypat
         time.sleep(0.05)
     assert folder.engine_log.stat().st_size <= 4096
     assert folder.path.joinpath("engine.log.1").exists()
-    text = "".join(servers.log_lines(here, "tiny", None, follow=False))
+    text = "".join(server_logs.log_lines(here, "tiny", None, follow=False))
     assert [line for line in text.splitlines() if line.startswith("INFO")] == lines.read_text().splitlines()
     servers.stop(here, "tiny", 2)
     fakes.detached({})
     assert {path.name for path in folder.path.glob("engine.log*")} == {"engine.log"}
     assert folder.path.joinpath("engine.earlier.log.1").exists(), "the run before is kept, whole"
-    assert "INFO" not in "".join(servers.log_lines(here, "tiny", None, follow=False))
+    assert "INFO" not in "".join(server_logs.log_lines(here, "tiny", None, follow=False))
