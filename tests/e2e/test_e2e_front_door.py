@@ -233,7 +233,8 @@ def test_requests_by_hand_reach_nothing_that_they_may_not(door, sent, allowed):
     assert statuses, "nothing was answered"
     assert set(statuses) <= allowed
     noted = [line for line in door.requests() if line["time"] >= began]
-    assert all(line["status"] in allowed for line in noted)
+    # None: let through by its key, and broken off by the parser, which answered in the engine's place.
+    assert {line["status"] for line in noted} <= allowed | {None}
 
 
 @pytest.fixture(scope="module")
