@@ -106,8 +106,9 @@ def _roll(path: Path, log: FileIO) -> int:
 def _move(log: FileIO, target: FileIO) -> int:
     """Copy a log and take what was copied out of it; the bytes."""
     shutil.copyfileobj(log, target, 1 << 20)
-    whole = log.tell() // _BLOCK_BYTES * _BLOCK_BYTES
-    if whole and whole < log.tell() and _cut_off(log, whole):
+    # The end of a file cannot be cut off with its beginning, and a read beside a write often ends with a block.
+    whole = max(0, log.tell() - 1) // _BLOCK_BYTES * _BLOCK_BYTES
+    if whole and _cut_off(log, whole):
         # What is behind the last whole block stays where the engine writes.
         target.truncate(whole)
         return whole
