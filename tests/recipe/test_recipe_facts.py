@@ -25,8 +25,8 @@ VARIANTS = [
     for recipe in RECIPES
     for variant in recipe.variants
 ]
-_DATA = Path(__file__).parent.parent / "data" / "models" / "published.json"
-PUBLISHED = {model["id"]: model for model in json.loads(_DATA.read_bytes())["models"]}
+_DATA = Path(__file__).parent.parent / "data" / "models" / "published"
+PUBLISHED = {model["id"]: model for file in sorted(_DATA.glob("*.json")) for model in json.loads(file.read_bytes())}
 ENGINE = known.load("vllm")
 
 # SmolLM2 comes in a wheel and is converted: its figures are checked where that is tested.
