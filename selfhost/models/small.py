@@ -2,7 +2,7 @@
 
 For a start that proves a machine and needs none of the model's weights. Kept is what kernels and communication are
 chosen by: hidden size, heads, widths of the feed-forward parts, experts per token, quantization. Each thing that is
-given up is told. Not covered: what sees images is left out, and per-layer settings of Kimi-K3.
+given up is told. Not covered: what sees images is left out; Kimi-K3, which has lists of layers within its lists.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ _BACKBONES = {
     "Qwen3VLMoeForConditionalGeneration": ("Qwen3MoeForCausalLM", "qwen3_moe"),
     "Glm4vMoeForConditionalGeneration": ("Glm4MoeForCausalLM", "glm4_moe"),
     "KimiK25ForConditionalGeneration": ("DeepseekV3ForCausalLM", "deepseek_v3"),
+    "Qwen3_5ForConditionalGeneration": ("Qwen3_5ForCausalLM", "qwen3_5_text"),
+    "Qwen3_5MoeForConditionalGeneration": ("Qwen3_5MoeForCausalLM", "qwen3_5_moe_text"),
 }
-"""What a model that sees images is without them, as vLLM 0.32 builds it (`init_vllm_registered_model`): class, type."""
+"""What a model that sees images is without them, as vLLM 0.32 builds it (`init_vllm_registered_model`, `qwen3_5.py`):
+class, type."""
+_THREE_COORDINATES = ("Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM")
+"""Classes for text that take positions as those of images are, in three coordinates (`SupportsMRoPE`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +119,7 @@ def _text_only(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reductio
     nested = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     made = {key: value for key, value in {**config, **(nested or {})}.items() if key not in _FOREIGN}
     made |= {"architectures": [backbone], "model_type": model_type}
-    for key in ("rope_scaling", "rope_parameters"):
+    for key in () if backbone in _THREE_COORDINATES else ("rope_scaling", "rope_parameters"):
         # Positions of images have three coordinates; text has one.
         if isinstance(made.get(key), dict):
             made[key] = {name: value for name, value in made[key].items() if name != "mrope_section"}
