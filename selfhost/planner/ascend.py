@@ -44,6 +44,9 @@ def refusals(model: ModelToPlan, device: Device) -> list[str]:
     if small and arch.is_mla:
         # platform.py `get_attn_backend_cls`: its one backend takes neither latent vectors nor an indexer.
         found.append(text("plan.ascend_mla", model=model.name, device=device.name))
+    if arch.architecture == _DEEPSEEK_V4:
+        # models/deepseek_v4.py with `DSV4_BLOCK_SIZES` of models/layer/attention/layer.py: not vLLM's pages.
+        found.append(text("plan.ascend_v4", device=device.name))
     return found
 
 
@@ -162,8 +165,6 @@ def _memory_reasons(setup: Setup) -> list[str]:
     arch = setup.arch
     if arch.whole_shared_experts and arch.experts and arch.experts.shared_expert_intermediate_size:
         found.append(text("plan.ascend_shared_whole"))
-    if arch.architecture == _DEEPSEEK_V4:
-        found.append(text("plan.ascend_v4"))
     if device.family == SMALL_FAMILY:
         found.append(text("plan.ascend_310p", device=device.name))
         if setup.arch.torch_dtype != "float16":

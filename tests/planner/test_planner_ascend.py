@@ -80,6 +80,7 @@ def sizes(layout: Layout) -> tuple[int, int, int, bool]:
         ("zai-org/GLM-4.5-Air-FP8", "8x910C", "fp8-channel do not run"),
         ("Qwen/Qwen3-32B-FP8", "8x950DT", "takes this kind of FP8 for DeepSeek-V4 only"),
         ("deepseek-ai/DeepSeek-V2-Lite-Chat", "310P3", "latent attention (MLA), for which vllm-ascend has no kernels"),
+        ("deepseek-ai/DeepSeek-V4-Flash", "8x950DT", "DeepSeek-V4 is not planned on Ascend950DT: vllm-ascend"),
     ],
 )
 def test_what_a_chip_does_not_run(name, on, words):
@@ -105,6 +106,13 @@ def test_integer_formats(section, on, words):
     made = planned(arch("Qwen/Qwen3-30B-A3B", quantization_config=section), on, max_model_len=4096)
     assert (made.verdict is Verdict.UNSUPPORTED) is bool(words)
     assert words in made.reasons[0]
+
+
+def test_a_conversion_of_deepseek_v4_is_not_planned_either():
+    section = {"quant_method": "ascend", "types": {"*.attn.*": "W8A8_DYNAMIC", "*.mlp.*": "W8A8_DYNAMIC"}}
+    made = planned(arch("deepseek-ai/DeepSeek-V4-Flash", quantization_config=section), "16x910C", max_model_len=4096)
+    assert made.verdict is Verdict.UNSUPPORTED
+    assert [reason.partition(":")[0] for reason in made.reasons] == ["DeepSeek-V4 is not planned on Ascend910"]
 
 
 def test_fp8_by_channel_runs_on_950():

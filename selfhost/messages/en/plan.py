@@ -265,8 +265,9 @@ MESSAGES = {
         "weights: the shared experts are whole on every NPU, as `--additional-config` has it, and counted so"
     ),
     "plan.ascend_v4": Text(
-        "not counted: weights that DeepSeek-V4 has on Ascend beside those of its checkpoint; in two public logs they "
-        "were 6 % and 15 % more than computed (vllm-project/vllm-ascend#13439)"
+        "DeepSeek-V4 is not planned on {device}: vllm-ascend serves it, but with pages of the KV cache that selfhost"
+        " does not know, and in two public logs with 6 % and 15 % more weights than computed"
+        " (vllm-project/vllm-ascend#13439)"
     ),
     "plan.ascend_310p": Text(
         "KV cache: on {device} the engine takes half of what is left, and keeps the other half for workspaces"
