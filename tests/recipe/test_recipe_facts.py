@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.tensors import rank_weights
 from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.recipe.load import builtin_directory, read_recipe
+from selfhost.recipe.unserved import unserved
 
 RECIPES = [read_recipe(path) for path in sorted(builtin_directory().glob("*/*.toml"))]
+SERVED = [recipe for recipe in RECIPES if not unserved(recipe)]
 VARIANTS = [
     pytest.param(recipe, variant, id=f"{recipe.name}-{variant.name}")
-    for recipe in RECIPES
+    for recipe in SERVED
     for variant in recipe.variants
 ]
 _DATA = Path(__file__).parent.parent / "data" / "models" / "published"
@@ -125,6 +128,18 @@ def test_every_variant_is_planned_on_a_large_server(recipe, variant):
     assert model.model_path in plan.argv
 
 
+def test_the_recipes_that_no_engine_here_serves_say_what_can():
+    told = {recipe.name: unserved(recipe) for recipe in RECIPES if recipe not in SERVED}
+    assert set(told) == {"baichuan2-7b-chat", "baichuan2-13b-chat", "hunyuan-large", "minimax-text-01"}
+    names = {recipe.name for recipe in SERVED}
+    for name, records in told.items():
+        ways = " ".join(way for record in records for way in record.instead)
+        others = re.findall(r"`([a-z][a-z0-9.-]+)`", ways)
+        assert all(record.note for record in records), name
+        assert names.issuperset(others), name
+        assert others, name
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_context_and_sources(recipe):
     reached = recipe.config.get("text_config", recipe.config)["max_position_embeddings"]
@@ -148,11 +163,14 @@ def test_a_revision_is_pinned_or_the_config_is_called_unverified():
 def test_the_licences_that_limit_use_say_so():
     limited = {recipe.name for recipe in RECIPES if recipe.licence.conditions}
     assert limited == {
+        "baichuan2-13b-chat",
+        "baichuan2-7b-chat",
         "deepseek-r1-distill-llama-70b",
         "deepseek-v2-lite",
         "deepseek-v3",
         "glm-4-9b",
         "hunyuan-a13b-instruct",
+        "hunyuan-large",
         "kimi-k2-instruct",
         "kimi-k2-instruct-0905",
         "kimi-k2-thinking",
@@ -160,6 +178,7 @@ def test_the_licences_that_limit_use_say_so():
         "kimi-k3",
         "minimax-m2.5",
         "minimax-m2.7",
+        "minimax-text-01",
         "qwen2.5-3b",
         "qwen2.5-72b",
     }
