@@ -26,7 +26,7 @@ VOCAB_SIZE = 8192
 LEAST_EXPERTS = 16
 """DeepSeek-V3 takes the best two of each of its eight groups (`n_group` is 8 where a config does not say)."""
 _LEAST_LAYERS = 2
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _INDICES = ("mlp_only_layers",)
 """Keys that list layers by their number."""
 _QUANTIZATION = ("quantization_config", "compression_config")
