@@ -190,7 +190,7 @@ def _shared_width(reader: Reader, family: Family, width: int) -> int:
 
 
 def _moe_layers(reader: Reader, layers: int) -> frozenset[int]:
-    """Layers with experts: by `first_k_dense_replace` and `moe_layer_freq` or `decoder_sparse_step`; ERNIE has others."""
+    """Layers with experts: by `first_k_dense_replace`, `moe_layer_freq` and `decoder_sparse_step`, or ERNIE's keys."""
     first = reader.integer("first_k_dense_replace", "moe_layer_start_index", default=0, minimum=0)
     last = reader.integer("moe_layer_end_index", default=-1, minimum=-1)
     last = layers - 1 if last < 0 else last

@@ -39,6 +39,8 @@ _BACKBONES = {
     "KimiK25ForConditionalGeneration": ("DeepseekV3ForCausalLM", "deepseek_v3"),
 }
 """What a model that sees images is without them, as vLLM 0.32 builds it (`init_vllm_registered_model`): class, type."""
+_OWN_CONFIGS = {"InternLM3ForCausalLM": ("LlamaForCausalLM", "llama")}
+"""Classes whose configuration is code in the model's repository, and what the engine runs for them: class, type."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,11 @@ def shrink(config: Mapping[str, Any], room: Room) -> Small:
 def _text_only(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reduction]]:
     architecture = next((name for name in config.get("architectures") or () if name in FAMILIES), None)
     if architecture is None or FAMILIES[architecture].tower is None:
-        return {key: value for key, value in config.items() if key not in _FOREIGN}, []
+        made = {key: value for key, value in config.items() if key not in _FOREIGN}
+        if architecture in _OWN_CONFIGS:
+            name, model_type = _OWN_CONFIGS[architecture]
+            made |= {"architectures": [name], "model_type": model_type}
+        return made, []
     if architecture not in _BACKBONES:
         raise NoError("smoke.unsupported", architecture=architecture)
     backbone, model_type = _BACKBONES[architecture]

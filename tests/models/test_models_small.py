@@ -73,6 +73,13 @@ def test_every_recipe_keeps_its_widths_and_each_kind_of_layer(name, path):
             assert made.arch.experts.num_experts >= small.LEAST_EXPERTS
 
 
+def test_code_of_the_repository_is_not_needed_for_what_the_engine_runs_as_llama():
+    config = config_of_recipe("internlm3-8b-instruct")
+    made = shrink(config, Room(most_bytes=4 * GIB))
+    assert (made.config["architectures"], made.config["model_type"]) == (["LlamaForCausalLM"], "llama")
+    assert made.arch.kinds == ModelArch.from_config(config).kinds
+
+
 def test_what_describes_its_layers_one_by_one_is_not_made_small():
     with pytest.raises(NoError) as refused:
         shrink(config_of_recipe(NOT_MADE_SMALL), Room(most_bytes=4 * GIB))
