@@ -130,7 +130,13 @@ def test_every_variant_is_planned_on_a_large_server(recipe, variant):
 
 def test_the_recipes_that_no_engine_here_serves_say_what_can():
     told = {recipe.name: unserved(recipe) for recipe in RECIPES if recipe not in SERVED}
-    assert set(told) == {"baichuan2-7b-chat", "baichuan2-13b-chat", "hunyuan-large", "minimax-m1-80k", "minimax-text-01"}
+    assert set(told) == {
+        "baichuan2-7b-chat",
+        "baichuan2-13b-chat",
+        "hunyuan-large",
+        "minimax-m1-80k",
+        "minimax-text-01",
+    }
     names = {recipe.name for recipe in SERVED}
     for name, records in told.items():
         ways = " ".join(way for record in records for way in record.instead)
