@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
-from selfhost.app import stored, wanted
+from selfhost.app import stored, unserved, wanted
 from selfhost.app.bundle_inventory import PackedModel, PackedWheels
 from selfhost.app.quantize import user_recipe
 from selfhost.bundle import modelpack
@@ -95,6 +95,8 @@ def _not_stored(names: Sequence[str], variant: str | None, home: Home) -> Selfho
             asked = wanted.find(name, home, variant=variant)
         except SelfhostError:
             return NoError("storage.unknown", name=f"{name} ({variant})" if variant else name, known=known)
+        if asked.recipe is not None:
+            unserved.check(asked.recipe, asked.variant)
         commands.append(f"`selfhost pull {asked.name}{f' --variant {asked.variant}' if asked.variant else ''}`")
     return IncompleteError("pack.not_pulled", names=", ".join(names), known=known, commands="\n".join(commands))
 

@@ -8,6 +8,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfhost.app import unserved
 from selfhost.app.model_files import arch_of_files, contradictions
 from selfhost.errors import UsageError
 from selfhost.home import find_home, user_path
@@ -174,9 +175,10 @@ def from_recipe(recipe: Recipe, path: Path, variant_name: str | None, home: Home
     """The model of a recipe, with all its variants; `path` is the recipe's file, for what lies beside it.
 
     Raises UsageError for a variant it does not have or a config that cannot be understood, NoError for an architecture
-    or quantization that is not known.
+    or quantization that is not known, UnservedError where the recipe itself says that no engine serves it.
     """
     wanted = recipe.variant(variant_name).name
+    unserved.check(recipe, wanted)
     variants = tuple(_of_recipe(recipe, path, variant, home) for variant in recipe.variants)
     (chosen,) = (variant for variant in variants if variant.variant == wanted)
     return replace(chosen, variants=variants, variant_asked=variant_name is not None)

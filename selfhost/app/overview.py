@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.app.plan import engine_for, with_options
+from selfhost.app.plan import engine_for, plan_unserved, with_options
+from selfhost.app.unserved import UnservedError
 from selfhost.errors import SelfhostError
 from selfhost.messages import text
 from selfhost.planner import matrix
@@ -127,6 +128,10 @@ def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] 
 
                 facts = replace(facts, boots=known_boots.find(Here(home), model, hardware, asked, engine).records)
             cells.append(matrix.cell_of(model, hardware, asked, engine=facts))
+        except UnservedError as error:
+            cells.append(matrix.Cell(plan_unserved(error.recipe, None, hardware, request)))
+            parameters[name] = error.recipe.parameters or 0
+            continue
         except SelfhostError as error:
             skipped.append(text("recipe.skipped", path=path, problem=error, name=name))
             continue

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from selfhost.app.unserved import UnservedError
 from selfhost.engines import ascend_variables, known, owned, vllm, vllm_ascend
 from selfhost.engines.multimodal import counted, read_media
 from selfhost.engines.speculative import not_counted, read_speculation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from selfhost.hardware.types import Hardware, HardwareSnapshot
     from selfhost.home import Home
     from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
+    from selfhost.recipe.schema import Recipe
 
 LOSS_NAME = "selfhost-loss.json"
 """As `selfhost.quantize.job` has it; imported where there is one."""
@@ -177,6 +179,8 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
     home = find_home()
     try:
         model = resolve(name, variant=variant, recipe_paths=recipe_paths, ask=_ask)
+    except UnservedError as error:
+        return plan_unserved(error.recipe, error.variant, hardware_of(request.devices, on, home), request)
     except NoError as error:
         if error.message.id != "arch.unsupported_files":
             raise
@@ -195,6 +199,15 @@ def plan_for(  # noqa: PLR0913  (what the command line takes)
     from selfhost.app import compat
 
     return compat.with_notes(plan)
+
+
+def plan_unserved(recipe: Recipe, variant: str | None, hardware: Hardware, request: PlanRequest) -> Plan:
+    """The plan of a recipe of which no engine here has the model; options of the engine are read all the same."""
+    # Imported where there is such a recipe: `plan` is measured in milliseconds.
+    from selfhost.planner.unserved import plan_unserved
+
+    engine = engine_for(hardware)
+    return plan_unserved(recipe, variant, hardware, owned.absorb(request, engine), engine.ref)
 
 
 def hardware_of(devices: str | None, on: str | None, home: Home) -> Hardware:

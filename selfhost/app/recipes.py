@@ -105,16 +105,17 @@ def _served_by(listed: Listed, engine: str) -> Listed:
 
 
 def _fitting(listed: Listed, hardware: Hardware) -> Listed:
-    """With the variants only that fit, and the verdict of each variant; `unknown` where no plan can be made."""
+    """With the variants only that fit, and the verdict of each; `unknown` where no plan can be made otherwise."""
     from selfhost.app.plan import plan_model
-    from selfhost.planner.plan import PlanRequest
+    from selfhost.planner.plan import PlanRequest, Verdict
+    from selfhost.recipe.unserved import unserved
 
     verdicts, kept, models = {}, [], _models(listed)
     for name in listed.variants:
         try:
             plan = plan_model(models[name], hardware, PlanRequest(), with_remedies=False)
         except (KeyError, SelfhostError):
-            verdicts[name] = "unknown"
+            verdicts[name] = Verdict.UNSUPPORTED.value if unserved(listed.recipe) else "unknown"
             continue
         verdicts[name] = plan.verdict.value
         if plan.fits:

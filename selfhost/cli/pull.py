@@ -81,7 +81,7 @@ def _pull(
         selfhost pull qwen2.5-72b --variant awq-int4 --limit-rate 50MB/s
     """
     from selfhost import offline as switch
-    from selfhost.app import best, pull, wanted
+    from selfhost.app import best, pull, unserved, wanted
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
     from selfhost.home import find_home
@@ -105,6 +105,8 @@ def _pull(
         recipe_paths=recipe_path or (),
         prefer=lambda recipe, path: best.variant_here(recipe, path, home),
     )
+    if model_wanted.recipe is not None:
+        unserved.check(model_wanted.recipe, model_wanted.variant)
     if variant is not None and (why := best.why_not_here(model_wanted, recipe_path or (), home)):
         talk.warn(why)
     pulled = pull.pull(model_wanted, asked, home, options, talk)

@@ -81,7 +81,7 @@ def read_grouped(reader: Reader, family: Family, hidden_size: int) -> GroupedAtt
         head_dim = max(1, hidden_size // heads)
     kv_heads = reader.integer("num_key_value_heads", default=heads)
     reader.check("num_key_value_heads", kv_heads, f"a divisor of the {heads} heads", good=heads % kv_heads == 0)
-    bias = reader.flag("attention_bias")
+    bias = reader.flag(family.bias_key)
     qk_norm = family.qk_norm
     if qk_norm == "config":
         qk_norm = "head" if reader.flag("use_qk_norm") else None

@@ -17,7 +17,10 @@ class Family:
     """What an architecture class does beyond the common decoder; one row for each class."""
 
     qkv_bias: bool | None = None
-    """None: the config's `attention_bias` decides."""
+    """None: the config's `bias_key` decides."""
+    bias_key: str = "attention_bias"
+    mlp_bias_key: str = "mlp_bias"
+    """Keys that say whether attention and dense layers have biases."""
     qk_norm: str | None = None
     """`head`: a weight per head dimension for q and k; `full`: over all heads; `config`: `use_qk_norm` decides."""
     norms_per_layer: int = 2
@@ -42,7 +45,7 @@ class Family:
     """Whether dense layers too are whole on every rank where experts take shares of the tokens, in a single stage
     (models/deepseek_v32/nvidia/model.py)."""
     o_bias: bool = False
-    """Whether `attention_bias` is also that of the output projection."""
+    """Whether `bias_key` is also that of the output projection."""
     windows: Windows = Windows.KEY
     drafts: bool = False
     """Whether the engine loads its `num_nextn_predict_layers` for speculative decoding."""
@@ -55,6 +58,8 @@ class Family:
     """Of `embed_tokens`, `norm` and `lm_head`, what every pipeline stage builds."""
     tied_by: str = "either"
     """Whose `tie_word_embeddings` the class heeds where a `text_config` is nested: `outer`, `inner` or `either`."""
+    ties_in_stages: bool = True
+    """Whether a head that is the embedding can be on another pipeline stage than it."""
     prefix: str = "model."
     """Where the decoder is in the engine's class."""
     renames: Renames = ()
@@ -176,6 +181,17 @@ FAMILIES: dict[str, Family] = {
     "Glm4vMoeForConditionalGeneration": replace(
         _GLM4_MOE, tower="glm4v", prefix=_NESTED_PREFIX, renames=_NESTED, needs_torchvision=True
     ),
+    "Ernie4_5ForCausalLM": Family(),
+    "Ernie4_5_MoeForCausalLM": Family(
+        bias_key="use_bias",
+        mlp_bias_key="use_bias",
+        moe=True,
+        router_dtype_bytes=4,
+        expert_correction=True,
+        shared_on_token_shards=False,
+        ties_in_stages=False,
+    ),
+    "InternLM3ForCausalLM": Family(bias_key="qkv_bias"),
     "HunYuanDenseV1ForCausalLM": Family(qk_norm="head", o_bias=True, transformers_backend=True),
     "HunYuanMoEV1ForCausalLM": Family(
         qk_norm="head",

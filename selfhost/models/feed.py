@@ -140,7 +140,7 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
     default = 0 if len(sparse) == layers else None
     width = 0 if family.moe_only else reader.integer("intermediate_size", default=default)
     shards = TokenShards.ONE_STAGE if family.dense_on_token_shards else TokenShards.NEVER
-    dense = DenseFeed(intermediate_size=width, bias=reader.flag("mlp_bias"), token_shards=shards)
+    dense = DenseFeed(intermediate_size=width, bias=reader.flag(family.mlp_bias_key), token_shards=shards)
     feeds: list[Feed] = [experts if experts and layer in sparse else dense for layer in range(layers)]
     if experts and family.compressed:
         hashed = reader.integer("num_hash_layers", default=0, minimum=0)
@@ -150,10 +150,10 @@ def read_feeds(reader: Reader, config: Mapping[str, Any], family: Family, layers
 
 
 def _read_experts(reader: Reader, config: Mapping[str, Any], family: Family) -> Experts:
-    experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts")
+    experts = reader.integer("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
     widths = ("moe_intermediate_size", "intermediate_size") if family.shared_width else ("moe_intermediate_size",)
     width = reader.integer("intermediate_size") if family.moe_only else reader.alike(*widths)
-    chosen = reader.alike("num_experts_per_tok", "num_experts_per_token", "moe_topk")
+    chosen = reader.alike("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
     reader.check("num_experts_per_tok", chosen, f"at most the {experts} experts", good=chosen <= experts)
     return Experts(
         num_experts=experts,
@@ -185,17 +185,20 @@ def _shared_width(reader: Reader, family: Family, width: int) -> int:
         return reader.integer(family.shared_width)
     if family.shared_expert_gate:
         return reader.integer("shared_expert_intermediate_size", default=0, minimum=0)
-    return reader.integer("n_shared_experts", "num_shared_experts", default=0, minimum=0) * width
+    count = reader.integer("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", default=0, minimum=0)
+    return count * width
 
 
 def _moe_layers(reader: Reader, layers: int) -> frozenset[int]:
-    """Layers with experts, by `first_k_dense_replace` and `moe_layer_freq` or `decoder_sparse_step`."""
-    first = reader.integer("first_k_dense_replace", default=0, minimum=0)
+    """Layers with experts: by `first_k_dense_replace`, `moe_layer_freq` and `decoder_sparse_step`, or ERNIE's keys."""
+    first = reader.integer("first_k_dense_replace", "moe_layer_start_index", default=0, minimum=0)
+    last = reader.integer("moe_layer_end_index", default=-1, minimum=-1)
+    last = layers - 1 if last < 0 else last
     every = reader.integer("moe_layer_freq", default=1)
-    step = reader.integer("decoder_sparse_step", default=1)
+    step = reader.integer("decoder_sparse_step", "moe_layer_interval", default=1)
     dense = reader.numbers("mlp_only_layers")
     return frozenset(
         layer
         for layer in range(layers)
-        if layer >= first and layer % every == 0 and (layer + 1) % step == 0 and layer not in dense
+        if first <= layer <= last and layer % every == 0 and (layer + 1) % step == 0 and layer not in dense
     )

@@ -114,6 +114,9 @@ def _stages(arch: ModelArch, pp: int) -> list[Message]:
     if pp > 1 and arch.loaded_draft and not arch.family.drafts_in_stages:
         # models/qwen3_next_mtp.py: it is built on the last stage, where it waits for what an earlier one never sends.
         return [Message("arch.layout_draft_stages", {"pp": pp})]
+    if pp > 1 and arch.tie_word_embeddings and not arch.family.ties_in_stages:
+        # models/ernie45_moe.py: every stage takes the embedding's weight for its head, also where it has neither.
+        return [Message("arch.layout_tied_stages", {"pp": pp})]
     levels = arch.tower.deepstack_levels if isinstance(arch.tower, VisionTower) else 0
     if pp > 1 and len(stage_layers(arch.num_hidden_layers, pp, 0)) < levels:
         # models/qwen3_vl.py: what the tower adds to the first layers is not handed on; it looks at the config, so also

@@ -26,7 +26,7 @@ VOCAB_SIZE = 8192
 LEAST_EXPERTS = 16
 """DeepSeek-V3 takes the best two of each of its eight groups (`n_group` is 8 where a config does not say)."""
 _LEAST_LAYERS = 2
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _INDICES = ("mlp_only_layers",)
 """Keys that list layers by their number."""
 _QUANTIZATION = ("quantization_config", "compression_config")
@@ -44,6 +44,8 @@ _BACKBONES = {
 class, type."""
 _THREE_COORDINATES = ("Qwen3_5ForCausalLM", "Qwen3_5MoeForCausalLM")
 """Classes for text that take positions as those of images are, in three coordinates (`SupportsMRoPE`)."""
+_OWN_CONFIGS = {"InternLM3ForCausalLM": ("LlamaForCausalLM", "llama")}
+"""Classes whose configuration is code in the model's repository, and what the engine runs for them: class, type."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +114,11 @@ def shrink(config: Mapping[str, Any], room: Room) -> Small:
 def _text_only(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reduction]]:
     architecture = next((name for name in config.get("architectures") or () if name in FAMILIES), None)
     if architecture is None or FAMILIES[architecture].tower is None:
-        return {key: value for key, value in config.items() if key not in _FOREIGN}, []
+        made = {key: value for key, value in config.items() if key not in _FOREIGN}
+        if architecture in _OWN_CONFIGS:
+            name, model_type = _OWN_CONFIGS[architecture]
+            made |= {"architectures": [name], "model_type": model_type}
+        return made, []
     if architecture not in _BACKBONES:
         raise NoError("smoke.unsupported", architecture=architecture)
     backbone, model_type = _BACKBONES[architecture]

@@ -230,7 +230,8 @@ def _rotary_rows(arch: ModelArch) -> int:
     rows, rope = arch.max_position_embeddings, arch.rope
     if rope.rope_type in ("yarn", "deepseek_yarn") and rope.original_max_position_embeddings:
         return int(rope.original_max_position_embeddings * rope.factor)
-    return int(rows * rope.factor) if rope.rope_type in ("linear", "dynamic") else rows
+    # A dynamic base is taken for the config's own length, which the table ends at (dynamic_ntk_scaling_rope.py).
+    return int(rows * rope.factor) if rope.rope_type == "linear" else rows
 
 
 def _cut(

@@ -11,7 +11,7 @@ from selfhost.messages import text
 from selfhost.models.tensors import checkpoint_bytes
 from selfhost.planner import calibration, held, layouts, memory, support
 from selfhost.planner.goals import decide
-from selfhost.planner.plan import Confidence, KVCache, Layout, MemoryPerRank, Plan, Verdict
+from selfhost.planner.plan import NO_MEMORY, Confidence, KVCache, Layout, Plan, Verdict
 from selfhost.planner.reasons import in_use, reasons, short_of
 from selfhost.planner.settings import GPU_MEMORY_UTILIZATION, check_request, choose_settings, drafted
 from selfhost.planner.terms import Setup
@@ -254,7 +254,7 @@ def _without_figures(
         hardware=hardware,
         layout=layout,
         settings=choose_settings(model.arch, hardware, layout, request, max_model_len=length),
-        memory=_NOTHING,
+        memory=NO_MEMORY,
         kv_cache=KVCache(bytes_per_token=0, bytes_per_request_fixed=0, block_size=0, tokens=0, max_concurrency=0.0),
         weight_bytes_total=_stored_bytes(model),
         reasons=tuple(why),
@@ -263,19 +263,6 @@ def _without_figures(
         check=model.check,
         goal=request.goal,
     )
-
-
-_NOTHING = MemoryPerRank(
-    budget_bytes=0,
-    weight_bytes=0,
-    buffer_bytes=0,
-    activation_bytes=0,
-    non_torch_bytes=0,
-    cudagraph_bytes=0,
-    kv_cache_bytes=0,
-    kv_cache_bytes_low=0,
-    kv_cache_bytes_high=0,
-)
 
 
 def _stored_bytes(model: ModelToPlan) -> int:

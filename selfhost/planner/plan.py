@@ -182,6 +182,20 @@ class MemoryPerRank:
     kv_cache_bytes_high: int
 
 
+NO_MEMORY = MemoryPerRank(
+    budget_bytes=0,
+    weight_bytes=0,
+    buffer_bytes=0,
+    activation_bytes=0,
+    non_torch_bytes=0,
+    cudagraph_bytes=0,
+    kv_cache_bytes=0,
+    kv_cache_bytes_low=0,
+    kv_cache_bytes_high=0,
+)
+"""Of a plan without figures, since there is no engine process they would be of."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KVCache:
     """What the remaining memory holds; per engine (one data-parallel rank)."""

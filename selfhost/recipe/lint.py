@@ -23,6 +23,7 @@ from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
 from selfhost.recipe.schema import HUBS, SourceKind
 from selfhost.recipe.table import shown
+from selfhost.recipe.unserved import unserved
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def _variants(recipe: Recipe) -> Iterator[Finding]:
     for number, variant in enumerate(recipe.variants):
         where = f"variant[{number}]"
         yield from config_findings(f"{where}.config", variant.config or {})
+        if unserved(recipe):
+            continue  # nothing to compare with: its shapes are not known
         try:
             arch = ModelArch.from_config(recipe.config_of(variant))
         except SelfhostError as error:
@@ -160,7 +163,12 @@ def _parameters(recipe: Recipe) -> Iterator[Finding]:
 def _architectures(recipe: Recipe, engine: LintEngine) -> Iterator[Finding]:
     given = recipe.config.get("architectures")
     names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
-    if names and not engine.architectures.intersection(names):
+    lacking = [number for number, one in enumerate(recipe.support) if one in recipe.lacking]
+    lacking = [number for number in lacking if recipe.support[number].engine == engine.name]
+    if there := engine.architectures.intersection(names):
+        has = {"found": ", ".join(sorted(there)), "engine": engine.name, "version": engine.version}
+        yield from (_error(f"support[{number}]", "lint.not_lacking", **has) for number in lacking)
+    elif names and not lacking:
         yield _error(
             "config.architectures",
             "lint.architecture",
@@ -211,6 +219,8 @@ def _support(recipe: Recipe) -> Iterator[Finding]:
                 found=shown(support.engine),
                 known=", ".join(ENGINES),
             )
+        if support in recipe.lacking and not support.instead:
+            yield _warning(f"support[{number}].instead", "lint.no_instead", engine=support.engine)
         if support.hardware and not _is_hardware(support.hardware):
             device = re.sub(r"^[\dx]*x", "", support.hardware.partition("@")[0])
             yield _error(

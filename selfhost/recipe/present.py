@@ -10,6 +10,7 @@ from selfhost.errors import SelfhostError
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import parameter_count
 from selfhost.recipe.schema import SourceKind
+from selfhost.recipe.unserved import unserved
 from selfhost.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -24,15 +25,19 @@ _WIDTH = 12
 
 def as_row(recipe: Recipe, variants: Sequence[str], verdicts: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """For `recipe ls`, in the order of COLUMNS; with verdicts in one more."""
-    row = (recipe.name, parameters_text(recipe), str(recipe.context), ",".join(variants), recipe.licence.id)
+    names = ",".join(variants) + (" (unsupported)" if unserved(recipe) else "")
+    row = (recipe.name, parameters_text(recipe), str(recipe.context), names, recipe.licence.id)
     if verdicts is None:
         return row
     return (*row, ", ".join(f"{name} {verdict.replace('_', ' ')}" for name, verdict in verdicts.items()))
 
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
-    """For `--json`; `schema_version` is the recipe's, `parameters` is computed where the recipe does not say."""
-    return {**asdict(recipe), "parameters": parameters(recipe)}
+    """For `--json`; `schema_version` is the recipe's, `parameters` is computed where the recipe does not say.
+
+    `served`: whether some engine here has the model; if not, `support` says why, and what can serve it.
+    """
+    return {**asdict(recipe), "parameters": parameters(recipe), "served": not unserved(recipe)}
 
 
 def parameters(recipe: Recipe) -> int | None:
@@ -148,6 +153,8 @@ def _support(support: Support) -> Iterator[str]:
     hardware = f" ({support.hardware})" if support.hardware else ""
     yield from _row("", f"on {support.where}{hardware}, {support.date}")
     yield from _row("", support.note)
+    for way in support.instead:
+        yield from _row("", f"what can: {way}")
 
 
 def _claim(claim: Claim) -> Iterator[str]:

@@ -190,4 +190,5 @@ def _support(table: Table) -> Support:
         date=table.date("date"),
         note=table.optional_string("note") or "",
         hardware=table.optional_string("hardware"),
+        instead=table.strings("instead"),
     )

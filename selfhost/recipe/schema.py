@@ -161,6 +161,8 @@ class Support:
     note: str = ""
     hardware: str | None = None
     """The same as `--on` has it: `8xH20`."""
+    instead: tuple[str, ...] = ()
+    """Of a model that the engine does not have: what can serve it, or do its work, one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +218,12 @@ class Recipe:
     """What a user should know, one sentence each."""
     unverified: tuple[str, ...] = ()
     """Facts here that no source proved."""
+
+    @property
+    def lacking(self) -> tuple[Support, ...]:
+        """Records that an engine does not have the model, whatever the hardware."""
+        unsupported = SupportState.UNSUPPORTED
+        return tuple(one for one in self.support if one.state is unsupported and one.hardware is None)
 
     def variant(self, name: str | None) -> Variant:
         """The variant of that name; the first one for None. Raises UsageError with the names there are."""

@@ -15,6 +15,7 @@ from selfhost.engines import specs
 from selfhost.errors import ExitCode, IncompleteError, MissingError, NoError
 from selfhost.home import Home
 from selfhost.recipe import load
+from selfhost.recipe.unserved import unserved
 from tests.bundle.test_bundle_profile import GPU, TARGET
 from tests.conftest import REPOSITORY
 from tests.weights.storage_support import put, tiny_files
@@ -90,7 +91,19 @@ def test_the_refusal_is_exit_code_4_with_the_reason(tmp_path):
     assert "m/x does not run on the devices there" in caught.value.message.why
 
 
-@pytest.mark.parametrize("name", sorted(load.find_recipes(Home(REPOSITORY / "none"))))
+def recipes(*, served: bool):
+    found = load.find_recipes(Home(REPOSITORY / "none"))
+    return [name for name, path in sorted(found.items()) if (not unserved(load.read_recipe(path))) is served]
+
+
+@pytest.mark.parametrize("name", recipes(served=False))
+def test_a_recipe_that_no_engine_serves_is_not_to_be_pulled(home, name):
+    with pytest.raises(NoError) as caught:
+        bundle_gather.find_models([name], None, Home(home))
+    assert caught.value.message.id == "recipe.unserved"
+
+
+@pytest.mark.parametrize("name", recipes(served=True))
 def test_a_recipe_that_was_not_pulled_says_how_to_get_it(home, name):
     with pytest.raises(IncompleteError) as caught:
         bundle_gather.find_models([name], None, Home(home))

@@ -30,7 +30,7 @@ NOT_AFTER_LOADING = [
     r"[.]attn[.]([qkv]|prob)_(scale|zero_point) ",
     # Marlin does without the zero points of symmetric GPTQ (kernels/linear/mixed_precision/marlin.py); experts keep
     # theirs.
-    r"^(?!.*experts).*GPTQ.*[.]qzeros ",
+    r"^(?!.*(?<!shared_)experts).*GPTQ.*[.]qzeros ",
     # Made for GPTQ experts that have biases, dropped when the checkpoint has none (quantization/auto_gptq.py).
     r"GPTQ.*routed_experts[.]w(13|2)_bias ",
 ]
@@ -44,6 +44,7 @@ LIVE = [
     "deepseek-ai/DeepSeek-V3 tp8 pp2 pp_rank1 mtp",
     "deepseek-ai/DeepSeek-V4-Flash tp4 dp2 ep",
     "deepseek-ai/DeepSeek-V4-Flash tp4 pp2 pp_rank1",
+    "baidu/ERNIE-4.5-21B-A3B-PT tp2 dp2 ep",
     "zai-org/GLM-4-32B-0414 tp2",
     "zai-org/GLM-4.5-Air-FP8 tp4",
     "zai-org/GLM-4.5V tp8 data",
@@ -51,6 +52,7 @@ LIVE = [
     "zai-org/GLM-5.2-FP8 tp4 pp2 pp_rank1 mtp",
     "tencent/Hunyuan-7B-Instruct tp2",
     "tencent/Hunyuan-A13B-Instruct tp2 dp2 ep",
+    "internlm/internlm3-8b-instruct tp4",
     "moonshotai/Kimi-K2-Thinking tp8 pp2 pp_rank0",
     "moonshotai/Kimi-K2.5 tp8",
     "moonshotai/Kimi-K3 tp8",
@@ -65,6 +67,7 @@ LIVE = [
     "Qwen/Qwen3.5-27B AWQ mixed tp2",
     "Qwen/Qwen3.5-0.8B pp2 pp_rank1 mtp",
     "HuggingFaceTB/SmolLM2-135M-Instruct pp2 pp_rank1",
+    "01-ai/Yi-1.5-9B-Chat tp4",
 ]
 """Built again when an engine is there, in half a minute: of every family some, of many formats and layouts."""
 

@@ -10,14 +10,23 @@ from selfhost.models import small, stand_in
 from selfhost.models.arch import ModelArch
 from selfhost.models.small import Room, shrink
 from selfhost.recipe import load
+from selfhost.recipe.unserved import unserved
 from selfhost.units import GIB
 from tests.tiny_models import config_of
 
 KEPT = ("hidden_size", "num_attention_heads", "intermediate_size")
+NOT_MADE_SMALL = "kimi-k3"
+"""What describes its layers one by one."""
 
 
 def recipes():
-    return sorted(load.find_recipes(find_home()).items())
+    """Of models that are served and can be made small."""
+    found = load.find_recipes(find_home())
+    return [
+        (name, path)
+        for name, path in sorted(found.items())
+        if name != NOT_MADE_SMALL and not unserved(load.read_recipe(path))
+    ]
 
 
 def config_of_recipe(name, variant=None):
@@ -62,6 +71,19 @@ def test_every_recipe_keeps_its_widths_and_each_kind_of_layer(name, path):
         if whole.experts:
             assert made.arch.experts.num_experts_per_tok == whole.experts.num_experts_per_tok
             assert made.arch.experts.num_experts >= small.LEAST_EXPERTS
+
+
+def test_code_of_the_repository_is_not_needed_for_what_the_engine_runs_as_llama():
+    config = config_of_recipe("internlm3-8b-instruct")
+    made = shrink(config, Room(most_bytes=4 * GIB))
+    assert (made.config["architectures"], made.config["model_type"]) == (["LlamaForCausalLM"], "llama")
+    assert made.arch.kinds == ModelArch.from_config(config).kinds
+
+
+def test_what_describes_its_layers_one_by_one_is_not_made_small():
+    with pytest.raises(NoError) as refused:
+        shrink(config_of_recipe(NOT_MADE_SMALL), Room(most_bytes=4 * GIB))
+    assert refused.value.message.id == "smoke.unsupported"
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8, 16])

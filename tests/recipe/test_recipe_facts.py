@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,15 +15,17 @@ from selfhost.app.plan import plan_model
 from selfhost.engines import known
 from selfhost.home import find_home
 from selfhost.models.arch import ModelArch
-from selfhost.models.checkpoint import parameter_count
+from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.tensors import rank_weights
 from selfhost.planner.plan import PlanRequest, Verdict
 from selfhost.recipe.load import builtin_directory, read_recipe
+from selfhost.recipe.unserved import unserved
 
 RECIPES = [read_recipe(path) for path in sorted(builtin_directory().glob("*/*.toml"))]
+SERVED = [recipe for recipe in RECIPES if not unserved(recipe)]
 VARIANTS = [
     pytest.param(recipe, variant, id=f"{recipe.name}-{variant.name}")
-    for recipe in RECIPES
+    for recipe in SERVED
     for variant in recipe.variants
 ]
 _DATA = Path(__file__).parent.parent / "data" / "models" / "published"
@@ -46,8 +49,14 @@ def published(variant):
     return entry
 
 
-def test_every_counted_checkpoint_is_in_one_recipe():
-    ids = [s.id for r in RECIPES for v in r.variants for s in v.sources if s.kind.value == "huggingface"]
+def test_every_counted_checkpoint_is_in_one_recipe_and_bytes_are_told_only_of_those():
+    ids = [
+        source.id
+        for recipe in RECIPES
+        for variant in recipe.variants
+        for source in variant.sources
+        if source.kind.value == "huggingface" and variant.bytes_on_disk is not None
+    ]
     assert sorted(ids) == sorted(PUBLISHED)
 
 
@@ -119,11 +128,29 @@ def test_the_engine_has_the_architecture_and_the_parsers(recipe, variant):
 def test_every_variant_is_planned_on_a_large_server(recipe, variant):
     model = resolve(recipe.name, variant=variant.name).to_plan()
     on = "2x16x910C" if model.arch.quantization and model.arch.quantization.method == "ascend" else "8xH200"
-    if on == "8xH200" and (variant.bytes_on_disk or 0) > ONE_SERVER:
+    if on == "8xH200" and (variant.bytes_on_disk or checkpoint_bytes(model.arch)) > ONE_SERVER:
         on = "2x8xH200"
     plan = plan_model(model, hardware_for(on, find_home()), PlanRequest())
     assert plan.verdict in (Verdict.FITS, Verdict.TIGHT)
     assert model.model_path in plan.argv
+
+
+def test_the_recipes_that_no_engine_here_serves_say_what_can():
+    told = {recipe.name: unserved(recipe) for recipe in RECIPES if recipe not in SERVED}
+    assert set(told) == {
+        "baichuan2-7b-chat",
+        "baichuan2-13b-chat",
+        "hunyuan-large",
+        "minimax-m1-80k",
+        "minimax-text-01",
+    }
+    names = {recipe.name for recipe in SERVED}
+    for name, records in told.items():
+        ways = " ".join(way for record in records for way in record.instead)
+        others = re.findall(r"`([a-z][a-z0-9.-]+)`", ways)
+        assert all(record.note for record in records), name
+        assert names.issuperset(others), name
+        assert others, name
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -149,14 +176,23 @@ def test_a_revision_is_pinned_or_the_config_is_called_unverified():
 def test_the_licences_that_limit_use_say_so():
     limited = {recipe.name for recipe in RECIPES if recipe.licence.conditions}
     assert limited == {
+        "baichuan2-13b-chat",
+        "baichuan2-7b-chat",
         "deepseek-r1-distill-llama-70b",
         "deepseek-v2-lite",
         "deepseek-v3",
         "glm-4-9b",
+        "hunyuan-7b-instruct",
+        "hunyuan-a13b-instruct",
+        "hunyuan-large",
         "kimi-k2-instruct",
+        "kimi-k2-instruct-0905",
         "kimi-k2-thinking",
         "kimi-k2.5",
+        "kimi-k3",
         "minimax-m2.5",
+        "minimax-m2.7",
+        "minimax-text-01",
         "qwen2.5-3b",
         "qwen2.5-72b",
     }

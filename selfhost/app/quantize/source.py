@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from selfhost.app import wanted
+from selfhost.app import unserved, wanted
 from selfhost.errors import IncompleteError, IntegrityError, NoError, UsageError
 from selfhost.home import user_path
 from selfhost.models.arch import ModelArch
@@ -80,6 +80,7 @@ def find(text: str, variant: str | None, scheme: Scheme, home: Home, recipe_path
         if not found.directory.is_dir():
             raise IncompleteError("quantize.not_stored", name=found.shown, command=f"selfhost pull {found.name}")
         return _of_directory(found.directory, scheme)
+    unserved.check(found.recipe, found.variant)
     assert found.variant is not None
     check_source(found.recipe, found.recipe.variant(found.variant), scheme)
     lock = store.look_up(found.directory)

@@ -117,6 +117,10 @@ MESSAGES = {
         "the layers of multi-token prediction of this model do not run with {pp} pipeline stages: the engine expects"
         " their input from the stage before"
     ),
+    "arch.layout_tied_stages": Text(
+        "with {pp} pipeline stages the engine does not start this model: its head is the embedding, and its class looks"
+        " for that on every stage"
+    ),
     "arch.layout_groups": Text("{groups} groups of output heads cannot be divided by tensor parallel size {tp}"),
     "arch.layout_vocab": Text("the vocabulary padded to {rows} rows cannot be divided by tensor parallel size {tp}"),
     "arch.layout_width": Text("{part} {width} cannot be divided by {ranks} ranks"),

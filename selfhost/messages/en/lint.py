@@ -38,6 +38,16 @@ MESSAGES = {
         "nearest there: {nearest}",
         "correct `architectures`, or leave the recipe out until the engine has it",
     ),
+    "lint.not_lacking": Text(
+        "the recipe says that {engine} does not have the model, but {engine} {version} has {found}",
+        "a record of `unsupported` without `hardware` is about the engine as such",
+        "remove the record, or name the `hardware` where it was seen to fail",
+    ),
+    "lint.no_instead": Text(
+        "the recipe says that {engine} does not have the model, and not what can serve it",
+        "whoever asks for it is told why it cannot be served, and no way on",
+        "name one in `instead`: a version or fork that has it, or another recipe that does its work",
+    ),
     "lint.parser": Text(
         "{engine} {version} has no {what} named `{found}`",
         "nearest: {nearest}",

@@ -7,6 +7,8 @@ MESSAGES = {
     "plan.verdict_fits": Text("{model} ({variant}) fits on {hardware}"),
     "plan.verdict_tight": Text("{model} ({variant}) fits on {hardware}, but only just"),
     "plan.verdict_does_not_fit": Text("{model} ({variant}) does not fit on {hardware}"),
+    "plan.unserved_untried": Text("{engine} {version}: not tried, and selfhost does not know the shapes of {model}"),
+    "plan.instead": Text("what can: {way}"),
     "plan.verdict_unsupported": Text("{model} ({variant}) does not run on {hardware}"),
     # The picture.
     "plan.basis": Text("figures: {confidence}, for {engine} {version}"),

@@ -61,6 +61,7 @@ MESSAGES = {
         "variants: {names}",
         "try `--variant {suggestion}`; `selfhost recipe show {recipe}` tells more",
     ),
+    "recipe.unserved": Text("no engine here serves `{name}`", "{reasons}", "{instead}"),
     "recipe.none_matches": Text("no recipe matches; `selfhost recipe ls` lists all"),
     "recipe.skipped": Text("left out `{path}`: {problem}; `selfhost recipe show {name}` tells all"),
     # Phrases after `path.of.key: `
