@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from selfhost.errors import NoError
@@ -12,6 +14,7 @@ from selfhost.models.small import Room, shrink
 from selfhost.recipe import load
 from selfhost.recipe.unserved import unserved
 from selfhost.units import GIB
+from tests.models.public_models import DATA
 from tests.tiny_models import config_of
 
 KEPT = ("hidden_size", "num_attention_heads", "intermediate_size")
@@ -67,7 +70,7 @@ def test_every_recipe_keeps_its_widths_and_each_kind_of_layer(name, path):
         for key in KEPT:
             assert getattr(made.arch, key) == getattr(whole, key), (name, variant.name, key)
         assert len(made.arch.kinds) == len(whole.kinds)
-        assert made.arch.num_hidden_layers <= 4
+        assert made.arch.num_hidden_layers <= 5
         if whole.experts:
             assert made.arch.experts.num_experts_per_tok == whole.experts.num_experts_per_tok
             assert made.arch.experts.num_experts >= small.LEAST_EXPERTS
@@ -135,6 +138,14 @@ def test_what_sees_images_is_left_out_and_told():
     assert told(made)["architecture"] == ("KimiK25ForConditionalGeneration", "DeepseekV3ForCausalLM")
     assert made.arch.tower is None
     assert "vision_config" not in made.config
+
+
+def test_text_of_qwen3_5_keeps_positions_in_three_coordinates():
+    config = json.loads((DATA / "configs" / "qwen_hybrid.json").read_text())["Qwen/Qwen3.5-0.8B"]["config"]
+    made = shrink(config, Room(most_bytes=GIB))
+    assert told(made)["architecture"] == ("Qwen3_5ForConditionalGeneration", "Qwen3_5ForCausalLM")
+    assert made.arch.tower is None
+    assert made.config["rope_parameters"] == config["text_config"]["rope_parameters"]
 
 
 def test_a_class_whose_backbone_is_not_known_is_refused():
