@@ -147,7 +147,7 @@ long: .venv/dev.done .venv/schemathesis.done
 	SELFHOST_TEST_ENGINE_PYTHON=$$($(BIN)/selfhost engine path cpu)/bin/python \
 	SELFHOST_TEST_QUANTIZE_PYTHON=$$($(BIN)/selfhost engine path quantize-cpu)/bin/python \
 	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
-	$(BIN)/python -m pytest -m 'e2e or slow' tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py \
+	$(BIN)/python -m pytest -m 'e2e or slow' tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_architectures.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py \
 		tests/bundle/test_bundle_pack_faults.py tests/bundle/test_bundle_nothing_lost.py tests/recipe/test_recipe_fuzz.py $(PYTEST)
 
 .PHONY: clean

@@ -6,15 +6,20 @@ that sees images this is the part that reads text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
-from selfhost.app.engine_env import INSIDE
-from selfhost.errors import ExitCode
+from selfhost.errors import ExitCode, NoError
 from selfhost.models import small, stand_in
 from selfhost.models.arch import ModelArch
 from selfhost.models.families import FAMILIES
@@ -31,12 +36,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("long_run")]
 
 REFUSED = {
     # What selfhost says before anything is started, and what the engine says when it is started nevertheless.
-    "DeepseekV32ForCausalLM": ("sparse attention", ""),
-    "GlmMoeDsaForCausalLM": ("sparse attention", ""),
-    "DeepseekV4ForCausalLM": ("sparse attention", ""),
-    "Qwen3_5ForConditionalGeneration": ("needs torchvision", ""),
-    "Qwen3_5MoeForConditionalGeneration": ("needs torchvision", ""),
-    "KimiK3ForConditionalGeneration": ("cannot be made small", ""),
+    "DeepseekV32ForCausalLM": ("sparse attention", "Sparse Attention is not supported on CPU"),
+    "GlmMoeDsaForCausalLM": ("sparse attention", "Sparse Attention is not supported on CPU"),
+    # Starts, and ends at the first question: kernels in Triton, which is not there.
+    "DeepseekV4ForCausalLM": ("sparse attention", "TypeError: 'function' object is not subscriptable"),
+    "Qwen3_5ForConditionalGeneration": ("needs torchvision", "No module named 'torchvision'"),
+    "Qwen3_5MoeForConditionalGeneration": ("needs torchvision", "No module named 'torchvision'"),
+    # Its processor of images is code in the model's repository.
+    "KimiK3ForConditionalGeneration": ("cannot be made small", "Can't load image processor"),
 }
 
 
@@ -77,22 +84,51 @@ def test_it_is_refused_and_the_engine_refuses_it_too(architecture, engine_python
     assert reason in done.stderr
     said = bare_engine(engine_python, recipe, tmp_path / "model")
     lines = [line.rpartition("] ")[2] for line in said.splitlines() if of_engine in line]
-    assert lines, said
+    assert lines, said[-5000:]
     print(architecture, recipe.name, lines[0])
 
 
 def bare_engine(python: str, recipe: Recipe, folder: Path) -> str:
-    """The log of an engine that is to serve a small model of a recipe, which it must not come to do."""
+    """The log of an engine that is to serve a small model of a recipe, and to be asked, as far as it comes."""
     config = dict(recipe.config)
-    if "KimiK3ForConditionalGeneration" not in recipe.config["architectures"]:
-        config = dict(small.shrink(config, small.Room(most_bytes=4 * GIB, plain=True)).config)
+    with contextlib.suppress(NoError):
+        config = dict(small.shrink(config, small.Room(most_bytes=GIB, plain=True)).config)
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     for name, value in stand_in.tokenizer_files(small.VOCAB_SIZE, 4096).items():
         (folder / name).write_text(json.dumps(value))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--load-format", "dummy"]
-    command += ["--host", "127.0.0.1", "--port", "0", "--max-model-len", "2048", "--enforce-eager"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(INSIDE)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode != 0
-    return done.stdout + done.stderr
+    command += ["--host", "127.0.0.1", "--port", port, "--max-model-len", "1024", "--enforce-eager"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    log = folder.with_name("engine.log")
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True) as process,
+    ):
+        try:
+            ask(process, f"http://127.0.0.1:{port}", {"model": str(folder), "prompt": "hello", "max_tokens": 4})
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return log.read_text(errors="replace")
+
+
+def ask(process: subprocess.Popen[bytes], url: str, body: dict[str, object]) -> None:
+    """Wait until it is healthy or has ended; in the first case ask it, which must fail."""
+    until = time.monotonic() + 600
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            asked = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode())
+            asked.add_header("Content-Type", "application/json")
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(asked, timeout=300).close()
+            return
+    assert process.poll() is not None
