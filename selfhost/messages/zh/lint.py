@@ -147,6 +147,7 @@ MESSAGES: dict[str, Text] = {
         "使用模型卡片中的值，或去掉以使用引擎的默认值",
     ),
     # The command's own lines.
+    "lint.hint": Text("提示：{hint}"),
     "lint.line": Text("{path}: {severity}: {where}: {what}"),
     "lint.clean": Text("{count} 个配方，无需更正"),
     "lint.count": Text("{count} 个配方：{errors} 个错误，{warnings} 个警告"),

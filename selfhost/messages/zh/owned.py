@@ -27,13 +27,13 @@ MESSAGES: dict[str, Text] = {
     ),
     "owned.keys": Text(
         "`{flag}` 由 selfhost 管理",
-        "密钥由 selfhost 自己的关卡在每个路由上检查；引擎的 `--api-key` 会放过一部分，"
+        "密钥由 selfhost 的准入层在每个路由上检查；引擎的 `--api-key` 会放过一部分，"
         "且命令行上的密钥对主机的所有用户可见",
         "`selfhost key new` 生成密钥",
     ),
     "owned.front_end": Text(
         "`{flag}` 由 selfhost 管理",
-        "它会启动另一个前端或开放其他路由，selfhost 的关卡无法守护",
+        "它会启动另一个前端或开放其他路由，selfhost 的准入层无法覆盖",
         "去掉它",
     ),
     "owned.config_file": Text(
