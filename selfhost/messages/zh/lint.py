@@ -151,4 +151,14 @@ MESSAGES: dict[str, Text] = {
     "lint.line": Text("{path}: {severity}: {where}: {what}"),
     "lint.clean": Text("{count} 个配方，无需更正"),
     "lint.count": Text("{count} 个配方：{errors} 个错误，{warnings} 个警告"),
+    "lint.not_lacking": Text(
+        "配方称 {engine} 没有该模型，但 {engine} {version} 有 {found}",
+        "不带 `hardware` 的 `unsupported` 记录指的是引擎本身",
+        "删除该记录，或用 `hardware` 写明在何处见过失败",
+    ),
+    "lint.no_instead": Text(
+        "配方称 {engine} 没有该模型，却没有说明用什么可以运行",
+        "询问者会得知为何无法运行，却不知道还有什么办法",
+        "在 `instead` 中写出一个：支持它的版本或分支，或者能完成同样工作的另一个配方",
+    ),
 }

@@ -227,8 +227,8 @@ MESSAGES: dict[str, Text] = {
     ),
     "plan.ascend_shared_whole": Text("权重：按 `--additional-config`，共享专家在每个 NPU 上完整存放，并照此计算"),
     "plan.ascend_v4": Text(
-        "未计入：DeepSeek-V4 在昇腾上除检查点之外的权重；两份公开日志中，"
-        "实际值比计算值多 6 % 和 15 %（vllm-project/vllm-ascend#13439）"
+        "{device} 上的 DeepSeek-V4 未做规划：vllm-ascend 能运行它，但 selfhost 不了解其 KV 缓存的页，"
+        "且两份公开日志中权重比计算值多 6 % 和 15 %（vllm-project/vllm-ascend#13439）"
     ),
     "plan.ascend_310p": Text("KV 缓存：在 {device} 上引擎取剩余的一半，另一半留作工作空间"),
     "plan.ascend_float16": Text("数据类型：float16，因为 {device} 不支持 bfloat16 计算；权重在加载时转换"),
@@ -316,4 +316,6 @@ MESSAGES: dict[str, Text] = {
         "每步中每个请求至少占一个 token",
         "请用 `--max-num-batched-tokens {max_num_seqs}` 或更大的值",
     ),
+    "plan.unserved_untried": Text("{engine} {version}：未尝试，selfhost 不了解 {model} 的张量形状"),
+    "plan.instead": Text("可行的办法：{way}"),
 }

@@ -81,4 +81,5 @@ MESSAGES: dict[str, Text] = {
     "recipe.duplicate": Text("`{value}` 重复出现"),
     "recipe.outside": Text("`{value}` 指向来源之外"),
     "recipe.name_differs": Text("`{found}`，但文件名为 `{wanted}.toml`"),
+    "recipe.unserved": Text("这里没有引擎能运行 `{name}`", "{reasons}", "{instead}"),
 }
