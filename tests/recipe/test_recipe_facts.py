@@ -35,7 +35,7 @@ ENGINE = known.load("vllm")
 # SmolLM2 comes in a wheel and is converted: its figures are checked where that is tested.
 COUNTED = [case for case in VARIANTS if any(source.id in PUBLISHED for source in case.values[1].sources)]
 PADDED = 80 * 3 * 8192 * (29696 - 29568)
-"""What the quantized Qwen2.5-72B have more: three matrices in each of 80 layers are wider by 128."""
+"""What the quantized Qwen2.5-72B and Qwen2.5-VL-72B have more: three matrices in each of 80 layers are wider by 128."""
 ONE_SERVER = 1_000_000_000_000
 """Bytes of weights that eight H200 hold beside the KV cache."""
 TOLERANCE = 0.01
@@ -64,7 +64,7 @@ def test_every_counted_checkpoint_is_in_one_recipe_and_bytes_are_told_only_of_th
 def test_parameters_are_those_of_the_checkpoint(recipe, variant):
     count = parameter_count(ModelArch.from_config(recipe.config_of(variant)))
     assert count == published(variant)["total_params"]
-    padded = recipe.name == "qwen2.5-72b" and variant.name != "bf16"
+    padded = recipe.name in ("qwen2.5-72b", "qwen2.5-vl-72b") and variant.name != "bf16"
     assert count - recipe.parameters == (PADDED if padded else 0)
 
 
@@ -113,6 +113,19 @@ def test_what_is_on_disk_but_not_loaded():
         "qwen2.5-3b awq-int4": 0.6,
         "qwen3-0.6b bf16": 0.3,
         "qwen3-1.7b bf16": 0.6,
+        "qwen3-next-80b-a3b-instruct bf16": 3.3,
+        "qwen3-next-80b-a3b-thinking bf16": 3.3,
+        "qwen3.5-0.8b bf16": 0.0,
+        "qwen3.5-122b-a10b bf16": 5.0,
+        "qwen3.5-27b bf16": 0.8,
+        "qwen3.5-27b fp8": 0.5,
+        "qwen3.5-27b gptq-int4": 0.8,
+        "qwen3.5-2b bf16": 0.1,
+        "qwen3.5-35b-a3b bf16": 1.7,
+        "qwen3.5-35b-a3b fp8": 0.9,
+        "qwen3.5-397b-a17b bf16": 13.2,
+        "qwen3.5-4b bf16": 0.2,
+        "qwen3.5-9b bf16": 0.5,
     }
 
 
@@ -195,6 +208,7 @@ def test_the_licences_that_limit_use_say_so():
         "minimax-text-01",
         "qwen2.5-3b",
         "qwen2.5-72b",
+        "qwen2.5-vl-72b",
     }
     plain = {recipe.licence.id for recipe in RECIPES if recipe.name not in limited}
     assert plain == {"Apache-2.0", "MIT"}
