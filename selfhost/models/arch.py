@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import NoError, UsageError
 from selfhost.models.attention import read_grouped, read_windows
+from selfhost.models.audio import AudioTower, read_audio
 from selfhost.models.compressed import CompressedAttention, read_compressed
 from selfhost.models.draft import Draft, read_draft
 from selfhost.models.families import FAMILIES
@@ -79,6 +80,8 @@ class ModelArch:
     """With the engine's names of what is not quantized."""
     tower: Tower | None = None
     """What sees images, where there is something."""
+    audio: AudioTower | None = None
+    """What hears, where there is something."""
     draft: Draft | None = None
     """The layers of multi-token prediction, if the engine can load them."""
     residual_block_layers: int = 0
@@ -206,6 +209,9 @@ class ModelArch:
 
 def _text_config(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
     """A config and its `text_config` as one; which of them says that head and embedding are one goes by the class."""
+    if family.within is not None:
+        part = config.get(family.within)
+        config = {**config, **(part if isinstance(part, dict) else {}), "architectures": config.get("architectures")}
     nested = config.get("text_config")
     if not isinstance(nested, dict):
         return config
@@ -268,6 +274,7 @@ def _read(reader: Reader, config: Mapping[str, Any], architecture: str, names: t
         num_nextn_predict_layers=extra,
         quantization=quantization,
         tower=_read_tower(reader, family, quantization),
+        audio=read_audio(reader, family),
         residual_block_layers=block,
         draft=read_draft(mixers, feeds, count, family, quantization),
     )

@@ -32,6 +32,8 @@ def _beside(arch: ModelArch) -> list[tuple[int, Part, Quantization | None]]:
     found: list[tuple[int, Part, Quantization | None]] = [(1, part, None) for part in ends]
     if tower := arch.tower:
         found += [(count, part, tower.format_of(part, arch.quantization)) for count, part in tower.parts(1)]
+    if arch.audio:
+        found += [(count, part, None) for count, part in arch.audio.parts()]
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from selfhost.models.media import Sizes, encoder_budget
+from selfhost.models.media import Sizes, encoder_budget, heeded
 from selfhost.models.moonvit import MoonViT
 from selfhost.models.vision import TowerMode, VisionTower
 
@@ -52,7 +52,7 @@ def encoding(arch: ModelArch, tp: int, sizes: Sizes) -> Encoding | None:
     budget = encoder_budget(tower, arch.media, sizes)
     if budget is None:
         return None
-    apart = arch.media.mode is TowerMode.DATA
+    apart = heeded(tower, arch.media.mode) is TowerMode.DATA
     ranks = tp if apart else 1
     items = -(-budget.items // ranks)
     patches = items * budget.item_tokens * tower.merged

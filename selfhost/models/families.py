@@ -80,6 +80,12 @@ class Family:
     tower: str | None = None
     """Kind of the vision tower that `vision_config` describes: `moonvit`, `moonvit3`, whose keys the engine reads by
     their names in the Hub's file, or one of models/vision.py."""
+    tower_apart: bool = True
+    """Whether it heeds `--mm-encoder-tp-mode data` (`supports_encoder_tp_data`); else the tower is always cut."""
+    hears: bool = False
+    """Whether there is an audio tower, which `audio_config` describes."""
+    within: str | None = None
+    """Key of the config under which the model is described that the engine serves, where a checkpoint holds several."""
     needs_torchvision: bool = False
     """Whether its module imports torchvision, by way of transformers' processing of images; so does Qwen3.5's even for
     text alone."""
@@ -124,6 +130,22 @@ _QWEN3_VL = Family(
     needs_torchvision=True,
     mrope_positions=1,
 )
+_QWEN2_5_OMNI = Family(
+    qkv_bias=True,
+    windows=Windows.LAYERS,
+    tower="qwen2_5",
+    tower_apart=False,
+    hears=True,
+    within="thinker_config",
+    tied_by="inner",
+    needs_torchvision=True,
+    prefix=_NESTED_PREFIX,
+    renames=(
+        ("thinker.lm_head.", "language_model.lm_head."),
+        ("thinker.model.", _NESTED_PREFIX),
+        ("thinker.", ""),
+    ),
+)
 _GLM4_MOE = Family(
     qk_norm="config",
     moe=True,
@@ -144,6 +166,8 @@ FAMILIES: dict[str, Family] = {
         prefix=_NESTED_PREFIX,
         renames=(*_NESTED, ("model.", _NESTED_PREFIX)),
     ),
+    "Qwen2_5OmniModel": _QWEN2_5_OMNI,
+    "Qwen2_5OmniForConditionalGeneration": _QWEN2_5_OMNI,
     "Qwen3ForCausalLM": Family(qk_norm="head", windows=Windows.LAYERS),
     "Qwen3MoeForCausalLM": Family(
         qk_norm="head", windows=Windows.FLAG, moe=True, router_quantizable=True, on_all_stages=_ENDS

@@ -23,7 +23,7 @@ from selfhost.models.vision import TowerMode, VisionTower
 from selfhost.records import dataclass
 
 Tower: TypeAlias = VisionTower | MoonViT
-IMAGE, VIDEO, CHUNK = "image", "video", "vision_chunk"
+IMAGE, VIDEO, CHUNK, AUDIO = "image", "video", "vision_chunk", "audio"
 _UNLIMITED = 999
 """What the engine takes for a limit that was not given (config/multimodal.py `get_limit_per_prompt`)."""
 _MOST_RATIO = 200
@@ -110,7 +110,16 @@ def tower_mode(tower: Tower, media: Media) -> TowerMode:
     Check: `--limit-mm-per-prompt '{"image": 0, "video": 0}'` leaves that of Qwen2.5-VL out, and not that of Kimi-K2.5,
     whose items are called `vision_chunk`.
     """
-    return TowerMode.ABSENT if not any(media.limit(kind) for kind in kinds(tower)) else media.mode
+    return TowerMode.ABSENT if not any(media.limit(kind) for kind in kinds(tower)) else heeded(tower, media.mode)
+
+
+def heeded(tower: Tower, mode: TowerMode) -> TowerMode:
+    """What a class makes of `--mm-encoder-tp-mode`: some only know how to cut their tower.
+
+    Source: vLLM 0.32 config/model.py, which goes back to `weights` with a warning.
+    """
+    cut_only = isinstance(tower, VisionTower) and not tower.apart
+    return TowerMode.WEIGHTS if cut_only and mode is TowerMode.DATA else mode
 
 
 def encoder_budget(tower: Tower, media: Media, sizes: Sizes) -> EncoderBudget | None:

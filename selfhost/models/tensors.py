@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from selfhost.models.allocator import rounding_bytes
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.models.layers import residual_parts
+from selfhost.models.media import AUDIO, heeded
 from selfhost.models.parts import Cut, Linear, RotaryTable, Vector
 from selfhost.models.ranks import Ranks, cut_linear, padded_vocab, refined_block, stage_layers
 from selfhost.models.vision import TowerMode
@@ -119,6 +120,9 @@ def groups(arch: ModelArch, ranks: Ranks, *, tower: TowerMode | None = None) -> 
     for part in _beside(arch, ranks):
         yield from _cut(arch, part, ranks, 1, None)
     yield from _tower(arch, ranks, tower or arch.tower_mode)
+    if arch.audio is not None and tower is not TowerMode.ABSENT and arch.media.limit(AUDIO):
+        for count, part in arch.audio.parts():
+            yield from _cut(arch, part, ranks, count, None)
     if arch.loaded_draft and ranks.is_last:
         yield from _draft(arch, ranks, arch.loaded_draft)
 
@@ -178,7 +182,7 @@ def _tower(arch: ModelArch, ranks: Ranks, mode: TowerMode | None) -> Iterator[Te
     """On every pipeline stage."""
     if arch.tower is None or mode is TowerMode.ABSENT:
         return
-    if mode is TowerMode.DATA:
+    if mode is not None and heeded(arch.tower, mode) is TowerMode.DATA:
         ranks = replace(ranks, tp=1)
     for count, part in arch.tower.parts(ranks.tp):
         yield from _cut(arch, part, ranks, count, arch.tower.format_of(part, arch.quantization))

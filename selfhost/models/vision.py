@@ -57,6 +57,8 @@ class VisionTower:
     merged: int
     """Patches that become one token: the square of `spatial_merge_size`."""
     patch_size: int = 14
+    apart: bool = True
+    """Whether it can be left whole on every rank."""
     positions: int = 0
     """Learned positions; 0: none are learned."""
     deepstack_levels: int = 0
@@ -113,6 +115,7 @@ def read_tower(reader: Reader, family: Family, quantization: Quantization | None
         patch_inputs=vision.integer("in_channels", "in_chans", default=3) * frames * side**2,
         merged=vision.integer("spatial_merge_size", default=2) ** 2,
         patch_size=side,
+        apart=family.tower_apart,
         positions=_positions(vision, family.tower, side),
         deepstack_levels=len(vision.numbers("deepstack_visual_indexes")) if family.tower == "qwen3" else 0,
     )

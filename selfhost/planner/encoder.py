@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.messages import text
 from selfhost.models.encoding import encoding
-from selfhost.models.media import IMAGE, VIDEO, Sizes, kinds, largest_item
+from selfhost.models.media import IMAGE, VIDEO, Sizes, heeded, kinds, largest_item
 from selfhost.models.moonvit import MoonViT
 from selfhost.models.vision import TowerMode, VisionTower
 from selfhost.planner.quantity import Quantity
@@ -53,8 +53,9 @@ def with_media(model: ModelToPlan, media: Media) -> ModelToPlan:
 
 def whole_tower(model: ModelToPlan) -> Iterator[tuple[str, ModelToPlan]]:
     """The option that leaves a tower whole, with which more layouts are legal, and the model with it."""
-    if model.arch.tower_mode is TowerMode.WEIGHTS:
-        media = replace(model.arch.media, mode=TowerMode.DATA)
+    tower, mode = model.arch.tower, TowerMode.DATA
+    if tower is not None and model.arch.tower_mode is TowerMode.WEIGHTS and heeded(tower, mode) is mode:
+        media = replace(model.arch.media, mode=mode)
         yield f"-- --mm-encoder-tp-mode {TowerMode.DATA.value}", with_media(model, media)
 
 

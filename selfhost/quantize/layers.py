@@ -22,6 +22,7 @@ _SMALL = ("gate", "router", "shared_expert_gate", "in_proj_a", "in_proj_b", "in_
 """Last steps of names of routers and gates, which lose much and take little."""
 _DOWN = ("down_proj", "w2")
 _TOWER = r"re:.*(visual|vision_tower|vision_model|mm_projector|multi_modal_projector)\..*"
+_SOUND = r"re:.*(audio_tower|talker|token2wav)\..*"
 _IN_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.(.+)\.weight$")
 _TOWER_STEP = re.compile(r"(^|\.)(visual|vision_|audio_|encoder)")
 _PREDICTION = r"re:.*\.(eh_proj|embed_tokens|shared_head\.head)$"
@@ -45,6 +46,8 @@ def ignored(arch: ModelArch) -> tuple[str, ...]:
     ]
     if arch.tower is not None:
         found.append(_TOWER)
+    if arch.audio is not None:
+        found.append(_SOUND)
     if arch.num_nextn_predict_layers:
         found.append(_PREDICTION)
     return tuple(dict.fromkeys(found))

@@ -61,6 +61,7 @@ LIVE = [
     "MiniMaxAI/MiniMax-M2 tp8 ep",
     "Qwen/Qwen2.5-72B-Instruct-AWQ tp2",
     "Qwen/Qwen2.5-VL-7B-Instruct tp2",
+    "Qwen/Qwen2.5-Omni-3B tp2",
     "Qwen/Qwen3-235B-A22B-FP8 tp8",
     "Qwen/Qwen3-Next-80B-A3B-Instruct-FP8 tp2 pp2 pp_rank1",
     "Qwen/Qwen3-Next-80B-A3B-Instruct-FP8 tp4 dp2 ep mtp",

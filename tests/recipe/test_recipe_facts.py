@@ -168,7 +168,8 @@ def test_the_recipes_that_no_engine_here_serves_say_what_can():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_context_and_sources(recipe):
-    reached = recipe.config.get("text_config", recipe.config)["max_position_embeddings"]
+    served = recipe.config.get("thinker_config", recipe.config)
+    reached = served.get("text_config", served)["max_position_embeddings"]
     assert recipe.context <= reached
     if longer := recipe.long_context:
         scaling = longer.rope_scaling
@@ -208,6 +209,7 @@ def test_the_licences_that_limit_use_say_so():
         "minimax-text-01",
         "qwen2.5-3b",
         "qwen2.5-72b",
+        "qwen2.5-omni-3b",
         "qwen2.5-vl-72b",
     }
     plain = {recipe.licence.id for recipe in RECIPES if recipe.name not in limited}
