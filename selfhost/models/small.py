@@ -30,9 +30,11 @@ _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_exp
 _INDICES = ("mlp_only_layers",)
 """Keys that list layers by their number."""
 _QUANTIZATION = ("quantization_config", "compression_config")
-_FOREIGN = ("auto_map", "vision_config", "text_config", "_name_or_path")
+_FOREIGN = ("auto_map", "audio_config", "vision_config", "text_config", "_name_or_path")
 _BACKBONES = {
     "Qwen2_5_VLForConditionalGeneration": ("Qwen2ForCausalLM", "qwen2"),
+    "Qwen2_5OmniModel": ("Qwen2ForCausalLM", "qwen2"),
+    "Qwen2_5OmniForConditionalGeneration": ("Qwen2ForCausalLM", "qwen2"),
     "Qwen3VLForConditionalGeneration": ("Qwen3ForCausalLM", "qwen3"),
     "Qwen3VLMoeForConditionalGeneration": ("Qwen3MoeForCausalLM", "qwen3_moe"),
     "Glm4vMoeForConditionalGeneration": ("Glm4MoeForCausalLM", "glm4_moe"),
@@ -122,6 +124,11 @@ def _text_only(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Reductio
     if architecture not in _BACKBONES:
         raise NoError("smoke.unsupported", architecture=architecture)
     backbone, model_type = _BACKBONES[architecture]
+    within = FAMILIES[architecture].within
+    if within is not None:
+        part = config.get(within)
+        config = {key: value for key, value in config.items() if not isinstance(value, dict)}
+        config |= part if isinstance(part, dict) else {}
     nested = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     made = {key: value for key, value in {**config, **(nested or {})}.items() if key not in _FOREIGN}
     made |= {"architectures": [backbone], "model_type": model_type}
