@@ -21,6 +21,7 @@ CASES = [
         ("Qwen/Qwen2.5-VL-7B-Instruct", [12_845_056, 12_845_056]),
         ("Qwen/Qwen2.5-VL-7B-Instruct", [1_003_520, 1_003_520]),
         ("Qwen/Qwen2.5-VL-7B-Instruct", [314_384, 314_384]),
+        ("Qwen/Qwen2.5-Omni-7B", [12_845_056, 12_845_056]),
         ("Qwen/Qwen3-VL-8B-Instruct", [16_777_216, 25_165_824]),
         ("Qwen/Qwen3-VL-8B-Instruct", [2_000_000, 25_165_824]),
         ("Qwen/Qwen3.5-27B", [16_777_216, 25_165_824]),
@@ -42,17 +43,24 @@ CASES = [
 
 def info_of(case: dict[str, Any], config: dict[str, Any]) -> Any:
     """The model's own class, with what it would ask a processor and a context for."""
-    from vllm.model_executor.models import glm4_1v, qwen2_5_vl, qwen3_vl
+    from vllm.model_executor.models import glm4_1v, qwen2_5_omni_thinker, qwen2_5_vl, qwen3_vl
 
-    vision = SimpleNamespace(**{"temporal_patch_size": 2, "spatial_merge_size": 2, **config["vision_config"]})
+    section = config.get("thinker_config", config)["vision_config"]
+    vision = SimpleNamespace(**{"temporal_patch_size": 2, "spatial_merge_size": 2, **section})
     image, video = case["pixels"]
-    kind = {"Qwen2_5": qwen2_5_vl.Qwen2_5_VLProcessingInfo, "Glm4v": glm4_1v.Glm4vProcessingInfo}
+    kind = {
+        "Qwen2_5Omni": qwen2_5_omni_thinker.Qwen2_5OmniThinkerProcessingInfo,
+        "Qwen2_5": qwen2_5_vl.Qwen2_5_VLProcessingInfo,
+        "Glm4v": glm4_1v.Glm4vProcessingInfo,
+    }
     architecture = config["architectures"][0]
     made = next((c for name, c in kind.items() if architecture.startswith(name)), qwen3_vl.Qwen3VLProcessingInfo)
     info: Any = made.__new__(made)
     info.get_hf_config = lambda: SimpleNamespace(vision_config=vision)
     info._merge_and_resolve_mm_processor_kwargs = lambda kwargs: {}
     edges = {"shortest_edge": 3136}
+    # As Whisper's, in its `preprocessor_config.json`; the engine takes no more than 30 seconds.
+    info.get_feature_extractor = lambda: SimpleNamespace(chunk_length=30, sampling_rate=16_000, hop_length=160)
     info.get_image_processor = lambda **_: SimpleNamespace(size={**edges, "longest_edge": image})
     if made is qwen3_vl.Qwen3VLProcessingInfo:
         processor = qwen3_vl.Qwen3VLVideoProcessor.__new__(qwen3_vl.Qwen3VLVideoProcessor)
@@ -81,8 +89,9 @@ def result(case: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     if "GLM" in case["model"]:
         largest = of_glm(info, case)
     else:
-        largest = dict(info.get_mm_max_tokens_per_item(case["length"], {"image": 1, "video": 1}))
-    limits = {kind: case["limits"].get(kind, 999) for kind in ("image", "video")}
+        asked = {"image": 1, "video": 1, **({"audio": 1} if "Omni" in case["model"] else {})}
+        largest = dict(info.get_mm_max_tokens_per_item(case["length"], asked))
+    limits = {kind: case["limits"].get(kind, 999) for kind in ("image", "video", "audio")}
     largest = {kind: tokens for kind, tokens in largest.items() if limits[kind]}
     scheduler: Any = SimpleNamespace(
         max_num_encoder_input_tokens=case["step"],
