@@ -24,7 +24,8 @@ from selfhost.hardware.types import Hardware
 from selfhost.home import find_home
 from selfhost.planner.matrix import COUNTS, hardware_of
 from selfhost.planner.plan import PlanRequest
-from selfhost.recipe.load import find_recipes
+from selfhost.recipe.load import find_recipes, read_recipe
+from selfhost.recipe.unserved import unserved
 from selfhost.units import GIB
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def hardware() -> list[Hardware]:
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that ship with selfhost, and of those in the home directory."""
-    return list(find_recipes(find_home()))
+    """Names of the recipes that ship with selfhost, and of those in the home directory, that an engine here serves."""
+    return [name for name, path in find_recipes(find_home()).items() if not unserved(read_recipe(path))]
 
 
 def plans(recipe: str) -> Iterator[Plan]:
