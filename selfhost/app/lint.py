@@ -24,7 +24,7 @@ from selfhost.recipe.table import shown
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from selfhost.findings import Finding, Severity
     from selfhost.planner.plan import ModelToPlan, Plan
@@ -92,8 +92,27 @@ def _lint_file(path: Path, others: dict[Path, Recipe]) -> LintedFile:
         recipe = load.read_recipe(path)
     except UsageError as error:
         return LintedFile(name=path.stem, path=path, unreadable=error.message)
+    return _linted(recipe, path, others.values())
+
+
+def lint_text(content: str, path: Path) -> LintedFile:
+    """Findings about a recipe that is not written yet, as if it lay at `path`; compared with all that can be found."""
+    try:
+        recipe = load.parse_recipe(content.encode(), path)
+    except UsageError as error:
+        return LintedFile(name=path.stem, path=path, unreadable=error.message)
+    others = []
+    for other in load.find_recipes(find_home()).values():
+        try:
+            others.append(load.read_recipe(other))
+        except UsageError:
+            continue  # another recipe's mistake; `recipe lint` tells it
+    return _linted(recipe, path, others)
+
+
+def _linted(recipe: Recipe, path: Path, others: Iterable[Recipe]) -> LintedFile:
     findings = lint(recipe, pinned_engine(), folder=_folder(path))
-    return LintedFile(name=recipe.name, path=path, findings=(*findings, *duplicate_hub_ids(recipe, others.values())))
+    return LintedFile(name=recipe.name, path=path, findings=(*findings, *duplicate_hub_ids(recipe, others)))
 
 
 def _folder(path: Path) -> str | None:

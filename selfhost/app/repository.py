@@ -20,6 +20,8 @@ from selfhost.weights.places import choose, names
 from selfhost.weights.places.folder import Folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from selfhost.weights.headers import OpenRange
     from selfhost.weights.remote import Listing, Place, RemoteFile
 
@@ -48,22 +50,11 @@ def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
     listing = place.listing()
     paths = {file.path: file for file in listing.files}
     needed = choose.choose(place, listing, name=repository.name).files
-    index_name = names.index_name(paths)
-    index = _object(place, paths[index_name]) if index_name else None
+    files = weight_files(place, paths, needed)
     if CONFIG not in paths:
         raise UsageError("places.no_config", name=repository.name, found=shown(paths))
-    config = _object(place, paths[CONFIG])
-    if ascend.DESCRIPTION in paths:
-        config["quantization_config"] = ascend.condensed(_object(place, paths[ascend.DESCRIPTION]))
-    tensors = sorted(file.path for file in needed if file.path.endswith(".safetensors"))
-    total = sum(paths[path].size or 0 for path in tensors)
-    arch = arch_of_files(config, total)
-    files = WeightFiles(
-        present=frozenset(tensors[:_HEADERS_READ]),
-        absent=frozenset(tensors[_HEADERS_READ:]),
-        tensor_names=frozenset(index["weight_map"]) if index else frozenset(),
-        bytes=total,
-    )
+    config = config_of(place, paths)
+    arch = arch_of_files(config, files.bytes)
     return ResolvedModel(
         name=repository.directory.name,
         variant="directory",
@@ -71,11 +62,38 @@ def _read(place: Place, repository: wanted.Wanted) -> ResolvedModel:
         directory=None,
         model_path=repository.directory,
         max_model_len=arch.max_position_embeddings,
-        weight_bytes_total=total or None,
+        weight_bytes_total=files.bytes or None,
         notes=contradictions_in(arch, over(place, listing), files),
         hub_id=repository.name,
         config=config,
     )
+
+
+def weight_files(place: Place | Folder, files: Mapping[str, RemoteFile], needed: Sequence[RemoteFile]) -> WeightFiles:
+    """The weights among the files that are needed; those whose headers are worth reading are the present ones.
+
+    Raises IntegrityError for an index that is no JSON object.
+    """
+    index_name = names.index_name(files)
+    index = _object(place, files[index_name]) if index_name else None
+    tensors = sorted(file.path for file in needed if file.path.endswith(".safetensors"))
+    return WeightFiles(
+        present=frozenset(tensors[:_HEADERS_READ]),
+        absent=frozenset(tensors[_HEADERS_READ:]),
+        tensor_names=frozenset(index["weight_map"]) if index else frozenset(),
+        bytes=sum(files[path].size or 0 for path in tensors),
+    )
+
+
+def config_of(place: Place | Folder, files: Mapping[str, RemoteFile]) -> dict[str, Any]:
+    """Its config.json, with the types of weights made for Ascend, which lie in a file of their own.
+
+    Raises what `choose.read_small` raises, IntegrityError for what is no JSON object.
+    """
+    config = _object(place, files[CONFIG])
+    if ascend.DESCRIPTION in files:
+        config["quantization_config"] = ascend.condensed(_object(place, files[ascend.DESCRIPTION]))
+    return config
 
 
 def over(place: Place, listing: Listing) -> OpenRange:
@@ -92,7 +110,7 @@ def over(place: Place, listing: Listing) -> OpenRange:
     return open_range
 
 
-def _object(place: Place, file: RemoteFile) -> dict[str, Any]:
+def _object(place: Place | Folder, file: RemoteFile) -> dict[str, Any]:
     """A configuration; that it is a JSON object was seen when files were chosen, but for Ascend's description."""
     try:
         found = json.loads(choose.read_small(place, file))

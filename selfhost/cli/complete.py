@@ -26,6 +26,11 @@ def models(incomplete: str) -> list[str]:
     return _directories(incomplete) if incomplete.startswith((".", "/", "~")) else recipes(incomplete)
 
 
+def directories(incomplete: str) -> list[str]:
+    """Directories; of repositories nothing is known without a network."""
+    return _directories(incomplete)
+
+
 def recipes(incomplete: str) -> list[str]:
     """Recipes, by their file names."""
     from selfhost.errors import SelfhostError

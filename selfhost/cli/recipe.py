@@ -1,4 +1,4 @@
-"""`selfhost recipe ls|show|lint`."""
+"""`selfhost recipe ls|show|lint|new`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfhost.cli import complete, options
+from selfhost.cli.options import Offline  # noqa: TC001 - Typer reads it
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selfhost.app.lint import LintedFile
+    from selfhost.app.recipe_new import Begun
     from selfhost.app.recipes import Listed
 
 PATHS = typer.Option(
@@ -158,15 +162,113 @@ def lint_recipes(
         raise typer.Exit(ExitCode.NO)
 
 
+@group.command("new")
+def new(  # noqa: PLR0917 - Typer calls it by keyword
+    what: str = typer.Argument(
+        metavar="REPO|DIR",
+        help="A hub id, or a directory with config.json and safetensors.",
+        show_default=False,
+        autocompletion=complete.directories,
+    ),
+    name: str | None = typer.Option(
+        None, "--name", metavar="NAME", help="Of the recipe; of the variant with --variant-of.", show_default=False
+    ),
+    family: str | None = typer.Option(None, "--family", metavar="NAME", help="Its family.", show_default=False),
+    title: str | None = typer.Option(None, "--title", metavar="TEXT", help="Its title.", show_default=False),
+    variant_of: str | None = typer.Option(
+        None,
+        "--variant-of",
+        metavar="RECIPE",
+        help="Add it to this recipe: it is another checkpoint of the same model.",
+        show_default=False,
+        autocompletion=complete.recipes,
+    ),
+    output: str | None = typer.Option(
+        None, "--output", metavar="FILE", help="Write NAME.toml here; `-`: to stdout.", show_default=False
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace what is there."),
+    source: str | None = typer.Option(
+        None,
+        "--source",
+        metavar="SOURCE",
+        help="`huggingface`, `modelscope`, or an address of a mirror; without it the first that answers.",
+        show_default=False,
+        autocompletion=complete.sources,
+    ),
+    revision: str | None = typer.Option(
+        None, "--revision", help="Commit, branch or tag; the commit is written down.", show_default=False
+    ),
+    offline: Offline = False,
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    recipe_path: list[Path] = PATHS,
+) -> None:
+    """Begin a recipe from what a hub or a directory says of a model: config, sizes, licence, sampling; no weights.
+
+    It is written to $SELFHOST_HOME/recipes/NAME.toml; what could not be had stands in it as TODO.
+
+    Example: selfhost recipe new org/model --output -.
+    """
+    from selfhost.app import recipe_new
+    from selfhost.cli import output as out
+    from selfhost.offline import settle
+
+    settle(flag=offline)
+    begun = recipe_new.begin(
+        recipe_new.NewRequest(
+            what=what,
+            name=name,
+            family=family,
+            title=title,
+            variant_of=variant_of,
+            output=output,
+            source=source,
+            revision=revision,
+            force=force,
+            recipe_paths=recipe_path,
+        )
+    )
+    if as_json:
+        out.write_json(begun.as_dict())
+        return
+    if begun.path is None:
+        out.write_raw(begun.content)
+    else:
+        out.write(str(begun.path))
+    _tell(begun)
+
+
+def _tell(begun: Begun) -> None:
+    """What is left to do, on stderr: the recipe itself, or where it is, is the data."""
+    from selfhost.cli import output
+    from selfhost.messages import text
+
+    for todo in begun.todos:
+        output.note(text("draft.left_line", todo=todo))
+    if begun.linted.unreadable is not None:
+        output.print_message(begun.linted.unreadable)
+    for line in _lines(begun.linted, set()):
+        output.note(line)
+    for note in begun.notes:
+        output.warn(note)
+    for line in begun.next_steps if begun.path is not None else ():
+        output.note(line)
+
+
 def _print_findings(file: LintedFile, hinted: set[str]) -> None:
     """One line each, with the figures; what to do about a kind of finding is said once."""
     from selfhost.cli import output
+
+    for line in _lines(file, hinted):
+        output.write(line)
+
+
+def _lines(file: LintedFile, hinted: set[str]) -> Iterator[str]:
     from selfhost.messages import text
 
     for finding in file.findings:
         severity, message = finding.severity.value, finding.message
-        output.write(text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what))
+        yield text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what)
         hints = () if message.id in hinted else message.hint.splitlines()
         hinted.add(message.id)
         for line in (*message.why.splitlines(), *(f"hint: {line}" for line in hints)):
-            output.write(f"  {line}")
+            yield f"  {line}"

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from selfhost.models.layers import residual_parts
-from selfhost.models.parts import Vector
+from selfhost.models.parts import Linear, Vector
 
 if TYPE_CHECKING:
     from selfhost.models.arch import ModelArch
@@ -49,6 +49,25 @@ def parameter_count(arch: ModelArch) -> int:
     )
     beside = sum(count * _elements(part) for count, part, _ in _beside(arch))
     return embeddings + arch.hidden_size + layers + beside
+
+
+def active_parameter_count(arch: ModelArch) -> int | None:
+    """Parameters that a token passes through, embedding and head included; None for a model without experts.
+
+    Of the routed experts as many as a token is sent to; what sees images is left out.
+    Check: DeepSeek-V3 -> 37_552_282_624.
+    """
+    experts = arch.experts
+    if experts is None:
+        return None
+    total = arch.vocab_size * arch.hidden_size * (1 if arch.tie_word_embeddings else 2) + arch.hidden_size
+    for kind, count in _layer_counts(arch).items():
+        for part in kind.parts(arch.hidden_size):
+            chosen = part.is_expert if isinstance(part, Linear) else False
+            elements = _elements(part)
+            total += count * (elements * experts.num_experts_per_tok // experts.num_experts if chosen else elements)
+    ends = list(arch.connections.head_parts(arch.hidden_size)) if arch.connections else []
+    return total + sum(map(_elements, ends))
 
 
 def _elements(part: Part) -> int:

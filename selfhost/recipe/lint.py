@@ -21,7 +21,7 @@ from selfhost.recipe.claims import ENGINES, claim_findings
 from selfhost.recipe.lint_config import config_findings
 from selfhost.recipe.lint_context import context_findings
 from selfhost.recipe.lint_scheme import scheme_findings
-from selfhost.recipe.schema import HUBS, SourceKind
+from selfhost.recipe.schema import HUBS, LICENCE_UNKNOWN, SourceKind
 from selfhost.recipe.table import shown
 from selfhost.recipe.unserved import unserved
 from selfhost.records import dataclass
@@ -256,6 +256,8 @@ def _is_hardware(text: str) -> bool:
 def _references(recipe: Recipe) -> Iterator[Finding]:
     if not _ADDRESS.fullmatch(recipe.licence.url):
         yield _error("licence.url", "lint.licence_reference", id=recipe.licence.id, found=shown(recipe.licence.url))
+    if recipe.licence.id.lower() == LICENCE_UNKNOWN.lower():
+        yield _warning("licence.id", "lint.licence_unknown", name=recipe.name)
     if not recipe.facts:
         yield _warning("source", "lint.no_facts")
     for number, fact in enumerate(recipe.facts):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message
-from selfhost.quant.schemes import Format
+from selfhost.quant import ascend as modelslim
+from selfhost.quant.schemes import Activations, Format
 from selfhost.recipe.table import shown
 
 if TYPE_CHECKING:
@@ -43,6 +44,25 @@ _SCHEMES = {
 }
 SCHEMES = (*_PLAIN, *_SCHEMES)
 """All that a variant may name."""
+
+
+def scheme_of(arch: ModelArch) -> str | None:
+    """The scheme that a config means; None where no name is known for it.
+
+    Weights of 4 or 8 bits in groups are named by what happens to activations: W4A8 where they are quantized too.
+    """
+    if arch.quantization is None:
+        return next((name for name, dtype in _PLAIN.items() if dtype == arch.torch_dtype), None)
+    found = [name for name, wanted in _SCHEMES.items() if _is(arch.quantization, wanted)]
+    own = [name for name in found if _SCHEMES[name].method is not None]
+    as_named = own or [name for name in found if ("a16" in name) == _leaves_activations(arch.quantization)]
+    return next(iter((*as_named, *found)), None)
+
+
+def _leaves_activations(quantization: Quantization) -> bool:
+    if quantization.types:
+        return all(kind == modelslim.FLOAT or kind.endswith("A16") for _, kind in quantization.types)
+    return quantization.activations is Activations.PLAIN
 
 
 def scheme_findings(where: str, variant: Variant, arch: ModelArch) -> Iterator[Finding]:

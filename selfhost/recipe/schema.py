@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA_VERSION = 1
+LICENCE_UNKNOWN = "LicenseRef-unknown"
+"""The id where nothing tells the terms; the linter asks for them."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

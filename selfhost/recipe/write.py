@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -18,13 +19,19 @@ _DELETE = "\x7f"
 """The one control character that JSON leaves as it is and TOML wants escaped."""
 
 
-def extension(name: str, variants: Iterable[Mapping[str, object]]) -> str:
-    """A recipe file that adds these variants to the built-in recipe `name`."""
-    head = (
-        "# Variants that were made on this machine; `selfhost quantize` writes them, `selfhost rm` removes them.\n"
-        "# All else is as the built-in recipe of this name says.\n"
-        f"schema_version = {SCHEMA_VERSION}\nname = {_value(name)}\nextends = true\n"
-    )
+_MADE_HERE = (
+    "# Variants that were made on this machine; `selfhost quantize` writes them, `selfhost rm` removes them.\n"
+    "# All else is as the built-in recipe of this name says.\n"
+)
+_WIDTH = 120
+_WRAPPER = textwrap.TextWrapper(_WIDTH - len("# "), break_long_words=False, break_on_hyphens=False)
+_READABLE = 1_000_000
+"""From here on digits are grouped."""
+
+
+def extension(name: str, variants: Iterable[Mapping[str, object]], head: str = _MADE_HERE) -> str:
+    """A recipe file that adds these variants to the built-in recipe `name`; `head`: comments at its beginning."""
+    head += f"schema_version = {SCHEMA_VERSION}\nname = {_value(name)}\nextends = true\n"
     return head + "".join(map(variant, variants))
 
 
@@ -41,6 +48,43 @@ def variant(data: Mapping[str, object]) -> str:
         lines += ["", "[[variant.source]]"]
         lines += [f"{_key(key)} = {_value(value)}" for key, value in source.items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def comment(text: str) -> str:
+    r"""A text as lines of comment, long ones wrapped, without an end of line.
+
+    >>> comment("one\ntwo")
+    '# one\n# two'
+    """
+    parts = [part for one in text.splitlines() for part in _WRAPPER.wrap(one) or [""]]
+    return "\n".join(f"# {part}".rstrip() for part in parts)
+
+
+def line(key: str, value: object) -> str:
+    r"""One `key = value`, for people: large numbers in groups of three, long lists with an item on each line.
+
+    >>> line("context", 4096), line("bytes", 7_615_616)
+    ('context = 4096', 'bytes = 7_615_616')
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= _READABLE:
+        return f"{_key(key)} = {value:_}"
+    flat = f"{_key(key)} = {_value(value)}"
+    if len(flat) <= _WIDTH or not isinstance(value, (list, tuple)):
+        return flat
+    return "\n".join([f"{_key(key)} = [", *(f"    {_value(one)}," for one in value if one is not None), "]"])
+
+
+def table(path: str, data: Mapping[str, object]) -> str:
+    r"""A table with its tables after it, each with a header; null values are left out.
+
+    >>> table("config", {"rope": {"factor": 4.0}, "head_dim": 64})
+    '[config]\nhead_dim = 64\n\n[config.rope]\nfactor = 4.0\n'
+    """
+    inner = {key: value for key, value in data.items() if isinstance(value, Mapping) and value}
+    lines = [line(key, value) for key, value in data.items() if key not in inner and value is not None]
+    own = f"[{path}]\n" + "".join(f"{one}\n" for one in lines) if lines or not inner else ""
+    parts = [own, *(table(f"{path}.{_key(key)}", value) for key, value in inner.items())]
+    return "\n".join(part for part in parts if part)
 
 
 def merged(there: str, incoming: str) -> str | None:

@@ -93,6 +93,11 @@ MESSAGES = {
         "url: {found}",
         "set `licence.url` to the https address of the text",
     ),
+    "lint.licence_unknown": Text(
+        "the terms of `{name}` are not known",
+        "whoever fetches it would be told none",
+        "set `licence.id` to an SPDX id, or to `LicenseRef-NAME` with `conditions`, by what the model card says",
+    ),
     "lint.no_facts": Text(
         "no source is given for any fact of this recipe",
         hint="add `[[source]]` with `fact` and `url` for each place facts were taken from",
