@@ -147,11 +147,11 @@ def _source(lines: _Lines, source: Source) -> None:
 def _serving(lines: _Lines, draft: Draft) -> None:
     lines.add("", "[serving]")
     of = ", ".join(draft.relatives[:_SHOWN]) + (", ..." if len(draft.relatives) > _SHOWN else "")
-    for key in _PARSERS:
+    for key, nothing_known in _PARSERS.items():
         if key in draft.parsers:
             lines.todo(f"serving.{key}", "draft.todo_parser_like", write.line(key, draft.parsers[key]), of=of)
         else:
-            lines.todo(f"serving.{key}", _PARSERS[key], f'{key} = "..."')
+            lines.todo(f"serving.{key}", nothing_known, f'{key} = "..."')
     if draft.sampling:
         lines.add("", write.table("serving.sampling", draft.sampling).rstrip("\n"))
     else:
