@@ -94,6 +94,16 @@ HERE = {
     # Nothing was rendered before it; with files: tests/cli/test_cli_render.py, test_cli_render_lint.py
     "selfhost render compose qwen2.5-72b --on 8xH20 --store /srv/selfhost --output deploy --check": 3,
     "selfhost render --lint deploy/compose.yaml": 7,
+    # docs/recipes.md: no such repository form, no config in an empty file list, no such file; with them:
+    # tests/app/test_app_recipe_new.py, tests/recipe/test_recipe_new_cli.py
+    "selfhost recipe new REPO": 2,
+    "selfhost recipe new DIR --output -": 2,
+    "selfhost recipe new DIR --variant-of qwen2.5-7b": 2,
+    "selfhost recipe lint DIR/NAME.toml --strict": 2,
+    "selfhost recipe show qwen2.5-7b": 0,
+    "selfhost plan qwen2.5-7b --on 1xL20": 0,
+    "selfhost plan qwen2.5-7b --matrix": 0,
+    "selfhost smoke qwen2.5-7b": None,  # tests/e2e/test_e2e_smoke.py
     "make try": None,  # tests/e2e/test_e2e_make_try.py
     "make test": None,  # this run
 }

@@ -8,6 +8,7 @@ Where files or a lock are there, their sizes are the answer.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.models.layers import residual_parts
@@ -66,8 +67,8 @@ def active_parameter_count(arch: ModelArch) -> int | None:
             chosen = part.is_expert if isinstance(part, Linear) else False
             elements = _elements(part)
             total += count * (elements * experts.num_experts_per_tok // experts.num_experts if chosen else elements)
-    ends = list(arch.connections.head_parts(arch.hidden_size)) if arch.connections else []
-    return total + sum(map(_elements, ends))
+    ends = _beside(replace(arch, tower=None))
+    return total + sum(count * _elements(part) for count, part, _ in ends)
 
 
 def _elements(part: Part) -> int:
