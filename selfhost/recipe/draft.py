@@ -16,13 +16,14 @@ from selfhost.errors import SelfhostError
 from selfhost.messages import text
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import active_parameter_count, checkpoint_bytes, parameter_count
+from selfhost.recipe.draft_family import family_of, parsers_of
 from selfhost.recipe.lint_config import KEYS
 from selfhost.recipe.lint_scheme import scheme_of
 from selfhost.recipe.schema import NAME, FactSource, SourceKind
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from selfhost.recipe.draft_licence import Told
     from selfhost.recipe.schema import Recipe, Source
@@ -49,7 +50,6 @@ _CLOSE = 0.005
 """Share by which files may be off what the config leads to: headers, and norms of vision towers, are not computed."""
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 _WHOLE = ("top_k",)
-_SIZE = re.compile(r"a?\d+(\.\d+)?[bm]|instruct|chat|base|it|fp8|awq|gptq|int[48]", re.IGNORECASE)
 _SEES = "vision_config"
 _SUMMARIES = {
     "model": ("draft.summary_model", "draft.summary_model_sees"),
@@ -137,8 +137,8 @@ class DraftVariant:
 def draft(seen: Seen, asked: Asked, recipes: Sequence[Recipe], engine_classes: frozenset[str]) -> Draft:
     """What can be said; `recipes` are the built-in ones, `engine_classes` the architectures that the engine has."""
     arch = arch_of(seen.config)
-    family, related = _family(seen, recipes)
-    parsers, relatives = _parsers(related, arch)
+    family, related = family_of(seen.repository, seen.config, recipes)
+    parsers, relatives = parsers_of(related, arch)
     return Draft(
         name=asked.name or name_of(seen.repository),
         title=asked.title or seen.repository,
@@ -287,55 +287,6 @@ def sampling_of(generation: Mapping[str, Any]) -> dict[str, float]:
         if key not in _WHOLE or (isinstance(value, int) and value > 0):
             found[key] = value
     return found
-
-
-# Relatives
-
-
-def _tokens(name: str) -> list[str]:
-    return [part for part in re.split(r"[-_\s]+", name.lower()) if part]
-
-
-def _begins(name: str, beginning: str) -> bool:
-    tokens = _tokens(beginning)
-    return _tokens(name)[: len(tokens)] == tokens
-
-
-def _family(seen: Seen, recipes: Sequence[Recipe]) -> tuple[str, list[Recipe]]:
-    """The family by name, and its recipes.
-
-    The longest family or recipe whose name the repository's begins with; else that of recipes of the same architecture
-    and maker; else what stands before the size.
-    """
-    title = seen.repository
-    by_name = [
-        (len(_tokens(name)), recipe.family)
-        for recipe in recipes
-        for name in (recipe.family, recipe.name)
-        if _begins(title, name)
-    ]
-    family = max(by_name)[1] if by_name else None
-    if family is None:
-        classes = seen.config.get("architectures")
-        alike = {one.family for one in recipes if one.config.get("architectures") == classes}
-        alike = {one for one in alike if _tokens(one)[:1] == _tokens(title)[:1]}
-        family = alike.pop() if len(alike) == 1 else None
-    if family is None:
-        parts = re.split(r"(?<=[^\s_-])[-_\s]", title)
-        end = next((place for place, part in enumerate(parts) if place and _SIZE.fullmatch(part)), len(parts))
-        return "-".join(parts[:end]), []
-    return family, [recipe for recipe in recipes if recipe.family == family]
-
-
-def _parsers(related: Iterable[Recipe], arch: ModelArch | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Parsers that all relatives of the same architecture have, and who they are; none where they differ."""
-    alike = [one for one in related if arch and (one.config.get("architectures") == list(arch.architectures))]
-    found: dict[str, str] = {}
-    for key in ("tool_call_parser", "reasoning_parser"):
-        values = {getattr(recipe.serving, key) for recipe in alike}
-        if len(values) == 1 and (value := values.pop()):
-            found[key] = value
-    return found, tuple(recipe.name for recipe in alike) if found else ()
 
 
 # Evidence
