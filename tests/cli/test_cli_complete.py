@@ -40,7 +40,7 @@ def offered(*words: str, cwd: Path | None = None) -> list[str]:
     ("words", "expected"),
     [
         (("plan", "qwen2.5-7"), ["qwen2.5-72b", "qwen2.5-7b"]),
-        (("serve", "glm-4.5"), ["glm-4.5", "glm-4.5-air"]),
+        (("serve", "glm-4.5"), ["glm-4.5", "glm-4.5-air", "glm-4.5v"]),
         (("plan", "qwen2.5-72b", "--variant", "g"), ["gptq-int4", "gptq-int8"]),
         (("plan", "qwen2.5-72b", "--on", "2x8xh20-9"), ["2x8xh20-96G"]),
         (("plan", "--for-hardware", "he"), ["here"]),

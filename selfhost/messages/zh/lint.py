@@ -161,4 +161,9 @@ MESSAGES: dict[str, Text] = {
         "询问者会得知为何无法运行，却不知道还有什么办法",
         "在 `instead` 中写出一个：支持它的版本或分支，或者能完成同样工作的另一个配方",
     ),
+    "lint.licence_unknown": Text(
+        "`{name}` 的许可条款未知",
+        "取用它的人不会得知任何条款",
+        "按模型卡，把 `licence.id` 设为 SPDX 标识，或设为 `LicenseRef-NAME` 并写上 `conditions`",
+    ),
 }
