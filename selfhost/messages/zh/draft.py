@@ -120,7 +120,7 @@ MESSAGES = {
     ),
     "draft.files_doubt": Text("文件：{sentence}"),
     "draft.not_read": Text("起草本配方时未读其条款：使用前请阅读"),
-    # 尚待完成的事项，各在其键之后
+    # 尚待完成的事项
     "draft.todo_family": Text("由名称推测；`selfhost recipe ls --family NAME` 列出同系列的其他配方"),
     "draft.todo_summary": Text("用一行说明其用途；见模型卡"),
     "draft.todo_hub_id": Text("模型本身在 Hugging Face 上的仓库"),
