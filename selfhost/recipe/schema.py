@@ -208,7 +208,7 @@ class Recipe:
     parameters: int | None = None
     """Of the model as published, without layers of multi-token prediction; a tied embedding counts once."""
     active_parameters: int | None = None
-    """Those a token passes through, embedding and head included; None for a dense model."""
+    """Those a token of text passes through, embedding and head included; None for a dense model."""
     long_context: LongContext | None = None
     serving: ServingSettings = ServingSettings()
     check: Check | None = None
