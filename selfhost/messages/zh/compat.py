@@ -80,16 +80,12 @@ MESSAGES: dict[str, Text] = {
         "一同发布），而不是 {found}"
     ),
     "compat.fix_firmware": Text("在主机上安装 Ascend HDK {driver} 的固件，然后重启"),
-    "compat.fix_vllm_ascend": Text(
-        "使用带有 vllm-ascend {wanted} 的环境（`--engine-python PYTHON`），或镜像 {image}"
-    ),
+    "compat.fix_vllm_ascend": Text("使用带有 vllm-ascend {wanted} 的环境（`--engine-python PYTHON`），或镜像 {image}"),
     "compat.fix_build": Text(
         "使用镜像 {image}，或设置 `SOC_VERSION` 后从源码构建 vllm-ascend：当前的是为 {found} 构建的，而不是 {family}"
     ),
     "compat.fix_python": Text("用 Python {low} 或更新、低于 {below} 的版本建立环境；镜像 {image} 中有"),
-    "compat.fix_cann": Text(
-        "安装 CANN {wanted}：toolkit、该芯片的 ops 和 NNAL，版本都要一致；或在镜像 {image} 中运行"
-    ),
+    "compat.fix_cann": Text("安装 CANN {wanted}：toolkit、该芯片的 ops 和 NNAL，版本都要一致；或在镜像 {image} 中运行"),
     "compat.fix_nnal": Text(
         "安装含有 libatb.so 的 NNAL {wanted}：`./Ascend-cann-nnal_{wanted}_linux-$(uname -m).run --install`"
     ),

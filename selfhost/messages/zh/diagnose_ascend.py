@@ -129,8 +129,7 @@ MESSAGES: dict[str, Text] = {
     "diagnose_ascend.interface": Text(
         _FAILED + "：为 HCCL 指定的网络接口在这里不存在",
         _LINE,
-        "把 `HCCL_SOCKET_IFNAME`、`GLOO_SOCKET_IFNAME` 和 `TP_SOCKET_IFNAME` 设为本节点上 "
-        "`ip -br address` 显示的接口",
+        "把 `HCCL_SOCKET_IFNAME`、`GLOO_SOCKET_IFNAME` 和 `TP_SOCKET_IFNAME` 设为本节点上 `ip -br address` 显示的接口",
     ),
     "diagnose_ascend.hccl_port": Text(
         _FAILED + "：HCCL 的一个端口被占用（地址 {address}，端口 {port}）",

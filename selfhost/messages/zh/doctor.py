@@ -117,7 +117,9 @@ MESSAGES: dict[str, Text] = {
         "可能是其他容器或用户的进程，或者是结束时没有释放显存的进程",
         "在主机上查看占用者：`{tool}`",
     ),
-    "doctor.no_plan": Text("`{name}` 不能在本机运行：{verdict}", "{reasons}", "查看可行的办法：`selfhost plan {model}`"),
+    "doctor.no_plan": Text(
+        "`{name}` 不能在本机运行：{verdict}", "{reasons}", "查看可行的办法：`selfhost plan {model}`"
+    ),
     # Logs
     "doctor.no_log": Text("无法读取日志 `{path}`", "{detail}", "请指定引擎输出的文件"),
     "doctor.log_clean": Text("{lines} 行中没有已知的故障"),

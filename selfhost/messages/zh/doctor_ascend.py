@@ -21,13 +21,11 @@ MESSAGES: dict[str, Text] = {
     ),
     "doctor_ascend.no_davinci": Text(
         "npu-smi 报告有 {told} 个设备，但 /dev/davinci0 不存在",
-        hint="在容器中：为每个设备加 `--device /dev/davinci0`，以及都需要的三个："
-        "davinci_manager、devmm_svm、hisi_hdc",
+        hint="在容器中：为每个设备加 `--device /dev/davinci0`，以及都需要的三个：davinci_manager、devmm_svm、hisi_hdc",
     ),
     "doctor_ascend.no_cann": Text(
         "找不到 CANN",
-        "已查找：`ASCEND_TOOLKIT_HOME`、`ASCEND_HOME_PATH`、/usr/local/Ascend/cann、"
-        "/usr/local/Ascend/ascend-toolkit",
+        "已查找：`ASCEND_TOOLKIT_HOME`、`ASCEND_HOME_PATH`、/usr/local/Ascend/cann、/usr/local/Ascend/ascend-toolkit",
         "使用适合该系列的 vllm-ascend 镜像，或安装 CANN 工具包、其 `ops` 软件包和 NNAL",
     ),
     "doctor_ascend.no_set_env": Text(

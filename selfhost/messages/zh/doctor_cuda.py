@@ -88,8 +88,7 @@ MESSAGES: dict[str, Text] = {
     ),
     "doctor_cuda.slowed": Text(
         "GPU {index} 被降速，原因：{reasons}",
-        hint="查看温度和功率：`nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER -i {index}`；"
-        "然后检查风道、线缆和电源",
+        hint="查看温度和功率：`nvidia-smi -q -d PERFORMANCE,TEMPERATURE,POWER -i {index}`；然后检查风道、线缆和电源",
     ),
     "doctor_cuda.pcie_width": Text(
         "GPU {index} 的总线通道为 {found}，最多可为 {wanted}",

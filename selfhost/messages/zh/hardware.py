@@ -36,8 +36,7 @@ MESSAGES: dict[str, Text] = {
     "hardware.unsupported_mtt": Text("摩尔线程：selfhost 不使用它的 vLLM 插件"),
     "hardware.nvidia_mismatch": Text(
         "已加载的 NVIDIA 内核驱动与其库的版本不同",
-        hint="重启，或重新加载内核模块（`sudo rmmod nvidia_uvm nvidia && sudo modprobe nvidia`）；"
-        "在容器中，重启该容器",
+        hint="重启，或重新加载内核模块（`sudo rmmod nvidia_uvm nvidia && sudo modprobe nvidia`）；在容器中，重启该容器",
     ),
     "hardware.nvidia_not_loaded": Text(
         "NVIDIA 内核驱动没有加载",
