@@ -66,6 +66,10 @@ MESSAGES: dict[str, Text] = {
     ),
     "engine.no_python": Text(
         "`{python}` 处没有可以运行的 Python",
+        hint="指定一个环境的 Python：`--engine-python /path/to/environment/bin/python`",
+    ),
+    "engine.no_engine": Text(
+        "`{python}` 的环境中没有引擎",
         "{cause}",
         "指定另一个环境的 Python，或 `selfhost engine install cuda`",
     ),
