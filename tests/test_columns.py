@@ -25,7 +25,11 @@ def test_cells_stand_under_each_other():
 
 
 def test_padding_and_cutting_count_columns():
-    assert (columns.ljust("权重", 6), columns.rjust("权重", 6), columns.ljust("权重", 2)) == ("权重  ", "  权重", "权重")
+    assert (columns.ljust("权重", 6), columns.rjust("权重", 6), columns.ljust("权重", 2)) == (
+        "权重  ",
+        "  权重",
+        "权重",
+    )
     assert columns.cut("权重放不下", 10) == "权重放不下"
     assert columns.cut("权重放不下", 9) == "权重放不…"
     assert columns.cut("权重放不下", 8) == "权重放…"

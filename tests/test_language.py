@@ -51,7 +51,9 @@ def test_the_environment_chooses_as_for_any_program(environ, language):
     assert messages.chosen(environ, "utf-8", None) == language
 
 
-@pytest.mark.parametrize(("encoding", "language"), [("ascii", "en"), ("latin-1", "en"), ("gbk", "zh"), ("nosuch", "en")])
+@pytest.mark.parametrize(
+    ("encoding", "language"), [("ascii", "en"), ("latin-1", "en"), ("gbk", "zh"), ("nosuch", "en")]
+)
 def test_no_language_is_chosen_that_an_output_cannot_show(encoding, language):
     assert messages.chosen({"LANG": "zh_CN.UTF-8"}, "utf-8", encoding) == language
 

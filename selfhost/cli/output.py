@@ -116,11 +116,13 @@ def _indented(text: str, prefix: str) -> str:
 
 def warn(text: str) -> None:
     """A warning on stderr."""
-    note(_label("cli.label_warning", "33") + f" {_spoken(text)}")
+    note(_label("cli.label_warning", "33") + _spoken(text))
 
 
 def _label(message_id: str, code: str) -> str:
-    return _styled(text(message_id), code)
+    """With the space behind it, which a full-width colon has in it."""
+    label = text(message_id)
+    return _styled(label, code) + (" " if label.isascii() else "")
 
 
 def print_error(error: SelfhostError) -> None:
@@ -132,12 +134,12 @@ def print_message(message: Message) -> None:
     """An error's message, where the command goes on to the next."""
     with people():
         what, why, hint = message.what, message.why, message.hint
-    note(_label("cli.label_error", "31") + f" {_spoken(what)}")
+    note(_label("cli.label_error", "31") + _spoken(what))
     if why:
         note(_indented(why, "  "))
     if hint:
         first, *rest = hint.splitlines()
-        note(_label("cli.label_hint", "36") + f" {first}")
+        note(_label("cli.label_hint", "36") + first)
         for line in rest:
             note(f"      {line}")
 

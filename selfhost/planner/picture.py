@@ -120,7 +120,7 @@ def _listed(title: str, sentences: Sequence[str], width: int) -> str:
 
 
 def _wrapped(lines: str, width: int) -> str:
-    wrapped = [wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines.splitlines()]
+    wrapped = [wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in str(lines).splitlines()]
     return "\n".join(part for parts in wrapped for part in parts)
 
 

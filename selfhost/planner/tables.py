@@ -151,13 +151,13 @@ def _row(cell: Cell) -> tuple[tuple[str, ...], str]:
     """The columns of a line, and what stands where the other columns would."""
     plan, best, name = cell.plan, cell.best, f"{cell.mark} {cell.plan.model}"
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
-        return (name,), plan.reasons[0]
+        return (name,), str(plan.reasons[0])
     layout = text("plan.list_cpu") if plan.hardware.device.platform is Platform.CPU else describe(best.layout)
     context = tokens_text(best.settings.max_model_len)
     if not best.fits:
         # Nothing is missing where other processes are in the way: then that is the reason.
         lacks = text("plan.list_lacks", missing=format_bytes(plan.missing_bytes))
-        lacks = lacks if plan.missing_bytes > 0 else cell.reason or ""
+        lacks = lacks if plan.missing_bytes > 0 else str(cell.reason or "")
         return (name, plan.variant, layout, context), lacks
     requests, tokens = best.max_concurrency_all_engines, best.tokens_all_engines
     return (name, best.variant, layout, context, f"{requests:,.2f}", f"{tokens:,}"), ""
