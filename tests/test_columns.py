@@ -47,7 +47,7 @@ def test_chinese_is_wrapped_without_spaces_and_no_word_is_cut(width):
     assert all(columns.columns(line) <= max(width, longest) for line in lines)
     assert "".join(lines).replace(" ", "") == TEXT.replace(" ", "")
     assert all(line.startswith("  ") for line in lines[1:])
-    assert all(line.strip()[0] not in "，。；：）" and line[-1] not in "（" for line in lines)
+    assert all(line.strip()[0] not in "，。；：）" and line[-1] != "（" for line in lines)
     for word in ("`selfhost", "deepseek-v3", "2x8xH100`", "79.6", "GiB，"):
         assert any(word in line for line in lines), word
     assert columns.fill(TEXT, width, subsequent_indent="  ") == "\n".join(lines)
