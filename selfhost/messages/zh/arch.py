@@ -89,6 +89,9 @@ MESSAGES: dict[str, Text] = {
     "arch.layout_draft_stages": Text(
         "该模型的多 token 预测层不能在 {pp} 个流水线阶段下运行：引擎要求其输入来自前一阶段"
     ),
+    "arch.layout_tied_stages": Text(
+        "分为 {pp} 个流水线阶段时引擎不能启动该模型：它的输出头就是嵌入，而它的类在每个阶段都要查找嵌入"
+    ),
     "arch.layout_groups": Text("{groups} 组输出头不能按张量并行大小 {tp} 划分"),
     "arch.layout_vocab": Text("填充到 {rows} 行的词表不能按张量并行大小 {tp} 划分"),
     "arch.layout_width": Text("{part} {width} 不能分到 {ranks} 个 rank"),
