@@ -31,6 +31,7 @@ def home(tmp_path, monkeypatch) -> Path:
     if constants := sys.modules.get("huggingface_hub.constants"):
         # What the first test that used it had in its environment.
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("SELFHOST_LANG", "en")  # whatever the locale here
     root = tmp_path / "selfhost-home"
     monkeypatch.setenv("SELFHOST_HOME", str(root))
     return root

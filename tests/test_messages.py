@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import string
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import selfhost.messages.en as english
+import selfhost.messages.zh as chinese
 from selfhost.messages import Message
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ RAISERS = {"text", "Message", "EngineFailedError"} | {
 GIVEN_BY_ERROR = {"EngineFailedError": {"returncode"}}
 
 
-def catalogue() -> dict[str, Text]:
+def catalogue(language=english) -> dict[str, Text]:
     """All messages of all areas."""
     found: dict[str, Text] = {}
-    for module in pkgutil.iter_modules(english.__path__):
-        messages = importlib.import_module(f"selfhost.messages.en.{module.name}").MESSAGES
+    for module in pkgutil.iter_modules(language.__path__):
+        messages = importlib.import_module(f"{language.__name__}.{module.name}").MESSAGES
         assert all(key.startswith(f"{module.name}.") for key in messages), module.name
         found |= messages
     return found
@@ -98,3 +100,32 @@ def test_what_a_server_says_does_not_drive_the_terminal():
     said = Message("places.bad_list", {"path": "a\x1b]0;owned\x07\x9b2J", "detail": "x\u202e\ny\ud800"})
     assert said.what == r"`a\u001b]0;owned\u0007\u009b2J` is not a list of files"
     assert said.why == "x\\u202e\ny\\ud800"
+
+
+def filled(template: str) -> list[tuple[str | None, ...]]:
+    """The placeholders with their conversions and formats, wherever they stand."""
+    found = {(name, spec, conversion) for _, name, spec, conversion in string.Formatter().parse(template) if name}
+    return sorted(found, key=str)
+
+
+def literals(template: str) -> set[str]:
+    """What stands in backticks: commands, options, paths, names."""
+    return set(re.findall(r"`[^`]+`", template))
+
+
+def test_every_message_is_translated_and_none_besides():
+    assert set(catalogue(chinese)) == set(catalogue())
+
+
+@pytest.mark.parametrize(("key", "text"), sorted(catalogue(chinese).items()), ids=lambda value: str(value)[:40])
+def test_a_translation_says_what_english_says(key, text):
+    for name, said, meant in zip(text._fields, text, catalogue()[key], strict=True):
+        where = f"{key}.{name}"
+        assert bool(said) == bool(meant), f"{where}: is said in both languages, or in none"
+        assert filled(said) == filled(meant), f"{where}: the same placeholders"
+        assert literals(said) == literals(meant), f"{where}: what can be pasted stays as it is"
+        assert said.count("\n") == meant.count("\n"), f"{where}: as many lines"
+        assert not said.endswith(("。", ".")), f"{where}: no stop at the end"
+        said.encode("gb18030")
+        prose = re.sub(r"`[^`]*`|{[^}]*}", "", said)
+        assert not re.search(r"[\u4e00-\u9fff][,;:?!()]", prose), f"{where}: punctuation of Chinese is full-width"

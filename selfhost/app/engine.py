@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import versions
+from selfhost.columns import table
 from selfhost.engines import environment, specs
 from selfhost.engines import install as installation
 from selfhost.engines.needs import suited
@@ -154,11 +155,11 @@ def told(name: str, progress: Progress) -> str:
 def rows(home: Home, in_use: InUse = lambda _one: ()) -> list[str]:
     """The table of `ls`: a heading and a line per environment; empty when there is none."""
     found = environment.find_all(home)
-    table = [("NAME", "ENGINE", "VERSION", "STATE", "SERVERS", "PATH")] if found else []
+    listed = [("NAME", "ENGINE", "VERSION", "STATE", "SERVERS", "PATH")] if found else []
     for one in found:
         servers = ",".join(in_use(one)) or "-"
-        table.append((one.install or "", one.name, one.version, _state(one), servers, str(one.path)))
-    return _aligned(table)
+        listed.append((one.install or "", one.name, one.version, _state(one), servers, str(one.path)))
+    return table(listed)
 
 
 def _state(found: EngineEnvironment) -> str:
@@ -196,11 +197,11 @@ def _offer(name: str, builds: Sequence[EngineSpec]) -> str:
 def check_rows(checked: dict[str, Any]) -> list[str]:
     """The table of `check`."""
     cuda = checked["cuda"]
-    table = [("engine", f"{checked['name']} {checked['version']}"), ("python", checked["python_version"])]
-    table += sorted(checked["versions"].items())
-    table += [("kernels", checked["kernels"])] if checked["kernels"] else []
-    table += [("cuda", cuda["version"])] if cuda else []
-    return _aligned([*table, ("path", checked["path"])])
+    listed = [("engine", f"{checked['name']} {checked['version']}"), ("python", checked["python_version"])]
+    listed += sorted(checked["versions"].items())
+    listed += [("kernels", checked["kernels"])] if checked["kernels"] else []
+    listed += [("cuda", cuda["version"])] if cuda else []
+    return table([*listed, ("path", checked["path"])])
 
 
 def lacks_cuda(checked: dict[str, Any]) -> str | None:
@@ -209,8 +210,3 @@ def lacks_cuda(checked: dict[str, Any]) -> str | None:
         return None
     group = next((spec.group for spec in specs.SPECS if spec.name == checked["install"]), "")
     return text("engine.cpu_alone" if group else "engine.no_cuda")
-
-
-def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

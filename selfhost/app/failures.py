@@ -113,12 +113,16 @@ def survivors(record: Record, left: Sequence[Identity]) -> Failure:
 
 
 def as_error(record: Record, failure: Failure) -> EngineFailedError:
-    """The error that tells a recorded failure."""
+    """The error that tells a recorded failure; its phase, which a record has in English, in the reader's language."""
+    params = dict(failure.params)
+    for phase in Phase:
+        if params.get("phase") == (said := _phase_text(phase)):
+            params["phase"] = said
     return EngineFailedError(
         failure.message_id,
         argv=record.argv,
         returncode=failure.returncode,
         last_lines=failure.last_lines,
         cause=ExitCode(failure.code),
-        **{key: value for key, value in failure.params.items() if key != "returncode"},
+        **{key: value for key, value in params.items() if key != "returncode"},
     )

@@ -11,6 +11,7 @@ from selfhost.cli import complete, output
 
 if TYPE_CHECKING:
     from selfhost.app.bench import Bench
+    from selfhost.messages import Message
     from selfhost.serve.load import Level, Spread
 
 _MOST_DIGITS = 6
@@ -68,9 +69,9 @@ def _bench(  # noqa: PLR0917 - Typer reads them by name
     selfhost bench qwen2.5-7b --promise.
     """
     from selfhost.app import bench
+    from selfhost.cli.output import text
     from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
-    from selfhost.messages import Message, text
 
     request = bench.BenchRequest(
         concurrency=_levels(concurrency),
@@ -110,7 +111,7 @@ def _levels(given: str | None) -> tuple[int, ...] | None:
 
 
 def _show(found: Bench) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.serve.load import Holds
 
     rows = [_HEADINGS, *(_row(level) for level in found.levels)]
@@ -134,7 +135,7 @@ def _show(found: Bench) -> None:
 
 
 def _warn(level: Level) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     if level.error_rate:
         error = level.errors[0] if level.errors else "?"

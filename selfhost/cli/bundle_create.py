@@ -100,8 +100,8 @@ def _create(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.app.bundle_request import CreateRequest
     from selfhost.bundle.audit import audited
     from selfhost.bundle.write import LinkMode
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     home = find_home()
     signer = _signer(sign_key) if sign_key else None
@@ -174,7 +174,7 @@ def _make(planned: Planned, home: Home, signer: Signer | None, *, read_back: boo
 
 
 def _fetching(line: StatusLine) -> Callable[[str, int, int], None]:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     def show(name: str, done: int, total: int) -> None:
@@ -202,7 +202,7 @@ def _signer(path: Path) -> Signer:
 def _passphrase(path: Path) -> str | None:
     if not (sys.stdin.isatty() and output.is_terminal()):
         return None
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     return getpass.getpass(text("pack.passphrase", path=path), stream=sys.stderr)
 
@@ -214,7 +214,7 @@ def _wheels(line: StatusLine, engine: str) -> Callable[[Progress], None]:
 
 
 def _progress(line: StatusLine) -> Callable[[str, int, int], None]:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     def show(phase: str, done: int, total: int) -> None:
@@ -227,7 +227,7 @@ def _progress(line: StatusLine) -> Callable[[str, int, int], None]:
 
 def _print_planned(planned: Planned, *, as_json: bool) -> None:
     from selfhost.app import bundle_told
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     if as_json:
@@ -243,7 +243,7 @@ def _print_planned(planned: Planned, *, as_json: bool) -> None:
 
 def _print_packed(packed: Packed) -> None:
     from selfhost.bundle.write import How
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     count = len(packed.volumes)

@@ -144,7 +144,7 @@ def _run_import(paths: list[Path], options: GateOptions, choices: Choices) -> Im
 
 
 def _print_imported(imported: Imported) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     print_signer(imported.bundle.volumes[0].signer)
     for path in imported.models:
@@ -175,9 +175,9 @@ def _gc(
     """
     from selfhost.app import bundle_gc
     from selfhost.bundle.audit import audited
+    from selfhost.cli.output import text
     from selfhost.cli.storage import print_reclaimed
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     home = find_home()
     wanted = bundle_gc.Wanted(forget=tuple(forget or ()), remove=tuple(remove or ()), dry_run=dry_run)

@@ -94,7 +94,7 @@ def _run(
 
 
 def _print(pushed: Pushed) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     found = pushed.as_dict()

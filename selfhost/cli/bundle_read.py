@@ -52,7 +52,7 @@ def gate_options(keys: list[Path] | None, unsigned: str | None, *, strict: bool,
 
 def progress(line: StatusLine, phase: str) -> Callable[[int, int], None]:
     """Shows how far a phase is, in bytes."""
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     def show(done: int, total: int) -> None:
@@ -135,7 +135,7 @@ def facts(bundle: Bundle) -> dict[str, object]:
 
 
 def _print_report(report: Report) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     print_signer(report.bundle.volumes[0].signer)
@@ -152,7 +152,7 @@ def _print_report(report: Report) -> None:
 
 def print_signer(signer: str) -> None:
     """Who signed the bundle."""
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     if signer:
         output.write(text("unpack.signed", signer=signer))
@@ -241,7 +241,7 @@ def _repair_list(
     Examples: selfhost bundle repair-list /mnt/usb > repair.json.
     """
     from selfhost.app import bundle_verify
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     report = _report("bundle repair-list", paths, gate_options(keys, unsigned, strict=False), full=not fast)
     found = bundle_verify.repair_list(report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfhost.cli import output
+from selfhost.columns import table
 
 if TYPE_CHECKING:
     from selfhost.engines.environment import EngineEnvironment
@@ -56,7 +57,7 @@ def _accelerators(found: tuple[Accelerator, ...]) -> list[str]:
             *("?" if size is None else format_bytes(size) for size in sizes),
             remark,
         ))  # fmt: skip
-    return _table(rows if found else [("ACCELERATORS",), ("none",)])
+    return table(rows if found else [("ACCELERATORS",), ("none",)])
 
 
 def _logical(same: list[Accelerator]) -> str:
@@ -94,15 +95,10 @@ def _host(snapshot: HardwareSnapshot) -> list[str]:
     for disk in host.disks:
         free = f"{format_bytes(disk.free_bytes)} free of {format_bytes(disk.total_bytes)}"
         rows.append(("disk", f"{disk.path}: {free}, {disk.file_system or 'unknown'}"))
-    return _table(rows)
+    return table(rows)
 
 
 def _engines(engines: tuple[EngineEnvironment, ...]) -> list[str]:
     rows: list[tuple[str, ...]] = [("", "", ""), ("ENGINES", "", "")]
     rows += [(engine.name, engine.version, str(engine.path)) for engine in engines]
-    return _table(rows if engines else [*rows, ("none", "", "")])
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return table(rows if engines else [*rows, ("none", "", "")])

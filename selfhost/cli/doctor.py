@@ -83,26 +83,33 @@ def _of_machine(
     if as_json:
         output.write_json(examined.as_dict())
     else:
-        _print_findings(examined)
+        with output.people():
+            _print_findings(examined)
     if report is not None:
         _print_note(write_report(report, examined, home, keep_addresses=keep_addresses))
     return bool(examined.count(Severity.ERROR))
 
 
 def _print_note(message: Message) -> None:
-    for part in (message.what, message.why, message.hint):
-        output.note(part)
+    with output.people():
+        for part in (message.what, message.why, message.hint):
+            output.note(part)
 
 
 def _print_findings(examined: Examined) -> None:
+    from selfhost.cli.output import text
     from selfhost.doctor.links import link
     from selfhost.findings import Severity
-    from selfhost.messages import text
 
+    said = {
+        Severity.ERROR: text("doctor.is_error"),
+        Severity.WARNING: text("doctor.is_warning"),
+        Severity.NOTE: text("doctor.is_note"),
+    }
     for finding in examined.findings:
         message = finding.message
         output.write(
-            text("doctor.line", severity=finding.severity.value, where=finding.where, what=message.what),
+            text("doctor.line", severity=said[finding.severity], where=finding.where, what=message.what),
         )
         _print_details(message.why, message.hint, link(message.id))
     if not examined.findings:
@@ -114,7 +121,7 @@ def _print_findings(examined: Examined) -> None:
 
 
 def _print_details(why: str, hint: str, address: str | None) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     lines = why.splitlines()
     first, *rest = hint.splitlines() or [""]
@@ -128,13 +135,14 @@ def _print_details(why: str, hint: str, address: str | None) -> None:
 
 def _of_log(path: Path, report: Path | None, *, keep_addresses: bool, as_json: bool) -> bool:
     from selfhost.app.doctor.log import read_log
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     read = read_log(path)
     if as_json:
         output.write_json(read.as_dict())
     else:
-        _print_log(read)
+        with output.people():
+            _print_log(read)
         if read.cut:
             output.warn(read.cut)
         if read.reading.cause is None:
@@ -151,7 +159,7 @@ def _of_log(path: Path, report: Path | None, *, keep_addresses: bool, as_json: b
 
 
 def _print_log(read: ReadLog) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     if read.reading.cause:
         _print_seen(read.reading.cause, "doctor.log_cause")
@@ -162,8 +170,8 @@ def _print_log(read: ReadLog) -> None:
 
 
 def _print_seen(seen: Seen, message_id: str) -> None:
+    from selfhost.cli.output import text
     from selfhost.doctor.links import link
-    from selfhost.messages import text
 
     output.write(text(message_id, number=seen.number, what=seen.what))
     times = [text("doctor.log_times", count=seen.count)] if seen.count > 1 else []

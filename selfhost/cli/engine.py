@@ -58,10 +58,10 @@ def install(
 
     from selfhost.app import engine
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.cli.progress import StatusLine
     from selfhost.engines.install import InstallOptions
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.units import format_duration
 
     home = find_home()
@@ -96,10 +96,11 @@ def list_(json: bool = JSON) -> None:
     if json:
         output.write_json(engine.listing(home, in_use))
         return
-    for row in engine.rows(home, in_use):
-        output.write(row)
-    for line in engine.offers(home):
-        output.note(line)
+    with output.people():
+        for row in engine.rows(home, in_use):
+            output.write(row)
+        for line in engine.offers(home):
+            output.note(line)
 
 
 @group.command()
@@ -134,10 +135,10 @@ def remove(
     """
     from selfhost.app import engine, servers
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.engines import environment
     from selfhost.errors import UsageError
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     home = find_home()
 
@@ -169,8 +170,8 @@ def _confirm(found: Sequence[EngineEnvironment], name: str) -> None:
     import sys
 
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.errors import NoError, UsageError
-    from selfhost.messages import text
 
     paths = "\n".join(str(one.path) for one in found)
     if not (sys.stdin.isatty() and output.is_terminal()):
@@ -190,7 +191,8 @@ def check(name: str = NAME, json: bool = JSON) -> None:
     if json:
         output.write_json(told)
     else:
-        for row in engine.check_rows(told):
-            output.write(row)
+        with output.people():
+            for row in engine.check_rows(told):
+                output.write(row)
     if warning := engine.lacks_cuda(told):
         output.warn(warning)

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from selfhost.cli import output
+from selfhost.cli.output import text
 from selfhost.cli.progress import StatusLine
-from selfhost.messages import text
 from selfhost.quantize.job import Planned, Progress
 from selfhost.units import format_bytes, format_duration
 

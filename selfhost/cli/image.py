@@ -49,10 +49,10 @@ def build(  # noqa: PLR0917 - Typer reads them by name
 
     from selfhost.app import engine, image
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
     from selfhost.images.kinds import find_kind
-    from selfhost.messages import text
     from selfhost.units import format_bytes, format_duration
 
     kind = find_kind(name)
@@ -99,7 +99,7 @@ def list_images(program: str = WITH, as_json: bool = JSON) -> None:
     """List the images called localhost/selfhost-...: name, size, digest. Those of `--tag` the builder lists."""
     from selfhost.app import image
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     builder = image.pick(image.parse_builder(program))

@@ -55,7 +55,7 @@ def new(
     """
     from selfhost.app import key
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     expires_s = _seconds("--expires", expires)
     made = key.new(name, to, gateway, expires_s)
@@ -88,7 +88,7 @@ def rotate(
 
     from selfhost.app import key
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_duration
 
     kept = _seconds("--keep", keep)
@@ -106,7 +106,7 @@ def rotate(
 
 def _hand_over(made: str, to: Path | None, expires_s: float | None, gateway: Path | None) -> None:
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_duration
 
     if not to:
@@ -137,7 +137,7 @@ def list_keys(
     """List the keys: name, when made, the first digits of the sha256, and which of them end or were replaced."""
     from selfhost.app import key
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     keys = key.ls(gateway)
     if as_json:
@@ -165,7 +165,7 @@ def revoke(
     """End a key; running servers refuse it within about a second, a gateway when it has read its file again."""
     from selfhost.app import key
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     key.revoke(name, gateway, old_only=old)
     if old:

@@ -35,8 +35,8 @@ from selfhost.cli import (
     storage,
     verify,
 )
-from selfhost.errors import ExitCode, Interrupted, SelfhostError, Terminated
-from selfhost.messages import text
+from selfhost.errors import ExitCode, Interrupted, SelfhostError, Terminated, UsageError
+from selfhost.messages import LANGUAGES
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         signal.signal(signal.SIGHUP, _on_sigterm)  # a terminal that closes: what was begun is ended
     try:
+        _choose_language()
         _run(arguments)
         code = ExitCode.OK
     except SelfhostError as error:
@@ -90,10 +91,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _report(error, as_json="--json" in arguments)
     except Interrupted:
         code = ExitCode.INTERRUPTED
-        output.note(text("cli.interrupted"))
+        output.note(output.text("cli.interrupted"))
     except Terminated:
         code = ExitCode.TERMINATED
-        output.note(text("cli.terminated"))
+        output.note(output.text("cli.terminated"))
     except BrokenPipeError:
         # The reader went away (`selfhost ls | head`): nothing to report, and nothing to flush at exit.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
@@ -105,6 +106,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
         wrapped = SelfhostError("cli.unexpected", kind=type(error).__name__, detail=error)
         _report(wrapped, as_json="--json" in arguments)
     sys.exit(code)
+
+
+def _choose_language() -> None:
+    try:
+        output.choose_language()
+    except KeyError as error:
+        raise UsageError("cli.unknown_language", value=error.args[0], known=", ".join(LANGUAGES)) from None
 
 
 def _run(arguments: list[str]) -> None:

@@ -57,8 +57,8 @@ def serve(
 
     from selfhost.app import mirror
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.mirror.server import GRACE_S
 
     home = find_home()

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from selfhost.cli import output
-from selfhost.messages import text
+from selfhost.cli.output import text
 from selfhost.units import format_bytes, format_duration
 
 if TYPE_CHECKING:

@@ -1,4 +1,8 @@
-"""The one place that prints: data to stdout, everything else to stderr."""
+"""The one place that prints: data to stdout, everything else to stderr.
+
+Also the one place that speaks the language of the locale: what is printed for people, by `write`, `note` and `warn`,
+and what is put together for them in `people()`. `--json` is English whatever the locale.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,39 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from selfhost import messages
+
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from selfhost.errors import SelfhostError
     from selfhost.messages import Message
+
+_language = messages.ENGLISH
+"""Of the people who read what is printed; the same for all threads."""
+
+
+def choose_language() -> None:
+    """Speak what the environment asks for, where both outputs can show it. Raises KeyError for an unknown one."""
+    global _language  # noqa: PLW0603 - one process prints for one person
+    _language = messages.ENGLISH
+    _language = messages.chosen(os.environ, sys.stdout.encoding, sys.stderr.encoding)
+
+
+def people() -> AbstractContextManager[None]:
+    """Sentences of this block are for people: in their language."""
+    return messages.speaking(_language)
+
+
+def text(message_id: str, /, **params: object) -> str:
+    """The `what` of a message, for people."""
+    with people():
+        return messages.text(message_id, **params)
+
+
+def _spoken(said: str) -> str:
+    with people():
+        return str(said)
 
 
 def escape_what_stdout_lacks() -> None:
@@ -26,7 +60,7 @@ def escape_what_stdout_lacks() -> None:
 
 def write(text: str) -> None:
     """One piece of data on stdout."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_spoken(text) + "\n")
     sys.stdout.flush()
 
 
@@ -52,7 +86,7 @@ def write_json(value: object) -> None:
 
 def note(text: str) -> None:
     """A line for people on stderr: progress, phases, warnings, hints."""
-    to_stderr(text + "\n")
+    to_stderr(_spoken(text) + "\n")
 
 
 def to_stderr(text: str) -> None:
@@ -82,7 +116,13 @@ def _indented(text: str, prefix: str) -> str:
 
 def warn(text: str) -> None:
     """A warning on stderr."""
-    note(f"{_styled('warning:', '33')} {text}")
+    note(_label("cli.label_warning", "33") + _spoken(text))
+
+
+def _label(message_id: str, code: str) -> str:
+    """With the space behind it, which a full-width colon has in it."""
+    label = text(message_id)
+    return _styled(label, code) + (" " if label.isascii() else "")
 
 
 def print_error(error: SelfhostError) -> None:
@@ -92,12 +132,14 @@ def print_error(error: SelfhostError) -> None:
 
 def print_message(message: Message) -> None:
     """An error's message, where the command goes on to the next."""
-    note(f"{_styled('error:', '31')} {message.what}")
-    if why := message.why:
+    with people():
+        what, why, hint = message.what, message.why, message.hint
+    note(_label("cli.label_error", "31") + _spoken(what))
+    if why:
         note(_indented(why, "  "))
-    if hint := message.hint:
+    if hint:
         first, *rest = hint.splitlines()
-        note(f"{_styled('hint:', '36')} {first}")
+        note(_label("cli.label_hint", "36") + first)
         for line in rest:
             note(f"      {line}")
 

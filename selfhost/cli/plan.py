@@ -106,7 +106,9 @@ def _plan(
     if as_json:
         output.write_json(answer.as_dict())
     else:
-        output.write(answer.draw(_width()))
+        with output.people():
+            drawn = answer.draw(_width())
+        output.write(drawn)
     if not answer.fits:
         raise typer.Exit(ExitCode.NO)
 
@@ -201,7 +203,7 @@ def _list(where: str, request: PlanRequest, recipe_paths: Sequence[Path], *, onl
 def _absorbed(request: PlanRequest) -> PlanRequest:
     from selfhost.app.plan import absorb, left_out
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     request = absorb(request)
     if words := left_out(request):

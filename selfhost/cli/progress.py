@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from selfhost.cli import output
+from selfhost.columns import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,6 @@ class StatusLine:
         self._phase, self._last, self._shown_at = phase, line, now
         if self._live:
             width = shutil.get_terminal_size().columns - 1
-            output.to_stderr(f"\r\x1b[K{line[:width]}")
+            output.to_stderr(f"\r\x1b[K{cut(line, width, '')}")
         else:
             output.note(line)

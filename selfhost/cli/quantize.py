@@ -187,7 +187,9 @@ def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bo
     if as_json:
         output.write_json(advice.as_dict())
     else:
-        output.write(draw(advice))
+        with output.people():
+            drawn = draw(advice)
+        output.write(drawn)
     if advice.best is None:
         raise typer.Exit(ExitCode.NO)
 
@@ -195,8 +197,8 @@ def _advise(model: str, on: str | None, recipe_paths: list[Path], *, as_json: bo
 def _check(model: str, *, as_json: bool) -> None:
     from selfhost.app.quantize.check import check
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.errors import ExitCode
-    from selfhost.messages import text
 
     found = check(model)
     if as_json:
@@ -216,8 +218,8 @@ def _register(
 ) -> None:
     from selfhost.app.quantize.in_flight import register
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.quantize import schemes
 
     made = register(model, schemes.find(scheme), find_home(), source=source, name=name, recipe_paths=recipe_paths)
@@ -231,8 +233,8 @@ def _make(request: Request, *, dry_run: bool, as_json: bool) -> None:
     from selfhost.app.quantize import make
     from selfhost.cli import output
     from selfhost.cli.following import Listener
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.units import format_duration
 
     home = find_home()
@@ -259,7 +261,7 @@ def _make(request: Request, *, dry_run: bool, as_json: bool) -> None:
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
     from selfhost.app.quantize import preflight, run
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     if as_json:

@@ -9,6 +9,7 @@ import typer
 
 from selfhost.cli import complete, options
 from selfhost.cli.options import Offline  # noqa: TC001 - Typer reads it
+from selfhost.columns import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
     """
     from selfhost.app import recipes
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.recipe import present
 
     hardware = None
@@ -73,11 +74,10 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
     if as_json:
         output.write_json({"schema_version": 1, "recipes": [_listed_json(listed) for listed in found]})
         return
-    columns = (*present.COLUMNS, "VERDICT") if hardware else present.COLUMNS
-    rows = [columns, *(present.as_row(one.recipe, one.variants, one.verdicts) for one in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
-    for row in rows:
-        output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    heads = (*present.COLUMNS, "VERDICT") if hardware else present.COLUMNS
+    rows = [heads, *(present.as_row(one.recipe, one.variants, one.verdicts) for one in found)]
+    for line in table(rows):
+        output.write(line)
 
 
 def _listed_json(listed: Listed) -> dict[str, object]:
@@ -133,9 +133,9 @@ def lint_recipes(
     """
     from selfhost.app.lint import lint_recipes
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.errors import ExitCode
     from selfhost.findings import Severity
-    from selfhost.messages import text
 
     linted = lint_recipes(what or [], recipe_path)
     errors, warnings = (sum(file.count(bad) for file in linted) for bad in (Severity.ERROR, Severity.WARNING))
@@ -148,7 +148,8 @@ def lint_recipes(
         if file.unreadable is not None:
             output.print_message(file.unreadable)
         elif not as_json:
-            _print_findings(file, hinted)
+            with output.people():
+                _print_findings(file, hinted)
     clean, read = not (errors or warnings), len(linted) - unreadable
     if read or not unreadable:
         output.note(
@@ -263,12 +264,12 @@ def _print_findings(file: LintedFile, hinted: set[str]) -> None:
 
 
 def _lines(file: LintedFile, hinted: set[str]) -> Iterator[str]:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     for finding in file.findings:
         severity, message = finding.severity.value, finding.message
         yield text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what)
         hints = () if message.id in hinted else message.hint.splitlines()
         hinted.add(message.id)
-        for line in (*message.why.splitlines(), *(f"hint: {line}" for line in hints)):
+        for line in (*message.why.splitlines(), *(text("lint.hint", hint=line) for line in hints)):
             yield f"  {line}"

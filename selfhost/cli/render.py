@@ -94,8 +94,8 @@ def _act(target: str, deployment: Deployment, output: Path, *, check: bool, as_j
 
     from selfhost.app import render, render_output
     from selfhost.cli import output as out
+    from selfhost.cli.output import text
     from selfhost.errors import ExitCode
-    from selfhost.messages import text
 
     rendered = render.render(target, deployment)
     difference = render_output.compare(rendered, output) if check else ""

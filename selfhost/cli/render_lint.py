@@ -92,7 +92,8 @@ def lint_rendered(  # noqa: PLR0917 - Typer reads them by name
     if as_json:
         output.write_json(linted.as_dict())
     else:
-        _print(linted)
+        with output.people():
+            _print(linted)
     if linted.count(Severity.ERROR) or (strict and linted.count(Severity.WARNING)):
         raise typer.Exit(ExitCode.NO)
 
@@ -112,7 +113,7 @@ def _print_rules(*, as_json: bool) -> None:
 def _print(linted: LintedDeployment) -> None:
     """One line each, with the facts; what to do about a kind of finding is said once."""
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.render.lint import rule_of
 
     hinted: set[str] = set()

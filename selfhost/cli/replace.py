@@ -174,8 +174,8 @@ def _gateway(
 
     from selfhost.app import gateway_make
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     where = os.path.abspath(certificate) if certificate else ""  # noqa: PTH100 - links stay what they are called
     made = gateway_make.make(find_home(), name, folder, listen, where)

@@ -68,10 +68,10 @@ def _serve(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.app import boot, serve, serve_tools, servers, start
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
+    from selfhost.cli.output import text
     from selfhost.cli.progress import StatusLine
     from selfhost.errors import ExitCode, SelfhostError
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.serve import restart as restarting
 
     switch.settle(flag=offline)
@@ -146,7 +146,7 @@ def _pair(certfile: Path | None, keyfile: Path | None) -> Pair | None:
 
 def _tell_claimed(record: Record) -> None:
     from selfhost.cli import output
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     if record.forced:
         output.warn(text("serve.forced"))
@@ -161,4 +161,5 @@ def show_plan(plan: Plan) -> None:
     from selfhost.cli import output
     from selfhost.planner.picture import draw_short
 
-    output.note(draw_short(plan, width=shutil.get_terminal_size((100, 24)).columns))
+    with output.people():
+        output.note(draw_short(plan, width=shutil.get_terminal_size((100, 24)).columns))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfhost.cli import complete, output
+from selfhost.columns import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,14 +40,15 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
     Example: selfhost ps --json
     """
     from selfhost.app import servers, strays
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     home = find_home()
     found, problems = servers.list_servers(home)
     lost = strays.find(home)
     for problem in problems:
-        output.warn(f"{problem.what}: {problem.hint}" if problem.hint else problem.what)
+        with output.people():
+            output.warn(f"{problem.what}: {problem.hint}" if problem.hint else problem.what)
     if as_json:
         output.write_json(
             {
@@ -64,16 +66,16 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
         return
     heading = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
     rows = [heading, *(_row(server) for server in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in table(rows):
+        output.write(line)
     for server in found:
         _tell_failures(server)
 
 
 def _tell_failures(server: Server) -> None:
     """Why it failed, or else why it was started again last."""
-    from selfhost.messages import Message, text
+    from selfhost.cli.output import text
+    from selfhost.messages import Message
 
     record = server.record
     if record.failure and not server.state.running:
@@ -162,8 +164,8 @@ def _stop(
 
 def _tell_stopped(results: Iterable[Message | SelfhostError], nothing: str) -> None:
     """Print what was ended as it is; raises the first failure once all was tried."""
+    from selfhost.cli.output import text
     from selfhost.errors import SelfhostError
-    from selfhost.messages import text
 
     failed: list[SelfhostError] = []
     ended = 0
@@ -223,7 +225,7 @@ def _question() -> str | None:
 
 def _answer(conversation: Conversation, question: str) -> None:
     """Print an answer while it comes; what a model thinks first goes to the terminal only, dimmed."""
-    from selfhost.messages import text
+    from selfhost.cli.output import text
 
     thinking = cut = False
     for piece in conversation.ask(question):

@@ -50,9 +50,9 @@ def _smoke(  # noqa: PLR0917 - Typer reads them by name
     from selfhost.app import serve, serve_tools, smoke
     from selfhost.cli import output
     from selfhost.cli.moving import Terminal
+    from selfhost.cli.output import text
     from selfhost.cli.progress import StatusLine
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.units import format_duration
 
     switch.settle(flag=offline)
@@ -89,9 +89,9 @@ def _accept(
     """
     from selfhost.app import acceptance
     from selfhost.cli import output
+    from selfhost.cli.output import text
     from selfhost.errors import NoError
     from selfhost.home import find_home
-    from selfhost.messages import text
 
     found = acceptance.accept(find_home(), name)
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfhost.cli import complete, output
+from selfhost.columns import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +40,8 @@ def _ls(
     Examples: selfhost ls; selfhost ls qwen2.5-7b --json.
     """
     from selfhost.app import storage
+    from selfhost.cli.output import text
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.units import format_bytes
 
     found = storage.ls(find_home(), model)
@@ -75,9 +76,8 @@ def _as_dict(found: Inventory) -> dict[str, object]:
 
 def _print_table(models: tuple[StoredModel, ...]) -> None:
     rows = [("NAME", "VARIANT", "SIZE", "UNIQUE", "FILES", "STATE", "SOURCE", "REVISION"), *map(_row, models)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        output.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in table(rows):
+        output.write(line)
 
 
 def _row(one: StoredModel) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _row(one: StoredModel) -> tuple[str, ...]:
 
 
 def _print_totals(found: Inventory) -> None:
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     if found.partials:
@@ -132,9 +132,9 @@ def _rm(
     Examples: selfhost rm qwen2.5-7b --dry-run; selfhost rm Qwen/Qwen3-8B --yes.
     """
     from selfhost.app import storage
+    from selfhost.cli.output import text
     from selfhost.errors import UsageError
     from selfhost.home import find_home
-    from selfhost.messages import text
     from selfhost.units import format_bytes
     from selfhost.weights.reclaim import Reclaimed
 
@@ -182,7 +182,7 @@ def _gc(
 
 def print_reclaimed(done: Reclaimed, *, dry_run: bool, as_json: bool, more: Mapping[str, object] | None = None) -> None:
     """What was removed, or would be, and how much space that is; `more` goes into the JSON object."""
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     if as_json:

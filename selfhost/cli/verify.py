@@ -88,7 +88,7 @@ def _progress(line: StatusLine, clock: Callable[[], float] = time.monotonic) -> 
     began: dict[str, float] = {}
 
     def show(phase: str, done: int, total: int) -> None:
-        from selfhost.messages import text
+        from selfhost.cli.output import text
         from selfhost.units import format_bytes, format_duration
 
         now = clock()
@@ -114,11 +114,12 @@ def _progress(line: StatusLine, clock: Callable[[], float] = time.monotonic) -> 
 
 def _print_report(report: Report, *, quiet: bool) -> None:
     from selfhost.app.verify import described
-    from selfhost.messages import text
+    from selfhost.cli.output import text
     from selfhost.units import format_bytes
 
     for file in report.extra:
-        output.warn(described(file))
+        with output.people():
+            output.warn(described(file))
     for error in report.structure:
         if error is not report.problem:
             output.warn(text("verify.structure_lacks", what=error.message.what))

@@ -47,9 +47,9 @@ class Seen:
     @property
     def what(self) -> str:
         """What happened, in a few words."""
-        said = self.message.what
-        start = f"`{_STAND_INS['name']}` failed while {_phase(self.phase)}"
-        return said.removeprefix(start + ": ").removeprefix(start) or text("doctor.log_unknown")
+        start, said = Message("diagnose.unknown", self.message.params).what, self.message.what
+        rest = said[len(start) :].lstrip(": \uff1a") if said.startswith(start) else said
+        return rest or text("doctor.log_unknown")
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from selfhost.columns import table
 from selfhost.findings import Finding, Severity
 from selfhost.messages import Message, text
 from selfhost.records import dataclass
@@ -136,9 +137,8 @@ class Judgement:
     def rows(self) -> list[str]:
         """A table for people."""
         head = (text("compat.column_item"), text("compat.column_wanted"), text("compat.column_found"), "")
-        table = [head, *((one.label, one.wanted, one.found, one.state.value) for one in self.items)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+        rows = [head, *((one.label, one.wanted, one.found, one.state.value) for one in self.items)]
+        return table(rows)
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
+from selfhost.columns import wrap
 from selfhost.messages import text
 from selfhost.planner.reasons import unit
 from selfhost.units import format_bytes
@@ -41,7 +41,9 @@ def draw_capacity(plan: Plan, capacity: Capacity, *, width: int) -> str:
         ]
     if capacity.speed is not None:
         lines += _speed(capacity.speed)
-    return "\n".join(textwrap.fill(line, width, subsequent_indent="  ", replace_whitespace=False) for line in lines)
+    return "\n".join(
+        part for line in lines for part in wrap(line, width, subsequent_indent="  ", replace_whitespace=False)
+    )
 
 
 def _longest(capacity: Capacity) -> str:

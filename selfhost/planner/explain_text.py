@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
+from selfhost.columns import fill, wrap
 from selfhost.messages import text
 from selfhost.planner.layouts import describe
 from selfhost.units import GIB, format_bytes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def draw_explanation(explanation: Explanation, *, width: int) -> str:
     """Layouts, terms of the budget and arithmetic of the KV cache, in lines of at most `width` characters."""
     if not explanation.terms:
-        return textwrap.fill(text("explain.nothing"), width)
+        return fill(text("explain.nothing"), width)
     parts = [_title("explain.title_layouts", width)]
     parts += [_layout(tried, width) for tried in explanation.layouts]
     parts.append("\n" + _title("explain.title_memory", width))
@@ -31,7 +31,7 @@ def draw_explanation(explanation: Explanation, *, width: int) -> str:
 
 
 def _title(key: str, width: int) -> str:
-    return textwrap.fill(text(key), width)
+    return fill(text(key), width)
 
 
 def _layout(tried: Tried, width: int) -> str:
@@ -43,7 +43,7 @@ def _layout(tried: Tried, width: int) -> str:
         tokens=tried.tokens_all_engines,
         length=tried.max_model_len,
     )
-    return textwrap.fill(line, width, initial_indent="  ", subsequent_indent="      ")
+    return fill(line, width, initial_indent="  ", subsequent_indent="      ")
 
 
 def _term(term: Term, width: int) -> str:
@@ -71,6 +71,13 @@ def _quantity(quantity: Quantity, width: int) -> str:
 
 
 def _wrapped(line: str, width: int) -> str:
-    return textwrap.fill(
-        line, width, initial_indent="    ", subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    return "\n".join(
+        wrap(
+            line,
+            width,
+            initial_indent="    ",
+            subsequent_indent="      ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     )

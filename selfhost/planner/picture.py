@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from typing import TYPE_CHECKING
 
+from selfhost.columns import wrap
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.capacity_text import draw_capacity
@@ -120,9 +120,7 @@ def _listed(title: str, sentences: Sequence[str], width: int) -> str:
 
 
 def _wrapped(lines: str, width: int) -> str:
-    wrapped = [
-        textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines.splitlines()
-    ]
+    wrapped = [wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in str(lines).splitlines()]
     return "\n".join(part for parts in wrapped for part in parts)
 
 

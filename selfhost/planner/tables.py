@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
+from selfhost.columns import columns, cut, fill, ljust, rjust, wrap
 from selfhost.hardware.types import Platform
 from selfhost.messages import text
 from selfhost.planner.layouts import describe
@@ -31,21 +31,18 @@ _MARKS = {
 
 def draw_matrix(matrix: Matrix, *, width: int) -> str:
     """A line per device, a column per number of devices; cells too wide for their column take more lines."""
-    head = textwrap.fill(text("plan.matrix_title", model=matrix.model, length=matrix.max_model_len), width)
+    head = fill(text("plan.matrix_title", model=matrix.model, length=matrix.max_model_len), width)
     names = [text("plan.column_device"), *(name for name, _ in matrix.rows)]
-    first = max(map(len, names))
+    first = max(map(columns, names))
     room = max(width - first, 0)
-    columns = _widths([[_cell(cell) for cell in row] for _, row in matrix.rows], matrix.counts, room)
-    lines = [_line(names[0], first, [[str(count)] for count in matrix.counts], columns)]
+    sizes = _widths([[_cell(cell) for cell in row] for _, row in matrix.rows], matrix.counts, room)
+    lines = [_line(names[0], first, [[str(count)] for count in matrix.counts], sizes)]
     for name, row in matrix.rows:
         if reason := _common_refusal(row):
-            lines.append(_cut(f"{name.ljust(first)}{' ' * _GAP}x {reason}", width))
+            lines.append(cut(f"{ljust(name, first)}{' ' * _GAP}x {reason}", width))
             continue
-        cells = [
-            textwrap.wrap(_cell(cell), size, break_on_hyphens=False) or [""]
-            for cell, size in zip(row, columns, strict=True)
-        ]
-        lines.append(_line(name, first, cells, columns))
+        cells = [wrap(_cell(cell), size, break_on_hyphens=False) or [""] for cell, size in zip(row, sizes, strict=True)]
+        lines.append(_line(name, first, cells, sizes))
     return "\n".join([head, "", *lines, "", *_legend(matrix.cells, width), *_nodes(matrix, width)])
 
 
@@ -81,13 +78,13 @@ def _widths(rows: Sequence[Sequence[str]], counts: Sequence[int], room: int) -> 
     return [min(share, size) for size in natural]
 
 
-def _line(name: str, first: int, cells: Sequence[Sequence[str]], columns: Sequence[int]) -> str:
+def _line(name: str, first: int, cells: Sequence[Sequence[str]], sizes: Sequence[int]) -> str:
     lines = []
     for number in range(max(len(cell) for cell in cells)):
         parts = [
-            (cell[number] if number < len(cell) else "").ljust(size) for cell, size in zip(cells, columns, strict=True)
+            (cell[number] if number < len(cell) else "").ljust(size) for cell, size in zip(cells, sizes, strict=True)
         ]
-        lines.append((" " * _GAP).join([("" if number else name).ljust(first), *parts]).rstrip())
+        lines.append((" " * _GAP).join([ljust("" if number else name, first), *parts]).rstrip())
     return "\n".join(lines)
 
 
@@ -98,10 +95,6 @@ def _common_refusal(row: Sequence[Cell | None]) -> str | None:
     return cells[0].plan.reasons[0] if len(reasons) == 1 and all(cell.mark == "x" for cell in cells) else None
 
 
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def _legend(cells: Sequence[Cell], width: int) -> list[str]:
     """What the marks mean that occur."""
     used = {cell.mark for cell in cells}
@@ -109,7 +102,7 @@ def _legend(cells: Sequence[Cell], width: int) -> list[str]:
         line
         for mark, key in _MARKS.items()
         if mark in used
-        for line in textwrap.wrap(f"{mark} {text(key)}", width, subsequent_indent="  ")
+        for line in wrap(f"{mark} {text(key)}", width, subsequent_indent="  ")
     ]
 
 
@@ -126,26 +119,26 @@ def _nodes(matrix: Matrix, width: int) -> list[str]:
             lines.append(text("plan.matrix_nodes", shapes=shape))
         elif shape:
             lines.append(text("plan.matrix_nodes_of", devices=", ".join(names), shapes=shape))
-    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  ")]
+    return [part for line in lines for part in wrap(line, width, subsequent_indent="  ")]
 
 
 def draw_list(hardware: Hardware, cells: Sequence[Cell], count: int, *, width: int) -> str:
     """A line per model, in the given order; `count`: how many were planned."""
     fit = sum(cell.plan.fits for cell in cells)
-    head = textwrap.fill(text("plan.list_title", hardware=hardware.text, fit=fit, count=count), width)
+    head = fill(text("plan.list_title", hardware=hardware.text, fit=fit, count=count), width)
     if cells and (reason := _common_refusal(cells)):
-        return "\n".join([head, "", textwrap.fill(f"x {reason}", width, subsequent_indent="  ")])
+        return "\n".join([head, "", fill(f"x {reason}", width, subsequent_indent="  ")])
     if not cells:
         return head
     rows = [(_COLUMNS, ""), *(_row(cell) for cell in cells)]
-    sizes = [max(len(row[i]) for row, _ in rows if len(row) > i) for i in range(len(_COLUMNS))]
+    sizes = [max(columns(row[i]) for row, _ in rows if len(row) > i) for i in range(len(_COLUMNS))]
     lines = []
     for row, rest in rows:
         aligned = [
-            part.rjust(size) if i >= _RIGHT else part.ljust(size)
+            rjust(part, size) if i >= _RIGHT else ljust(part, size)
             for i, (part, size) in enumerate(zip(row, sizes, strict=False))
         ]
-        lines.append(_cut((" " * _GAP).join([*aligned, rest]).rstrip(), width))
+        lines.append(cut((" " * _GAP).join([*aligned, rest]).rstrip(), width))
     return "\n".join([head, "", *lines, "", *_legend(cells, width)])
 
 
@@ -158,13 +151,13 @@ def _row(cell: Cell) -> tuple[tuple[str, ...], str]:
     """The columns of a line, and what stands where the other columns would."""
     plan, best, name = cell.plan, cell.best, f"{cell.mark} {cell.plan.model}"
     if plan.verdict is Verdict.UNSUPPORTED or not plan.memory.budget_bytes:
-        return (name,), plan.reasons[0]
+        return (name,), str(plan.reasons[0])
     layout = text("plan.list_cpu") if plan.hardware.device.platform is Platform.CPU else describe(best.layout)
     context = tokens_text(best.settings.max_model_len)
     if not best.fits:
         # Nothing is missing where other processes are in the way: then that is the reason.
         lacks = text("plan.list_lacks", missing=format_bytes(plan.missing_bytes))
-        lacks = lacks if plan.missing_bytes > 0 else cell.reason or ""
+        lacks = lacks if plan.missing_bytes > 0 else str(cell.reason or "")
         return (name, plan.variant, layout, context), lacks
     requests, tokens = best.max_concurrency_all_engines, best.tokens_all_engines
     return (name, best.variant, layout, context, f"{requests:,.2f}", f"{tokens:,}"), ""

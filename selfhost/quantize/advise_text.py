@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from selfhost.columns import table
 from selfhost.messages import text
 from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from selfhost.quantize.advise import Advice, Way
-
-_GAP = "  "
 
 
 def draw(advice: Advice) -> str:
@@ -63,9 +62,7 @@ def _headline(best: Way, advice: Advice) -> str:
 def _table(ways: Sequence[Way]) -> Iterator[str]:
     head = ("way", "verdict", "layout", "weights", "kv", "context", "time", "memory", "disk")
     rows = [tuple(text(_HEADS[name]) for name in head), *(_row(way) for way in ways)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from table(rows)
 
 
 _HEADS = {

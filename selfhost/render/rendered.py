@@ -61,6 +61,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_multi_representer(str, _text)
 
 
 def yaml_text(*documents: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ PLANTED = [
     ("PGPASSWORD=plainvalue123", "plainvalue123"),
     ("NPM_AUTH=plainvalue123 DB_PASS=x", "plainvalue123"),
     ("Cookie: id=1; session=plainvalue123", "plainvalue123"),
-    ("密码：plainvalue123", "plainvalue123"),  # noqa: RUF001 - as it is written in Chinese
+    ("密码：plainvalue123", "plainvalue123"),
     ("http://user:hun@ter/2hunter2@proxy.corp.example:3128/", "ter"),
     ("http://user:hunter2@proxy.corp.example:3128/", "corp.example"),
     ("https_proxy=user:hunter2@proxy:3128", "hunter2"),

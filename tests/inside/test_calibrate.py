@@ -1,5 +1,4 @@
 """What calibration decides without torch: text, which layers, which group size, which norms feed which layers."""
-# ruff: noqa: RUF001 - Chinese text has punctuation of its own
 
 from __future__ import annotations
 

@@ -3,9 +3,17 @@
 from selfhost.messages import Text
 
 MESSAGES = {
+    "cli.label_error": Text("error:"),
+    "cli.label_hint": Text("hint:"),
+    "cli.label_warning": Text("warning:"),
     "cli.unexpected": Text(
         "unexpected failure: {kind}: {detail}",
         hint="this is a defect in selfhost; run again with `SELFHOST_TRACEBACK=1` and report what it prints",
+    ),
+    "cli.unknown_language": Text(
+        "`SELFHOST_LANG` names a language that is not here: `{value}`",
+        "here: {known}",
+        "`export SELFHOST_LANG=en`; unset, the locale counts: `LC_ALL`, `LC_MESSAGES`, `LANG`",
     ),
     "cli.interrupted": Text("interrupted"),
     "cli.terminated": Text("terminated"),

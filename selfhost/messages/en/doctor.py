@@ -5,6 +5,9 @@ from selfhost.messages import Text
 MESSAGES = {
     # The command
     "doctor.line": Text("{severity}: {where}: {what}"),
+    "doctor.is_error": Text("error"),
+    "doctor.is_warning": Text("warning"),
+    "doctor.is_note": Text("note"),
     "doctor.fix": Text("fix: {hint}"),
     "doctor.see": Text("see: {link}"),
     "doctor.clean": Text("nothing is wrong that can be told from here"),

@@ -160,6 +160,7 @@ MESSAGES = {
         "use the value of the model card, or leave it out for the engine's default",
     ),
     # The command's own lines.
+    "lint.hint": Text("hint: {hint}"),
     "lint.line": Text("{path}: {severity}: {where}: {what}"),
     "lint.clean": Text("{count} recipes, nothing to correct"),
     "lint.count": Text("{count} recipes: {errors} errors, {warnings} warnings"),

@@ -39,6 +39,6 @@ MESSAGES: dict[str, Text] = {
     "mirror.ready": Text("服务地址 {url}；模型：{count} 个；按 Ctrl-C 停止"),
     "mirror.use_hub": Text("模型：HF_ENDPOINT={url}，或 `selfhost pull MODEL --source {url}`"),
     "mirror.use_pip": Text("wheel 包：`pip install --index-url {url}/simple/ --trusted-host {host} NAME`"),
-    "mirror.use_key": Text("需要密钥：HF_TOKEN=KEY，pip 用 http://user:KEY@..."),
+    "mirror.use_key": Text("需要密钥：HF_TOKEN=KEY，pip 用 http://user:KEY@... 这样的地址"),
     "mirror.stopping": Text("正在停止：等待 {count} 个传输完成，最多 {grace_s:.0f} s"),
 }
