@@ -17,7 +17,7 @@ from selfhost.doctor.links import link
 from selfhost.errors import ExitCode
 from selfhost.findings import Severity
 from selfhost.hardware import hccn_judge
-from selfhost.messages import LANGUAGE, Text, lookup
+from selfhost.messages import Text, lookup
 from selfhost.messages.en import cann
 from selfhost.serve import diagnose
 from selfhost.serve.fingerprints import GENERAL, GENERAL_CLUES
@@ -68,7 +68,7 @@ def exists(language: str) -> bool:
 def reference(language: str) -> str:
     """The whole page."""
     words = WORDS[language]
-    parts = [words.head if all(map(exists, WORDS)) else re.sub(r"\[.*\]\(.*\)\n\n", "", words.head, count=1)]
+    parts = [words.head]
     for section, told in sections().items():
         parts.append(f"## {words.sections[section]}\n")
         parts += ["\n".join(_entry(one, words, language, clue=section == "clues")) for one in told]
@@ -79,12 +79,12 @@ def _entry(one: Found | Logged, words: Words, language: str, *, clue: bool) -> I
     said = _in(language, one.message_id)
     yield f"### {_plain(_what(said, language))}\n"
     yield f"`{one.message_id}`{_SEPARATOR}{_how_bad(one, words, clue=clue)}\n"
-    yield from _listed(words.why, _told(said.why))
-    yield from _listed(words.fix, _told(said.hint))
+    yield from _listed(words.why + words.colon, _told(said.why))
+    yield from _listed(words.fix + words.colon, _told(said.hint))
     if isinstance(one, Logged):
-        yield from _listed(words.lines, [_code(line) for line in one.lines])
+        yield from _listed(words.lines + words.colon, [_code(line) for line in one.lines])
     if address := link(one.message_id):
-        yield f"- {words.see}: <{address}>"
+        yield f"- {words.see}{words.colon}<{address}>"
     yield ""
 
 
@@ -104,7 +104,7 @@ def _in(language: str, message_id: str) -> Text:
     try:
         return lookup(message_id, language)
     except (KeyError, ModuleNotFoundError):
-        return lookup(message_id, LANGUAGE)
+        return lookup(message_id)
 
 
 class _Capitals(dict[str, object]):
@@ -133,9 +133,9 @@ def _told(template: str) -> list[str]:
 
 def _listed(title: str, lines: list[str]) -> Iterator[str]:
     if len(lines) == 1:
-        yield f"- {title}: {lines[0]}"
+        yield f"- {title}{lines[0]}"
     elif lines:
-        yield f"- {title}:"
+        yield f"- {title.rstrip()}"
         yield from (f"  - {line}" for line in lines)
 
 

@@ -19,6 +19,8 @@ class Words(NamedTuple):
     doctor_code: str
     start_code: str
     no_code: str
+    colon: str
+    """After the words below."""
     why: str
     fix: str
     see: str
@@ -60,6 +62,7 @@ This page is made by `make docs` from the rules and the messages; a test compare
         doctor_code="exit code {code}",
         start_code="exit code of the start {code}",
         no_code="ends nothing by itself",
+        colon=": ",
         why="why",
         fix="what to do",
         see="more",
@@ -94,10 +97,11 @@ This page is made by `make docs` from the rules and the messages; a test compare
         error="错误",
         warning="警告",
         note="提示",
-        depends="或",
+        depends=" 或 ",
         doctor_code="退出码 {code}",
         start_code="启动的退出码 {code}",
         no_code="本身不会让任何进程结束",
+        colon="：",
         why="原因",
         fix="怎么办",
         see="更多",
