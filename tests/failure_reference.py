@@ -61,8 +61,10 @@ def sections() -> dict[str, list[Found | Logged]]:
 
 
 def exists(language: str) -> bool:
-    """Whether there are messages in a language."""
-    return importlib.util.find_spec(f"selfhost.messages.{language}") is not None
+    """Whether a language has messages of every area that the page tells of; a page half in English helps nobody."""
+    areas = {one.message_id.partition(".")[0] for told in sections().values() for one in told}
+    folder = f"selfhost.messages.{language}"
+    return bool(importlib.util.find_spec(folder)) and all(importlib.util.find_spec(f"{folder}.{one}") for one in areas)
 
 
 def reference(language: str) -> str:
