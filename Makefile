@@ -22,6 +22,7 @@ help:
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
 	@echo 'make long   the tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer, damaged recipes'
 	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
+	@echo 'make docs   write the pages of docs/ again that are made from the code'
 	@echo 'make clean  remove what these commands made'
 
 # `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.
@@ -98,10 +99,11 @@ lint: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# docs/commands.md, from the help pages; a test compares the two.
-.PHONY: commands
-commands: .venv/dev.done
+# Pages that are made: docs/commands.md from the help pages, docs/troubleshooting.md from the doctor's rules; tests compare them.
+.PHONY: docs
+docs: .venv/dev.done
 	$(BIN)/python -m tests.command_reference
+	$(BIN)/python -m tests.failure_reference
 
 .PHONY: unit
 unit: .venv/dev.done .venv/hadolint.done

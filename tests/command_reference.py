@@ -18,7 +18,7 @@ _HEAD = """# Commands
 
 The help pages, as `selfhost COMMAND --help` prints them. `selfhost --install-completion` completes commands, options,
 recipes, variants, devices and the names of servers, keys and engines in bash, zsh and fish. Exit codes are in the
-README. This file is made by `make commands`.
+README. This file is made by `make docs`.
 """
 
 

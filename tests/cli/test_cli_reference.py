@@ -7,7 +7,7 @@ from tests import command_reference
 
 
 def test_the_reference_is_what_the_help_pages_are():
-    """`make commands` writes it again."""
+    """`make docs` writes it again."""
     assert command_reference.PATH.read_text() == command_reference.reference()
 
 
