@@ -22,6 +22,7 @@ help:
 	@echo 'make unit   the quick part of `make test`: a few minutes, no engine'
 	@echo 'make long   the tests that take minutes each: schemes of quantize, smoke, bench, a fuzzer, damaged recipes'
 	@echo 'make soak   half an hour of streaming load on the CPU engine while keys change: nothing lost, memory flat'
+	@echo 'make pages  write docs/models.md and docs/measured.md again, from plans'
 	@echo 'make clean  remove what these commands made'
 
 # `python3 -m venv` has no pip where Debian splits it off (python3-venv); then the pip that is there puts one in.
@@ -149,6 +150,12 @@ long: .venv/dev.done .venv/schemathesis.done
 	SELFHOST_TEST_SCHEMATHESIS=$(CURDIR)/.venv/schemathesis/bin/schemathesis \
 	$(BIN)/python -m pytest -m 'e2e or slow' tests/e2e/test_e2e_quantize_schemes.py tests/e2e/test_e2e_smoke.py tests/e2e/test_e2e_architectures.py tests/e2e/test_e2e_bench.py tests/e2e/test_e2e_front_door.py \
 		tests/bundle/test_bundle_pack_faults.py tests/bundle/test_bundle_nothing_lost.py tests/recipe/test_recipe_fuzz.py $(PYTEST)
+
+# docs/models.md and docs/measured.md: plans of all recipes on all devices, and of public logs; tests compare them.
+.PHONY: pages
+pages: .venv/dev.done
+	$(BIN)/python -m tests.model_pages
+	$(BIN)/python -m tests.measured_page
 
 .PHONY: clean
 clean:
