@@ -1,4 +1,4 @@
-"""Makes docs/measured.md from the boots of public logs (`tests/data/fit`): `python -m tests.measured_page` writes it."""
+"""Makes docs/measured.md from boots of public logs (`tests/data/fit`): `python -m tests.measured_page` writes it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 PATH = Path(__file__).resolve().parent.parent / "docs" / "measured.md"
 _HEAD = """# Predicted against measured
 
-Starts of engines that others logged in public, and what selfhost computes for the same model, device, layout and settings. This file is
-made by `make pages`; `python -m tests.bench.fit_accuracy` says more, also which terms were logged and what other tools would have said.
+Starts of engines that others logged in public, and what selfhost computes for the same model, device, layout and
+settings. This file is made by `make pages`; `python -m tests.bench.fit_accuracy` says more: the terms that were logged,
+and what other tools would have said.
 
-What these cases prove, and what not: no row was used to fit a number in the tables of `planner/calibration.py`, whose one row is of the CPU
-engine. Formulas were corrected where a case showed a mistake, so that these are no cases held back; and most engines are older than the
-pinned one, whose KV cache is then predicted with what is known of that older release. A machine's own starts correct its plans:
-`selfhost plan MODEL` shows predicted against actual where `$SELFHOST_HOME/boots` has a record of exactly that plan.
+These are no cases held back: ranges of terms that cannot be derived (activation, graphs, memory beside torch) rest on
+public logs, and formulas were corrected where a case showed a mistake. Weights and bytes per token follow from config
+and engine source alone. Most engines are older than the pinned one; their KV cache is predicted with what is known of
+that release. The starts of a machine correct its own plans: `selfhost plan MODEL` shows predicted against actual where
+`$SELFHOST_HOME/boots` has a record of exactly that plan.
 
 - Weights are per rank, GiB. KV tokens are of one engine, predicted from the computed KV cache; where the log tells no size of the cache,
   `=` says that the tokens logged are those of a whole number of the predicted blocks.
@@ -37,9 +39,8 @@ def page(rows: Sequence[Row] | None = None) -> str:
     rows = [compare(case) for case in read_cases()] if rows is None else rows
     active = [row for row in rows if row.active]
     lines = [_HEAD, summary(rows), "\n"]
-    lines.append(
-        "| model | device | engine | weights predicted | measured | apart | KV tokens predicted | measured | apart | source |\n"
-    )
+    lines.append("| model | device | engine | weights predicted | measured | apart ")
+    lines.append("| KV tokens predicted | measured | apart | source |\n")
     lines.append("|---|---|---|---:|---:|---:|---:|---:|---:|---|\n")
     lines += [_line(row) for row in sorted(active, key=lambda row: ((row.case.model or "~").lower(), row.case.id))]
     lines.append("\n## Not compared\n\n")

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 PATH = Path(__file__).resolve().parent.parent / "docs" / "models.md"
 _HEAD = """# Models
 
-What there are recipes for, and on how many devices of which kind each variant runs, by selfhost's own plan with its default settings.
-`selfhost plan MODEL --on HW` says more of one, `selfhost plan MODEL --matrix` of one model. This file is made by `make pages`.
+What there are recipes for, and on how many devices of which kind each variant runs, by selfhost's own plan with its
+default settings. `selfhost plan MODEL --on HW` says more of one, `selfhost plan MODEL --matrix` of one model. This file
+is made by `make pages`.
 
 """
 _LEGEND = """## Every variant on every device
 
-A cell is the plan with the fewest devices, of 1, 2, 4, 8 and 16 in servers of the usual kind (of 8, but GB200 and GB300 of 4, GB10 of 1,
-910C of 16).
+A cell is the plan with the fewest devices, of 1, 2, 4, 8 and 16 in servers of the usual kind (of 8, but GB200 and GB300
+of 4, GB10 of 1, 910C of 16).
 
 - `+2`: two devices hold it with the context of its row, which is the longest of its recipe. `~2`: they do, but not at the low bound.
 - `<2 12K`: sixteen do not hold that context; two hold 12K tokens (K: 1024 tokens).
