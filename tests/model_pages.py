@@ -37,7 +37,8 @@ _LEGEND = """## Every variant on every device
 A cell is the plan with the fewest devices, of 1, 2, 4, 8 and 16 in servers of the usual kind (of 8, but GB200 and GB300
 of 4, GB10 of 1, 910C of 16).
 
-- `+2`: two devices hold it with the context of its row, which is the longest of its recipe. `~2`: they do, but not at the low bound.
+- `+2`: two devices hold it with the context of its row, which is the longest of its recipe. `~2`: they
+  do, but not at the low bound.
 - `<2 12K`: sixteen do not hold that context; two hold 12K tokens (K: 1024 tokens).
 - `-`: not even sixteen. `x`: it does not run there. Rows without any other cell are left out.
 - GiB: of weights as they are loaded; `?` where that is not published.
@@ -126,8 +127,8 @@ def _confidence(rows: Sequence[Planned]) -> str:
     told = Counter(answer.confidence for row in rows for answer in row.answers.values() if answer.confidence)
     which = ", ".join(f"{count:,} {name}" for name, count in told.most_common())
     return (
-        f"Confidence of the {told.total():,} plans that are shown: {which}. *Derived* is from the engine's source and the\n"
-        "data sheet alone; how far such plans were from real starts elsewhere is in [measured.md](measured.md).\n"
+        f"Confidence of the {told.total():,} plans that are shown: {which}. *Derived* is from the engine's source\n"
+        "and the data sheet alone; how far such plans were from real starts elsewhere is in [measured.md](measured.md).\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Every variant of every recipe on every device of the catalogue that an engine here drives: what docs/models.md shows."""
+"""Every variant of every recipe on every device of the catalogue that an engine drives: what docs/models.md shows."""
 
 from __future__ import annotations
 
