@@ -27,7 +27,7 @@ that release. The starts of a machine correct its own plans: `selfhost plan MODE
 `$SELFHOST_HOME/boots` has a record of exactly that plan.
 
 - Weights are per rank, GiB. KV tokens are of one engine, predicted from the computed KV cache; where
-  the log tells no size of the cache, `=` says that the tokens logged are those of a whole number of the predicted blocks.
+  the log tells no size of the cache, `=` says that the tokens logged are a whole number of the predicted blocks.
 - `*`: the model, or its layout, is not named in the log and was inferred from numbers.
 - Settings that a log does not tell are the defaults of its engine.
 

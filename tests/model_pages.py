@@ -128,7 +128,7 @@ def _confidence(rows: Sequence[Planned]) -> str:
     which = ", ".join(f"{count:,} {name}" for name, count in told.most_common())
     return (
         f"Confidence of the {told.total():,} plans that are shown: {which}. *Derived* is from the engine's source\n"
-        "and the data sheet alone; how far such plans were from real starts elsewhere is in [measured.md](measured.md).\n"
+        "and the data sheet alone; how far plans were from real starts elsewhere is in [measured.md](measured.md).\n"
     )
 
 
