@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.app import overview
 from selfhost.app.model import resolve
+from selfhost.errors import SelfhostError
 from selfhost.planner.layouts import describe
 from selfhost.planner.matrix import is_default
 from selfhost.planner.plan import PlanRequest
@@ -64,7 +65,12 @@ def plan_variant(recipe: Recipe, variant: Variant, devices: Iterable[str] | None
     """One row, in 1 to 16 of each device; devices: only on those."""
     wanted = None if devices is None else {*devices}
     hardware = [one for one in overview.every_hardware() if wanted is None or one.device.id in wanted]
-    model = resolve(recipe.name, variant=variant.name).to_plan()
+    try:
+        model = resolve(recipe.name, variant=variant.name).to_plan()
+    except SelfhostError as error:
+        # A recipe that says that no engine here serves it, and why.
+        refused_all = {one.device.id: Answer(REFUSED) for one in hardware}
+        return Planned(recipe, variant, recipe.context, refused_all, str(error).splitlines()[0])
     found = overview.matrix_of(model, hardware, PlanRequest())
     answers = {name: _answer([cell for cell in row if cell]) for name, row in found.rows}
     refused = {cell.reason for cell in found.cells if cell.mark == "x"}
