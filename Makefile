@@ -99,11 +99,14 @@ lint: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Pages that are made: docs/commands.md from the help pages, docs/troubleshooting.md from the doctor's rules; tests compare them.
+# Pages that are made, of the help pages, the doctor's rules, plans of all recipes on all devices, and public logs; tests
+# compare them.
 .PHONY: docs
 docs: .venv/dev.done
 	$(BIN)/python -m tests.command_reference
 	$(BIN)/python -m tests.failure_reference
+	$(BIN)/python -m tests.model_pages
+	$(BIN)/python -m tests.measured_page
 
 .PHONY: unit
 unit: .venv/dev.done .venv/hadolint.done

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from selfhost.app.plan import engine_for, plan_unserved, with_options
 from selfhost.app.unserved import UnservedError
 from selfhost.errors import SelfhostError
 from selfhost.messages import text
 from selfhost.planner import matrix
-from selfhost.planner.contract import SCHEMA_VERSION, hardware_dict
 from selfhost.planner.settings import check_request
 
 if TYPE_CHECKING:
@@ -24,33 +23,6 @@ if TYPE_CHECKING:
 HERE = "here"
 """Instead of a device: what is found on this machine."""
 _COUNTED = re.compile(r"\s*\d+\s*[x\u00d7*]", re.IGNORECASE)
-
-
-class Listed(NamedTuple):
-    """What models do on one hardware."""
-
-    hardware: Hardware
-    cells: list[matrix.Cell]
-    """The most useful first."""
-    skipped: list[str]
-    """A line for each recipe that could not be planned."""
-    planned: int
-    """Models that were planned, before any were left out."""
-
-    def only_fitting(self) -> Listed:
-        """Without those that do not fit as asked."""
-        return self._replace(cells=[cell for cell in self.cells if cell.plan.fits])
-
-    def as_dict(self) -> dict[str, object]:
-        """For `--json`."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "hardware": {"on": self.hardware.text, **hardware_dict(self.hardware)},
-            "planned": self.planned,
-            "fitting": sum(cell.plan.fits for cell in self.cells),
-            "models": [cell.as_dict() for cell in self.cells],
-            "skipped": self.skipped,
-        }
 
 
 def matrix_for(
@@ -95,7 +67,7 @@ def _named(on: str) -> list[Hardware]:
     return [matrix.hardware_of(one.device, count, one.visible_memory_bytes) for count in matrix.COUNTS]
 
 
-def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] = ()) -> Listed:
+def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] = ()) -> matrix.Models:
     """Every recipe on one hardware, as after `--on`; `here`: what is found on this machine, with its boot records.
 
     A recipe that cannot be read or understood is skipped with its reason: one mistake must not hide the others.
@@ -136,4 +108,4 @@ def models_on(where: str, *, request: PlanRequest, recipe_paths: Sequence[Path] 
             skipped.append(text("recipe.skipped", path=path, problem=error, name=name))
             continue
         parameters[model.name] = parameter_count(model.arch)
-    return Listed(hardware, matrix.by_use(cells, parameters), skipped, len(cells))
+    return matrix.Models(hardware, matrix.by_use(cells, parameters), skipped, len(cells))

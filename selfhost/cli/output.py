@@ -110,6 +110,25 @@ def _styled(text: str, code: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
+_ON_MARKS = {"+": "97;48;5;25", "~": "30;48;5;117", "<": "30;48;5;227", "-": "97;48;5;166", "x": "30;48;5;252"}
+"""Ink and background of the marks of `planner.tables`, as in `sheet.colours`."""
+
+
+def on_mark(mark: str, text: str) -> str:
+    """A piece of data on stdout with the background of its mark, where colours are wanted; else as it is."""
+    code = _ON_MARKS.get(mark)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text and _colours_on_stdout() else text
+
+
+def _colours_on_stdout() -> bool:
+    """On a terminal; `NO_COLOR` (no-color.org) forbids, else `FORCE_COLOR` (force-color.org) asks for them anywhere."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def _indented(text: str, prefix: str) -> str:
     return "\n".join(prefix + line for line in text.splitlines())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -12,9 +13,9 @@ from selfhost.cli.options import EngineVersion, Json, Offline, RecipePath, takes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-    from selfhost.planner.plan import PlanRequest
+    from selfhost.planner.matrix import Matrix, Models
+    from selfhost.planner.plan import Plan, PlanRequest
 
 _MANY = "Many plans at once"
 
@@ -66,6 +67,15 @@ def _plan(
     offline: Offline = False,
     engine_version: EngineVersion = None,
     recipe_path: RecipePath = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Also write a page for people who buy hardware: `plan.html`, or a picture: `plan.svg`.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     request: PlanRequest,
 ) -> None:
@@ -81,6 +91,8 @@ def _plan(
         selfhost plan qwen2.5-72b --matrix
 
         selfhost plan --for-hardware 8xH20
+
+        selfhost plan deepseek-v3 --on 2x8xH100 --output plan.html
     """
     from selfhost import offline as switch
     from selfhost.cli import output
@@ -95,6 +107,10 @@ def _plan(
     _check_options(many, single, on=on or [], fits=fits, explain=explain)
     if request.devices is not None and any(many.values()):
         raise UsageError("allot.with_many")
+    if output_file is not None:
+        from selfhost.app import sheet
+
+        sheet.check_target(output_file)
     if for_hardware is not None:
         answer = _list(for_hardware, request, recipe_path or (), only_fitting=fits)
     else:
@@ -109,6 +125,8 @@ def _plan(
         with output.people():
             drawn = answer.draw(_width())
         output.write(drawn)
+    if output_file is not None:
+        output.note(sheet.write(output_file, answer.subject).what)
     if not answer.fits:
         raise typer.Exit(ExitCode.NO)
 
@@ -136,6 +154,7 @@ class _Answer(NamedTuple):
     fits: bool
     as_dict: Callable[[], dict[str, object]]
     draw: Callable[[int], str]
+    subject: Plan | Matrix | Models
 
 
 class _Model(NamedTuple):
@@ -169,11 +188,12 @@ def _single(model: _Model, on: str | None, request: PlanRequest, *, explained: b
 
         return draw(plan, width=width)
 
-    return _Answer(plan.fits, plan.as_dict, draw)
+    return _Answer(plan.fits, plan.as_dict, draw, plan)
 
 
 def _matrix(model: _Model, on: Sequence[str], request: PlanRequest, *, only_fitting: bool) -> _Answer:
     from selfhost.app import overview
+    from selfhost.cli import output
     from selfhost.planner.tables import draw_matrix
 
     devices = [part for text in on for part in text.split(",")]
@@ -182,7 +202,8 @@ def _matrix(model: _Model, on: Sequence[str], request: PlanRequest, *, only_fitt
     )
     fits = any(cell.plan.fits for cell in found.cells)
     found = found.only_fitting() if only_fitting else found
-    return _Answer(fits, found.as_dict, lambda width: draw_matrix(found, width=width))
+    paint = output.on_mark
+    return _Answer(fits, found.as_dict, lambda width: draw_matrix(found, width=width, paint=paint), found)
 
 
 def _list(where: str, request: PlanRequest, recipe_paths: Sequence[Path], *, only_fitting: bool) -> _Answer:
@@ -195,9 +216,8 @@ def _list(where: str, request: PlanRequest, recipe_paths: Sequence[Path], *, onl
         output.warn(line)
     fits = any(cell.plan.fits for cell in found.cells)
     found = found.only_fitting() if only_fitting else found
-    return _Answer(
-        fits, found.as_dict, lambda width: draw_list(found.hardware, found.cells, found.planned, width=width)
-    )
+    paint = output.on_mark
+    return _Answer(fits, found.as_dict, lambda width: draw_list(found, width=width, paint=paint), found)
 
 
 def _absorbed(request: PlanRequest) -> PlanRequest:

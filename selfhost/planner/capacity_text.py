@@ -25,7 +25,7 @@ def draw_capacity(plan: Plan, capacity: Capacity, *, width: int) -> str:
         for load in capacity.loads:
             of_all = f"{load.requests_all_engines:>10,}" if capacity.engines > 1 else ""
             lines.append(f"  {load.tokens_each:>{each},} {load.requests_per_engine:>9,}{of_all}")
-    lines.append(_longest(capacity))
+    lines.append(longest_line(capacity))
     if capacity.engines > 1 and plan.fits:
         lines.append(text("plan.tokens_engines", engines=capacity.engines, tokens=capacity.tokens_all_engines))
     if len(capacity.stages) > 1:
@@ -40,19 +40,20 @@ def draw_capacity(plan: Plan, capacity: Capacity, *, width: int) -> str:
             for stage in capacity.stages
         ]
     if capacity.speed is not None:
-        lines += _speed(capacity.speed)
+        lines += speed_lines(capacity.speed)
     return "\n".join(
         part for line in lines for part in wrap(line, width, subsequent_indent="  ", replace_whitespace=False)
     )
 
 
-def _longest(capacity: Capacity) -> str:
+def longest_line(capacity: Capacity) -> str:
+    """The longest context, as a line."""
     if capacity.longest_max_model_len is None:
         return text("plan.longest_none")
     return text("plan.longest", length=capacity.longest_max_model_len)
 
 
-def _speed(speed: Speed) -> list[str]:
+def speed_lines(speed: Speed) -> list[str]:
     """Two lines, or one where nothing is known."""
     if speed.decode_one is None or speed.decode_all is None:
         return [text("plan.speed_unknown")]

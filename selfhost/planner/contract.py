@@ -26,7 +26,7 @@ def as_dict(plan: Plan) -> dict[str, object]:
         "engine": {"name": plan.engine.name, "version": plan.engine.version},
         "hardware": hardware_dict(plan.hardware),
         "layout": layout_dict(plan.layout),
-        "settings": _settings_dict(plan.settings),
+        "settings": settings_dict(plan.settings),
         "weight_bytes_total": plan.weight_bytes_total,
         "per_rank": memory_dict(memory),
         "per_rank_range": {"kv_cache_bytes": [memory.kv_cache_bytes_low, memory.kv_cache_bytes_high]},
@@ -79,7 +79,8 @@ def memory_dict(memory: MemoryPerRank) -> dict[str, int]:
     }
 
 
-def _settings_dict(settings: Settings) -> dict[str, object]:
+def settings_dict(settings: Settings) -> dict[str, object]:
+    """What decides memory besides the layout."""
     return {
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "max_model_len": settings.max_model_len,

@@ -126,6 +126,33 @@ class Matrix(NamedTuple):
         }
 
 
+class Models(NamedTuple):
+    """Many models on one hardware."""
+
+    hardware: Hardware
+    cells: list[Cell]
+    """The most useful first."""
+    skipped: list[str]
+    """A line for each recipe that could not be planned."""
+    planned: int
+    """Models that were planned, before any were left out."""
+
+    def only_fitting(self) -> Models:
+        """Without those that do not fit as asked."""
+        return self._replace(cells=[cell for cell in self.cells if cell.plan.fits])
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "hardware": {"on": self.hardware.text, **hardware_dict(self.hardware)},
+            "planned": self.planned,
+            "fitting": sum(cell.plan.fits for cell in self.cells),
+            "models": [cell.as_dict() for cell in self.cells],
+            "skipped": self.skipped,
+        }
+
+
 def hardware_of(device: Device, count: int, visible_memory_bytes: int | None = None) -> Hardware:
     """`count` devices in as few nodes of the usual kind as hold them.
 

@@ -59,14 +59,18 @@ def draw_short(plan: Plan, *, width: int) -> str:
     return "\n".join(parts)
 
 
-def _verdict(plan: Plan) -> str:
-    line = {
+def verdict_line(plan: Plan) -> str:
+    """The answer as a sentence: `qwen2.5-7b (bf16) fits on H20-96G`."""
+    return {
         Verdict.FITS: text("plan.verdict_fits", **_names(plan)),
         Verdict.TIGHT: text("plan.verdict_tight", **_names(plan)),
         Verdict.DOES_NOT_FIT: text("plan.verdict_does_not_fit", **_names(plan)),
         Verdict.UNSUPPORTED: text("plan.verdict_unsupported", **_names(plan)),
     }[plan.verdict]
-    return f"{plan.verdict.value}: {line}\n" + text(
+
+
+def _verdict(plan: Plan) -> str:
+    return f"{plan.verdict.value}: {verdict_line(plan)}\n" + text(
         "plan.basis", confidence=plan.confidence.value, engine=plan.engine.name, version=plan.engine.version
     )
 
@@ -126,9 +130,13 @@ def _wrapped(lines: str, width: int) -> str:
 
 def _command(plan: Plan) -> str:
     """Variables and command, one option per line, as a shell takes it."""
+    return text("plan.title_command") + "\n  " + command_text(plan, plan.argv).replace("\n", "\n  ")
+
+
+def command_text(plan: Plan, argv: tuple[str, ...]) -> str:
+    """Variables and a command of a plan, its own or that of a node, as a shell takes them."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    lines += [shlex.join(group) for group in _grouped(plan.argv)]
-    return text("plan.title_command") + "\n  " + " \\\n  ".join(lines)
+    return " \\\n".join([*lines, *(shlex.join(group) for group in _grouped(argv))])
 
 
 def _grouped(argv: tuple[str, ...]) -> Iterator[list[str]]:

@@ -146,7 +146,7 @@ def test_the_list_has_what_fits_first_and_the_largest_first_among_it():
         ("qwen2.5-72b", "-"),
         ("qwen2.5-72b-awq", "-"),
     ]
-    lines = draw_list(parse("L20@42"), cells, 5, width=100).splitlines()
+    lines = draw_list(matrix.Models(parse("L20@42"), cells, [], 5), width=100).splitlines()
     assert lines[:3] == [
         "L20-48G@42: 2 of 5 models fit",
         "",
@@ -158,7 +158,7 @@ def test_the_list_has_what_fits_first_and_the_largest_first_among_it():
 
 def test_where_nothing_runs_for_one_reason_it_is_said_once():
     cells = [cell(name, "MLU370-X8") for name in ("qwen2.5-7b", "qwen3-14b")]
-    assert draw_list(parse("MLU370-X8"), cells, 2, width=100).splitlines()[2:] == [
+    assert draw_list(matrix.Models(parse("MLU370-X8"), cells, [], 2), width=100).splitlines()[2:] == [
         "x MLU370-X8 is not supported: Cambricon: none of the engines that selfhost drives has a backend for",
         "  it",
     ]
@@ -169,7 +169,7 @@ def test_memory_that_others_hold_is_the_reason_where_nothing_is_missing():
     busy = replace(hardware, assumed=False, device_indices=(0,), free_memory_bytes=(20 << 30,))
     found = matrix.cell_of(a_model("qwen2.5-7b"), busy, PlanRequest(), engine=ENGINE)
     assert (found.mark, found.as_dict()["missing_bytes_per_rank"]) == ("-", 0)
-    line = draw_list(busy, [found], 1, width=200).splitlines()[3]
+    line = draw_list(matrix.Models(busy, [found], [], 1), width=200).splitlines()[3]
     assert "in use: other processes hold 24.5 GiB of GPU 0;" in line
 
 
