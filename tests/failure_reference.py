@@ -3,7 +3,6 @@
 What can be found comes from the rules (`failure_rules`), what is said of it from the catalogue of messages. Where a
 language lacks a message, the English one stands.
 """
-# ruff: noqa: RUF001 - signs of Chinese
 
 from __future__ import annotations
 

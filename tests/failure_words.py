@@ -1,5 +1,4 @@
 """What docs/troubleshooting.md says between the messages, in each language."""
-# ruff: noqa: RUF001 - signs of Chinese
 
 from __future__ import annotations
 

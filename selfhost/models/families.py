@@ -95,6 +95,9 @@ class Family:
     """Layers of multi-token prediction in the checkpoint when the config does not say."""
     nextn_prefix: str | None = None
     """Where these layers are in the checkpoint and in the engine, when they are numbered by themselves."""
+    cpu_router: bool = True
+    """Whether the CPU engine can choose experts as it does (fused_moe/router/cpu_router.py: without groups by softmax
+    alone)."""
     gpu_only: bool = False
     """Whether its constructor asks for CUDA streams, so that it does not start on a CPU."""
     transformers_backend: bool = False
@@ -232,6 +235,7 @@ FAMILIES: dict[str, Family] = {
         qk_norm="full",
         moe=True,
         moe_only=True,
+        cpu_router=False,
         router_dtype_bytes=4,
         expert_correction=True,
         described_as=(

@@ -56,6 +56,8 @@ def _on_cpu(model: ModelToPlan) -> list[str]:
     found = []
     if model.arch.family.needs_torchvision:
         found.append(text("plan.cpu_torchvision", name=model.arch.architecture))
+    if not model.arch.family.cpu_router:
+        found.append(text("plan.cpu_router", name=model.arch.architecture))
     quantization = model.arch.quantization
     if model.arch.is_moe and quantization is not None and quantization.format is Format.INT_GROUP:
         # fused_moe/experts/cpu_moe.py `CPUExpertsInt4`: AMX, and neither DeepSeek's routing nor GLM's.

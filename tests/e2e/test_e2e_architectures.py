@@ -38,7 +38,8 @@ REFUSED = {
     # What selfhost says before anything is started, and what the engine says when it is started nevertheless.
     "DeepseekV32ForCausalLM": ("sparse attention", "Sparse Attention is not supported on CPU"),
     "GlmMoeDsaForCausalLM": ("sparse attention", "Sparse Attention is not supported on CPU"),
-    # Starts, and ends at the first question: kernels in Triton, which is not there.
+    # These two start, and end at the first question: routing for GPUs only; kernels in Triton, which is not there.
+    "MiniMaxM2ForCausalLM": ("cannot choose experts", 'assert self.scoring_func == "softmax"'),
     "DeepseekV4ForCausalLM": ("sparse attention", "TypeError: 'function' object is not subscriptable"),
     "Qwen3_5ForConditionalGeneration": ("needs torchvision", "No module named 'torchvision'"),
     "Qwen3_5MoeForConditionalGeneration": ("needs torchvision", "No module named 'torchvision'"),

@@ -9,9 +9,28 @@ from selfhost.hardware.spec import parse
 from selfhost.home import find_home
 from selfhost.models.arch import ModelArch
 from selfhost.planner.choose import make_plan
-from selfhost.planner.plan import ModelToPlan, PlanRequest
+from selfhost.planner.plan import ModelToPlan, Plan, PlanRequest
 from selfhost.recipe import load
 from tests.models.public_models import arch
+
+
+def on_a_cpu(name: str) -> Plan:
+    """A public model on a CPU with room for all of them."""
+    model = arch(name)
+    return make_plan(
+        ModelToPlan(
+            name=name,
+            variant="directory",
+            arch=model,
+            model_path="/models/m",
+            served_model_name="m",
+            max_model_len=model.max_position_embeddings,
+        ),
+        parse("cpu@2000"),
+        PlanRequest(max_model_len=4096),
+        engine=known.load("vllm-cpu").for_planner,
+        with_remedies=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,23 +46,24 @@ from tests.models.public_models import arch
     ],
 )
 def test_classes_that_process_images_do_not_load_on_a_cpu(name, loads):
-    model = arch(name)
-    plan = make_plan(
-        ModelToPlan(
-            name=name,
-            variant="directory",
-            arch=model,
-            model_path="/models/m",
-            served_model_name="m",
-            max_model_len=model.max_position_embeddings,
-        ),
-        parse("cpu@2000"),
-        PlanRequest(max_model_len=4096),
-        engine=known.load("vllm-cpu").for_planner,
-        with_remedies=False,
-    )
+    plan = on_a_cpu(name)
     assert any("torchvision" in reason for reason in plan.reasons) is not loads
     assert (plan.verdict.value != "unsupported") is loads
+
+
+@pytest.mark.parametrize(
+    ("name", "chooses"),
+    [
+        # Tried with the CPU build of 0.32.0: the first ends at the first question, the others answer.
+        ("MiniMaxAI/MiniMax-M2", False),
+        ("zai-org/GLM-4.5-Air", True),
+        ("tencent/Hunyuan-A13B-Instruct", True),
+    ],
+)
+def test_experts_chosen_by_sigmoid_without_groups_are_for_gpus(name, chooses):
+    plan = on_a_cpu(name)
+    assert any("choose experts" in reason for reason in plan.reasons) is not chooses
+    assert (plan.verdict.value != "unsupported") is chooses
 
 
 @pytest.mark.parametrize(

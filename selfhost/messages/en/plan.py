@@ -291,6 +291,9 @@ MESSAGES = {
     "plan.cpu_experts": Text(
         "experts in groups of whole numbers ({method}) need kernels that the CPU engine has only with AMX"
     ),
+    "plan.cpu_router": Text(
+        "the CPU engine cannot choose experts as {name} does: without groups it knows softmax alone"
+    ),
     "plan.cpu_torchvision": Text(
         "the CPU engine cannot load {name}, which needs torchvision: the wheels of it that there are need a GPU"
     ),

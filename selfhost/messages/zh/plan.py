@@ -246,6 +246,7 @@ MESSAGES: dict[str, Text] = {
     "plan.no_engine": Text("没有可驱动它的引擎"),
     "plan.architecture": Text("{engine} {version} 的模型注册表中没有架构 {names}"),
     "plan.cpu_experts": Text("分组整数量化的专家（{method}）所需算子，CPU 引擎仅在有 AMX 时才有"),
+    "plan.cpu_router": Text("CPU 引擎不能按 {name} 的方式选择专家：不分组时它只支持 softmax"),
     "plan.cpu_torchvision": Text(
         "CPU 引擎无法加载 {name}：它需要 torchvision，而现有的 torchvision wheel 包都需要 GPU",
     ),
