@@ -18,7 +18,7 @@ from tests.bench import bench_plan_matrix as matrix
 
 ENGINE = known.load("vllm-ascend")
 FP8_ALONE = {"deepseek-v4-flash", "deepseek-v4-pro", "kimi-k2-instruct-0905", "kimi-k3", "minimax-m2"}
-"""Recipes whose one variant is in FP8 or MXFP4; this engine takes the first for DeepSeek-V4 only, which is not planned."""
+"""Recipes in FP8 or MXFP4 alone; this engine takes the first for DeepSeek-V4 only, and that is not planned on it."""
 
 
 SMALL = {"ascend_compilation_config": {"enable_npugraph_ex": False}}
