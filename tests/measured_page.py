@@ -1,4 +1,4 @@
-"""Makes docs/measured.md from boots of public logs (`tests/data/fit`): `python -m tests.measured_page` writes it."""
+"""Makes docs/measured.md from boots of public logs (`tests/data/fit`) and of the CPU engine (`tests/data/oracle`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench.fit_cases import read_cases
 from tests.bench.fit_predict import compare
+from tests.models.kv_boots import BOOTS, ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +44,34 @@ def page(rows: Sequence[Row] | None = None) -> str:
     lines.append("| KV tokens predicted | measured | apart | source |\n")
     lines.append("|---|---|---|---:|---:|---:|---:|---:|---:|---|\n")
     lines += [_line(row) for row in sorted(active, key=lambda row: ((row.case.model or "~").lower(), row.case.id))]
+    lines += own_boots()
     lines.append("\n## Not compared\n\n")
     for row in rows:
         if not row.active:
             why = next(iter(row.left.values())).why
             lines.append(f"- {row.case.id}, {row.case.model or 'no model named'}: {_cell(why)} ({_source(row)})\n")
     return "".join(lines)
+
+
+def own_boots() -> list[str]:
+    """Starts of the CPU engine on tiny models: one for each way in which it lays KV caches out."""
+    lines = [
+        "\n## Starts of the CPU engine\n\nvLLM 0.32.0 on a CPU, a tiny model for each way of laying KV caches out ("
+    ]
+    lines.append("`tests/data/oracle`); tokens as its log has them. What did not start is told by its own words.\n\n")
+    lines.append("| KV cache | tokens predicted | measured | requests at once predicted | measured | block |\n")
+    lines.append("|---|---:|---:|---:|---:|---:|\n")
+    refused = []
+    for name, boot in BOOTS.items():
+        result = boot["result"]
+        if not result["started"]:
+            refused.append(f"- {name}: {_cell(result['says'])}\n")
+            continue
+        found, _, block = ours(boot)
+        figures = [f"{found.tokens:,}", f"{result['tokens']:,}", f"{found.max_concurrency:.2f}"]
+        cells = [_cell(name), *figures, f"{result['max_concurrency']:.2f}", str(block)]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return [*lines, "\n", *refused]
 
 
 def summary(rows: Sequence[Row]) -> str:
