@@ -1,4 +1,4 @@
-"""What real CPU engines logged of their KV cache, kept, and ours for the same; `tests/oracle/kv_boots.py` makes the rows."""
+"""What real CPU engines logged of their KV cache, kept, and ours for the same; rows: `tests/oracle/kv_boots.py`."""
 
 from __future__ import annotations
 
