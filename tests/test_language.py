@@ -10,7 +10,7 @@ import pytest
 
 from selfhost import messages
 from selfhost.errors import MissingError
-from selfhost.messages import Message, Text, speaking, text
+from selfhost.messages import Message, Text, speaking, text, word
 
 GIVEN = {"path": "/x", "detail": "why", "user": "me"}
 ENGLISH = "cannot write to `/x`"
@@ -100,3 +100,23 @@ def test_an_area_that_a_language_lacks_is_empty():
         messages._area("en", "no_such_area")
     with pytest.raises(KeyError):
         messages.lookup("cli.no_such_message", "zh")
+
+
+def test_a_word_of_records_is_said_to_people_only():
+    said = word("does_not_fit")
+    assert (said, f"{said}", json.dumps(said)) == ("does_not_fit", "does_not_fit", '"does_not_fit"')
+    with speaking("zh"):
+        assert (str(word("does_not_fit")), f"{said}", word("qwen")) == ("放不下", "放不下", "qwen")
+
+
+def test_the_words_of_english_are_those_of_the_records():
+    from selfhost.findings import Severity
+    from selfhost.planner.plan import Confidence, Verdict
+    from selfhost.serve.lifecycle import State
+    from selfhost.weights.inventory import State as Stored
+
+    for value in (*Severity, *Confidence, *Verdict, *State, *Stored):
+        said = word(value.value)
+        assert said == value.value
+        with speaking("zh"):
+            assert str(said) != value.value, "has no Chinese"

@@ -10,6 +10,7 @@ from selfhost.app import storage
 from selfhost.bundle import image_store, wheelhouse
 from selfhost.bundle.unpack import STAGED
 from selfhost.errors import NoError
+from selfhost.messages import word
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 from selfhost.weights import store
@@ -113,7 +114,7 @@ def run(home: Home, wanted: Wanted, waiting: Callable[[], None]) -> Collected:
 
 
 def _listed(waits: Sequence[Staged]) -> str:
-    return "\n".join(one.line for one in waits) or "none"
+    return "\n".join(one.line for one in waits) or word("none")
 
 
 def _folders(names: Sequence[str], home: Home) -> list[Path]:
@@ -122,7 +123,7 @@ def _folders(names: Sequence[str], home: Home) -> list[Path]:
     known |= {path.name: path for path, _ in wheelhouse.stored(home.images)}
     known |= {one.image.entry.name: one.directory for one in image_store.stored(home.images)}
     if unknown := [name for name in names if name not in known]:
-        raise NoError("unpack.nothing_so_called", name=unknown[0], listed=", ".join(sorted(known)) or "none")
+        raise NoError("unpack.nothing_so_called", name=unknown[0], listed=", ".join(sorted(known)) or word("none"))
     return list(dict.fromkeys(known[name] for name in names))
 
 

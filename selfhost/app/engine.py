@@ -12,7 +12,7 @@ from selfhost.engines import install as installation
 from selfhost.engines.needs import suited
 from selfhost.engines.pip_output import Phase
 from selfhost.errors import IncompleteError, MissingError, NoError
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.offline import is_offline
 from selfhost.units import format_bytes
 
@@ -117,7 +117,7 @@ def removable(home: Home, name: str, in_use: InUse, version: str | None = None) 
     names = [spec.name for spec in specs.builds(name)]
     found = tuple(one for one in environment.find_all(home) if one.install in names)
     if version is not None:
-        there = ", ".join(one.path.name for one in found) or "none"
+        there = ", ".join(one.path.name for one in found) or word("none")
         found = tuple(one for one in found if versions.matches(one, version))
         if not found:
             raise NoError("versions.none_to_remove", name=name, version=version, found=there)

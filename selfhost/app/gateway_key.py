@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from selfhost import files
 from selfhost.errors import MissingError, UsageError
+from selfhost.messages import word
 from selfhost.render import gateway_keys
 from selfhost.serve import keys
 
@@ -74,7 +75,7 @@ def revoke(name: str, path: Path, *, old_only: bool = False) -> None:
 def _known(name: str, path: Path) -> None:
     names = list(dict.fromkeys(known.name for known in ls(path)))
     if name not in names:
-        near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or "none"
+        near = ", ".join(f"`{each}`" for each in get_close_matches(name, names) or names) or word("none")
         raise UsageError("key.gateway_unknown", name=name, path=path, nearest=near, quoted=shlex.quote(str(path)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.home import find_home
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.recipe import load
 from selfhost.records import dataclass
 
@@ -78,7 +78,7 @@ def _of_family(found: list[Listed], family: str) -> list[Listed]:
     wanted = family.lower()
     kept = [one for one in found if wanted in (one.recipe.family.lower(), one.path.parent.name.lower())]
     if not kept:
-        known = ", ".join(sorted({one.recipe.family for one in found})) or "none"
+        known = ", ".join(sorted({one.recipe.family for one in found})) or word("none")
         raise UsageError("recipe.no_family", family=family, known=known)
     return kept
 

@@ -14,7 +14,7 @@ from selfhost.errors import IncompleteError, IntegrityError, UsageError
 from selfhost.findings import Severity
 from selfhost.hardware import spec
 from selfhost.hardware.types import Platform
-from selfhost.messages import Message
+from selfhost.messages import Message, word
 from selfhost.models.checkpoint import checkpoint_bytes
 from selfhost.records import dataclass
 from selfhost.render.lint import lint, rule_of
@@ -93,7 +93,7 @@ def lint_files(paths: Sequence[Path], asked: LintRequest) -> LintedDeployment:
         seen.add(real)
         files[str(path)], modes[str(path)] = _text(path), path.stat().st_mode
     if not files:
-        raise UsageError("render_lint.nothing", files=", ".join(map(str, paths)) or "none")
+        raise UsageError("render_lint.nothing", files=", ".join(map(str, paths)) or word("none"))
     beside = replace(_beside(asked), modes=modes)
     return LintedDeployment(findings=tuple(lint(files, beside, left_out)), files=tuple(files))
 

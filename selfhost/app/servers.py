@@ -16,7 +16,7 @@ from selfhost.app import device_memory
 from selfhost.app.orders import STARTING_GRACE_S, now_text
 from selfhost.engines import vllm
 from selfhost.errors import NoError, NoSpaceError, SelfhostError, UsageError
-from selfhost.messages import Message
+from selfhost.messages import Message, word
 from selfhost.records import dataclass
 from selfhost.serve import generations, health, lifecycle, ports, process, records
 from selfhost.serve.lifecycle import State
@@ -128,7 +128,7 @@ def exact_server(home: Home, name: str) -> Server:
     record = records.read(home, name)
     if record is None:
         known = [server.record.name for server in list_servers(home)[0]]
-        raise NoError("serve.unknown_server", name=name, known=", ".join(known) or "none")
+        raise NoError("serve.unknown_server", name=name, known=", ".join(known) or word("none"))
     return look(record)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.home import user_path
+from selfhost.messages import word
 from selfhost.weights import store
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def find(text: str, variant: str | None, home: Home) -> list[Path]:
 
 def names(home: Home) -> str:
     """What the store has, for messages: `a (b), c (d)`."""
-    return ", ".join(f"{d.parent.name} ({d.name})" for d in store.directories(home.models)) or "none"
+    return ", ".join(f"{d.parent.name} ({d.name})" for d in store.directories(home.models)) or word("none")
 
 
 def _inside(path: Path, directories: list[Path]) -> list[Path]:

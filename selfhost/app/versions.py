@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import environment, specs
 from selfhost.errors import MissingError, UsageError
-from selfhost.messages import text
+from selfhost.messages import text, word
 
 if TYPE_CHECKING:
     from selfhost.engines.environment import EngineEnvironment
@@ -34,7 +34,7 @@ def choose(home: Home, engine: str, version: str) -> EngineEnvironment:
     current = [one for one in found if one.current]
     if len(current or found) == 1:
         return (current or found)[0]
-    names = ", ".join(one.path.name for one in found or installed) or "none"
+    names = ", ".join(one.path.name for one in found or installed) or word("none")
     if found:
         raise UsageError("versions.several", version=version, found=names, first=found[0].path.name)
     name = next((spec.name for spec in specs.SPECS if spec.engine == engine), engine)

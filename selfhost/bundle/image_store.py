@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost import files
 from selfhost.bundle import canonical, images, layout, modelpack, wheelhouse
 from selfhost.errors import IncompleteError, IntegrityError, UsageError
+from selfhost.messages import word
 from selfhost.records import dataclass
 from selfhost.weights import store
 from selfhost.weights.lock import LockedFile, ModelLock, Origin
@@ -118,7 +119,7 @@ def _choose(root: Path, entries: list[tuple[IndexEntry, str]], wanted: str) -> I
     if name and "/" not in name and ":" not in name:
         name = f"{root.name}:{name}"  # a tag alone, as skopeo writes it for `oci:DIR:TAG`
     if not images.is_reference(name):
-        raise UsageError("image.no_name", path=root, name=name or "none")
+        raise UsageError("image.no_name", path=root, name=name or word("none"))
     # The index may say what type an image's configuration is (image-spec 1.1, descriptor.md): in ours that makes it an
     # artifact. What is one says so itself, and is refused.
     return replace(entry, name=name, artifact_type="")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from selfhost.bundle import canonical, layout
 from selfhost.bundle.modelpack import INDEX, MANIFEST, REF_NAME, IndexEntry, Layer
 from selfhost.errors import IntegrityError, UsageError
+from selfhost.messages import word
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def pick(entry: IndexEntry, platform: str, fetch: Fetch, where: str) -> IndexEnt
     image = read_image(entry, fetch, where)
     found = _for_platform(image, platform.lower())
     if found is None:
-        listed = ", ".join(image.platforms) or "none"
+        listed = ", ".join(image.platforms) or word("none")
         raise UsageError("image.no_platform", name=entry.name, platform=platform, listed=listed)
     if entry.media_type not in _INDEXES:
         return entry

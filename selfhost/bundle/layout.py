@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost.bundle import canonical
 from selfhost.errors import NoSpaceError
+from selfhost.messages import word
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
@@ -266,7 +267,7 @@ def pack_volumes(
         sizes = _sizes(blob.size, room, more, cut=blob.size > max(capacities))
         if not sizes or max(sizes) >= MAX_VOLUMES:
             shown = format_bytes(blob.size)
-            raise NoSpaceError("bundle.no_room", size=shown, rooms=", ".join(map(format_bytes, room)) or "none")
+            raise NoSpaceError("bundle.no_room", size=shown, rooms=", ".join(map(format_bytes, room)) or word("none"))
         for number, part in sizes.items():
             while number >= len(room):
                 room.append(more)

@@ -16,7 +16,7 @@ from selfhost.engines.wheel_tags import misfit
 from selfhost.errors import MissingError, UsageError
 from selfhost.findings import Finding, Severity
 from selfhost.hardware.types import Accelerator, DeviceProcess, Disk, HardwareSnapshot, Host, Npu, Platform
-from selfhost.messages import Message
+from selfhost.messages import Message, word
 from selfhost.records import dataclass
 from selfhost.units import format_bytes
 
@@ -142,7 +142,7 @@ def _fewer(here: HardwareSnapshot, made_for: HardwareSnapshot) -> Iterator[Findi
     for name, wanted in groups.items():
         count = sum(any(_serves(one, other) for other in wanted) for one in usable)
         if count < len(wanted):
-            listed = ", ".join(sorted({one.name for one in usable})) or "none"
+            listed = ", ".join(sorted({one.name for one in usable})) or word("none")
             params = {"wanted": len(wanted), "name": name, "found": count, "listed": listed}
             yield _error("accelerators", Message("target.fewer_devices", params))
 
@@ -160,7 +160,7 @@ def _older(here: Host, made_for: Host) -> Iterator[Finding]:
         params = {"what": "processor", "wanted": made_for.architecture, "found": here.architecture}
         yield _error("host.architecture", Message("target.differs", params))
     if made_for.soc_family and here.soc_family != made_for.soc_family:
-        params = {"wanted": made_for.soc_family, "found": here.soc_family or "none"}
+        params = {"wanted": made_for.soc_family, "found": here.soc_family or word("none")}
         yield _error("host.soc_family", Message("target.soc_family", params))
     for what, wanted, found in (
         ("NVIDIA driver", made_for.nvidia_driver, here.nvidia_driver),
@@ -168,7 +168,7 @@ def _older(here: Host, made_for: Host) -> Iterator[Finding]:
         ("CANN", made_for.cann, here.cann),
     ):
         if wanted and _digits(found or "") < _digits(wanted):
-            params = {"what": what, "wanted": f"{wanted} or newer", "found": found or "none"}
+            params = {"what": what, "wanted": f"{wanted} or newer", "found": found or word("none")}
             yield _error("host", Message("target.differs", params))
 
 
@@ -222,7 +222,7 @@ def _devices(target: HardwareSnapshot, needs: Needs) -> Iterator[Finding]:
             yield Finding(severity=Severity.WARNING, where="accelerators", message=message)
         return
     if not any(one.vendor == vendor for one in usable):
-        listed = "\n".join(f"{one.name}: {one.reason or one.vendor}" for one in target.accelerators) or "none"
+        listed = "\n".join(f"{one.name}: {one.reason or one.vendor}" for one in target.accelerators) or word("none")
         yield _error("accelerators", Message("target.no_accelerator", {"engine": engine.name, "listed": listed}))
         return
     try:

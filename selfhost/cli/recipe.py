@@ -10,6 +10,7 @@ import typer
 from selfhost.cli import complete, options
 from selfhost.cli.options import Offline  # noqa: TC001 - Typer reads it
 from selfhost.columns import table
+from selfhost.messages import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +76,10 @@ def list_recipes(  # noqa: PLR0917 - Typer calls it by keyword
         output.write_json({"schema_version": 1, "recipes": [_listed_json(listed) for listed in found]})
         return
     heads = (*present.COLUMNS, "VERDICT") if hardware else present.COLUMNS
-    rows = [heads, *(present.as_row(one.recipe, one.variants, one.verdicts) for one in found)]
-    for line in table(rows):
+    with output.people():
+        rows = [present.as_row(one.recipe, one.variants, one.verdicts) for one in found]
+        lines = table([[word(head) for head in heads], *rows])
+    for line in lines:
         output.write(line)
 
 
@@ -267,8 +270,10 @@ def _lines(file: LintedFile, hinted: set[str]) -> Iterator[str]:
     from selfhost.cli.output import text
 
     for finding in file.findings:
-        severity, message = finding.severity.value, finding.message
-        yield text("lint.line", path=file.path, severity=severity, where=finding.where, what=message.what)
+        message = finding.message
+        yield text(
+            "lint.line", path=file.path, severity=word(finding.severity.value), where=finding.where, what=message.what
+        )
         hints = () if message.id in hinted else message.hint.splitlines()
         hinted.add(message.id)
         for line in (*message.why.splitlines(), *(text("lint.hint", hint=line) for line in hints)):

@@ -114,6 +114,7 @@ def _print(linted: LintedDeployment) -> None:
     """One line each, with the facts; what to do about a kind of finding is said once."""
     from selfhost.cli import output
     from selfhost.cli.output import text
+    from selfhost.messages import word
     from selfhost.render.lint import rule_of
 
     hinted: set[str] = set()
@@ -123,7 +124,7 @@ def _print(linted: LintedDeployment) -> None:
             text(
                 "render_lint.line",
                 where=finding.where,
-                severity=finding.severity.value,
+                severity=word(finding.severity.value),
                 rule=f" {rule}" if rule else "",
                 what=message.what,
             )

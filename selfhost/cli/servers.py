@@ -10,6 +10,7 @@ import typer
 
 from selfhost.cli import complete, output
 from selfhost.columns import table
+from selfhost.messages import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,8 +66,9 @@ def _ps(as_json: bool = typer.Option(False, "--json", help="Print one JSON objec
         output.note(text("serve.no_servers"))
         return
     heading = ("NAME", "MODEL", "STATE", "PID", "DEVICES", "URL", "UPTIME", "RESTARTS")
-    rows = [heading, *(_row(server) for server in found)]
-    for line in table(rows):
+    with output.people():
+        lines = table([[word(head) for head in heading], *(_row(server) for server in found)])
+    for line in lines:
         output.write(line)
     for server in found:
         _tell_failures(server)
@@ -95,7 +97,7 @@ def _row(server: Server) -> tuple[str, ...]:
     return (
         str(values["name"]),
         str(values["model"]),
-        str(values["state"]),
+        word(str(values["state"])),
         str(values["pid"] or "-"),
         allotment.name_of(server.record),
         str(values["url"]),

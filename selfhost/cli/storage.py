@@ -9,6 +9,7 @@ import typer
 
 from selfhost.cli import complete, output
 from selfhost.columns import table
+from selfhost.messages import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +76,10 @@ def _as_dict(found: Inventory) -> dict[str, object]:
 
 
 def _print_table(models: tuple[StoredModel, ...]) -> None:
-    rows = [("NAME", "VARIANT", "SIZE", "UNIQUE", "FILES", "STATE", "SOURCE", "REVISION"), *map(_row, models)]
-    for line in table(rows):
+    heads = ("NAME", "VARIANT", "SIZE", "UNIQUE", "FILES", "STATE", "SOURCE", "REVISION")
+    with output.people():
+        lines = table([[word(head) for head in heads], *map(_row, models)])
+    for line in lines:
         output.write(line)
 
 
@@ -90,7 +93,7 @@ def _row(one: StoredModel) -> tuple[str, ...]:
         format_bytes(one.size_bytes),
         format_bytes(one.unique_bytes),
         str(one.file_count),
-        one.state.value,
+        word(one.state.value),
         f"{source.kind} {source.id}" if source else "-",
         (source.revision or "-")[:_REVISION_SHOWN] if source else "-",
     )

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from selfhost.errors import UsageError
+from selfhost.messages import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ def check(given: str, values: Sequence[str], known: Known) -> None:
             key=key,
             engine=known.ref.name,
             version=known.ref.version,
-            nearest=", ".join(f"`{key}`" for key in near) or "none",
+            nearest=", ".join(f"`{key}`" for key in near) or word("none"),
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import MissingError
 from selfhost.hardware import cann_folder
 from selfhost.hardware.system import run
+from selfhost.messages import word
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def read(system: System, base: Mapping[str, str], limit_s: float = LIMIT_S) -> C
     after |= {name: _once(after[name]) for name in _PATHS if name in after}
     for variable, script in (("ASCEND_HOME_PATH", toolkit), ("ATB_HOME_PATH", nnal)):
         if not Path(after.get(variable) or "/nowhere").is_dir():
-            raise MissingError("cann.not_set", variable=variable, script=script, value=after.get(variable) or "nothing")
+            raise MissingError(
+                "cann.not_set", variable=variable, script=script, value=after.get(variable) or word("nothing")
+            )
     _check_libraries(after["LD_LIBRARY_PATH"])
     return Cann(toolkit_script=toolkit, nnal_script=nnal, variables=differences(base, after))
 
@@ -164,4 +167,4 @@ def _check_libraries(path: str) -> None:
     folders = [Path(folder) for folder in path.split(os.pathsep) if folder]
     for library, message in _LIBRARIES:
         if not any((folder / library).exists() for folder in folders):
-            raise MissingError(message, library=library, path=path or "nothing")
+            raise MissingError(message, library=library, path=path or word("nothing"))

@@ -24,6 +24,7 @@ from selfhost import files
 from selfhost.engines import specs
 from selfhost.errors import MissingError
 from selfhost.home import user_path
+from selfhost.messages import word
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def require(home: Home, name: str) -> EngineEnvironment:
         name=builds[0].name if len(builds) == 1 else name,
         engine=", ".join(spec.engine for spec in builds),
         wanted=" or ".join(f"{spec.name}/{spec.version}-{lock_sha256(spec)[:8]}" for spec in builds),
-        found=", ".join(f"{one.install}/{one.path.name}" for spec in builds for one in _of(home, spec)) or "nothing",
+        found=", ".join(f"{one.install}/{one.path.name}" for spec in builds for one in _of(home, spec))
+        or word("nothing"),
         directory=home.engines,
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from selfhost.engines import additional_config
 from selfhost.errors import TrustError, UsageError
-from selfhost.messages import Message
+from selfhost.messages import Message, word
 from selfhost.planner.plan import PlanRequest
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def nearest(name: str, known: Known) -> str:
     import difflib
 
     found = difflib.get_close_matches(name, known.flags, n=_NEAREST, cutoff=0.6)
-    return ", ".join(f"`{flag}`" for flag in found) or "none"
+    return ", ".join(f"`{flag}`" for flag in found) or word("none")
 
 
 def absorb(request: PlanRequest, known: Known) -> PlanRequest:

@@ -7,6 +7,7 @@ import re
 from selfhost.errors import UsageError
 from selfhost.hardware import catalog
 from selfhost.hardware.types import Device, Hardware, Platform
+from selfhost.messages import word
 from selfhost.units import GIB
 
 _SPEC = re.compile(
@@ -47,7 +48,7 @@ def _assumed(name: str, visible: int | None, spec: str) -> Device:
     if candidates := catalog.ambiguous(name):
         raise UsageError("hardware.device_ambiguous", device=name, candidates=", ".join(candidates))
     if visible is None:
-        nearest = ", ".join(catalog.nearest(name)) or "none"
+        nearest = ", ".join(catalog.nearest(name)) or word("none")
         raise UsageError("hardware.device_unknown", device=name, spec=spec, nearest=nearest)
     return Device(
         id=name,

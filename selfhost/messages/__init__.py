@@ -176,3 +176,17 @@ def plain(sentence: str) -> str:
 def text(message_id: str, /, **params: object) -> str:
     """The rendered `what` of a message: for reasons, phases and notes that are one line."""
     return Message(message_id, params).what
+
+
+def word(value: str) -> str:
+    """A word that is English in `--json` and in records (verdicts, states, heads of tables), for people.
+
+    One that the area `word` does not have is said as it is.
+    """
+    known = _words().get(value)
+    return value if known is None else text(known)
+
+
+@cache
+def _words() -> Mapping[str, str]:
+    return {said.what: key for key, said in _area(ENGLISH, "word").items()}

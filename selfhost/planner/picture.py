@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from selfhost.columns import wrap
+from selfhost.columns import ljust, wrap
 from selfhost.hardware.types import Platform
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.planner.capacity_text import draw_capacity
 from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
@@ -70,8 +70,9 @@ def verdict_line(plan: Plan) -> str:
 
 
 def _verdict(plan: Plan) -> str:
-    return f"{plan.verdict.value}: {verdict_line(plan)}\n" + text(
-        "plan.basis", confidence=plan.confidence.value, engine=plan.engine.name, version=plan.engine.version
+    verdict = text("plan.verdict_line", verdict=word(plan.verdict.value), sentence=verdict_line(plan))
+    return f"{verdict}\n" + text(
+        "plan.basis", confidence=word(plan.confidence.value), engine=plan.engine.name, version=plan.engine.version
     )
 
 
@@ -97,11 +98,15 @@ def _memory(plan: Plan, width: int) -> str:
     lines = [text("plan.title_memory", per=unit(plan.hardware))]
     for label, size in terms:
         bar = "#" * round(room * max(0, size) / scale)
-        lines.append(f"  {label:<{_LABEL}} {size / GIB:>{_FIGURE},.2f}  {bar}".rstrip())
-    lines.append(f"  {'budget':<{_LABEL}} {memory.budget_bytes / GIB:>{_FIGURE},.2f}")
+        lines.append(f"  {_label(label)} {size / GIB:>{_FIGURE},.2f}  {bar}".rstrip())
+    lines.append(f"  {_label('budget')} {memory.budget_bytes / GIB:>{_FIGURE},.2f}")
     beside = text("plan.on_top")
-    lines += [f"  {label:<{_LABEL}} {size / GIB:>{_FIGURE},.2f}  {beside}" for label, size in on_top]
+    lines += [f"  {_label(label)} {size / GIB:>{_FIGURE},.2f}  {beside}" for label, size in on_top]
     return "\n".join(lines)
+
+
+def _label(term: str) -> str:
+    return ljust(str(word(term)), _LABEL)
 
 
 def _kv_cache(plan: Plan) -> str:
@@ -142,9 +147,9 @@ def command_text(plan: Plan, argv: tuple[str, ...]) -> str:
 def _grouped(argv: tuple[str, ...]) -> Iterator[list[str]]:
     """The words up to the first option, then each option with its values."""
     group: list[str] = []
-    for word in argv:
-        if word.startswith("--"):
+    for part in argv:
+        if part.startswith("--"):
             yield group
             group = []
-        group.append(word)
+        group.append(part)
     yield group

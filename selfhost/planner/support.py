@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.errors import NoError
 from selfhost.hardware.types import Platform
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.models.kv_plan import CacheLaunch, backend_of, plan_caches
 from selfhost.planner import ascend, encoder
 from selfhost.planner.speculation import speculation_refusals
@@ -31,7 +31,7 @@ def refusals(model: ModelToPlan, hardware: Hardware, engine: EngineFacts, *, kv_
         return [text("plan.device_unsupported", device=device.name, reason=device.reason or text("plan.no_engine"))]
     found = []
     if not engine.architectures.intersection(arch.architectures):
-        names = ", ".join(arch.architectures) or "none"
+        names = ", ".join(arch.architectures) or word("none")
         found.append(text("plan.architecture", names=names, engine=engine.ref.name, version=engine.ref.version))
     if device.platform is Platform.ASCEND:
         if kv_cache_dtype.startswith("fp8"):

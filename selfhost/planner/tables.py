@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.columns import columns, cut, fill, ljust, rjust, wrap
 from selfhost.hardware.types import Platform
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.planner.layouts import describe
 from selfhost.planner.matrix import is_default
 from selfhost.planner.plan import Verdict
@@ -172,7 +172,7 @@ def draw_list(models: Models, *, width: int, paint: Paint = plainly) -> str:
         return "\n".join([head, "", fill(f"x {reason}", width, subsequent_indent="  ")])
     if not cells:
         return head
-    rows = [(COLUMNS, ""), *(row_of(cell) for cell in cells)]
+    rows = [(heads(), ""), *(row_of(cell) for cell in cells)]
     sizes = [max(columns(row[i]) for row, _ in rows if len(row) > i) for i in range(len(COLUMNS))]
     lines = []
     for number, (row, rest) in enumerate(rows):
@@ -186,9 +186,15 @@ def draw_list(models: Models, *, width: int, paint: Paint = plainly) -> str:
     return "\n".join([head, "", *lines, "", *_legend(cells, width, paint)])
 
 
-COLUMNS = ("  MODEL", "VARIANT", "LAYOUT", "CONTEXT", "REQUESTS", "TOKENS")
+COLUMNS = ("MODEL", "VARIANT", "LAYOUT", "CONTEXT", "REQUESTS", "TOKENS")
 FIRST_NUMBER = 3
 """The first column of numbers."""
+
+
+def heads() -> tuple[str, ...]:
+    """COLUMNS as they are said, the first beside the marks."""
+    first, *others = (str(word(name)) for name in COLUMNS)
+    return ("  " + first, *others)
 
 
 def row_of(cell: Cell) -> tuple[tuple[str, ...], str]:

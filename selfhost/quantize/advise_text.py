@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.columns import table
-from selfhost.messages import text
+from selfhost.messages import text, word
 from selfhost.planner.layouts import describe
 from selfhost.planner.plan import Verdict
 from selfhost.quantize import needs
@@ -43,7 +43,7 @@ def _answer(advice: Advice) -> Iterator[str]:
         yield text("advise.nothing", **values)
     if advice.larger is not None:
         hardware, way = advice.larger
-        yield text("advise.larger", hardware=hardware.text, name=f"{way.kind.value} {way.name}")
+        yield text("advise.larger", hardware=hardware.text, name=text(_KINDS[way.kind], name=way.name))
     elif advice.hardware.device.supported:
         yield text("advise.no_larger")
 
@@ -65,6 +65,11 @@ def _table(ways: Sequence[Way]) -> Iterator[str]:
     yield from table(rows)
 
 
+_KINDS = {
+    Kind.READY: "advise.kind_ready",
+    Kind.MADE: "advise.kind_make",
+    Kind.MODELSLIM: "advise.kind_modelslim",
+}
 _HEADS = {
     "way": "advise.head_way",
     "verdict": "advise.head_verdict",
@@ -82,7 +87,7 @@ def _row(way: Way) -> tuple[str, ...]:
     plan, cost = way.plan, way.cost
     known = bool(plan.memory.budget_bytes)
     cost = None if way.against is not None or plan.verdict is Verdict.UNSUPPORTED else cost
-    verdict = "out" if way.against is not None else plan.verdict.value.replace("_", " ")
+    verdict = word("out" if way.against is not None else plan.verdict.value.replace("_", " "))
     length = plan.settings.max_model_len if plan.fits else way.shorter
     time = sum(term.value for term in cost.seconds) if cost and cost.seconds else None
     return (
@@ -100,7 +105,7 @@ def _row(way: Way) -> tuple[str, ...]:
 
 def _name(way: Way) -> str:
     group = f" g{way.group_size}" if way.group_size else ""
-    return f"{way.kind.value} {way.name}{group}"
+    return text(_KINDS[way.kind], name=f"{way.name}{group}")
 
 
 # The arithmetic

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from selfhost.errors import SelfhostError, UsageError
 from selfhost.findings import Finding, Severity
 from selfhost.hardware import catalog, spec
-from selfhost.messages import Message
+from selfhost.messages import Message, word
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import checkpoint_bytes, parameter_count
 from selfhost.quant import ascend as modelslim
@@ -87,7 +87,7 @@ def _message(message_id: str, params: Mapping[str, object]) -> Message:
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
-    return ", ".join(difflib.get_close_matches(text, sorted(known), n=_NEAREST, cutoff=0.6)) or "none"
+    return ", ".join(difflib.get_close_matches(text, sorted(known), n=_NEAREST, cutoff=0.6)) or word("none")
 
 
 def _sources(recipe: Recipe) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _sources(recipe: Recipe) -> Iterator[Finding]:
                     variant=variant.name,
                     kind=source.kind.value,
                     id=source.id,
-                    found=shown(source.revision or "none"),
+                    found=shown(source.revision) if source.revision else word("none"),
                 )
 
 
@@ -227,7 +227,7 @@ def _support(recipe: Recipe) -> Iterator[Finding]:
                 f"support[{number}].hardware",
                 "lint.hardware",
                 found=shown(support.hardware),
-                nearest=", ".join(catalog.nearest(device[:80])) or "none",
+                nearest=", ".join(catalog.nearest(device[:80])) or word("none"),
                 recipe=recipe.name,
             )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from selfhost.errors import SelfhostError
+from selfhost.messages import text, word
 from selfhost.models.arch import ModelArch
 from selfhost.models.checkpoint import parameter_count
 from selfhost.recipe.schema import SourceKind
@@ -25,11 +26,12 @@ _WIDTH = 12
 
 def as_row(recipe: Recipe, variants: Sequence[str], verdicts: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """For `recipe ls`, in the order of COLUMNS; with verdicts in one more."""
-    names = ",".join(variants) + (" (unsupported)" if unserved(recipe) else "")
+    names = ",".join(variants)
+    names = text("recipe.not_served", variants=names) if unserved(recipe) else names
     row = (recipe.name, parameters_text(recipe), str(recipe.context), names, recipe.licence.id)
     if verdicts is None:
         return row
-    return (*row, ", ".join(f"{name} {verdict.replace('_', ' ')}" for name, verdict in verdicts.items()))
+    return (*row, ", ".join(f"{name} {word(verdict.replace('_', ' '))}" for name, verdict in verdicts.items()))
 
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
@@ -53,8 +55,11 @@ def parameters(recipe: Recipe) -> int | None:
 def parameters_text(recipe: Recipe) -> str:
     """`7.62B`; `671B, 37.6B active` for a mixture of experts."""
     total = parameters(recipe)
-    active = f", {format_count(recipe.active_parameters)} active" if recipe.active_parameters else ""
-    return f"{format_count(total)}{active}" if total else "-"
+    if not total:
+        return "-"
+    if not recipe.active_parameters:
+        return format_count(total)
+    return text("recipe.active", total=format_count(total), active=format_count(recipe.active_parameters))
 
 
 def as_lines(recipe: Recipe, path: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfhost import files
 from selfhost.errors import IntegrityError, MissingError, TrustError, UsageError
+from selfhost.messages import word
 from selfhost.records import dataclass
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _changing(home: Home) -> Iterator[list[ApiKey]]:
 def _unknown(name: str, known: list[ApiKey]) -> UsageError:
     names = list(dict.fromkeys(key.name for key in known))
     near = get_close_matches(name, names) or names
-    return UsageError("key.unknown", name=name, nearest=", ".join(f"`{each}`" for each in near) or "none")
+    return UsageError("key.unknown", name=name, nearest=", ".join(f"`{each}`" for each in near) or word("none"))
 
 
 def _kept(name: str, key: str, now: datetime, expires_s: float | None) -> ApiKey:

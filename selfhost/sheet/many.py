@@ -11,6 +11,7 @@ from selfhost.planner.tables import (
     cell_text,
     common_refusal,
     explained_marks,
+    heads,
     list_title,
     matrix_title,
     node_lines,
@@ -66,12 +67,12 @@ def matrix_page(matrix: Matrix, made: Made) -> str:
 def list_svg(models: Models, made: Made) -> str:
     """A file: a row for each model, its mark in the colour."""
     rows = [row_of(cell) for cell in models.cells]
-    sizes = [max([len(name), *(columns(row[i]) for row, _ in rows if len(row) > i)]) for i, name in enumerate(COLUMNS)]
+    sizes = [max([len(name), *(columns(row[i]) for row, _ in rows if len(row) > i)]) for i, name in enumerate(heads())]
     starts = [0.0]
     for size in sizes:
         starts.append(starts[-1] + size * _WIDE + 22)
     width = round(max(2 * MARGIN + starts[-1], 700))
-    parts = [_title(list_title(models)), _heads([name.strip() for name in COLUMNS], starts[:-1], sizes)]
+    parts = [_title(list_title(models)), _heads(list(COLUMNS), starts[:-1], sizes)]
     for cell, (row, rest) in zip(models.cells, rows, strict=True):
         parts.append(_list_row(cell, row, rest, (starts, sizes, width)))
     parts += [_notes(list(explained_marks(models.cells)), width), footer(made)]
@@ -80,7 +81,7 @@ def list_svg(models: Models, made: Made) -> str:
 
 def list_page(models: Models, made: Made) -> str:
     """The same as a page, with the recipes that could not be planned."""
-    names = (element("th", name.strip(), class_=_right(i)) for i, name in enumerate(COLUMNS))
+    names = (element("th", name, class_=_right(i)) for i, name in enumerate(COLUMNS))
     head = element("tr", *names)
     rows = []
     for cell in models.cells:

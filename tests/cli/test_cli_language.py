@@ -128,3 +128,41 @@ def test_nothing_but_the_output_of_the_command_line_changes_the_language():
     package = Path(messages.__file__).resolve().parent.parent
     speakers = {str(path.relative_to(package)) for path in package.rglob("*.py") if "speaking(" in path.read_text()}
     assert speakers == {"cli/output.py", "messages/__init__.py"}
+
+
+def test_the_picture_of_a_plan_has_no_english_words_in_chinese(selfhost, speak):
+    speak(LANG="zh_CN.UTF-8")
+    code, out, _ = selfhost("plan", "qwen2.5-7b", "--on", "1xH20")
+    assert code == 0
+    assert out.startswith("放得下：qwen2.5-7b（bf16）")
+    bars = [line for line in out.splitlines() if "  #" in line or line.startswith("  预算")]
+    figures = {len(line.partition("  #")[0].encode("gbk")) for line in bars}
+    assert len(figures) == 1, "figures stand below each other"
+    code, out, _ = selfhost("plan", "deepseek-v3", "--on", "1xA800-80G")
+    assert (code, out[:4]) == (3, "放不下：")
+    speak(LANG="en_US.UTF-8")
+    assert selfhost("plan", "qwen2.5-7b", "--on", "1xH20")[1].startswith("fits: qwen2.5-7b (bf16) fits on H20-96G\n")
+
+
+@pytest.mark.parametrize("command", [("recipe", "ls"), ("plan", "--for-hardware", "8xH20")], ids=" ".join)
+def test_heads_of_tables_are_chinese_and_stand_above_their_columns(selfhost, speak, command):
+    speak(LANG="en_US.UTF-8")
+    english = selfhost(*command)[1]
+    speak(LANG="zh_CN.UTF-8")
+    chinese = selfhost(*command)[1]
+    assert "LICENCE" in english or "VARIANT" in english
+    assert not {"LICENCE", "VARIANT", "MODEL", "CONTEXT"} & {*chinese.split()}
+    first = next(line for line in chinese.splitlines() if "deepseek-v3 " in line)
+    head = next(line for line in chinese.splitlines() if "变体" in line)
+    # Two columns a character: where `变体` begins, a variant begins.
+    begin = len(head.partition("变体")[0].encode("gbk"))
+    assert first.encode("gbk")[begin - 1 : begin] == b" "
+    assert first.encode("gbk")[begin : begin + 1].isalnum()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_is_no_failure(closed):
+    line = f'"$0" -m selfhost recipe show qwen2.5-7b {closed}'
+    assert subprocess.run(["sh", "-c", line, sys.executable], check=False, capture_output=True).returncode == 0
+    line = f'"$0" -m selfhost recipe show nosuch {closed}'
+    assert subprocess.run(["sh", "-c", line, sys.executable], check=False, capture_output=True).returncode == 2

@@ -10,6 +10,7 @@ MESSAGES = {
     "plan.unserved_untried": Text("{engine} {version}: not tried, and selfhost does not know the shapes of {model}"),
     "plan.instead": Text("what can: {way}"),
     "plan.verdict_unsupported": Text("{model} ({variant}) does not run on {hardware}"),
+    "plan.verdict_line": Text("{verdict}: {sentence}"),
     # The picture.
     "plan.basis": Text("figures: {confidence}, for {engine} {version}"),
     "plan.title_memory": Text("memory per {per}, GiB"),

@@ -62,6 +62,8 @@ MESSAGES = {
         "try `--variant {suggestion}`; `selfhost recipe show {recipe}` tells more",
     ),
     "recipe.unserved": Text("no engine here serves `{name}`", "{reasons}", "{instead}"),
+    "recipe.not_served": Text("{variants} (unsupported)"),
+    "recipe.active": Text("{total}, {active} active"),
     "recipe.none_matches": Text("no recipe matches; `selfhost recipe ls` lists all"),
     "recipe.skipped": Text("left out `{path}`: {problem}; `selfhost recipe show {name}` tells all"),
     # Phrases after `path.of.key: `

@@ -10,6 +10,7 @@ MESSAGES: dict[str, Text] = {
     "plan.verdict_tight": Text("{model}（{variant}）在 {hardware} 上勉强放得下"),
     "plan.verdict_does_not_fit": Text("{model}（{variant}）在 {hardware} 上放不下"),
     "plan.verdict_unsupported": Text("{model}（{variant}）无法在 {hardware} 上运行"),
+    "plan.verdict_line": Text("{verdict}：{sentence}"),
     # The picture.
     "plan.basis": Text("数值依据：{confidence}，引擎 {engine} {version}"),
     "plan.title_memory": Text("每个 {per} 的内存，GiB"),

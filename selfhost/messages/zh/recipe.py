@@ -60,6 +60,8 @@ MESSAGES: dict[str, Text] = {
         "变体：{names}",
         "试试 `--variant {suggestion}`；详情见 `selfhost recipe show {recipe}`",
     ),
+    "recipe.not_served": Text("{variants}（不支持）"),
+    "recipe.active": Text("{total}，激活 {active}"),
     "recipe.none_matches": Text("没有符合条件的配方；`selfhost recipe ls` 列出全部"),
     "recipe.skipped": Text("已略过 `{path}`：{problem}；详情见 `selfhost recipe show {name}`"),
     # Phrases after `path.of.key: `

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfhost.errors import UsageError
+from selfhost.messages import word
 from selfhost.render.lint import compose, kubernetes, units
 from selfhost.render.lint.site import Site, note
 from selfhost.render.lint.values import expressions
@@ -47,7 +48,7 @@ def read(files: Mapping[str, str], beside: Beside) -> Site:
         else:
             site.notes.append(note(path, "render_lint.not_known"))
     if not known:
-        raise UsageError("render_lint.nothing", files=", ".join(sorted(files)) or "none")
+        raise UsageError("render_lint.nothing", files=", ".join(sorted(files)) or word("none"))
     return site
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from selfhost.engines import additional_config, known
 from selfhost.errors import UsageError
+from selfhost.messages import word
 from selfhost.render.lint.command import commands
 from selfhost.render.lint.site import error, note, warning
 
@@ -90,7 +91,7 @@ def metrics(site: Site) -> Iterator[Finding]:
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:
-    return ", ".join(difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)) or "none"
+    return ", ".join(difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)) or word("none")
 
 
 def flags(site: Site) -> Iterator[Finding]:
