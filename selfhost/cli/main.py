@@ -77,6 +77,7 @@ def _on_sigint(_signum: int, _frame: FrameType | None) -> NoReturn:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit; every failure leaves through here with its code."""
     arguments = sys.argv[1:] if argv is None else argv
+    output.open_what_was_closed()
     output.escape_what_stdout_lacks()
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, _on_sigint)

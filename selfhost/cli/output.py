@@ -48,6 +48,19 @@ def _spoken(said: str) -> str:
         return str(said)
 
 
+def open_what_was_closed() -> None:
+    """Where a standard stream was closed (`>&-`), nothing is read or written.
+
+    Else the next file or connection would take its number, and what another process prints would land in that.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the process ends
+
+
 def escape_what_stdout_lacks() -> None:
     r"""Characters that the encoding of stdout does not have are written as escapes, as Python does on stderr.
 
