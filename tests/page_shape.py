@@ -1,7 +1,8 @@
 """What two pages in different languages must have in common: sections, blocks, commands, literals, figures, links.
 
 A page is headings and, below each, blocks: paragraphs, items of lists, rows of tables, code. Of a block of text its
-literals (`in backticks`), its figures and its links count, in any order, as words stand differently in each language.
+literals (`in backticks`), its figures and its links count, in any order, as words stand differently in each language;
+also its names (`A800`, `GB`, `CUDA`), however often. What the words between them say no program compares: a `not` less.
 Anchors of links are headings, and differ.
 """
 
@@ -16,6 +17,10 @@ _LITERAL = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|<(https?://[^>]+)>")
 # `in 8 GB`: 8; not the digits of a word (`qwen2`, `H100`, `RFC-1`).
 _FIGURE = re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)*(?![\w-])", re.ASCII)
+# `A800`, `GB`, `CUDA`, `vLLM`, `W8A8`: two capitals, or a digit; what is written alike in every language.
+_NAME = re.compile(
+    r"(?<![\w-])(?=[A-Za-z]*(?:[A-Z][A-Za-z]*[A-Z]|[0-9]))[A-Za-z][A-Za-z0-9]*?(?=s?(?![A-Za-z0-9]))", re.ASCII
+)
 _COMMENT = re.compile(r"(?:^|\s+)# .*$")
 _ITEM = re.compile(r"^( *)([-*]|\d+\.) ")
 
@@ -82,7 +87,9 @@ def _equal(text: str) -> tuple[str, ...]:
     bare = _LINK.sub(" ", text.replace("\n", " "))
     literals = _LITERAL.findall(bare)
     figures = _FIGURE.findall(_LITERAL.sub(" ", bare))
-    return tuple(sorted([*(f"`{one}`" for one in literals), *figures, *(f"({one})" for one in links)]))
+    shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r" \1 ", text.replace("\n", " "))
+    names = {f"name {one}" for one in _NAME.findall(_LITERAL.sub(" ", shown))}
+    return tuple(sorted([*(f"`{one}`" for one in literals), *figures, *(f"({one})" for one in links), *names]))
 
 
 def differences(one: str, other: str) -> list[str]:

@@ -26,6 +26,7 @@ CHANGES = {
     "another level": (r"\n## ", "\n### "),
     "another figure": (r"(?<=[ (])(\d+)(?= |,|$)", r"1\1"),
     "another literal": (r"`(--?\w[\w-]*)", r"`\1-x"),
+    "another name": (r"(?<= )(?:[A-Z]{2,}\d*|v[A-Z]{2,}\w*)(?=[ ,.])", "Z9Z"),
     "another link": (r"\]\((docs/|\.\./)?(\w+)", r"](\1other\2"),
 }
 
