@@ -8,6 +8,7 @@ import typer
 
 from selfhost.cli import output
 from selfhost.columns import table
+from selfhost.messages import text, word
 
 if TYPE_CHECKING:
     from selfhost.engines.environment import EngineEnvironment
@@ -32,7 +33,9 @@ def _detect(as_json: bool = typer.Option(False, "--json", help="One JSON object.
     if as_json:
         output.write_json(detect.as_dict(snapshot, engines))
         return
-    for line in (*_accelerators(snapshot.accelerators), *_host(snapshot), *_engines(engines)):
+    with output.people():
+        lines = [*_accelerators(snapshot.accelerators), *_host(snapshot), *_engines(engines)]
+    for line in lines:
         output.write(line)
     for note in snapshot.notes:
         output.warn(note)
@@ -46,18 +49,19 @@ def _accelerators(found: tuple[Accelerator, ...]) -> list[str]:
     kinds: dict[tuple[object, ...], list[Accelerator]] = {}
     for a in found:
         kinds.setdefault((a.vendor, a.name, a.memory_bytes, a.visible_memory_bytes, a.reason, a.hidden), []).append(a)
-    rows: list[tuple[str, ...]] = [("ACCELERATORS", "INDEX", "MEMORY", "ENGINE SEES", "IN USE", "")]
+    heads = ("ACCELERATORS", "INDEX", "MEMORY", "ENGINE SEES", "IN USE")
+    rows: list[tuple[str, ...]] = [(*map(word, heads), "")]
     for same in kinds.values():
         first = same[0]
         sizes = [first.memory_bytes, first.visible_memory_bytes, max((a.used_bytes or 0 for a in same), default=0)]
-        remark = first.reason or ("hidden by the environment" if first.hidden else _logical(same))
+        remark = first.reason or (text("detect.hidden") if first.hidden else _logical(same))
         rows.append((
             f"{len(same)}x {first.name}",
             ranges([a.index for a in same]),
             *("?" if size is None else format_bytes(size) for size in sizes),
             remark,
         ))  # fmt: skip
-    return table(rows if found else [("ACCELERATORS",), ("none",)])
+    return table(rows if found else [(word("ACCELERATORS"),), (word("none"),)])
 
 
 def _logical(same: list[Accelerator]) -> str:
@@ -75,30 +79,33 @@ def _host(snapshot: HardwareSnapshot) -> list[str]:
     from selfhost.units import format_bytes
 
     host = snapshot.host
-    memory = f"{format_bytes(host.memory_bytes)}, {format_bytes(host.available_memory_bytes)} available"
+    total, free = format_bytes(host.memory_bytes), format_bytes(host.available_memory_bytes)
+    memory = str(text("detect.memory", total=total, free=free))
     if host.cgroup_memory_limit_bytes is not None:
-        memory += f" (limited to {format_bytes(host.cgroup_memory_limit_bytes)} by a control group)"
+        memory += str(text("detect.limited", limit=format_bytes(host.cgroup_memory_limit_bytes)))
     numa = f", {host.numa_nodes} NUMA nodes" if host.numa_nodes > 1 else ""
     flags = f" ({' '.join(host.cpu_flags)})" if host.cpu_flags else ""
     drivers = {"NVIDIA": host.nvidia_driver, "CUDA up to": host.cuda_ceiling, "Ascend": host.ascend_driver}
     drivers |= {"firmware": host.ascend_firmware, "CANN": host.cann, "SoC": host.soc_family}
+    usable = text("detect.cpu", count=host.cpu_count, name=host.cpu_name or "unknown")
     rows: list[tuple[str, ...]] = [
         ("", ""),
         ("HOST", host.hostname),
         ("system", f"{host.os}, kernel {host.kernel}, glibc {host.glibc or '?'}, {host.architecture}"),
         ("python", host.python),
-        ("cpu", f"{host.cpu_count} usable, {host.cpu_name or 'unknown'}{flags}{numa}"),
+        ("cpu", f"{usable}{flags}{numa}"),
         ("memory", memory),
-        ("drivers", ", ".join(f"{name} {version}" for name, version in drivers.items() if version) or "none"),
-        ("containers", ", ".join(host.container_engines) or "none"),
+        ("drivers", ", ".join(f"{name} {version}" for name, version in drivers.items() if version) or word("none")),
+        ("containers", ", ".join(host.container_engines) or word("none")),
     ]
     for disk in host.disks:
-        free = f"{format_bytes(disk.free_bytes)} free of {format_bytes(disk.total_bytes)}"
-        rows.append(("disk", f"{disk.path}: {free}, {disk.file_system or 'unknown'}"))
-    return table(rows)
+        free, total = format_bytes(disk.free_bytes), format_bytes(disk.total_bytes)
+        kind = disk.file_system or "unknown"
+        rows.append(("disk", text("detect.disk", path=disk.path, free=free, total=total, kind=kind)))
+    return table([(word(label), value) for label, value in rows])
 
 
 def _engines(engines: tuple[EngineEnvironment, ...]) -> list[str]:
-    rows: list[tuple[str, ...]] = [("", "", ""), ("ENGINES", "", "")]
+    rows: list[tuple[str, ...]] = [("", "", ""), (word("ENGINES"), "", "")]
     rows += [(engine.name, engine.version, str(engine.path)) for engine in engines]
-    return table(rows if engines else [*rows, ("none", "", "")])
+    return table(rows if engines else [*rows, (word("none"), "", "")])

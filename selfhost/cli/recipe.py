@@ -111,7 +111,9 @@ def show(
     if as_json:
         output.write_json({**present.as_dict(recipe), "path": str(path), "losses": losses})
         return
-    for line in (*present.as_lines(recipe, str(path)), *present.loss_lines(losses)):
+    with output.people():
+        lines = [*present.as_lines(recipe, str(path)), *present.loss_lines(losses)]
+    for line in lines:
         output.write(line)
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from selfhost.columns import ljust
 from selfhost.errors import SelfhostError
 from selfhost.messages import text, word
 from selfhost.models.arch import ModelArch
@@ -102,7 +103,7 @@ def loss_lines(losses: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _row(label: str, value: str) -> Iterator[str]:
     if value:
-        yield f"  {label:<{_WIDTH}}{value}"
+        yield f"  {ljust(str(word(label)), _WIDTH)}{value}"
 
 
 def _dimensions(recipe: Recipe) -> Iterator[str]:

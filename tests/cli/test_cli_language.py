@@ -13,6 +13,7 @@ import pytest
 from selfhost import messages
 from selfhost.app import doctor as app
 from selfhost.app.doctor import Examined
+from selfhost.cli import output
 from selfhost.doctor.examine import examine
 from tests.doctor.doctor_support import ascend
 from tests.serve.serve_support import LOGS
@@ -20,7 +21,8 @@ from tests.serve.serve_support import LOGS
 
 @pytest.fixture
 def speak(monkeypatch):
-    """The locale of the commands that follow."""
+    """The locale of the commands that follow; after the test English is spoken again, as in a process of its own."""
+    monkeypatch.setattr(output, "_language", messages.ENGLISH)
 
     def locale(**environ):
         monkeypatch.delenv("SELFHOST_LANG", raising=False)
@@ -166,3 +168,17 @@ def test_a_stream_that_was_closed_is_no_failure(closed):
     assert subprocess.run(["sh", "-c", line, sys.executable], check=False, capture_output=True).returncode == 0
     line = f'"$0" -m selfhost recipe show nosuch {closed}'
     assert subprocess.run(["sh", "-c", line, sys.executable], check=False, capture_output=True).returncode == 2
+
+
+def test_detect_and_recipe_show_have_chinese_labels(selfhost, speak):
+    speak(LANG="zh_CN.UTF-8")
+    labels = {line.split()[0] for line in selfhost("detect")[1].splitlines() if line}
+    assert labels >= {"加速卡", "主机", "系统", "内存", "驱动", "容器", "磁盘", "引擎"}
+    shown = selfhost("recipe", "show", "qwen2.5-7b")[1].splitlines()
+    found = {
+        label: len(line.partition(value)[0].encode("gbk"))
+        for label, value in (("许可证", "Apache-2.0"), ("参数量", "7.62B"), ("类", "Qwen2For"))
+        for line in shown
+        if line.split()[:1] == [label]
+    }
+    assert found == {"许可证": 14, "参数量": 14, "类": 14}, "values stand below each other"
