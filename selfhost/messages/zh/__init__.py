@@ -9,7 +9,7 @@ backticks; 您 is not used. What has lines has as many lines. A message that is 
     architecture 架构             boot 启动                boot record 启动记录
     bundle 离线包                 cache 缓存               calibration 校准
     certificate 证书              checksum 校验和          checkpoint 检查点
-    claim 声明                    closed site 离线站点     cluster 集群
+    claim 声明                    closed site 封闭站点     cluster 集群
     command 命令                  compressed 压缩          container 容器
     context length 上下文长度     core (CPU) 核            digest 摘要
     disk 磁盘                     download 下载            driver 驱动

@@ -36,7 +36,7 @@ MESSAGES: dict[str, Text] = {
     ),
     "risk.code_elsewhere": Text(
         "{name} 引用了其他仓库的代码：{repositories}",
-        "在离线站点无法获取",
+        "在封闭站点无法获取",
         "选择自带代码的模型，或架构由引擎自身支持的模型",
     ),
     "risk.no_licence": Text("{name} 没有附带许可证正文", hint="其条款以配方所列为准：`selfhost recipe show MODEL`"),

@@ -5,7 +5,7 @@ from selfhost.messages import Text
 MESSAGES = {
     "sheet.weights": Text("权重"),
     "sheet.buffers": Text("缓冲区"),
-    "sheet.activation": Text("激活"),
+    "sheet.activation": Text("激活值"),
     "sheet.non_torch": Text("非 torch"),
     "sheet.graphs": Text("CUDA 图"),
     "sheet.graphs_beside": Text("NPU 图，在预算之外"),
