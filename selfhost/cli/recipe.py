@@ -109,7 +109,7 @@ def show(
         output.write_json({**present.as_dict(recipe), "path": str(path), "losses": losses})
         return
     for line in (*present.as_lines(recipe, str(path)), *present.loss_lines(losses)):
-        output.write(line)
+        output.write(present.printable(line))
 
 
 @group.command("lint")
