@@ -34,7 +34,8 @@ def explain_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or path
+        beside = Path(str(error.filename or path))
+        where = path if beside.name.startswith(f".{path.name}.") else beside  # not the temporary file of `atomic_write`
         if error.errno in _NOT_WRITABLE:
             raise MissingError("cli.not_writable", path=where, detail=error.strerror, user=_user()) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -80,7 +81,13 @@ def atomic_write(path: Path, mode: int = 0o644, *, sync: bool = True) -> Iterato
     Without `sync` it can be empty after a loss of power: for what such a loss makes obsolete anyway.
     """
     with explain_os_errors(path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        except FileNotFoundError as error:
+            if not path.parent.is_dir():
+                raise
+            # A folder that takes no files: /proc, /sys, or one that was removed while this process stands in it.
+            raise MissingError("cli.not_writable", path=path, detail=error.strerror, user=_user()) from error
         try:
             with os.fdopen(handle, "wb") as stream:
                 yield stream

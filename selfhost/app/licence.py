@@ -39,14 +39,19 @@ def check(name: str, licence: Licence, home: Home, accepted: Collection[str], as
     if wrong := [given for given in accepted if given.lower() != licence.id.lower()]:
         raise UsageError("pull.wrong_licence", name=name, given=wrong[0], id=licence.id)
     if licence.conditions or licence.research_only:
-        asking.note(text("pull.licence", id=licence.id, url=licence.url, conditions=" ".join(licence.conditions)))
+        asking.note(text("pull.licence", id=licence.id, url=licence.url, conditions=_conditions(licence)))
     if not licence.research_only or is_accepted(home, licence):
         return
     if accepted or asking.agrees(text("pull.licence_question", id=licence.id)):
         _remember(home, licence)
         return
-    conditions = " ".join(licence.conditions)
-    raise TrustError("pull.licence_not_accepted", name=name, id=licence.id, url=licence.url, conditions=conditions)
+    told = _conditions(licence)
+    raise TrustError("pull.licence_not_accepted", name=name, id=licence.id, url=licence.url, conditions=told)
+
+
+def _conditions(licence: Licence) -> str:
+    """All on one line; each ends as a sentence does, however the recipe has it."""
+    return " ".join(one if one.endswith((".", "!", "?", "。")) else f"{one}." for one in licence.conditions)
 
 
 def is_accepted(home: Home, licence: Licence) -> bool:

@@ -187,7 +187,9 @@ def _made_of(seen: Seen, request: NewRequest) -> tuple[str, ...]:
 
 
 def _write(path: Path, content: str, *, force: bool) -> None:
-    if path.exists() and not force:
+    with files.explain_os_errors(path):
+        there = path.exists()
+    if there and not force:
         raise UsageError("draft.exists", path=path)
     files.make_directory(path.parent)
     with files.atomic_write(path) as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from selfhost.app import repository, sources, wanted
@@ -14,7 +15,7 @@ from selfhost.recipe.draft import Seen, arch_of
 from selfhost.recipe.draft_licence import front_matter, licence_of
 from selfhost.recipe.schema import HUBS, Source, SourceKind
 from selfhost.weights import store
-from selfhost.weights.checkpoint import CONFIG
+from selfhost.weights.checkpoint import CONFIG, shown
 from selfhost.weights.headers import in_directory
 from selfhost.weights.lock import LOCK_NAME
 from selfhost.weights.places import choose, hub, modelscope, names
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from selfhost.weights.remote import Listing, Place, RemoteFile
 
 _README, _GENERATION, _TOKENIZER = "README.md", "generation_config.json", "tokenizer_config.json"
+_WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth")
 _MOST_TEXT = 1 << 20
 _PUBLIC = {SourceKind.HUGGINGFACE: hub.DEFAULT_ENDPOINT, SourceKind.MODELSCOPE: modelscope.DEFAULT_ENDPOINT}
 
@@ -57,6 +59,11 @@ def in_folder(path: Path) -> Seen:
     Raises what `at_hub` raises for the same files, MissingError for those that this user may not read.
     """
     place = Folder(path)
+    if path.is_dir() and os.access(path, os.R_OK):
+        names = sorted(one.name for one in path.iterdir())
+        if not any(name in (CONFIG, "snapshots") or name.endswith(_WEIGHTS) for name in names):
+            # Not searched through: `/` and a home hold a great many files.
+            raise UsageError("places.no_config", name=str(path), found=shown(names))
     listing = place.listing()
     found = _origin(path, listing.origin)
     return _seen(place, listing, _name(path, found), found, _PUBLIC.get(found.kind))

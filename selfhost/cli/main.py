@@ -5,6 +5,7 @@ A command's body imports what it needs when it runs, so that `--help` and comple
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -35,7 +36,7 @@ from selfhost.cli import (
     storage,
     verify,
 )
-from selfhost.errors import ExitCode, Interrupted, SelfhostError, Terminated, UsageError
+from selfhost.errors import ExitCode, Interrupted, NoSpaceError, SelfhostError, Terminated, UsageError
 from selfhost.messages import LANGUAGES
 
 if TYPE_CHECKING:
@@ -103,10 +104,18 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if os.environ.get("SELFHOST_TRACEBACK"):
             raise
-        code = ExitCode.FAILURE
-        wrapped = SelfhostError("cli.unexpected", kind=type(error).__name__, detail=error)
+        wrapped = _stdout_is_full(error) or SelfhostError("cli.unexpected", kind=type(error).__name__, detail=error)
+        code = wrapped.code
         _report(wrapped, as_json="--json" in arguments)
     sys.exit(code)
+
+
+def _stdout_is_full(error: Exception) -> SelfhostError | None:
+    """The error to tell where stdout goes to a file on a full file system; nothing more is written there."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+        return None
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    return NoSpaceError("cli.no_space", path="stdout", detail=error.strerror)
 
 
 def _choose_language() -> None:

@@ -114,7 +114,7 @@ def show(
     with output.people():
         lines = [*present.as_lines(recipe, str(path)), *present.loss_lines(losses)]
     for line in lines:
-        output.write(line)
+        output.write(present.printable(line))
 
 
 @group.command("lint")

@@ -29,6 +29,9 @@ MAX_GPU_MEMORY_UTILIZATION = 0.95
 CPU_MEMORY_UTILIZATION = 0.90
 """Of the host memory that is available; the engine shares it with everything else on the host."""
 
+LARGEST = (1 << 63) - 1
+"""What a setting can be at most: a number of 64 bits, as engines count with."""
+
 LARGE_DEVICE_BYTES = 70 * GIB
 LARGE_DEVICE_BATCH = (8192, 1024)
 SMALL_DEVICE_BATCH = (2048, 256)
@@ -125,6 +128,8 @@ def check_request(request: PlanRequest) -> None:
         value = getattr(request, name)
         if value is not None and value < 1:
             raise UsageError("plan.not_positive", flag="--" + name.replace("_", "-"), value=value)
+        if value is not None and value > LARGEST:
+            raise UsageError("plan.too_large", flag="--" + name.replace("_", "-"), most=LARGEST)
     served = request.served_model_name
     if served is not None and (not served or served.startswith("-")):
         raise UsageError("plan.served_model_name", value=served)

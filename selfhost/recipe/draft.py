@@ -247,7 +247,7 @@ def draft_variant(seen: Seen, arch: ModelArch | None) -> DraftVariant:
     section = quantization_of(seen.config)
     scheme = scheme_of(arch) if arch else None
     method = (section or {}).get("quant_method")
-    guess = str(method) if method else str(seen.config.get("dtype") or seen.config.get("torch_dtype") or "bf16")
+    guess = str(_clean(method or seen.config.get("dtype") or seen.config.get("torch_dtype") or "bf16"))
     guess = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(guess, guess)
     return DraftVariant(
         name=name_of(scheme or guess),

@@ -63,6 +63,15 @@ def parameters_text(recipe: Recipe) -> str:
     return text("recipe.active", total=format_count(total), active=format_count(recipe.active_parameters))
 
 
+def printable(line: str) -> str:
+    r"""What a recipe of somebody else's says, without control over the terminal; lines stay lines.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J\nb'
+    """
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in line)
+
+
 def as_lines(recipe: Recipe, path: str) -> Iterator[str]:
     """For `recipe show`."""
     yield f"{recipe.name}: {recipe.title} ({recipe.family})"

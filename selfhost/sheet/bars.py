@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfhost.messages import text
@@ -152,7 +153,7 @@ def _letters(wanted: Sequence[tuple[float, str]], bottom: float) -> list[Markup]
 
 def _axis(scale: _Scale, top: int) -> Markup:
     most = scale.most_bytes / GIB
-    step = next(s * 10**e for e in range(-3, 6) for s in (1, 2, 5) if most / (s * 10**e) <= _STEPS)
+    step = next(s * 10**e for e in count(-3) for s in (1, 2, 5) if most / (s * 10**e) <= _STEPS)
     y, parts = top + 4.0, []
     parts.append(element("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=y, y2=y, stroke=_GREY, stroke_width=1))
     for number in range(int(most / step) + 1):

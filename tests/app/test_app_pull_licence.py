@@ -36,6 +36,16 @@ def test_terms_that_nobody_accepted(answer, hub, home):
         bring("tiny", talk=Silent(None))
 
 
+def test_conditions_do_not_run_into_one_another(hub, home):
+    write_recipe(home, licence=RESEARCH | {"conditions": ["Not for use at sea", "Not for sale.", "Show the name"]})
+    talk = Silent(None)
+    with pytest.raises(TrustError) as refused:
+        bring("tiny", talk=talk)
+    told = "Not for use at sea. Not for sale. Show the name."
+    assert told in refused.value.message.why
+    assert any(told in line for line in talk.said)
+
+
 def test_terms_accepted_by_the_flag_are_remembered(hub, home):
     write_recipe(home, licence=RESEARCH)
     bring("tiny", accept_licence=("tiny-research",))

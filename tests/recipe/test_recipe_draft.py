@@ -236,6 +236,15 @@ def test_text_from_a_repository_cannot_end_a_comment_or_a_string():
     assert recipe.licence.url == MIT.url
 
 
+@pytest.mark.parametrize("changed", [{"torch_dtype": "\ud800"}, {"quantization_config": {"quant_method": "\ud800"}}])
+def test_a_lone_surrogate_of_a_config_is_written_as_text(changed):
+    begun = begin(seen("Foo-7B", {"architectures": ["FooForCausalLM"], **changed}, weight_bytes=14_000_000_000))
+
+    written = as_toml(begun, "org/Foo-7B").text
+
+    assert tomllib.loads(written.encode().decode())["variant"][0]["scheme"] == "?"
+
+
 def test_sampling_is_what_the_file_says():
     said = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05, "do_sample": True}
     assert draft.sampling_of(said) == {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05}

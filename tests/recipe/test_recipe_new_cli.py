@@ -98,6 +98,14 @@ def test_new_twice(capsys, directory):
     assert run(capsys, "new", str(directory), "--force")[0] == 0
 
 
+@pytest.mark.parametrize("output", ["/proc/own.toml", f"/tmp/{'y' * 300}.toml"])
+def test_new_where_no_file_can_be_says_so(capsys, directory, output):
+    code, out, err = run(capsys, "new", str(directory), "--output", output)
+
+    assert (code, out) == (4, "")
+    assert err.startswith(f"error: cannot write to `{output}`\n")
+
+
 def test_new_offline(capsys):
     code, out, err = run(capsys, "new", "Nobody/Nothing-1B", "--offline")
     assert (code, out) == (7, "")

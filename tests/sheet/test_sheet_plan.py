@@ -222,6 +222,18 @@ def test_a_long_name_is_wrapped_and_cut():
     assert 1 < len(heading) <= 4
 
 
+@pytest.mark.parametrize("tokens", [10**12, 10**18])
+def test_a_request_of_absurd_length_is_drawn(tokens):
+    plan = plan_of("qwen2.5-7b", "1xL20", max_model_len=tokens)
+
+    root = ET.fromstring(plan_svg(plan, MADE))
+
+    assert plan.verdict == "unsupported"
+    assert [node for node in root.iter(f"{SVG}text") if node.text and node.text.endswith(" GiB")]
+    widths = [node.get("width", "0") for node in root.iter(f"{SVG}rect")]
+    assert all(float(width.removesuffix("%")) >= 0 for width in widths)
+
+
 def test_stages_that_are_alike_are_one_bar_and_name_their_nodes():
     plan = plan_of("deepseek-v3", "2x8xH100")
     assert [rank.label for rank in ranks(plan)] == [

@@ -133,10 +133,11 @@ def _check_format(config: dict[str, Any], scheme: Scheme, name: str, command: st
         return
     if quantization is None:
         return
-    hint = f"{command} --from {other} --scheme {scheme.name}" if other else f"{command} --scheme bf16"
-    fp8 = quantization.is_fp8 or other
     values = {"name": name, "method": quantization.method, "format": quantization.format.value}
-    raise NoError("quantize.quantized_already" if fp8 else "quantize.quantized_for_good", **values, command=hint)
+    if not (quantization.is_fp8 or other):
+        raise NoError("quantize.quantized_for_good", **values)
+    hint = f"{command} --from {other} --scheme {scheme.name}" if other else f"{command} --scheme bf16"
+    raise NoError("quantize.quantized_already", **values, command=hint)
 
 
 def _of_directory(path: Path, scheme: Scheme) -> SourceModel:

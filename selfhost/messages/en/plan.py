@@ -367,6 +367,9 @@ MESSAGES = {
         "give a name: `--served-model-name my-model`",
     ),
     "plan.not_positive": Text("`{flag}` must be 1 or more, not {value}", hint="leave it out to let the planner choose"),
+    "plan.too_large": Text(
+        "`{flag}` is larger than any engine can count", "at most {most}", "leave it out to let the planner choose"
+    ),
     "plan.more_seqs_than_tokens": Text(
         "`--max-num-seqs` {max_num_seqs} is more than `--max-num-batched-tokens` {max_num_batched_tokens}",
         "each request takes at least one token of a step",

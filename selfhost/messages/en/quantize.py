@@ -44,7 +44,7 @@ MESSAGES = {
     "quantize.quantized_for_good": Text(
         "`{name}` is quantized already",
         "by {method}, in {format}; what it lost does not come back",
-        "take a variant in 16 bits, or FP8, which `--scheme bf16` turns into one; known way: `{command}`",
+        "take a variant in 16 bits, or FP8, which `--scheme bf16` turns into one; `selfhost recipe ls` names them",
     ),
     "quantize.plain_already": Text(
         "`{name}` is not quantized: `bf16` is made of FP8",

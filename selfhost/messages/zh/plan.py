@@ -313,6 +313,7 @@ MESSAGES: dict[str, Text] = {
         "请指定名称：`--served-model-name my-model`",
     ),
     "plan.not_positive": Text("`{flag}` 必须不小于 1，不能是 {value}", hint="不指定则由规划器选择"),
+    "plan.too_large": Text("`{flag}` 超出任何引擎所能计数的范围", "最大为 {most}", "不指定则由规划器选择"),
     "plan.more_seqs_than_tokens": Text(
         "`--max-num-seqs` {max_num_seqs} 大于 `--max-num-batched-tokens` {max_num_batched_tokens}",
         "每步中每个请求至少占一个 token",

@@ -43,7 +43,7 @@ MESSAGES: dict[str, Text] = {
     "quantize.quantized_for_good": Text(
         "`{name}` 已经量化",
         "由 {method} 量化为 {format}；损失的精度无法恢复",
-        "使用 16 位的变体，或可由 `--scheme bf16` 转为 16 位的 FP8；已知做法：`{command}`",
+        "使用 16 位的变体，或可由 `--scheme bf16` 转为 16 位的 FP8；`selfhost recipe ls` 列出各变体",
     ),
     "quantize.plain_already": Text(
         "`{name}` 未量化：`bf16` 由 FP8 生成",
