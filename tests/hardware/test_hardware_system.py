@@ -42,23 +42,31 @@ def alive_in_group(group: int) -> list[psutil.Process]:
     return [p for p in left if running(p)]
 
 
+def patiently(tool: str) -> tuple[Answer, float]:
+    """The answer of a tool that hangs, with a limit in which it comes to say something; the time beyond the limit."""
+    for limit in (0.3, 3, 30):
+        began = time.monotonic()
+        answer = run([tool], ENVIRON, limit)
+        if answer.output:
+            break
+    return answer, time.monotonic() - began - limit
+
+
 @pytest.mark.parametrize(
     "body", ["exec sleep 60", "trap '' TERM; while :; do sleep 60; done"], ids=["sleeps", "ignores"]
 )
 def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path, body):
     tool = script(tmp_path, f"echo $$ > {tmp_path}/pid; echo begun; {body}")
-    began = time.monotonic()
-    answer = run([tool], ENVIRON, 0.3)
+    answer, taken = patiently(tool)
     assert answer == Answer("begun\n", None)
-    assert time.monotonic() - began < 2
+    assert taken < 2
     assert alive_in_group(int((tmp_path / "pid").read_text())) == []
 
 
 def test_a_child_that_keeps_the_pipe_open_costs_the_limit_but_not_the_answer(tmp_path):
-    tool = script(tmp_path, "sleep 60 & echo answer; exit 0")
-    began = time.monotonic()
-    assert run([tool], ENVIRON, 0.3) == Answer("answer\n", 0)
-    assert time.monotonic() - began < 2
+    answer, taken = patiently(script(tmp_path, "sleep 60 & echo answer; exit 0"))
+    assert answer == Answer("answer\n", 0)
+    assert taken < 2
 
 
 def test_endless_output_is_cut(tmp_path):
